@@ -1,0 +1,1 @@
+"""The log, its proofs, the ledgers it is anchored to, receipts, the offline verifier and fsck."""

@@ -1,0 +1,43 @@
+"""Errors of the chain room: the store, the log, the ledgers, receipts and fsck."""
+
+from crypto.errors import SealtrailError
+
+
+class StoreError(SealtrailError):
+    """The data directory or a database in it cannot be used as it is."""
+
+
+class DiskFullError(StoreError):
+    """The site's disk bound is reached, or the disk itself is full: new events are refused, none overwritten."""
+
+
+class LogError(SealtrailError):
+    """The log cannot do what was asked: an index or size it does not have, an entry it must refuse."""
+
+
+class ForkError(LogError):
+    """The log's own history contradicts its anchor, a witness, or itself. Both notes are in the message."""
+
+
+class WitnessError(SealtrailError):
+    """The witness quorum was not reached, so the checkpoint is not published (fail closed)."""
+
+
+class LedgerError(SealtrailError):
+    """The ledger could not be read or written."""
+
+
+class AnchorRefusedError(LedgerError):
+    """The contract refused a checkpoint, with its reason."""
+
+
+class PolicyError(SealtrailError):
+    """A trust policy is malformed."""
+
+
+class ReceiptError(SealtrailError):
+    """A receipt cannot be built, or its file cannot be read."""
+
+
+class FsckError(SealtrailError):
+    """Stored evidence is not whole; the message names the first false place."""

@@ -1,0 +1,1 @@
+"""Ledgers that the log is anchored to."""

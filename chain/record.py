@@ -1,0 +1,104 @@
+"""Records: the log's leaves. Small deterministic CBOR without payload; what the ledger and the public see.
+
+A record says who reported what kind of event when, how it was authenticated, and commits to its content. It
+is public: nothing in it lets anyone guess a value. Formats: docs/formats/record.md.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+from chain.event import MAX_NUMBER, source_name
+from crypto import cbor
+from crypto.commitments import EventId
+from crypto.errors import FormatError
+from crypto.merkle import HASH_BYTES
+
+VERSION = 1
+MAX_RECORD_BYTES = 1024
+SEAL_KIND = 4  # a record that logs a seal; the other kinds are those of gateway.preprocess
+
+_EVENT_KEYS = frozenset(range(1, 13))
+_SEAL_KEYS = _EVENT_KEYS - {12} | {13}
+_INT_FIELDS = (2, 4, 5, 6, 7, 8, 9, 10)
+
+
+class Authentication(IntEnum):
+    """How the gateway knew the source when it logged the event."""
+
+    GATEWAY_ONLY = 0  # the gateway's word alone
+    SESSION = 1  # an authenticated connection of the enrolled source; its seal may follow
+    SIGNED = 2  # a seal over it was verified before it was logged
+
+
+class RecordFlag(IntFlag):
+    """What the gateway noticed. Flagged events are logged like all others, never filtered away."""
+
+    NONE = 0
+    SUSPECT = 1  # implausible value or unknown unit
+    OUT_OF_RANGE = 2  # outside the source's configured limits: an excursion
+    LATE = 4  # received long after it was sensed
+    URGENT = 8  # anchored at once
+    SEAL_BROKEN = 16  # on a seal record: the events of its range are not those sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One leaf. Times are microseconds since the Unix epoch: `sensed_us` by the source's clock, `received_us`
+    and `logged_us` by the gateway's. For a seal record `seq` is the first number of its range, `count` its
+    length, `sensed_us` the time of signing, `content_hash` the leaf hash of the seal bytes and
+    `commitment` is empty; for an event `count` is 0."""
+
+    kind: int
+    source: str
+    boot: int
+    seq: int
+    sensed_us: int
+    received_us: int
+    logged_us: int
+    authentication: Authentication
+    flags: RecordFlag
+    content_hash: bytes
+    commitment: bytes
+    count: int = 0
+
+    @property
+    def event_id(self) -> EventId:
+        return EventId(self.source, self.boot, self.seq)
+
+    def encode(self) -> bytes:
+        item: dict[int, object] = {
+            1: VERSION, 2: self.kind, 3: self.source, 4: self.boot, 5: self.seq, 6: self.sensed_us,
+            7: self.received_us, 8: self.logged_us, 9: int(self.authentication), 10: int(self.flags),
+            11: self.content_hash,
+        }  # fmt: skip
+        if self.kind == SEAL_KIND:
+            item[13] = self.count
+        else:
+            item[12] = self.commitment
+        return cbor.encode(item)
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Record":
+        """Strictly parse a leaf; FormatError or LimitError says what is wrong."""
+        item = cbor.decode(data, MAX_RECORD_BYTES)
+        seal = type(item) is dict and item.get(2) == SEAL_KIND
+        cbor.exact_keys(item, _SEAL_KEYS if seal else _EVENT_KEYS, "a record")
+        for key in (*_INT_FIELDS, *((13,) if seal else ())):
+            if type(item[key]) is not int or not 0 <= item[key] <= MAX_NUMBER:
+                raise FormatError(f"record key {key} must be an integer from 0 to 2^63-1")
+        if item[1] != VERSION:
+            raise FormatError(f"record version {item[1]!r} is not known; this program reads version {VERSION}")
+        for key in (11,) if seal else (11, 12):
+            if len(cbor.field(item, key, bytes, "record hash")) != HASH_BYTES:
+                raise FormatError(f"record key {key} must be {HASH_BYTES} bytes")
+        return cls(
+            item[2], source_name(item[3]), item[4], item[5], item[6], item[7], item[8],
+            _authentication(item[9]), RecordFlag(item[10]), item[11], item.get(12, b""), item.get(13, 0),
+        )  # fmt: skip
+
+
+def _authentication(number: int) -> Authentication:
+    try:
+        return Authentication(number)
+    except ValueError as e:
+        raise FormatError(f"record authentication must be 0, 1 or 2, got {number}") from e

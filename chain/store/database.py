@@ -1,0 +1,76 @@
+"""SQLite with one writer, durable commits, and many readers.
+
+What `transaction()` has committed survives power loss: WAL with synchronous=FULL syncs before it returns.
+The file is trusted to be ours; whether its content is still true is for fsck to say.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chain.errors import DiskFullError, StoreError
+
+_PAGE_CACHE_KIB = 16 * 1024
+_WAL_PAGES_BEFORE_CHECKPOINT = 4000
+
+
+class Database:
+    """One connection to one SQLite file. Use it from one thread at a time; open another one for readers."""
+
+    def __init__(self, path: Path, schema: Iterable[str] = (), *, readonly: bool = False) -> None:
+        """Open or create the file and apply `schema` (idempotent CREATE statements)."""
+        self.path = path
+        mode = "ro" if readonly else "rwc"
+        try:
+            self.connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+            )
+            self._prepare(schema, readonly)
+        except sqlite3.Error as e:
+            raise StoreError(f"cannot open {path.name} in {path.parent}: {e}") from e
+
+    def _prepare(self, schema: Iterable[str], readonly: bool) -> None:
+        run = self.connection.execute
+        run("PRAGMA busy_timeout = 10000")
+        run(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
+        if readonly:
+            run("PRAGMA query_only = ON")
+            return
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = FULL")
+        run(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES_BEFORE_CHECKPOINT}")
+        for statement in schema:
+            run(statement)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, durable when the block has ended without an exception."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            yield self.connection
+            self.connection.execute("COMMIT")
+        except BaseException as e:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            if isinstance(e, sqlite3.Error):
+                raise _store_error(self.path, e) from e
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Several reads of one state, whatever the writer does meanwhile."""
+        self.connection.execute("BEGIN")
+        try:
+            yield self.connection
+        finally:
+            self.connection.execute("COMMIT")
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+        return DiskFullError(f"no room to write {path.name}: {error}; free disk space, nothing acknowledged is lost")
+    return StoreError(f"cannot write {path.name}: {error}")

@@ -1,0 +1,56 @@
+"""Salted commitments: a field can be disclosed and proved alone, and erased while every proof still holds.
+
+c = HMAC-SHA256(salt, CBOR[label, event id, path, value]). A salt comes from its segment's secret seed, so
+one disclosed salt says nothing of any other, and destroying the seed makes every commitment unopenable.
+The leaves of an event's fields form an RFC 9162 tree whose root stands in the log record.
+"""
+
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from crypto import cbor, labels
+from crypto.errors import CommitmentError
+from crypto.merkle import leaf_hash, root_of
+
+SALT_BYTES = 32
+SEED_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class EventId:
+    """Names one event for ever: its source, the source's boot, and its number in that boot."""
+
+    source: str
+    boot: int
+    seq: int
+
+
+def salt_for(seed: bytes, event: EventId, path: str) -> bytes:
+    """The 32-byte salt of one field, derived from its segment's 32-byte seed."""
+    message = cbor.encode([labels.SALT, event.source, event.boot, event.seq, path])
+    return hmac.digest(seed, message, "sha256")
+
+
+def commit(salt: bytes, event: EventId, path: str, value: cbor.CborValue) -> bytes:
+    """The 32-byte commitment to one field's value."""
+    message = cbor.encode([labels.COMMITMENT, event.source, event.boot, event.seq, path, value])
+    return hmac.digest(salt, message, "sha256")
+
+
+def field_leaves(seed: bytes, event: EventId, fields: Iterable[tuple[str, cbor.CborValue]]) -> list[bytes]:
+    """Leaf hashes of an event's commitment tree, in the fixed order of its kind's schema."""
+    return [leaf_hash(commit(salt_for(seed, event, path), event, path, value)) for path, value in fields]
+
+
+def fields_root(seed: bytes, event: EventId, fields: Iterable[tuple[str, cbor.CborValue]]) -> bytes:
+    """Root of an event's commitment tree, 32 bytes."""
+    return root_of(field_leaves(seed, event, fields))
+
+
+def verify_opening(salt: bytes, event: EventId, path: str, value: cbor.CborValue, leaf: bytes) -> None:
+    """Raise CommitmentError unless (salt, path, value) opens the commitment whose tree leaf is `leaf`."""
+    if len(salt) != SALT_BYTES:
+        raise CommitmentError(f"salts are {SALT_BYTES} bytes, got {len(salt)}")
+    if not hmac.compare_digest(leaf_hash(commit(salt, event, path, value)), leaf):
+        raise CommitmentError(f"the disclosed value of {path!r} does not open its commitment")

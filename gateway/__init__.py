@@ -1,0 +1,1 @@
+"""The edge: devices, ingest, preprocessing, the pipeline, the REST interface and the pages."""

@@ -1,0 +1,1 @@
+"""The partners' network: organisations, peers, orderers, channel life cycle."""
