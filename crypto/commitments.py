@@ -38,19 +38,19 @@ def commit(salt: bytes, event: EventId, path: str, value: cbor.CborValue) -> byt
     return hmac.digest(salt, message, "sha256")
 
 
+def field_leaf(salt: bytes, event: EventId, path: str, value: cbor.CborValue) -> bytes:
+    """Leaf hash of one field in its event's commitment tree. A disclosed (salt, path, value) proves itself by
+    an inclusion proof from here to the record's root: no other value leads there."""
+    if len(salt) != SALT_BYTES:
+        raise CommitmentError(f"salts are {SALT_BYTES} bytes, got {len(salt)}")
+    return leaf_hash(commit(salt, event, path, value))
+
+
 def field_leaves(seed: bytes, event: EventId, fields: Iterable[tuple[str, cbor.CborValue]]) -> list[bytes]:
     """Leaf hashes of an event's commitment tree, in the fixed order of its kind's schema."""
-    return [leaf_hash(commit(salt_for(seed, event, path), event, path, value)) for path, value in fields]
+    return [field_leaf(salt_for(seed, event, path), event, path, value) for path, value in fields]
 
 
 def fields_root(seed: bytes, event: EventId, fields: Iterable[tuple[str, cbor.CborValue]]) -> bytes:
     """Root of an event's commitment tree, 32 bytes."""
     return root_of(field_leaves(seed, event, fields))
-
-
-def verify_opening(salt: bytes, event: EventId, path: str, value: cbor.CborValue, leaf: bytes) -> None:
-    """Raise CommitmentError unless (salt, path, value) opens the commitment whose tree leaf is `leaf`."""
-    if len(salt) != SALT_BYTES:
-        raise CommitmentError(f"salts are {SALT_BYTES} bytes, got {len(salt)}")
-    if not hmac.compare_digest(leaf_hash(commit(salt, event, path, value)), leaf):
-        raise CommitmentError(f"the disclosed value of {path!r} does not open its commitment")

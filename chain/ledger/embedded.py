@@ -1,0 +1,91 @@
+"""The embedded ledger: the same contract as on Fabric, in one SQLite file, for a single site.
+
+Every transaction is a leaf of the ledger's own Merkle log with a checkpoint signed after each commit: that is
+its chain of blocks. Whoever holds its keys can refuse transactions or restore an old copy; auditors who kept
+one of its checkpoints notice the latter. Callers are believed by their signatures only.
+"""
+
+import copy
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from chain.errors import LedgerError
+from chain.ledger.check import check_database
+from chain.ledger.interface import LedgerEvent, Submitted
+from chain.ledger.store import Contract, LedgerStore
+from chain.ledger.transaction_leaf import NONCE_BYTES, Request
+from chain.ledger.worker import Worker
+from chaincode import contract
+from crypto.keys import PrivateKey
+from crypto.note import NoteSigner
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+class EmbeddedLedger:
+    """chain.ledger.interface.Ledger over `folder`/ledger.db, as the holder of the key `caller` sees it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        signers: Sequence[NoteSigner],
+        caller: PrivateKey,
+        *,
+        invoke: Contract = contract.invoke,
+        now_us: Callable[[], int] = _now_us,
+    ) -> None:
+        """Open or create the ledger. `signers` are all keys of the ledger `name`, each of which signs every
+        checkpoint (Ed25519 and ML-DSA-44); `now_us` is the caller's clock in µs since 1970."""
+        self._store = LedgerStore(folder, name, signers, invoke)
+        self._keys = tuple(signer.vkey for signer in signers)
+        self._worker = Worker("ledger")
+        self._caller = caller
+        self._now_us = now_us
+
+    def as_caller(self, caller: PrivateKey) -> Self:
+        """The same open ledger with another caller's key; closing one closes both."""
+        other = copy.copy(self)
+        other._caller = caller
+        return other
+
+    def _request(self, function: str, args: tuple[bytes, ...]) -> Request:
+        nonce = os.urandom(NONCE_BYTES)
+        return Request(self._store.name, function, args, self._caller.public, self._now_us(), nonce)
+
+    async def submit(self, function: str, *args: bytes) -> Submitted:
+        """See Ledger.submit. When it returns, the transaction survives power loss."""
+        if contract.function_named(function).query:
+            raise LedgerError(f"{function} is a query: evaluate it")
+        request = self._request(function, args)
+        return await self._worker.run(partial(self._store.submit, request, self._caller))
+
+    async def evaluate(self, function: str, *args: bytes) -> bytes:
+        return await self._worker.run(partial(self._store.evaluate, self._request(function, args)))
+
+    async def events(self, after: int) -> AsyncIterator[LedgerEvent]:
+        while not self._worker.closed:
+            finished = self._worker.next_finished
+            found, last = await self._worker.run(partial(self._store.events_after, after))
+            for event in found:
+                yield event
+            if last == after:
+                await finished.wait()
+            after = last
+
+    async def evidence(self, index: int) -> bytes:
+        """Encoded chain.ledger.evidence.EmbeddedEvidence."""
+        return await self._worker.run(partial(self._store.evidence, index))
+
+    async def check(self) -> int:
+        """Verify everything in the file; see chain.ledger.check. Returns the number of transactions."""
+        return await self._worker.run(partial(check_database, self._store.db, self._store.name, self._keys))
+
+    async def close(self) -> None:
+        await self._worker.close(self._store.close)

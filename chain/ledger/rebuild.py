@@ -1,0 +1,43 @@
+"""Builds a log's tree anew from leaf hashes and compares every stored tile with it. Believes no stored hash."""
+
+from chain.errors import FsckError
+from chain.log.proofs import TileSource
+from chain.log.tiles import TILE_WIDTH
+from crypto.merkle import EMPTY_ROOT, root_of
+
+
+class RebuiltTree:
+    """Give it the leaf hashes in order; memory stays at one tile a level."""
+
+    def __init__(self, stored: TileSource) -> None:
+        self._stored = stored
+        self._levels: list[list[bytes]] = []
+        self._full: list[int] = []  # full tiles seen, a level
+
+    def add(self, node: bytes, level: int = 0) -> None:
+        """The next hash of `level`; FsckError where the tile it completes is stored differently."""
+        if level == len(self._levels):
+            self._levels.append([])
+            self._full.append(0)
+        tile = self._levels[level]
+        tile.append(node)
+        if len(tile) == TILE_WIDTH:
+            self._compare(level)
+            self._full[level] += 1
+            self._levels[level] = []
+            self.add(root_of(tile), level + 1)
+
+    def finish(self) -> bytes:
+        """Compare the tiles that are not full, and return the tree's root."""
+        root = b""
+        for level, tile in enumerate(self._levels):
+            if tile:
+                self._compare(level)
+            nodes = [*tile, root] if root else tile
+            root = root_of(nodes) if nodes else b""
+        return root or EMPTY_ROOT
+
+    def _compare(self, level: int) -> None:
+        tile, n = self._levels[level], self._full[level]
+        if self._stored.tile(level, n, len(tile)) != b"".join(tile):
+            raise FsckError(f"tile {n} of level {level}: its hashes are not those of the leaves below it")

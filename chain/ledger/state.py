@@ -1,0 +1,65 @@
+"""The embedded ledger's state table, and a contract transaction over it.
+
+Reads see the committed state only, as on Fabric; writes are collected and applied by the ledger, together with
+the transaction's leaf, once the contract has succeeded. The database is trusted to be ours.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Coroutine
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from chain.errors import LedgerError
+from chain.ledger.transaction_leaf import Write
+from chaincode.transaction import Caller
+
+SCHEMA = ("CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",)
+_T = TypeVar("_T")
+
+
+class StateTransaction:
+    """chaincode.transaction.Transaction over SQLite. Its methods never suspend, so no event loop is needed."""
+
+    def __init__(self, connection: sqlite3.Connection, tx_id: str, caller: Caller, timestamp_us: int) -> None:
+        self._connection = connection
+        self.id = tx_id
+        self.caller = caller
+        self.timestamp_us = timestamp_us
+        self.values: dict[str, bytes] = {}
+        self.event: tuple[str, bytes] | None = None
+
+    async def get(self, key: str) -> bytes | None:
+        row = self._connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    async def put(self, key: str, value: bytes) -> None:
+        if not key or not value:
+            raise LedgerError(f"state keys and values are never empty, got one for {key!r}")  # Fabric's rule too
+        self.values[key] = value
+
+    async def range(self, start: str, end: str) -> AsyncIterator[tuple[str, bytes]]:
+        query = "SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key"
+        for key, value in self._connection.execute(query, (start, end)):
+            yield key, value
+
+    def set_event(self, name: str, payload: bytes) -> None:
+        self.event = (name, payload)
+
+    def writes(self) -> tuple[Write, ...]:
+        """What is written, in the order of first mention."""
+        return tuple(Write(key, sha256(value).digest()) for key, value in self.values.items())
+
+    def apply(self) -> None:
+        """Put the writes into the table, inside the open database transaction."""
+        self._connection.executemany("INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)", self.values.items())
+
+
+def run_to_end(call: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine that awaits nothing but a StateTransaction, in the current thread."""
+    try:
+        call.send(None)
+    except StopIteration as e:
+        result: _T = e.value
+        return result
+    call.close()
+    raise LedgerError("the contract awaited something other than its transaction")

@@ -1,0 +1,1 @@
+"""The append-only Merkle log: entries, tiles, proofs, checkpoints, witnesses."""

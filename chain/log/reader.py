@@ -1,0 +1,80 @@
+"""Reads of a log at any size up to its current one: entries, bundles, tiles.
+
+A tile or bundle of an older size is a prefix of what is stored now, because the log only grows; so a reader on
+its own connection needs no snapshot while the writer goes on. Callers' indexes are untrusted and are checked
+against the size; the stored bytes are checked for their form only (proofs and fsck check their truth).
+"""
+
+import sqlite3
+from collections.abc import Iterator
+
+from chain.errors import LogError
+from chain.log.bundle import prefix, unpack
+from chain.log.tiles import MAX_LEVEL, TILE_BITS, TILE_WIDTH, nodes_at, tile_id
+from chain.store.database import Database
+from crypto.merkle import HASH_BYTES
+
+# One statement, so that a bundle cannot move from the tail to its place between two reads.
+_BUNDLE = """SELECT 0 AS place, entries FROM log_bundle WHERE n = ?1
+UNION ALL SELECT first + 1, entries FROM log_tail WHERE first >> 8 = ?1 ORDER BY place"""
+
+
+class LogReader:
+    """Reads one log through one database connection, which may be read-only."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def size(self) -> int:
+        """Entries in the log now."""
+        rows = self._rows("SELECT size FROM log_meta", ())
+        if not rows:
+            raise LogError("the database holds no log")
+        size: int = rows[0][0]
+        return size
+
+    def entry(self, index: int) -> bytes:
+        """The entry at `index`, from 0."""
+        n, position = divmod(index, TILE_WIDTH)
+        return unpack(self.bundle(n, position + 1), position + 1)[position]
+
+    def entries(self, start: int, stop: int) -> Iterator[bytes]:
+        """The entries from `start` up to, not including, `stop`; one bundle is in memory at a time."""
+        if not 0 <= start <= stop <= self.size():
+            raise LogError(f"entries {start} to {stop} are not all in a log of {self.size()}")
+        while start < stop:
+            n, position = divmod(start, TILE_WIDTH)
+            width = min(TILE_WIDTH, stop - n * TILE_WIDTH)
+            yield from unpack(self.bundle(n, width), width)[position:]
+            start = n * TILE_WIDTH + width
+
+    def bundle(self, n: int, width: int | None = None) -> bytes:
+        """Bytes of entry bundle `n`: all 256 entries, or the first `width` of them."""
+        count = self._checked(0, n, width)
+        data = b"".join([row[1] for row in self._rows(_BUNDLE, (n,))])
+        return prefix(data, count)
+
+    def tile(self, level: int, n: int, width: int | None = None) -> bytes:
+        """Hashes of tile `n` of `level`: all 256, or the first `width` of them; 32 bytes each."""
+        count = self._checked(level, n, width)
+        rows = self._rows("SELECT hashes FROM log_tile WHERE id = ?", (tile_id(level, n),))
+        hashes: bytes = rows[0][0][: count * HASH_BYTES] if rows else b""
+        if len(hashes) != count * HASH_BYTES:
+            raise LogError(f"tile {n} of level {level} is shorter than the log's size demands; run fsck")
+        return hashes
+
+    def _checked(self, level: int, n: int, width: int | None) -> int:
+        """The width as a number, after a check that all of it is in the log."""
+        count = TILE_WIDTH if width is None else width
+        size = self.size()
+        if not 0 <= level <= MAX_LEVEL or n < 0 or not 1 <= count <= TILE_WIDTH:
+            raise LogError(f"no tile has level {level}, number {n}, width {count}")
+        if (n << TILE_BITS) + count > nodes_at(level, size):
+            raise LogError(f"tile {n} of level {level}, width {count}, is not in a log of {size} entries")
+        return count
+
+    def _rows(self, statement: str, values: tuple[int, ...]) -> list[sqlite3.Row]:
+        try:
+            return self._db.connection.execute(statement, values).fetchall()
+        except sqlite3.Error as e:
+            raise LogError(f"the log in {self._db.path.name} cannot be read: {e}") from e

@@ -1,0 +1,132 @@
+"""Builds receipts from a site's store and its ledger.
+
+Reads only; what it builds is as true as what is stored, and whoever receives it verifies it with chain.verify.
+"""
+
+import base64
+from collections.abc import Sequence
+from typing import Protocol
+
+from chain.errors import ReceiptError
+from chain.event import SignedSeal
+from chain.log.proofs import ProofBuilder, inclusion_path
+from chain.receipt import FORMAT, Field, LedgerPart, Receipt, SealPart
+from chain.record import SEAL_KIND, Record
+from chain.site import SiteReader
+from chain.store.payloads import Segment, StoredEvent
+from chain.store.seals import StoredSeal
+from chaincode.state import checkpoint_key, identity_key
+from crypto import cbor
+from crypto.checkpoint import Checkpoint
+from crypto.commitments import field_leaves, salt_for
+from crypto.note import parse_note
+
+
+class LedgerReader(Protocol):
+    """What a receipt needs of a ledger: the proof of the transaction that last wrote a key of its state."""
+
+    def evidence_for(self, key: str) -> LedgerPart | None:
+        """The proof; None where the ledger has no such key."""
+
+
+class ReceiptBuilder:
+    """Receipts over one reading connection."""
+
+    def __init__(self, reader: SiteReader, ledger: LedgerReader) -> None:
+        self._reader = reader
+        self._ledger = ledger
+
+    def build(self, index: int, disclose: Sequence[str] | None = None) -> Receipt:
+        """The receipt of the record at `index`, under the newest anchored checkpoint that holds it.
+
+        disclose: paths of fields to prove alone; the event's bytes and all other fields then stay hidden.
+            None discloses everything.
+
+        Raises:
+            ReceiptError: no such record, not anchored yet, its payload erased, or no such field.
+        """
+        note, checkpoint = self._anchored(index)
+        size = checkpoint.size
+        proofs = ProofBuilder(self._reader.entries, size)
+        leaf = self._reader.entries.entry(index)
+        record = Record.decode(leaf)
+        seal = self._seal(record, index, size, proofs)
+        content = None if record.kind == SEAL_KIND else self._content(index)
+        fields, count = self._fields(content, index, record, disclose)
+        event = content[1].event if content and disclose is None else None
+        return Receipt(
+            FORMAT, index, leaf, tuple(proofs.inclusion(index)), note, count, fields, event, seal,
+            self._ledger.evidence_for(identity_key(record.source)),
+            self._ledger.evidence_for(checkpoint_key(checkpoint.origin, size)),
+        )  # fmt: skip
+
+    def tlog_proof(self, index: int) -> str:
+        """The same inclusion as a C2SP tlog-proof (c2sp.org/tlog-proof@v1), with the record as extra data."""
+        note, checkpoint = self._anchored(index)
+        extra = base64.b64encode(self._reader.entries.entry(index)).decode()
+        path = ProofBuilder(self._reader.entries, checkpoint.size).inclusion(index)
+        lines = [base64.b64encode(sibling).decode() for sibling in path]
+        return "\n".join(["c2sp.org/tlog-proof@v1", f"extra {extra}", f"index {index}", *lines, "", note])
+
+    def _anchored(self, index: int) -> tuple[str, Checkpoint]:
+        entries = self._reader.entries.size()
+        if not 0 <= index < entries:
+            raise ReceiptError(f"there is no record {index}; the log has {entries:,} entries, numbered from 0")
+        found = self._reader.checkpoints.latest_anchored()
+        checkpoint = Checkpoint.parse(parse_note(found[0]).text) if found else None
+        if found is None or checkpoint is None or checkpoint.size <= index:
+            raise ReceiptError(f"record {index} is in the log but not anchored yet; try again in a few seconds")
+        return found[0], checkpoint
+
+    def _content(self, index: int) -> tuple[Segment, StoredEvent]:
+        segment = self._reader.payloads.segment_of(index)
+        if segment is None:
+            raise ReceiptError(f"the payload of record {index} is not in the store; run fsck")
+        return segment, segment.events[index - segment.first_leaf]
+
+    def _fields(
+        self, content: tuple[Segment, StoredEvent] | None, index: int, record: Record, disclose: Sequence[str] | None
+    ) -> tuple[tuple[Field, ...], int]:
+        if content is None:
+            return (), 0
+        segment, stored = content
+        leaves = field_leaves(segment.seed, record.event_id, stored.fields)
+        names = [path for path, _ in stored.fields]
+        unknown = [path for path in disclose or () if path not in names]
+        if unknown:
+            raise ReceiptError(f"record {index} has no field {unknown[0]!r}; its fields are {', '.join(names)}")
+        shown = names if disclose is None else disclose
+        return tuple(
+            Field(
+                path, cbor.encode(value), salt_for(segment.seed, record.event_id, path), position,
+                tuple(inclusion_path(leaves, position)),
+            )
+            for position, (path, value) in enumerate(stored.fields)
+            if path in shown
+        ), len(leaves)  # fmt: skip
+
+    def _seal(self, record: Record, index: int, size: int, proofs: ProofBuilder) -> SealPart | None:
+        """The covering seal with its proofs; None while there is none under this checkpoint."""
+        found = self._reader.seals.covering(record.source, record.boot, record.seq)
+        if found is None or found.leaf >= size:
+            return None
+        path: list[bytes] = []
+        if record.kind != SEAL_KIND:
+            hashes = self._sealed_hashes(found)
+            if hashes is None:
+                return None  # events of the range are missing, so nobody can compute its root
+            path = inclusion_path(hashes, record.seq - found.seal.first)
+        logged, inclusion = self._reader.entries.entry(found.leaf), tuple(proofs.inclusion(found.leaf))
+        signed: SignedSeal = found.signed
+        return SealPart(signed.seal, signed.signature, tuple(path), logged, found.leaf, inclusion)
+
+    def _sealed_hashes(self, stored: StoredSeal) -> list[bytes] | None:
+        """Content hashes of the range, in order, read from the log; None if one is not there."""
+        seal, hashes = stored.seal, dict[int, bytes]()
+        for run in self._reader.ranges.stored(seal.source, seal.boot):
+            first, end = max(run.first, seal.first), min(run.end, seal.first + seal.count)
+            if first < end:
+                leaves = self._reader.entries.entries(run.leaf + first - run.first, run.leaf + end - run.first)
+                hashes.update(zip(range(first, end), (Record.decode(e).content_hash for e in leaves), strict=True))
+        complete = len(hashes) == seal.count
+        return [hashes[seq] for seq in range(seal.first, seal.first + seal.count)] if complete else None

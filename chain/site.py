@@ -1,0 +1,181 @@
+"""A site's data directory: where each file is, who may open it, and the parts of its database together.
+
+One process writes (an advisory lock refuses a second gateway on the same folder); readers open the database
+read-only beside it. Keys are made here on first use and never leave the folder.
+"""
+
+import fcntl
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from chain.errors import StoreError
+from chain.log import checkpoints, tree
+from chain.log.checkpoints import Checkpoints
+from chain.log.reader import LogReader
+from chain.log.tree import Log
+from chain.store import notices, payloads, ranges, seals
+from chain.store.database import Database
+from chain.store.notices import Notices
+from chain.store.payloads import Payloads
+from chain.store.ranges import Ranges
+from chain.store.seals import Seals
+from crypto.at_rest import KEY_BYTES
+from crypto.files import private_key_at, read_private_key, secret_at, write_durably
+from crypto.keys import Algorithm, PrivateKey
+from crypto.note import NoteSigner, SignatureType, VerifierKey
+
+SCHEMA = (*tree.SCHEMA, *checkpoints.SCHEMA, *payloads.SCHEMA, *ranges.SCHEMA, *seals.SCHEMA, *notices.SCHEMA)
+ORIGIN = re.compile(r"[a-z0-9][a-z0-9.:_/-]{0,127}")
+
+
+class Folder:
+    """The layout of a data directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.keys = root / "keys"
+        self.database = root / "site.db"
+        self.index = root / "index.db"
+        self.access = root / "access.db"
+        self.ledger = root / "ledger"
+
+    @classmethod
+    def create(cls, root: Path, origin: str) -> "Folder":
+        """Open the folder, making it and its keys on first use. The origin is the log's name for ever."""
+        if not ORIGIN.fullmatch(origin):
+            raise StoreError(f"a log origin is like plant-7.example/line-3: lower case, no spaces; got {origin!r}")
+        folder = cls(root)
+        try:
+            folder.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as e:
+            raise StoreError(f"cannot make the data directory {root}: {e.strerror}") from e
+        name = root / "origin"
+        if not name.exists():
+            write_durably(name, origin.encode() + b"\n")
+        if folder.origin != origin:
+            raise StoreError(f"{root} belongs to the log {folder.origin!r}, not {origin!r}; a log keeps its name")
+        return folder
+
+    @classmethod
+    def existing(cls, root: Path) -> "Folder":
+        """Open a folder that a gateway made before."""
+        if not (root / "origin").is_file():
+            raise StoreError(f"{root} is not a Sealtrail data directory: it has no file named origin")
+        return cls(root)
+
+    @property
+    def origin(self) -> str:
+        return (self.root / "origin").read_text().strip()
+
+    def log_signers(self, *, create: bool = False) -> tuple[NoteSigner, ...]:
+        """The log's two signers, Ed25519 and ML-DSA-44; both sign every checkpoint."""
+        return self._signers("log", self.origin, create)
+
+    def ledger_signers(self, *, create: bool = False) -> tuple[NoteSigner, ...]:
+        """The embedded ledger's two signers."""
+        return self._signers("ledger", self.ledger_name, create)
+
+    @property
+    def ledger_name(self) -> str:
+        return f"{self.origin}/ledger"
+
+    def gateway_key(self, *, create: bool = False) -> PrivateKey:
+        """Signs acknowledgements to sources and this gateway's ledger transactions."""
+        path = self.keys / "gateway.pem"
+        return private_key_at(path, Algorithm.ED25519) if create else read_private_key(path)
+
+    def site_key(self) -> bytes:
+        """Wraps the keys of payloads at rest."""
+        return secret_at(self.keys / "site.key", KEY_BYTES)
+
+    def log_vkeys(self) -> tuple[VerifierKey, ...]:
+        return tuple(signer.vkey for signer in self.log_signers())
+
+    def ledger_vkeys(self) -> tuple[VerifierKey, ...]:
+        return tuple(signer.vkey for signer in self.ledger_signers())
+
+    def _signers(self, what: str, name: str, create: bool) -> tuple[NoteSigner, ...]:
+        plan = (
+            (f"{what}-ed25519.pem", Algorithm.ED25519, SignatureType.ED25519),
+            (f"{what}-ml-dsa-44.pem", Algorithm.ML_DSA_44, SignatureType.ML_DSA_44_COSIGNATURE),
+        )
+        found = []
+        for file, algorithm, kind in plan:
+            path = self.keys / file
+            key = private_key_at(path, algorithm) if create else read_private_key(path)
+            found.append(NoteSigner(name, kind, key))
+        return tuple(found)
+
+
+class Lock:
+    """Held by the one process that may write in a data directory; released when that process ends."""
+
+    def __init__(self, root: Path) -> None:
+        self._descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            os.close(self._descriptor)
+            raise StoreError(f"another gateway runs on {root}; stop it first, or choose another data directory") from e
+
+    def __enter__(self) -> "Lock":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.release()
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteWriter:
+    """All parts of the site's database over one writing connection; one thread owns it."""
+
+    db: Database
+    log: Log
+    entries: LogReader
+    checkpoints: Checkpoints
+    payloads: Payloads
+    ranges: Ranges
+    seals: Seals
+    notices: Notices
+
+    @classmethod
+    def open(cls, folder: Folder) -> "SiteWriter":
+        db = Database(folder.database, SCHEMA)
+        return cls(
+            db, Log(db), LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()),
+            Ranges(db), Seals(db), Notices(db),
+        )  # fmt: skip
+
+    def forget_cached(self) -> None:
+        """After a rolled-back transaction: memory must not know what the disk does not."""
+        self.payloads.forget_cached_keys()
+        self.ranges.forget_cached()
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReader:
+    """All parts over one read-only connection; open one a thread."""
+
+    db: Database
+    entries: LogReader
+    checkpoints: Checkpoints
+    payloads: Payloads
+    ranges: Ranges
+    seals: Seals
+    notices: Notices
+
+    @classmethod
+    def open(cls, folder: Folder) -> "SiteReader":
+        db = Database(folder.database, readonly=True)
+        return cls(
+            db, LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()), Ranges(db), Seals(db), Notices(db)
+        )
+
+    def close(self) -> None:
+        self.db.close()

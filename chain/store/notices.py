@@ -1,0 +1,110 @@
+"""Dead letters and alerts: what was refused and why, and what needs a person. Both tables are bounded.
+
+Beyond its bound a table drops its oldest rows and counts them, so nothing goes in silence.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from chain.store.database import Database
+
+MAX_ROWS = 10_000
+KEPT_BYTES = 4096  # of a refused payload; its full length and digest are kept too
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS dead_letter (id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL,"
+    " source TEXT NOT NULL, door TEXT NOT NULL, channel TEXT NOT NULL, reason TEXT NOT NULL, size INTEGER NOT NULL,"
+    " digest BLOB NOT NULL, head BLOB NOT NULL, times INTEGER NOT NULL DEFAULT 1, UNIQUE (source, digest, reason))",
+    "CREATE TABLE IF NOT EXISTS alert (id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL,"
+    " kind TEXT NOT NULL, source TEXT NOT NULL, text TEXT NOT NULL, leaf INTEGER)",
+    "CREATE TABLE IF NOT EXISTS dropped (what TEXT PRIMARY KEY, count INTEGER NOT NULL)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Refused input: when it last came, from where, why, its size and digest, its first 4 KiB, how often."""
+
+    id: int
+    at_us: int
+    source: str
+    door: str
+    channel: str
+    reason: str
+    size: int
+    digest: bytes
+    head: bytes
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something a person should know: kind is excursion, gap, broken-seal, conflict, seal-chain or fork."""
+
+    id: int
+    at_us: int
+    kind: str
+    source: str
+    text: str
+    leaf: int | None
+
+
+class Notices:
+    """Reads and writes both tables over one database connection."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def refuse(self, tx: sqlite3.Connection, at_us: int, source: str, door: str, channel: str, reason: str,
+               payload: bytes) -> None:  # fmt: skip
+        """Keep a refused payload with its reason; the same one again only counts up."""
+        row = (at_us, source[:64], door, channel, reason[:1000], len(payload), sha256(payload).digest(),
+               payload[:KEPT_BYTES])  # fmt: skip
+        tx.execute(
+            "INSERT INTO dead_letter (at_us, source, door, channel, reason, size, digest, head)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET times = times + 1, at_us = excluded.at_us",
+            row,
+        )
+        _trim(tx, "dead_letter")
+
+    def alert(self, tx: sqlite3.Connection, at_us: int, kind: str, source: str, text: str, leaf: int | None) -> None:
+        row = (at_us, kind, source, text[:1000], leaf)
+        tx.execute("INSERT INTO alert (at_us, kind, source, text, leaf) VALUES (?, ?, ?, ?, ?)", row)
+        _trim(tx, "alert")
+
+    def dead_letters(self, *, before: int | None = None, limit: int = 100) -> list[DeadLetter]:
+        """Newest first; `before` is the id to go on from."""
+        return [DeadLetter(*row) for row in self._page("dead_letter", before, limit)]
+
+    def alerts(self, *, before: int | None = None, limit: int = 100) -> list[Alert]:
+        return [Alert(*row) for row in self._page("alert", before, limit)]
+
+    def counts(self) -> dict[str, int]:
+        """Rows kept and rows dropped, for metrics: dead_letter, alert, dropped_dead_letter, dropped_alert."""
+        run = self._db.connection.execute
+        kept = {table: run(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in ("dead_letter", "alert")}
+        return kept | dict(run("SELECT what, count FROM dropped").fetchall())
+
+    def refused(self) -> int:
+        """How many refusals are kept, repeats counted."""
+        row = self._db.connection.execute("SELECT COALESCE(SUM(times), 0) FROM dead_letter").fetchone()
+        return int(row[0])
+
+    def _page(self, table: str, before: int | None, limit: int) -> Iterable[tuple[Any, ...]]:
+        query = f"SELECT * FROM {table} WHERE id < ? ORDER BY id DESC LIMIT ?"
+        return self._db.connection.execute(query, (2**63 - 1 if before is None else before, limit))
+
+
+def _trim(tx: sqlite3.Connection, table: str) -> None:
+    """Drop the oldest rows over the bound, counting them. Ids only grow, so the span bounds the count."""
+    low, high = tx.execute(f"SELECT MIN(id), MAX(id) FROM {table}").fetchone()
+    if high - low < MAX_ROWS:
+        return
+    gone = tx.execute(f"DELETE FROM {table} WHERE id <= ?", (high - MAX_ROWS,)).rowcount
+    tx.execute(
+        "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        (f"dropped_{table}", gone),
+    )

@@ -1,0 +1,119 @@
+"""Payloads at rest: encrypted segments, one for each subject and batch, beside the leaves they belong to.
+
+A segment holds the exact event bytes, the normalised fields and the secret seed of their salts, so that
+destroying a subject's key makes payload and salts unreadable at once while every leaf and proof still holds.
+Trusted: the site key. Not trusted: the rows; a row that was altered or moved does not open.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from chain.errors import StoreError
+from chain.store.database import Database
+from crypto import cbor, labels
+from crypto.at_rest import AtRestKey, new_key
+from crypto.cbor import CborValue
+from crypto.errors import DecryptionError
+
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS subject (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, wrapped_key BLOB)",
+    "CREATE TABLE IF NOT EXISTS segment (first_leaf INTEGER PRIMARY KEY, count INTEGER NOT NULL,"
+    " subject INTEGER NOT NULL REFERENCES subject(id), body BLOB NOT NULL)",
+)
+MAX_SEGMENT_BYTES = 64 * 1024 * 1024
+_CACHED_KEYS = 4096
+_CACHED_SEGMENTS = 64
+
+Fields = tuple[tuple[str, CborValue], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """Exact event bytes and the normalised fields that its record commits to."""
+
+    event: bytes
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Events of consecutive leaves of one subject, and the seed of all their salts."""
+
+    first_leaf: int
+    subject: str
+    seed: bytes
+    events: tuple[StoredEvent, ...]
+
+
+class Payloads:
+    """Writes and reads segments over one database connection."""
+
+    def __init__(self, db: Database, site_key: bytes) -> None:
+        self._db = db
+        self._site = AtRestKey(site_key)
+        self._subject = lru_cache(maxsize=_CACHED_KEYS)(self._load_subject)
+        self._segment = lru_cache(maxsize=_CACHED_SEGMENTS)(self._load_segment)
+
+    def put(self, tx: sqlite3.Connection, first_leaf: int, subject: str, seed: bytes,
+            events: Sequence[StoredEvent]) -> None:  # fmt: skip
+        """Seal and store the events of the leaves first_leaf … in the caller's transaction."""
+        subject_id, key = self._subject(subject) or self._new_subject(tx, subject)
+        plain = cbor.encode([seed, [[e.event, [list(f) for f in e.fields]] for e in events]])
+        body = key.seal(plain, _place(first_leaf, len(events), subject))
+        tx.execute("INSERT INTO segment VALUES (?, ?, ?, ?)", (first_leaf, len(events), subject_id, body))
+
+    def segment_of(self, leaf: int) -> Segment | None:
+        """The opened segment that holds this leaf; None where the leaf has no payload (a seal record)."""
+        query = "SELECT first_leaf, count FROM segment WHERE first_leaf <= ? ORDER BY first_leaf DESC LIMIT 1"
+        row = self._db.connection.execute(query, (leaf,)).fetchone()
+        return self._segment(row[0]) if row and leaf < row[0] + row[1] else None
+
+    def segments(self, from_leaf: int, limit: int) -> list[Segment]:
+        """The next segments at or after a leaf, in order, for followers and fsck."""
+        query = "SELECT first_leaf FROM segment WHERE first_leaf >= ? ORDER BY first_leaf LIMIT ?"
+        rows = self._db.connection.execute(query, (from_leaf, limit)).fetchall()
+        return [self._load_segment(row[0]) for row in rows]
+
+    def forget_cached_keys(self) -> None:
+        """Needed after a rolled-back transaction that may have made a subject."""
+        self._subject.cache_clear()
+
+    def _new_subject(self, tx: sqlite3.Connection, name: str) -> tuple[int, AtRestKey]:
+        key = new_key()
+        wrapped = self._site.seal(key, labels.SUBJECT_KEY + b"\x00" + name.encode())
+        cursor = tx.execute("INSERT INTO subject (name, wrapped_key) VALUES (?, ?)", (name, wrapped))
+        self._subject.cache_clear()  # a cached "unknown" must not outlive the insert
+        return int(cursor.lastrowid or 0), AtRestKey(key)
+
+    def _load_subject(self, name: str) -> tuple[int, AtRestKey] | None:
+        query = "SELECT id, wrapped_key FROM subject WHERE name = ?"
+        row = self._db.connection.execute(query, (name,)).fetchone()
+        if row is None:
+            return None
+        if row[1] is None:
+            raise DecryptionError(f"the key of subject {name!r} was erased; nothing can be written or read under it")
+        key = self._site.open(row[1], labels.SUBJECT_KEY + b"\x00" + name.encode())
+        return row[0], AtRestKey(key)
+
+    def _load_segment(self, first_leaf: int) -> Segment:
+        query = (
+            "SELECT count, name, body FROM segment JOIN subject ON subject.id = segment.subject WHERE first_leaf = ?"
+        )
+        row = self._db.connection.execute(query, (first_leaf,)).fetchone()
+        found = self._subject(row[1]) if row else None
+        if row is None or found is None:
+            raise StoreError(f"segment of leaf {first_leaf} or its subject is not in the store")
+        plain = found[1].open(row[2], _place(first_leaf, row[0], row[1]))
+        return _segment(first_leaf, row[1], plain)
+
+
+def _segment(first_leaf: int, subject: str, plain: bytes) -> Segment:
+    seed, items = cbor.decode(plain, MAX_SEGMENT_BYTES)
+    events = tuple(StoredEvent(event, tuple((path, value) for path, value in fields)) for event, fields in items)
+    return Segment(first_leaf, subject, seed, events)
+
+
+def _place(first_leaf: int, count: int, subject: str) -> bytes:
+    return labels.SEGMENT + b"\x00" + cbor.encode([first_leaf, count, subject])

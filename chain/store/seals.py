@@ -1,0 +1,90 @@
+"""Stored seals and their state: which ranges each source signed, and whether the stored events match.
+
+Signatures are verified before a seal comes here; this module keeps the chain of each source and finds the
+seal that covers an event.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from enum import IntEnum
+
+from chain.event import SignedSeal
+from chain.seal import FIRST_PREVIOUS, Seal, seal_hash
+from chain.store.database import Database
+
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS seal (leaf INTEGER PRIMARY KEY, source TEXT NOT NULL, boot INTEGER NOT NULL,"
+    " first_seq INTEGER NOT NULL, count INTEGER NOT NULL, state INTEGER NOT NULL, seal BLOB NOT NULL,"
+    " signature BLOB NOT NULL)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS seal_range ON seal (source, boot, first_seq)",
+    "CREATE INDEX IF NOT EXISTS seal_pending ON seal (state) WHERE state = 0",
+)
+
+
+class SealState(IntEnum):
+    """What is known of a seal's range."""
+
+    PENDING = 0  # some of its events have not arrived
+    HOLDS = 1  # its events are stored and are those sealed
+    BROKEN = 2  # its events are stored and are not those sealed
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeal:
+    """A verified seal, the leaf that logs it, and its state."""
+
+    leaf: int
+    seal: Seal
+    signed: SignedSeal
+    state: SealState
+
+
+class Seals:
+    """Reads and writes seals over one database connection."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def put(self, tx: sqlite3.Connection, leaf: int, seal: Seal, signed: SignedSeal, state: SealState) -> None:
+        row = (leaf, seal.source, seal.boot, seal.first, seal.count, int(state), signed.seal, signed.signature)
+        tx.execute("INSERT INTO seal VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def set_state(self, tx: sqlite3.Connection, leaf: int, state: SealState) -> None:
+        tx.execute("UPDATE seal SET state = ? WHERE leaf = ?", (int(state), leaf))
+
+    def last(self, source: str) -> StoredSeal | None:
+        """The source's newest seal, whose hash its next one must name."""
+        return self._one("source = ? ORDER BY boot DESC, first_seq DESC LIMIT 1", (source,))
+
+    def covering(self, source: str, boot: int, seq: int) -> StoredSeal | None:
+        """The seal over one event, None where it is not sealed yet."""
+        condition = "source = ? AND boot = ? AND first_seq <= ? ORDER BY first_seq DESC LIMIT 1"
+        found = self._one(condition, (source, boot, seq))
+        return found if found and seq < found.seal.first + found.seal.count else None
+
+    def of_boot(self, source: str, boot: int) -> list[StoredSeal]:
+        return self._many("source = ? AND boot = ? ORDER BY first_seq", (source, boot))
+
+    def pending(self, limit: int) -> list[StoredSeal]:
+        """Seals whose events have not all arrived, oldest first."""
+        return self._many("state = 0 ORDER BY leaf LIMIT ?", (limit,))
+
+    def boots(self, source: str) -> list[int]:
+        query = "SELECT DISTINCT boot FROM seal WHERE source = ? ORDER BY boot"
+        return [row[0] for row in self._db.connection.execute(query, (source,))]
+
+    def _one(self, condition: str, values: tuple[str | int, ...]) -> StoredSeal | None:
+        found = self._many(condition, values)
+        return found[0] if found else None
+
+    def _many(self, condition: str, values: tuple[str | int, ...]) -> list[StoredSeal]:
+        query = f"SELECT leaf, seal, signature, state FROM seal WHERE {condition}"
+        rows = self._db.connection.execute(query, values)
+        return [StoredSeal(leaf, Seal.decode(seal), SignedSeal(seal, sig), SealState(s)) for leaf, seal, sig, s in rows]
+
+
+def expected_previous(last: StoredSeal | None, new: Seal) -> bytes:
+    """What a source's next seal must name: the hash of its last one; a new key starts a new chain."""
+    if last is None or (last.seal.kid != new.kid and new.previous == FIRST_PREVIOUS):
+        return FIRST_PREVIOUS
+    return seal_hash(last.signed.seal)

@@ -1,0 +1,284 @@
+"""The offline verifier: takes a receipt and a policy, opens no socket and no database, believes nothing else.
+
+Everything in the receipt is untrusted; only the keys in the policy are trusted. Each step is one link of the
+chain of proof and is found to hold, to be missing, or to be false:
+
+ 1. checkpoint: signed by all keys that the policy lists for this log
+ 2. witnesses: the policy's quorum cosigned it
+ 3. record: is in the log at its index under that checkpoint
+ 4. event: the disclosed bytes are those that the record names
+ 5. fields: each disclosed field opens the commitment that the record holds
+ 6. identity: a ledger of the policy says which key the source had at that place of the log
+ 7. seal: the source signed a range that holds the event, and that seal is in the log
+ 8. anchor: a ledger of the policy holds this very checkpoint
+
+What it proves: who signed which bytes, that they stand at one place of one history that the ledger and the
+witnesses saw. It does not prove that a sensor told the truth, nor wall-clock time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
+
+from chain.errors import ReceiptError
+from chain.event import Event, SignedSeal, content_hash
+from chain.ledger import evidence as embedded
+from chain.ledger.transaction_leaf import TransactionLeaf
+from chain.policy import Policy
+from chain.receipt import Field, LedgerPart, Receipt
+from chain.record import SEAL_KIND, Record
+from chain.seal import Seal, verify_seal
+from chaincode.identity_records import Identity, Role
+from crypto import cbor
+from crypto.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
+from crypto.commitments import field_leaf
+from crypto.errors import CommitmentError, ProofError, SealtrailError, SignatureError
+from crypto.merkle import leaf_hash, verify_inclusion
+from crypto.note import parse_note
+
+IDENTITY_FUNCTIONS = frozenset({"identities.bootstrap", "identities.enrol", "identities.rotate", "identities.revoke"})
+MAX_VALUE_BYTES = 65_535
+_T = TypeVar("_T")
+
+
+class State(StrEnum):
+    """What was found of one link."""
+
+    HOLDS = "holds"
+    MISSING = "missing"
+    FALSE = "false"
+
+
+class Outcome(StrEnum):
+    """The verdict over all links, from the worst: each has an exit code of its own."""
+
+    INVALID = "invalid"  # a link is false
+    UNTRUSTED = "untrusted"  # the policy does not know this log or this ledger
+    INCOMPLETE = "incomplete"  # nothing is false, but a link that the policy demands is missing
+    VALID = "valid"
+
+
+EXIT_CODE = {Outcome.VALID: 0, Outcome.INVALID: 3, Outcome.UNTRUSTED: 4, Outcome.INCOMPLETE: 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One link: its number and name, what was found, and a sentence. `needed` links decide the outcome."""
+
+    number: int
+    name: str
+    state: State
+    text: str
+    needed: bool = True
+    untrusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All steps, and what the proved parts say."""
+
+    steps: tuple[Step, ...]
+    record: Record | None
+    event: Event | None
+    fields: tuple[tuple[str, cbor.CborValue], ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        if any(step.state is State.FALSE and not step.untrusted for step in self.steps):
+            return Outcome.INVALID
+        if any(step.untrusted for step in self.steps):
+            return Outcome.UNTRUSTED
+        if any(step.state is State.MISSING and step.needed for step in self.steps):
+            return Outcome.INCOMPLETE
+        return Outcome.VALID
+
+
+class UntrustedError(SealtrailError):
+    """The policy holds no key for this log or ledger, so nothing can be said of it."""
+
+
+class MissingError(SealtrailError):
+    """The receipt lacks a link."""
+
+    def __init__(self, text: str, *, needed: bool = True) -> None:
+        super().__init__(text)
+        self.needed = needed
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What the steps before have proved. A step that needs a fact that is not there says so."""
+
+    signed: SignedCheckpoint | None = None
+    record: Record | None = None
+    event: Event | None = None
+    identity: Identity | None = None
+    fields: list[tuple[str, cbor.CborValue]] = field(default_factory=list)
+
+
+def verify_receipt(receipt: Receipt, policy: Policy) -> Report:
+    """Check every link and report on each; raises nothing for anything a receipt can hold."""
+    facts = _Facts()
+    plan: tuple[tuple[str, Callable[[Receipt, Policy, _Facts], str]], ...] = (
+        ("checkpoint", _checkpoint), ("witnesses", _witnesses), ("record", _record), ("event", _event),
+        ("fields", _fields), ("identity", _identity), ("seal", _seal), ("anchor", _anchor),
+    )  # fmt: skip
+    steps = tuple(_step(number, name, check, receipt, policy, facts) for number, (name, check) in enumerate(plan, 1))
+    return Report(steps, facts.record, facts.event, tuple(facts.fields))
+
+
+def _step(
+    number: int, name: str, check: Callable[[Receipt, Policy, _Facts], str], receipt: Receipt, policy: Policy,
+    facts: _Facts,
+) -> Step:  # fmt: skip
+    try:
+        return Step(number, name, State.HOLDS, check(receipt, policy, facts))
+    except MissingError as e:
+        return Step(number, name, State.MISSING, str(e), needed=e.needed)
+    except UntrustedError as e:
+        return Step(number, name, State.FALSE, str(e), untrusted=True)
+    except SealtrailError as e:
+        return Step(number, name, State.FALSE, str(e))
+
+
+def _checkpoint(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+    note = parse_note(receipt.checkpoint)
+    origin = Checkpoint.parse(note.text).origin
+    keys = policy.log_keys(origin)
+    if not keys:
+        raise UntrustedError(f"the policy has no key for the log {origin!r}")
+    facts.signed = open_checkpoint(receipt.checkpoint, keys, policy.witness_keys())
+    size = facts.signed.checkpoint.size
+    return f"{origin} signed its state at {size:,} entries with {_plural(len(keys), 'key')}"
+
+
+def _witnesses(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+    signed = _proved(facts.signed, "a checkpoint that holds")
+    witnesses = set(policy.witness_keys())
+    cosigners = [v.key for v in signed.signers if v.key in witnesses]
+    if not policy.satisfied_by(cosigners):
+        raise MissingError(f"the quorum {policy.quorum!r} is not reached: {_plural(len(cosigners), 'cosignature')}")
+    return f"{_plural(len(cosigners), 'cosignature')}; the policy's quorum is {policy.quorum!r}"
+
+
+def _record(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+    checkpoint = _proved(facts.signed, "a checkpoint that holds").checkpoint
+    leaf = leaf_hash(receipt.record)
+    verify_inclusion(leaf, receipt.index, checkpoint.size, receipt.inclusion, checkpoint.root)
+    record = facts.record = Record.decode(receipt.record)
+    return f"record {receipt.index} of {record.source} (boot {record.boot}, number {record.seq}) is in the log"
+
+
+def _event(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+    record = _proved(facts.record, "a record that holds")
+    if record.kind == SEAL_KIND:
+        raise MissingError("the record logs a seal; it has no event", needed=False)
+    if receipt.event is None:
+        raise MissingError("the event's content is not disclosed in this receipt", needed=False)
+    if content_hash(receipt.event) != record.content_hash:
+        raise ProofError("the event's bytes are not those that the record names: content altered")
+    event = Event.decode(receipt.event)
+    if event.id != record.event_id or event.kind != record.kind:
+        raise ProofError("the event names another source, number or kind than the record")
+    facts.event = event
+    return f"the {len(event.payload)} bytes of payload are those that the record names"
+
+
+def _fields(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+    record = _proved(facts.record, "a record that holds")
+    if not receipt.fields:
+        raise MissingError("no field is disclosed in this receipt", needed=False)
+    facts.fields = [_open_field(disclosed, receipt.field_count, record) for disclosed in receipt.fields]
+    names = ", ".join(disclosed.path for disclosed in receipt.fields)
+    return f"{_plural(len(receipt.fields), 'field')} of {receipt.field_count} disclosed as committed: {names}"
+
+
+def _open_field(disclosed: Field, count: int, record: Record) -> tuple[str, cbor.CborValue]:
+    value = cbor.decode(disclosed.value, MAX_VALUE_BYTES)
+    # The leaf is computed from what is disclosed, so the opening and its place are proved in one.
+    leaf = field_leaf(disclosed.salt, record.event_id, disclosed.path, value)
+    try:
+        verify_inclusion(leaf, disclosed.position, count, disclosed.proof, record.commitment)
+    except ProofError as e:
+        raise CommitmentError(f"the disclosed field {disclosed.path!r} is not what the record commits to") from e
+    return disclosed.path, value
+
+
+def _identity(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+    record = _proved(facts.record, "a record that holds")
+    if receipt.identity is None:
+        raise MissingError(f"no key of {record.source} is shown: this record rests on the gateway's word only")
+    leaf = _transaction(receipt.identity, policy)
+    if leaf.request.function not in IDENTITY_FUNCTIONS:
+        raise ReceiptError(f"ledger evidence is of {leaf.request.function!r}, expected an enrolment or key change")
+    identity = Identity.decode(leaf.result)
+    origin = _proved(facts.signed, "a checkpoint that holds").checkpoint.origin
+    if (identity.name, identity.role, identity.origin) != (record.source, Role.SOURCE, origin):
+        named = f"{identity.role} {identity.name} at {identity.origin}"
+        raise ReceiptError(f"the ledger entry is of {named}, expected source {record.source} at {origin}")
+    facts.identity = identity
+    return f"{leaf.request.ledger} enrolled {record.source} with {_plural(len(identity.keys), 'key')}"
+
+
+def _seal(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+    record = _proved(facts.record, "a record that holds")
+    if receipt.seal is None:
+        raise MissingError(f"no seal of {record.source} covers this event (yet)")
+    identity = _proved(facts.identity, "a source key that holds")
+    checkpoint = _proved(facts.signed, "a checkpoint that holds").checkpoint
+    part = receipt.seal
+    # 1. The seal itself is in the log, so neither it nor its chain can be taken back.
+    verify_inclusion(leaf_hash(part.record), part.index, checkpoint.size, part.inclusion, checkpoint.root)
+    logged = Record.decode(part.record)
+    if logged.kind != SEAL_KIND or logged.content_hash != content_hash(part.seal):
+        raise ProofError("the logged seal record does not name this seal")
+    # 2. Signed by the key that the ledger holds valid at its place.
+    seal = verify_seal(SignedSeal(part.seal, part.signature), identity.key_at(part.index))
+    if seal.source != record.source:
+        raise SignatureError(f"the seal is of {seal.source}, not of {record.source}")
+    # 3. It covers this event with exactly these bytes, or is what this record logs.
+    if record.kind == SEAL_KIND:
+        if part.index != receipt.index:
+            raise ProofError(f"the receipt shows the seal of record {part.index}, not of record {receipt.index}")
+    else:
+        _in_range(seal, record)
+        verify_inclusion(record.content_hash, record.seq - seal.first, seal.count, part.range_proof, seal.root)
+    return f"{seal.source} signed its events {seal.first} to {seal.first + seal.count - 1} of boot {seal.boot}"
+
+
+def _in_range(seal: Seal, record: Record) -> None:
+    if seal.boot != record.boot or not seal.first <= record.seq < seal.first + seal.count:
+        raise ProofError(f"the seal does not cover boot {record.boot} number {record.seq}")
+
+
+def _anchor(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+    checkpoint = _proved(facts.signed, "a checkpoint that holds").checkpoint
+    if receipt.anchor is None:
+        raise MissingError("the receipt does not show this checkpoint on a ledger", needed=bool(policy.ledgers))
+    leaf = _transaction(receipt.anchor, policy)
+    anchored = Checkpoint.parse(parse_note(embedded.anchored_note(leaf)).text)
+    if anchored != checkpoint:
+        raise ReceiptError(f"the ledger holds a checkpoint of size {anchored.size}, not the one of this receipt")
+    return f"{leaf.request.ledger} holds this checkpoint"
+
+
+def _transaction(part: LedgerPart, policy: Policy) -> TransactionLeaf:
+    if part.kind != "embedded":
+        raise ReceiptError(f"ledger evidence of kind {part.kind!r} is not known; expected 'embedded'")
+    evidence = embedded.EmbeddedEvidence.decode(part.evidence)
+    name = Checkpoint.parse(parse_note(evidence.note).text).origin
+    keys = policy.ledger_keys(name)
+    if not keys:
+        raise UntrustedError(f"the policy has no key for the ledger {name!r}")
+    return embedded.verify(evidence, keys)
+
+
+def _proved(fact: _T | None, what: str) -> _T:
+    if fact is None:
+        raise MissingError(f"cannot be checked without {what}")
+    return fact
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

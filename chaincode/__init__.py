@@ -1,0 +1,1 @@
+"""The contract: its rules and the records it keeps. One code for every ledger that runs it."""

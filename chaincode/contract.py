@@ -1,0 +1,78 @@
+"""The contract: one table of functions, and limits before anything else. Both ledgers call `invoke`.
+
+Callers and arguments are untrusted. A call is deterministic: no clock, randomness, floats, set order or I/O.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chaincode import identities, logs
+from chaincode.errors import Code, ContractError
+from chaincode.transaction import Transaction
+from crypto.errors import FormatError, KeyMaterialError, ProofError, SignatureError
+from crypto.merkle import MAX_PROOF_HASHES
+
+MAX_NOTE_ARGUMENT = 32 * 1024  # a gateway anchors the log's own signatures; witnesses' may stay outside
+MAX_LOG_KEYS = 4
+_SHORT = 256  # names, numbers, reasons
+_KEYED = 4096  # an ML-DSA-65 signature has 3,309 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """How a function is called: number of arguments, most bytes of each, and whether it only reads."""
+
+    run: Callable[[Transaction, Sequence[bytes]], Awaitable[bytes]]
+    least: int
+    most: int
+    longest: int
+    query: bool = False
+
+
+FUNCTIONS: Final = {
+    "logs.register": Function(logs.register, 2, 1 + MAX_LOG_KEYS, _KEYED),
+    "logs.anchor": Function(logs.anchor, 1, 1 + MAX_PROOF_HASHES, MAX_NOTE_ARGUMENT),
+    "logs.head": Function(logs.head, 1, 1, _SHORT, query=True),
+    "logs.checkpoint": Function(logs.checkpoint, 2, 2, _SHORT, query=True),
+    "logs.forks": Function(logs.forks, 1, 1, _SHORT, query=True),
+    "identities.bootstrap": Function(identities.bootstrap, 5, 5, _KEYED),
+    "identities.enrol": Function(identities.enrol, 7, 7, _KEYED),
+    "identities.rotate": Function(identities.rotate, 6, 6, _KEYED),
+    "identities.revoke": Function(identities.revoke, 4, 4, _SHORT),
+    "identities.get": Function(identities.get, 1, 1, _SHORT, query=True),
+    "identities.list": Function(identities.listing, 1, 2, _SHORT, query=True),
+}
+
+
+def function_named(name: str) -> Function:
+    """The function of this name; ContractError lists the known names."""
+    try:
+        return FUNCTIONS[name]
+    except KeyError as e:
+        known = ", ".join(FUNCTIONS)
+        raise ContractError(Code.UNKNOWN_FUNCTION, f"no function {name[:60]!r}; known are {known}") from e
+
+
+async def invoke(tx: Transaction, name: str, args: Sequence[bytes]) -> bytes:
+    """Run one function. Raises ContractError where it refuses, StateError where the ledger is damaged."""
+    # 1. Limits.
+    function = function_named(name)
+    if not function.least <= len(args) <= function.most:
+        raise ContractError(
+            Code.ARGUMENT_COUNT, f"{name} takes {function.least} to {function.most} arguments, got {len(args)}"
+        )
+    longest = max(map(len, args), default=0)
+    if longest > function.longest:
+        raise ContractError(
+            Code.ARGUMENT_SIZE, f"arguments of {name} have at most {function.longest} bytes, got {longest}"
+        )
+    # 2. The function; what crypto refuses becomes a refusal with a code.
+    try:
+        return await function.run(tx, args)
+    except SignatureError as e:
+        raise ContractError(Code.BAD_SIGNATURE, str(e)) from e
+    except ProofError as e:
+        raise ContractError(Code.BAD_PROOF, str(e)) from e
+    except (FormatError, KeyMaterialError) as e:
+        raise ContractError(Code.MALFORMED, str(e)) from e

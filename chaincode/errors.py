@@ -1,0 +1,47 @@
+"""What the contract answers instead of a result: a refusal with a stable code, or damaged state.
+
+Codes are part of the interface (docs/contract.md): clients decide by them, never by the text beside them.
+"""
+
+from enum import StrEnum
+
+from crypto.errors import SealtrailError
+
+
+class Code(StrEnum):
+    """Why a call was refused. A refused call changes nothing."""
+
+    UNKNOWN_FUNCTION = "unknown-function"
+    ARGUMENT_COUNT = "argument-count"
+    ARGUMENT_SIZE = "argument-size"
+    MALFORMED = "malformed"
+    NOT_ENROLLED = "not-enrolled"
+    KEY_CLOSED = "key-closed"
+    FORBIDDEN = "forbidden"
+    NOT_OWNER = "not-owner"
+    UNKNOWN_LOG = "unknown-log"
+    LOG_EXISTS = "log-exists"
+    UNKNOWN_CHECKPOINT = "unknown-checkpoint"
+    BAD_SIGNATURE = "bad-signature"
+    BAD_PROOF = "bad-proof"
+    SMALLER_SIZE = "smaller-size"
+    BOOTSTRAPPED = "bootstrapped"
+    UNKNOWN_IDENTITY = "unknown-identity"
+    IDENTITY_EXISTS = "identity-exists"
+    UNKNOWN_KEY = "unknown-key"
+    KEY_IN_USE = "key-in-use"
+    TOO_MANY_KEYS = "too-many-keys"
+    BAD_RANGE = "bad-range"
+    SELF_REVOCATION = "self-revocation"
+
+
+class ContractError(SealtrailError):
+    """The contract refused a call; `code` says why. Its text is `code: message`, also where only text travels."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class StateError(SealtrailError):
+    """A record in the ledger's own state cannot be read: the state is damaged or of a newer version."""

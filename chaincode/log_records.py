@@ -1,0 +1,139 @@
+"""Records of the contract's logs: registration, anchored checkpoint, fork evidence, and anchor's answer."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from chaincode.state import VERSION, fields
+from crypto import cbor
+from crypto.errors import FormatError
+from crypto.merkle import HASH_BYTES, MAX_TREE_SIZE
+from crypto.note import VerifierKey
+
+_LOG = frozenset(range(1, 5))
+_ANCHORED = frozenset(range(1, 8))
+_FORK = frozenset(range(1, 8))
+_ANSWER = frozenset(range(1, 5))
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A registered log: its origin, the identity that may anchor it, and the vkeys that must all sign."""
+
+    origin: str
+    owner: str
+    vkeys: tuple[VerifierKey, ...]
+
+    def encode(self) -> bytes:
+        return cbor.encode({1: VERSION, 2: self.origin, 3: self.owner, 4: [str(vkey) for vkey in self.vkeys]})
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        item = fields(data, _LOG, "log record")
+        vkeys = cbor.field(item, 4, list, "vkeys")
+        if not all(type(vkey) is str for vkey in vkeys):
+            raise FormatError("vkeys of a log record must be text")
+        origin, owner = cbor.field(item, 2, str, "origin"), cbor.field(item, 3, str, "owner")
+        return cls(origin, owner, tuple(map(VerifierKey.parse, vkeys)))
+
+
+@dataclass(frozen=True, slots=True)
+class AnchoredCheckpoint:
+    """A checkpoint the contract accepted, the note it came in, and its transaction. Of a log that was never
+    anchored the note is empty, the size 0, and the transaction its registration. Time in µs since 1970."""
+
+    origin: str
+    size: int
+    root: bytes
+    note: str
+    anchored_us: int
+    tx_id: str
+
+    def encode(self) -> bytes:
+        values = (VERSION, self.origin, self.size, self.root, self.note, self.anchored_us, self.tx_id)
+        return cbor.encode(dict(enumerate(values, 1)))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        item = fields(data, _ANCHORED, "anchored checkpoint")
+        return cls(
+            cbor.field(item, 2, str, "origin"), _size(item, 3), _root(item, 4), cbor.field(item, 5, str, "note"),
+            _time(item, 6), cbor.field(item, 7, str, "transaction id"),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRecord:
+    """Proof that a log signed two roots for one size: the note that was anchored, the note that was refused,
+    and the time (µs since 1970) and transaction of the refusal."""
+
+    origin: str
+    size: int
+    anchored_note: str
+    refused_note: str
+    refused_us: int
+    tx_id: str
+
+    def encode(self) -> bytes:
+        values = (
+            VERSION, self.origin, self.size, self.anchored_note, self.refused_note, self.refused_us, self.tx_id,
+        )  # fmt: skip
+        return cbor.encode(dict(enumerate(values, 1)))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        item = fields(data, _FORK, "fork record")
+        return cls(
+            cbor.field(item, 2, str, "origin"), _size(item, 3), cbor.field(item, 4, str, "anchored note"),
+            cbor.field(item, 5, str, "refused note"), _time(item, 6),
+            cbor.field(item, 7, str, "transaction id"),
+        )  # fmt: skip
+
+
+class AnchorStatus(StrEnum):
+    """What `logs.anchor` did. FORK is a refusal that commits, because only so can the evidence be kept."""
+
+    ANCHORED = "anchored"
+    UNCHANGED = "unchanged"
+    FORK = "fork"
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorAnswer:
+    """Result of `logs.anchor`: the status, and size and root of the log's head after it."""
+
+    status: AnchorStatus
+    size: int
+    root: bytes
+
+    def encode(self) -> bytes:
+        return cbor.encode({1: VERSION, 2: str(self.status), 3: self.size, 4: self.root})
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        item = fields(data, _ANSWER, "anchor answer")
+        status = cbor.field(item, 2, str, "status")
+        if status not in list(AnchorStatus):
+            raise FormatError(f"anchor status must be one of {', '.join(AnchorStatus)}, got {status[:20]!r}")
+        return cls(AnchorStatus(status), _size(item, 3), _root(item, 4))
+
+
+def _size(item: dict[int, cbor.CborValue], key: int) -> int:
+    size: int = cbor.field(item, key, int, "tree size")
+    if not 0 <= size <= MAX_TREE_SIZE:
+        raise FormatError(f"tree size must be from 0 to 2^63-1, got {size}")
+    return size
+
+
+def _time(item: dict[int, cbor.CborValue], key: int) -> int:
+    time_us: int = cbor.field(item, key, int, "time")
+    if not 0 <= time_us < 2**63:
+        raise FormatError(f"times are in µs since 1970 and below 2^63, got {time_us}")
+    return time_us
+
+
+def _root(item: dict[int, cbor.CborValue], key: int) -> bytes:
+    root: bytes = cbor.field(item, key, bytes, "root")
+    if len(root) != HASH_BYTES:
+        raise FormatError(f"a root has {HASH_BYTES} bytes, got {len(root)}")
+    return root

@@ -1,0 +1,81 @@
+"""The ledger's state: the names of its keys, and how records are read (byte-exact: docs/formats/ledger.md).
+
+A log's keys belong to one log and its checkpoints never change, so that no two gateways ever conflict.
+"""
+
+from typing import Protocol, Self, TypeVar
+
+from chaincode.errors import StateError
+from chaincode.transaction import Transaction
+from crypto import cbor
+from crypto.errors import FormatError, KeyMaterialError
+
+VERSION = 1
+MAX_RECORD_BYTES = 128 * 1024
+PRESENT = b"\x01"  # the value of keys that only mark that something is there
+
+
+class Record(Protocol):
+    """A value of the state with its canonical CBOR form."""
+
+    def encode(self) -> bytes: ...
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """FormatError or KeyMaterialError where `data` is not such a record."""
+
+
+_R = TypeVar("_R", bound=Record)
+
+
+def log_key(origin: str) -> str:
+    return f"log/{origin}"
+
+
+def head_key(origin: str) -> str:
+    return f"head/{origin}"
+
+
+def checkpoint_key(origin: str, size: int) -> str:
+    return f"cp/{origin}/{size:020}"
+
+
+def fork_key(origin: str, size: int) -> str:
+    return f"fork/{origin}/{size:020}"
+
+
+def identity_key(name: str) -> str:
+    return f"id/{name}"
+
+
+def kid_key(kid: bytes) -> str:
+    return f"kid/{kid.hex()}"
+
+
+def role_key(role: str, name: str) -> str:
+    return f"role/{role}/{name}"
+
+
+def organisation_key(organisation: str) -> str:
+    return f"org/{organisation}"
+
+
+async def read(tx: Transaction, key: str, kind: type[_R]) -> _R | None:
+    """The record at `key`, None where there is none; StateError where it cannot be read."""
+    value = await tx.get(key)
+    if value is None:
+        return None
+    try:
+        return kind.decode(value)
+    except (FormatError, KeyMaterialError) as e:
+        raise StateError(f"the record at {key} cannot be read: {e}; run fsck on this ledger") from e
+
+
+def fields(data: bytes, keys: frozenset[int], what: str) -> dict[int, cbor.CborValue]:
+    """The map of a record with exactly `keys`, of this version (key 1)."""
+    item = cbor.decode(data, MAX_RECORD_BYTES)
+    cbor.exact_keys(item, keys, what)
+    if cbor.field(item, 1, int, f"{what} version") != VERSION:
+        raise FormatError(f"{what} must be of version {VERSION}, got {item[1]}; a newer Sealtrail may read it")
+    checked: dict[int, cbor.CborValue] = item
+    return checked

@@ -1,0 +1,186 @@
+"""Who may do what at this gateway: invitations, device passwords, source settings, API tokens.
+
+Only SHA-256 fingerprints of secrets are stored (all secrets are random, none is chosen by a person). Which
+keys a source signs with is not here: that is the contract's identities.
+"""
+
+import sqlite3
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from threading import Lock
+
+import msgspec
+
+from chain.event import source_name
+from chain.site import Folder
+from chain.store.database import Database
+from crypto import tokens
+from crypto.errors import SealtrailError
+
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS invitation (fingerprint BLOB PRIMARY KEY, source TEXT NOT NULL, settings BLOB NOT NULL,"
+    " expires_us INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS source (name TEXT PRIMARY KEY, settings BLOB NOT NULL, password BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS token (fingerprint BLOB PRIMARY KEY, label TEXT NOT NULL, scopes TEXT NOT NULL,"
+    " created_us INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS boot (number INTEGER PRIMARY KEY AUTOINCREMENT)",
+)
+MAX_INVITATIONS = 10_000
+MAX_SOURCES = 100_000
+MAX_TOKENS = 1000
+
+
+class AccessError(SealtrailError):
+    """A token, code or password is not accepted, or a bound of this table is reached."""
+
+
+class Scope(StrEnum):
+    """What an API token allows."""
+
+    AUDITOR = "auditor"  # read records, payloads, receipts
+    OPERATOR = "operator"  # read, and see dead letters, alerts and metrics
+    DEVICE_ADMIN = "device-admin"  # invite and revoke sources
+
+
+class SeriesLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Allowed range of one series of readings, in its normalised unit; outside it is an excursion."""
+
+    series: str  # resolved SenML name, or "" for every series of the source
+    unit: str
+    low: float | None = None
+    high: float | None = None
+
+
+class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator decides about a source when inviting it."""
+
+    kinds: tuple[str, ...] = ("reading", "production", "inference")
+    allow_plain: bool = False  # bare JSON without numbers and seals, logged as "gateway only"
+    limits: tuple[SeriesLimits, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A stored token: its label and what it allows."""
+
+    label: str
+    scopes: frozenset[Scope]
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What a redeemed one-time code stands for."""
+
+    source: str
+    settings: SourceSettings
+
+
+class Access:
+    """Reads and changes the access tables; safe to call from several threads."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._db = Database(folder.access, SCHEMA)
+        self._lock = Lock()
+
+    def invite(self, source: str, settings: SourceSettings, *, valid_s: float = 86_400) -> str:
+        """A one-time code with which a device enrols as `source`. Shown once, stored as a fingerprint."""
+        code, now = tokens.new_code(), _now_us()
+        row = (tokens.fingerprint(code), source_name(source), msgspec.json.encode(settings), now + int(valid_s * 1e6))
+        with self._lock, self._db.transaction() as tx:
+            tx.execute("DELETE FROM invitation WHERE expires_us < ?", (now,))
+            _bounded(tx, "invitation", MAX_INVITATIONS)
+            tx.execute("INSERT INTO invitation VALUES (?, ?, ?, ?)", row)
+        return code
+
+    def invitation(self, code: str) -> Invitation:
+        """What this code stands for; AccessError where it is unknown, used or expired."""
+        query = "SELECT source, settings FROM invitation WHERE fingerprint = ? AND expires_us >= ?"
+        with self._lock:
+            row = self._db.connection.execute(query, (tokens.fingerprint(code.strip()), _now_us())).fetchone()
+        if row is None:
+            raise AccessError("the enrolment code is unknown, used or expired; ask the operator for a new one")
+        return Invitation(row[0], msgspec.json.decode(row[1], type=SourceSettings))
+
+    def redeem(self, code: str) -> str:
+        """Use the code up: the source gets its settings and a new password, which is returned and only its
+        fingerprint stored. Both happen in one commit, so a code works exactly once."""
+        invitation, password = self.invitation(code), tokens.new_token()
+        settings = msgspec.json.encode(invitation.settings)
+        with self._lock, self._db.transaction() as tx:
+            gone = tx.execute("DELETE FROM invitation WHERE fingerprint = ?", (tokens.fingerprint(code.strip()),))
+            if gone.rowcount != 1:
+                raise AccessError("the enrolment code was used a moment ago; ask the operator for a new one")
+            _bounded(tx, "source", MAX_SOURCES)
+            row = (invitation.source, settings, tokens.fingerprint(password))
+            tx.execute("INSERT OR REPLACE INTO source VALUES (?, ?, ?)", row)
+        return password
+
+    def password_matches(self, source: str, password: bytes) -> bool:
+        with self._lock:
+            row = self._db.connection.execute("SELECT password FROM source WHERE name = ?", (source,)).fetchone()
+        return row is not None and tokens.matches(password, row[0])
+
+    def add_plain(self, source: str, settings: SourceSettings) -> str:
+        """Let a source in without a key: its bare JSON is logged as "gateway only". Returns its password."""
+        password = tokens.new_token()
+        row = (source_name(source), msgspec.json.encode(settings), tokens.fingerprint(password))
+        with self._lock, self._db.transaction() as tx:
+            if tx.execute("SELECT 1 FROM source WHERE name = ?", row[:1]).fetchone():
+                raise AccessError(f"{source} is enrolled; choose another name")
+            _bounded(tx, "source", MAX_SOURCES)
+            tx.execute("INSERT INTO source VALUES (?, ?, ?)", row)
+        return password
+
+    def settings(self, source: str | None = None) -> dict[str, SourceSettings]:
+        """Settings of one enrolled source, or of all."""
+        query = "SELECT name, settings FROM source WHERE ?1 IS NULL OR name = ?1"
+        with self._lock:
+            rows = self._db.connection.execute(query, (source,)).fetchall()
+        return {name: msgspec.json.decode(settings, type=SourceSettings) for name, settings in rows}
+
+    def new_token(self, label: str, scopes: frozenset[Scope]) -> str:
+        """A bearer token with these scopes. Shown once, stored as a fingerprint."""
+        token = tokens.new_token()
+        row = (tokens.fingerprint(token), label[:100], " ".join(sorted(scopes)), _now_us())
+        with self._lock, self._db.transaction() as tx:
+            _bounded(tx, "token", MAX_TOKENS)
+            tx.execute("INSERT INTO token VALUES (?, ?, ?, ?)", row)
+        return token
+
+    def next_boot(self) -> int:
+        """Count this start of the gateway: the boot number of events that bring no numbers of their own."""
+        with self._lock, self._db.transaction() as tx:
+            number = tx.execute("INSERT INTO boot DEFAULT VALUES").lastrowid
+            tx.execute("DELETE FROM boot WHERE number < ?", (number,))
+        return int(number or 0)
+
+    def has_tokens(self) -> bool:
+        with self._lock:
+            return self._db.connection.execute("SELECT 1 FROM token LIMIT 1").fetchone() is not None
+
+    def token(self, presented: str) -> AccessToken:
+        """The token that was presented; AccessError where it is unknown."""
+        query = "SELECT label, scopes FROM token WHERE fingerprint = ?"
+        with self._lock:
+            row = self._db.connection.execute(query, (tokens.fingerprint(presented),)).fetchone()
+        if row is None:
+            raise AccessError("the bearer token is unknown or revoked")
+        return AccessToken(row[0], frozenset(Scope(scope) for scope in row[1].split()))
+
+    def revoke_token(self, label: str) -> int:
+        """Remove every token of this label; returns how many."""
+        with self._lock, self._db.transaction() as tx:
+            return tx.execute("DELETE FROM token WHERE label = ?", (label,)).rowcount
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _bounded(tx: sqlite3.Connection, table: str, bound: int) -> None:
+    if tx.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] >= bound:
+        raise AccessError(f"the {table} table has reached its bound of {bound}; remove what is not needed")
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

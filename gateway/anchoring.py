@@ -1,0 +1,132 @@
+"""Publishes checkpoints and anchors them: each interval, or at once for an urgent event; one anchor in flight.
+
+At start it compares the log with the ledger's head and stops the gateway if they contradict each other. While
+the ledger or the witnesses are away events go on; one later anchor catches up, because a consistency proof
+spans any distance. Runs on the event loop, with a database connection of its own.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chain.errors import AnchorRefusedError, ForkError
+from chain.ledger.interface import Ledger
+from chain.log.checkpoints import Checkpoints
+from chain.log.proofs import consistency_proof
+from chain.log.publish import Publisher, check_history
+from chain.log.reader import LogReader
+from chain.store.database import Database
+from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus
+from crypto.checkpoint import Checkpoint
+from crypto.errors import SealtrailError
+from crypto.note import Note
+
+log = logging.getLogger(__name__)
+RETRY_S = 1.0
+
+
+@dataclass(slots=True)
+class AnchorState:
+    """What the status page shows; sizes in entries, time in microseconds since the Unix epoch."""
+
+    checkpoint_size: int = 0
+    anchored_size: int = 0
+    anchored_us: int = 0
+    anchors: int = 0
+    problem: str = ""
+
+
+class Anchorer:
+    """Moves the log's published head and the ledger's head behind the log's size."""
+
+    def __init__(self, db: Database, publisher: Publisher, ledger: Ledger, *, checkpoint_s: float, anchor_s: float,
+                 on_fork: Callable[[ForkError], None]) -> None:  # fmt: skip
+        self._db, self._publisher, self._ledger = db, publisher, ledger
+        self._reader, self._checkpoints = LogReader(db), Checkpoints(db)
+        self._checkpoint_s, self._anchor_s = checkpoint_s, anchor_s
+        self._on_fork = on_fork
+        self._urgent = asyncio.Event()
+        self._next_anchor = 0.0
+        self.state = AnchorState()
+
+    def urgent(self) -> None:
+        """Anchor what is there as soon as the anchor in flight, if any, is done."""
+        self._urgent.set()
+
+    async def check(self) -> None:
+        """Compare the log with the ledger's head before anything new is signed.
+
+        Raises:
+            ForkError: the log is behind the ledger or contradicts it; both notes are in the message.
+        """
+        head = await self._head()
+        if head.note:
+            seen = Checkpoint(head.origin, head.size, head.root)
+            await asyncio.to_thread(check_history, self._reader, seen, "the ledger's anchor", head.note)
+            await asyncio.to_thread(self._mark, head.size)
+        self.state.anchored_size, self.state.anchored_us = head.size, head.anchored_us
+
+    async def run(self) -> None:
+        """Publish and anchor until cancelled."""
+        while True:
+            urgent = await self._pause()
+            try:
+                await self._round(urgent)
+                self.state.problem = ""
+            except ForkError as e:
+                self.state.problem = str(e)
+                self._on_fork(e)
+                return
+            except SealtrailError as e:
+                if self.state.problem != str(e):
+                    log.warning("anchoring waits: %s", e)
+                self.state.problem = str(e)
+                await asyncio.sleep(RETRY_S)
+
+    async def flush(self) -> None:
+        """Publish and anchor everything that is in the log now."""
+        await self._round(urgent=True)
+
+    async def _pause(self) -> bool:
+        try:
+            async with asyncio.timeout(self._checkpoint_s):
+                await self._urgent.wait()
+        except TimeoutError:
+            return False
+        self._urgent.clear()
+        return True
+
+    async def _round(self, urgent: bool) -> None:
+        note = await self._publisher.sign()
+        self.state.checkpoint_size = Checkpoint.parse(note.text).size
+        due = urgent or time.monotonic() >= self._next_anchor
+        if due and self.state.checkpoint_size > self.state.anchored_size:
+            self._next_anchor = time.monotonic() + self._anchor_s
+            await self._anchor(note)
+
+    async def _anchor(self, note: Note) -> None:
+        checkpoint = Checkpoint.parse(note.text)
+        head = await self._head()
+        proof = await asyncio.to_thread(consistency_proof, self._reader, head.size, checkpoint.size)
+        submitted = await self._ledger.submit("logs.anchor", note.marshal().encode(), *proof)
+        answer = AnchorAnswer.decode(submitted.result)
+        if answer.status is AnchorStatus.FORK:
+            raise ForkError(f"the ledger holds another root for size {checkpoint.size} and kept both notes")
+        if (answer.size, answer.root) != (checkpoint.size, checkpoint.root):
+            raise AnchorRefusedError(f"the ledger's head is at {answer.size}, expected {checkpoint.size}")
+        await asyncio.to_thread(self._mark, checkpoint.size)
+        self.state.anchored_size, self.state.anchored_us = checkpoint.size, time.time_ns() // 1000
+        self.state.anchors += 1
+
+    def _mark(self, size: int) -> None:
+        """Note that the ledger holds this checkpoint. At start too: a crash may have come after the ledger's
+        commit and before ours. The proof itself is read from the ledger when a receipt needs it."""
+        stored = self._checkpoints.at(size)
+        if stored and stored.evidence is None:
+            with self._db.transaction() as tx:
+                self._checkpoints.mark_anchored(tx, size, b"embedded")
+
+    async def _head(self) -> AnchoredCheckpoint:
+        return AnchoredCheckpoint.decode(await self._ledger.evaluate("logs.head", self._publisher.origin.encode()))

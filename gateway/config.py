@@ -1,0 +1,155 @@
+"""The gateway's configuration: one TOML file, every value checked, every default documented here.
+
+The file is trusted as the operator's word; a mistake in it stops the start with the place and the mend.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from chain.site import ORIGIN
+from crypto.errors import SealtrailError
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class ConfigError(SealtrailError):
+    """The configuration file cannot be used as it is."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FrontDoorConfig(_Section):
+    """The gateway's own MQTT listener."""
+
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    port: Port = Field(1883, description="0 takes a free port")
+    public_host: str = Field("", description="name that devices are told to connect to; empty: host")
+    tls_certificate: Path | None = Field(None, description="PEM chain; turns TLS on, together with tls_key")
+    tls_key: Path | None = Field(None, description="PEM private key of the certificate")
+    tls_client_ca: Path | None = Field(None, description="PEM; lets devices log in by certificate (subject CN)")
+    max_connections: int = Field(10_000, ge=1, le=100_000)
+    receive_maximum: int = Field(1024, ge=1, le=65_535, description="unacknowledged messages a connection may have")
+
+    @model_validator(mode="after")
+    def _tls_pair(self) -> "FrontDoorConfig":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together: set both or neither")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_key")
+        return self
+
+
+class SideDoorConfig(_Section):
+    """A client of a broker that is already there. Without this section there is no side door."""
+
+    host: str = Field(description="the broker's address")
+    port: Port = Field(1883)
+    username: str = ""
+    password_file: Path | None = Field(None, description="file that holds the password, mode 0600")
+    tls_ca: Path | None = Field(None, description="PEM; turns TLS on")
+    client_id: str = Field("sealtrail-gateway", min_length=1, max_length=64)
+    shared_group: str = Field("", description="share the load with other gateways of this group; empty: alone")
+
+
+class ApiConfig(_Section):
+    """REST interface, tlog-tiles and pages."""
+
+    host: str = "127.0.0.1"
+    port: Port = Field(8080, description="0 takes a free port")
+    public_url: str = Field("", description="URL that people and devices use; empty: http://host:port")
+    requests_per_second: float = Field(50, gt=0, description="for each token or address")
+
+
+class StorageConfig(_Section):
+    """Bounds of the disk: when they are reached new events are refused, nothing is overwritten."""
+
+    max_bytes: int = Field(100 * 2**30, ge=64 * 2**20, description="bound of the data directory")
+    reserve_bytes: int = Field(256 * 2**20, ge=0, description="room on the disk that is left to others")
+
+
+class PipelineConfig(_Section):
+    """Between door and disk."""
+
+    queue_bytes: int = Field(32 * 2**20, ge=2**20, description="bound of what waits in memory")
+    late_after_s: float = Field(300, gt=0, description="an event received later than this is marked late")
+
+
+class LedgerConfig(_Section):
+    """Where checkpoints are anchored."""
+
+    kind: str = Field("embedded", pattern="^embedded$", description="the ledger in this process")
+
+
+class LogConfig(_Section):
+    """Checkpoints, anchors and witnesses."""
+
+    checkpoint_interval_s: float = Field(1.0, ge=0.05, le=3600)
+    anchor_interval_s: float = Field(5.0, ge=0.05, le=86_400, description="urgent events do not wait for it")
+    witness_policy: Path | None = Field(None, description="C2SP tlog-policy with witness URLs; its quorum must cosign")
+
+
+class Config(_Section):
+    """The whole file."""
+
+    origin: str = Field(description="the log's name for ever, like plant-7.example/line-3")
+    data: Path = Field(description="data directory of this gateway alone")
+    front_door: FrontDoorConfig = FrontDoorConfig()  # type: ignore[call-arg] # pydantic's defaults
+    side_door: SideDoorConfig | None = None
+    api: ApiConfig = ApiConfig()  # type: ignore[call-arg]
+    storage: StorageConfig = StorageConfig()  # type: ignore[call-arg]
+    pipeline: PipelineConfig = PipelineConfig()  # type: ignore[call-arg]
+    ledger: LedgerConfig = LedgerConfig()  # type: ignore[call-arg]
+    log: LogConfig = LogConfig()  # type: ignore[call-arg]
+
+    @model_validator(mode="after")
+    def _origin_form(self) -> "Config":
+        if not ORIGIN.fullmatch(self.origin):
+            raise ValueError(f"origin must be like plant-7.example/line-3 (lower case, no spaces), got {self.origin!r}")
+        return self
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file; relative paths in it are relative to it.
+
+    Raises:
+        ConfigError: unreadable, not TOML, or a value is wrong; names every wrong value.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as e:
+        raise ConfigError(f"cannot read {path}: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path} is not TOML: {e}") from e
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as e:
+        raise ConfigError(f"{path}:\n{_explain(e)}") from e
+    return _anchored_at(config, path.absolute().parent)
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        place = ".".join(map(str, problem["loc"])) or "file"
+        given = "" if problem["type"] == "missing" else f" (got {problem['input']!r:.60})"
+        lines.append(f"  {place}: {problem['msg']}{given}")
+    return "\n".join(lines)
+
+
+def _anchored_at(config: Config, folder: Path) -> Config:
+    """All paths made absolute, so that the program may be started anywhere."""
+
+    def fix(value: Any) -> Any:
+        if isinstance(value, Path):
+            return folder / value
+        if isinstance(value, BaseModel):
+            return value.model_copy(update={name: fix(getattr(value, name)) for name in type(value).model_fields})
+        return value
+
+    fixed: Config = fix(config)
+    return fixed

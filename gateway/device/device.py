@@ -1,0 +1,158 @@
+"""A device: record events, and they reach the log, sealed, whenever there is a way to the gateway.
+
+Everything here belongs to the device itself. `record` returns only when the event is on disk; it works
+without a connection, and without `start`. One process at a time may use a device folder.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from chain.store.database import Database
+from gateway.device.buffer import Buffer, Counts, read_counts
+from gateway.device.draft import Draft
+from gateway.device.errors import DeviceError
+from gateway.device.identity import BUFFER_FILE, load_identity
+from gateway.device.options import DeviceOptions
+from gateway.device.sealer import Sealer
+from gateway.device.sender import Sender
+from gateway.device.storage import Rejection, Storage
+
+LOCK_FILE: Final = "lock"
+DRAIN_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus:
+    """`recorded`, `acknowledged`, `sealed`, `rejected`: events since enrolment. `sent`: events handed to the
+    connection since this start, repeats counted. `buffered`: events not yet settled with their seal."""
+
+    source: str
+    boot: int
+    connected: bool
+    recorded: int
+    sent: int
+    acknowledged: int
+    sealed: int
+    buffered: int
+    buffered_bytes: int
+    waiting_seals: int
+    rejected: int
+
+
+class Device:
+    """One start of an enrolled device. Opening it takes the next boot number and seals what a crash left."""
+
+    def __init__(self, folder: Path, options: DeviceOptions | None = None) -> None:
+        """Raises DeviceError: not enrolled, in use by another process, or a buffer that is not its own."""
+        options = options or DeviceOptions()
+        self.identity = load_identity(folder)
+        self._lock = _lock(folder)
+        try:
+            self._buffer = Buffer(
+                folder / BUFFER_FILE, self.identity.source, options.max_events, options.max_bytes
+            )
+            self._sealer = Sealer(self._buffer, self.identity.key, options.seal_events, options.seal_seconds)
+            self._sealer.seal_earlier_boots()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._storage = Storage(self._buffer, options.max_rejected)
+        self._sender = Sender(self.identity, self._buffer, self._sealer, options)
+        self._started = self._stopped = False
+        self._final: Counts | None = None
+
+    @property
+    def boot(self) -> int:
+        return self._buffer.boot
+
+    def record(
+        self, kind: int, payload: bytes, sensed_us: int | None = None, *, schema: int = 1, urgent: bool = False
+    ) -> tuple[int, int]:
+        """Keep one event durably; its number (boot, seq).
+
+        `sensed_us` is microseconds since the Unix epoch, now by default. `urgent` seals and sends at once.
+
+        Raises:
+            DeviceBufferFullError: the bound is reached; nothing was recorded.
+            FormatError, LimitError: not an event that the format can carry.
+        """
+        sensed = time.time_ns() // 1000 if sensed_us is None else sensed_us
+        return self.record_many([Draft(kind, payload, sensed, schema)], urgent=urgent)[0]
+
+    def record_many(self, drafts: Sequence[Draft], *, urgent: bool = False) -> list[tuple[int, int]]:
+        """Keep several events, all or none, with one sync of the disk; see `record`."""
+        if self._stopped:
+            raise DeviceError("this device was stopped; open it again to record")
+        first = self._buffer.record(drafts)
+        self._sealer.hurry |= urgent
+        if self._started:
+            self._sender.wake()
+        return [(self.boot, first + offset) for offset in range(len(drafts))]
+
+    def start(self) -> None:
+        """Begin to seal and send in the background."""
+        if self._started or self._stopped:
+            raise DeviceError("a device is started once; open it again")
+        self._started = True
+        self._sender.start()
+
+    def stop(self, drain_timeout: float = DRAIN_S) -> DeviceStatus:
+        """Seal everything, send for at most `drain_timeout` seconds, close. What is left is sent next time."""
+        if not self._stopped:
+            self._stopped = True
+            if self._started:
+                self._sender.stop(drain_timeout)
+            self._sealer.seal_everything()
+            self._final = self._buffer.counts()
+            self._buffer.close()
+            os.close(self._lock)
+        return self.status()
+
+    def status(self) -> DeviceStatus:
+        counts = self._final or self._buffer.counts()
+        return _status(self.identity.source, counts, self._sender.connected, self._sender.sent)
+
+    def rejections(self) -> list[Rejection]:
+        """What the gateway refused for good, newest first."""
+        return self._storage.rejections()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.stop()
+
+
+def status_of(folder: Path) -> DeviceStatus:
+    """The status of a device folder, also while another process runs the device (then not whether it is connected)."""
+    source = load_identity(folder).source
+    database = Database(folder / BUFFER_FILE, readonly=True)
+    try:
+        return _status(source, read_counts(database.connection), False, 0)
+    finally:
+        database.close()
+
+
+def _status(source: str, counts: Counts, connected: bool, sent: int) -> DeviceStatus:
+    return DeviceStatus(
+        source, counts.boot, connected, counts.recorded, sent, counts.acknowledged, counts.sealed,
+        counts.buffered, counts.bytes, counts.waiting_seals, counts.rejected,
+    )  # fmt: skip
+
+
+def _lock(folder: Path) -> int:
+    """Two processes in one folder would use one number twice."""
+    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        os.close(descriptor)
+        raise DeviceError(f"the device in {folder} is in use by another process; stop that one first") from e
+    return descriptor

@@ -1,0 +1,29 @@
+"""An event before it has its number: what a caller of the device hands over, checked."""
+
+from dataclasses import dataclass
+
+from chain.event import MAX_NUMBER, MAX_PAYLOAD_BYTES
+from chain.record import SEAL_KIND
+from crypto.errors import FormatError, LimitError
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Exact payload bytes of a kind and schema version. `sensed_us`: microseconds since the Unix epoch."""
+
+    kind: int
+    payload: bytes
+    sensed_us: int
+    schema: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("kind", "sensed_us", "schema"):
+            number = getattr(self, name)
+            if type(number) is not int or not 0 <= number <= MAX_NUMBER:
+                raise FormatError(f"an event's {name} must be an integer from 0 to 2^63-1, got {number!r:.80}")
+        if self.kind == SEAL_KIND:
+            raise FormatError(f"kind {SEAL_KIND} is the log's own for seals; take the kind of your payload")
+        if type(self.payload) is not bytes:
+            raise FormatError(f"an event's payload must be bytes, got {type(self.payload).__name__}")
+        if len(self.payload) > MAX_PAYLOAD_BYTES:
+            raise LimitError(f"a payload has at most {MAX_PAYLOAD_BYTES} bytes, got {len(self.payload)}")

@@ -1,0 +1,185 @@
+"""The sender: one thread that seals, connects, publishes and takes acknowledgements, and never gives up.
+
+Trust boundary: bytes from the receipts topic are verified under the pinned gateway key, and must be about
+this source and this log, before the buffer hears of them.
+"""
+
+import logging
+import socket
+import threading
+import time
+from typing import Final
+
+from chain.acknowledgement import Acknowledgement, open_acknowledgement
+from crypto.errors import SealtrailError
+from crypto.keys import SIGNATURE_BYTES
+from gateway.device.backoff import Backoff
+from gateway.device.buffer import Buffer
+from gateway.device.connection import Connection, Puback
+from gateway.device.errors import ConnectionLostError
+from gateway.device.identity import DeviceIdentity
+from gateway.device.options import DeviceOptions
+from gateway.device.outbox import Answer, Outbox
+from gateway.device.sealer import Sealer
+from gateway.device.storage import Storage
+
+SEAL_BODY_BYTES: Final = 256  # a seal without its signature, at most
+_LOG = logging.getLogger(__name__)
+
+
+class Sender:
+    """Started once, stopped once. `connected` and `sent` (events, repeats counted) may be read at any time."""
+
+    def __init__(self, identity: DeviceIdentity, buffer: Buffer, sealer: Sealer, options: DeviceOptions) -> None:
+        self._identity, self._buffer, self._sealer, self._options = identity, buffer, sealer, options
+        self._gateway_key = identity.gateway_key
+        self._storage = Storage(buffer, options.max_rejected)
+        seal_bytes = SEAL_BODY_BYTES + SIGNATURE_BYTES[identity.key.public.algorithm]
+        self._outbox = Outbox(self._storage, options, seal_bytes)
+        self._backoff = Backoff(options.backoff_first, options.backoff_max)
+        self._connection: Connection | None = None
+        self._fresh_connection = False
+        self._pause_until = 0.0
+        self._stop_by: float | None = None
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name=f"sealtrail-{identity.source}", daemon=True)
+        self.sent = 0
+
+    @property
+    def connected(self) -> bool:
+        connection = self._connection
+        return connection is not None and connection.ready
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to do."""
+        try:
+            self._wake_write.send(b"\0")
+        except BlockingIOError:
+            pass  # it was woken many times already
+
+    def stop(self, drain_timeout: float) -> None:
+        """Seal everything, send until the gateway has all or `drain_timeout` seconds are over, disconnect."""
+        self._stop_by = time.monotonic() + drain_timeout
+        self.wake()
+        self._thread.join()
+        self._wake_read.close()
+        self._wake_write.close()
+
+    def _run(self) -> None:
+        while not self._finished():
+            try:
+                self._turn()
+            except ConnectionLostError as e:
+                self._step_back(f"{e}")
+            except SealtrailError as e:
+                self._step_back(f"cannot go on: {e}")
+            except Exception:  # outermost boundary of the thread: a fault here must not end sealing and sending
+                _LOG.exception("%s: a fault of the sender; it goes on after a pause", self._identity.source)
+                self._step_back("after a fault")
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _finished(self) -> bool:
+        if self._stop_by is None:
+            return False
+        return time.monotonic() >= self._stop_by or (self._buffer.unsealed_since is None and self._buffer.is_empty())
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        if self._stop_by is None:
+            self._sealer.seal_due(now)
+        else:
+            self._sealer.seal_everything()
+        if self._connection is None and now >= self._pause_until:
+            self._fresh_connection = True
+            self._connection = Connection(self._identity, self._options)
+        if self._connection is not None:
+            self._send(self._connection, now)
+        self._wait(self._timeout(now))
+        if self._connection is not None:
+            self._receive(self._connection)
+
+    def _send(self, connection: Connection, now: float) -> None:
+        if connection.ready and self._fresh_connection:
+            self._fresh_connection = False
+            self._outbox.reset(connection.packet_bytes)
+        self._outbox.expire(now)
+        while connection.has_room and now >= self._pause_until:
+            composed = self._outbox.compose(now)
+            if composed is None:
+                return
+            parcel, message = composed
+            self.sent += len(parcel.events)
+            self._outbox.sent(connection.publish(message.encode()), parcel, now)
+
+    def _timeout(self, now: float) -> float:
+        times = [now + 1.0, self._sealer.next_due(), self._outbox.next_deadline(), self._stop_by]
+        times += [self._pause_until] if self._pause_until > now else []
+        return max(0.0, min(t for t in times if t is not None) - now)
+
+    def _wait(self, timeout: float) -> None:
+        if self._connection is not None:
+            self._connection.wait(self._wake_read, timeout)
+        else:
+            self._wake_read.settimeout(timeout or 0.001)
+            try:
+                self._wake_read.recv(1)
+            except TimeoutError:
+                return
+            finally:
+                self._wake_read.setblocking(False)
+        try:
+            while self._wake_read.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _receive(self, connection: Connection) -> None:
+        inbox, connection.inbox = connection.inbox, []
+        acknowledgements = []
+        for item in inbox:
+            if isinstance(item, Puback):
+                self._answered(item)
+            elif (acknowledgement := self._opened(item)) is not None:
+                acknowledgements.append(acknowledgement)
+        if acknowledgements:
+            confirmed, last_seal = self._storage.acknowledge(acknowledgements)
+            self._outbox.confirmed(confirmed, last_seal, time.monotonic())
+            self._backoff.reset()
+
+    def _answered(self, puback: Puback) -> None:
+        answer = self._outbox.answered(puback.identifier, puback.code)
+        if answer is Answer.LATER:
+            self._pause("the gateway cannot take more now", puback.code)
+        elif answer is Answer.REFUSED:
+            _LOG.error("%s: a message was refused (0x%02x)", self._identity.source, puback.code)
+
+    def _opened(self, data: bytes) -> Acknowledgement | None:
+        """A verified acknowledgement for this source and log; None, and a warning, for anything else."""
+        try:
+            acknowledgement = open_acknowledgement(data, self._gateway_key)
+        except SealtrailError as e:
+            _LOG.warning("%s: not an acknowledgement of the pinned gateway: %s", self._identity.source, e)
+            return None
+        if (acknowledgement.source, acknowledgement.origin) != (self._identity.source, self._identity.origin):
+            _LOG.warning("%s: an acknowledgement for another source or log was ignored", self._identity.source)
+            return None
+        return acknowledgement
+
+    def _step_back(self, reason: str) -> None:
+        """Drop the connection and wait. Back-off starts over only once the gateway acknowledged something."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        self._pause(reason)
+
+    def _pause(self, reason: str, code: int = 0) -> None:
+        delay = self._backoff.next()
+        self._pause_until = time.monotonic() + delay
+        _LOG.warning("%s: %s%s; again in %.1f s", self._identity.source, reason, f" (0x{code:02x})" if code else "", delay)

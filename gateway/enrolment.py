@@ -1,0 +1,116 @@
+"""Lets sources in: redeems one-time codes, brings keys to the contract, keeps the pipeline's book up to date.
+
+The contract decides about keys (proof of possession, rotation by both keys, validity by log index); this module
+carries requests to it and gives the device what it needs to connect.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chain.ledger.interface import Ledger
+from chain.site import Folder
+from chaincode.errors import Code, ContractError
+from chaincode.identities import enrolment as enrolment_message
+from chaincode.identity_records import Identity, Role
+from crypto import cbor, labels
+from crypto.errors import FormatError
+from crypto.keys import PrivateKey, PublicKey, algorithm_named
+from crypto.note import VerifierKey
+from gateway.access import Access, AccessError
+from gateway.pipeline.sources import SourceBook
+
+GATEWAY_NAME = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a code stands for, so that the device can sign its own enrolment."""
+
+    source: str
+    origin: str
+
+
+class Registrar:
+    """The gateway's own use of the contract's identities."""
+
+    def __init__(self, folder: Folder, ledger: Ledger, access: Access, book: SourceBook,
+                 log_size: Callable[[], int]) -> None:  # fmt: skip
+        self._origin = folder.origin
+        self._ledger, self._access, self._book, self._log_size = ledger, access, book, log_size
+
+    async def prepare(self, key: PrivateKey, vkeys: tuple[VerifierKey, ...]) -> None:
+        """On a new ledger enrol the gateway itself and register its log; then read all sources."""
+        names = cbor.decode(await self._ledger.evaluate("identities.list", b"gateway"), 1 << 20)
+        if not names:
+            public, origin = key.public, self._origin.encode()
+            possession = key.sign(enrolment_message(GATEWAY_NAME, self._origin, public), labels.ENROL)
+            algorithm = str(public.algorithm).encode()
+            await self._ledger.submit(
+                "identities.bootstrap", GATEWAY_NAME.encode(), algorithm, public.raw, origin, possession
+            )
+            await self._ledger.submit("logs.register", origin, *(str(vkey).encode() for vkey in vkeys))
+        await self.refresh()
+
+    async def refresh(self, source: str | None = None) -> None:
+        """Read one source, or all of them, from the settings and the contract into the pipeline's book."""
+        for name, settings in self._access.settings(source).items():
+            keys = () if settings.allow_plain else (await self._identity(name)).keys
+            self._book.put(name, keys, settings)
+
+    async def _identity(self, source: str) -> Identity:
+        return Identity.decode(await self._ledger.evaluate("identities.get", source.encode()))
+
+    def offer(self, code: str) -> Offer:
+        """What this code enrols; AccessError where it is not valid."""
+        return Offer(self._access.invitation(code).source, self._origin)
+
+    async def enrol(self, code: str, algorithm: str, public_key: bytes, proof: bytes) -> tuple[str, str]:
+        """Enrol a source: the contract checks the proof of possession, then the code is used up.
+        Returns the source's name and its new password.
+
+        Raises:
+            AccessError: the code is not valid.
+            ContractError, SealtrailError: the contract refuses the key or the proof.
+        """
+        invitation = self._access.invitation(code)
+        if invitation.settings.allow_plain:
+            raise AccessError(f"{invitation.source} is invited without a key; it needs no enrolment")
+        await self._submit_key(invitation.source, PublicKey(algorithm_named(algorithm), public_key), proof)
+        password = self._access.redeem(code)
+        await self.refresh(invitation.source)
+        return invitation.source, password
+
+    async def _submit_key(self, source: str, key: PublicKey, proof: bytes) -> None:
+        """Enrol on the ledger. A device whose answer got lost comes again with the same key: that is no error."""
+        args = (
+            source.encode(), str(Role.SOURCE).encode(), str(key.algorithm).encode(), key.raw,
+            self._origin.encode(), str(self._log_size()).encode(), proof,
+        )  # fmt: skip
+        try:
+            await self._ledger.submit("identities.enrol", *args)
+        except ContractError as e:
+            if e.code is not Code.IDENTITY_EXISTS:
+                raise
+            current = (await self._identity(source)).current
+            if current is None or current.key != key:
+                raise
+            key.verify(proof, enrolment_message(source, self._origin, key), labels.ENROL)
+
+    async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
+                     new: bytes) -> None:  # fmt: skip
+        """Change a source's key from a log index on; both keys have signed (labels.KEY_ROTATION)."""
+        if from_index < self._log_size():
+            raise FormatError(f"a new key counts from the log's present size on ({self._log_size()}) or later")
+        key = PublicKey(algorithm_named(algorithm), public_key)
+        args = (source.encode(), str(key.algorithm).encode(), key.raw, str(from_index).encode(), old, new)
+        await self._ledger.submit("identities.rotate", *args)
+        await self.refresh(source)
+
+    async def revoke(self, source: str, reason: str) -> None:
+        """End the validity of a source's key at the log's present size."""
+        identity = await self._identity(source)
+        key = identity.keys[-1].key
+        at = max(self._log_size(), identity.keys[-1].from_index)
+        args = (source.encode(), key.kid, str(at).encode(), reason.encode("ascii", "replace"))
+        await self._ledger.submit("identities.revoke", *args)
+        await self.refresh(source)

@@ -1,0 +1,64 @@
+"""What of a record's normalised fields can be searched and plotted, by kind. See gateway.preprocess for the fields.
+
+Fields come from an authenticated segment and are well-formed; kinds that are not known here have no terms.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chain.store.payloads import Fields
+from gateway.preprocess.inference import Inference
+from gateway.preprocess.production import Production
+from gateway.preprocess.reading import Reading
+
+TERM_NAMES = ("series", "gtin", "lot", "serial", "line", "model", "input", "decision")
+MAX_TERM_CHARS = 256
+_READING = Reading.code
+_TERMS: Mapping[int, Mapping[str, str]] = {
+    Production.code: {
+        "gtin": "gtin", "lot": "lot", "serial": "serial", "line": "line", "image_digest": "input",
+    },
+    Inference.code: {
+        "model_name": "model", "model_digest": "model", "input_digest": "input", "decision": "decision",
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One measured value in its base unit; time in microseconds since the Unix epoch."""
+
+    series: str
+    unit: str
+    time_us: int
+    value: float
+
+
+def terms_of(kind: int, fields: Fields) -> tuple[tuple[str, str], ...]:
+    """(term, value) pairs by which the event is found, each once, in the order of its fields."""
+    if kind == _READING:
+        found = [("series", row[0]) for row in _rows(fields)]
+    else:
+        names = _TERMS.get(kind, {})
+        found = [(names[path], value) for path, value in fields if path in names and type(value) is str]
+    return tuple(dict.fromkeys((name, value[:MAX_TERM_CHARS]) for name, value in found))
+
+
+def points_of(kind: int, fields: Fields, sensed_us: int) -> list[Point]:
+    """The numbers in an event that make a curve: readings, and the score of an inference."""
+    if kind == _READING:
+        return [Point(row[0], row[2] or "", row[3], row[1]) for row in _rows(fields) if _plottable(row[1])]
+    if kind == Inference.code:
+        return [Point("score", "/", sensed_us, value) for path, value in fields if path == "score" and _plottable(value)]
+    return []
+
+
+def _rows(fields: Fields) -> list[Any]:
+    rows = dict(fields).get("reading")
+    return rows if isinstance(rows, list) else []
+
+
+def _plottable(value: object) -> bool:
+    return type(value) is float and math.isfinite(value)

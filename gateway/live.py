@@ -1,0 +1,69 @@
+"""What the REST interface and the pages may ask of the running gateway, beyond what they read from disk."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.access import SourceSettings
+from gateway.enrolment import Offer
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Answer to a device that enrolled: everything it needs to connect and to believe the gateway."""
+
+    source: str
+    origin: str
+    mqtt_host: str
+    mqtt_port: int
+    mqtt_tls: bool
+    password: str
+    gateway_key_algorithm: str
+    gateway_key: bytes
+    log_vkeys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStatus:
+    """The gateway's state at one moment. Times are microseconds since the Unix epoch, 0 where there is none."""
+
+    started_us: int
+    origin: str
+    log_size: int  # entries that are durable
+    checkpoint_size: int  # of the newest signed checkpoint
+    anchored_size: int  # of the newest checkpoint that the ledger holds
+    anchored_us: int
+    received: int  # events taken since the start, by verdict
+    stored: int
+    duplicates: int
+    rejected: int
+    queued_bytes: int  # in memory, waiting for the next commit
+    connected: tuple[str, ...]  # sources connected now
+    disk_bytes: int
+    disk_limit_bytes: int
+    problems: tuple[str, ...]  # why the gateway is not ready, in words; empty when all is well
+
+
+class Live(Protocol):
+    """The running gateway as the REST interface sees it."""
+
+    def status(self) -> LiveStatus: ...
+
+    def invite(self, source: str, settings: SourceSettings) -> str:
+        """A one-time enrolment code."""
+
+    async def add_plain(self, source: str, settings: SourceSettings) -> str:
+        """Let a source in without a key ("gateway only"); returns its password."""
+
+    def offer(self, code: str) -> Offer:
+        """The source and origin that a code enrols, which the device's proof of possession must name."""
+
+    async def enrol(self, code: str, algorithm: str, public_key: bytes, proof: bytes) -> Enrolment:
+        """Redeem a code: the key goes to the contract's identities, the source gets its password."""
+
+    async def rotate(
+        self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes, new: bytes
+    ) -> None:
+        """Replace a source's key; both keys have signed the change (labels.KEY_ROTATION)."""
+
+    async def revoke(self, source: str, reason: str) -> None:
+        """End the validity of a source's key at the present log size and drop its connection."""

@@ -1,0 +1,94 @@
+"""The first gate: is this message from an enrolled source, of the right form, and may it say this?
+
+Takes untrusted bytes, returns parsed events and undecoded seals, or raises RefusedError. Touches no disk.
+"""
+
+import os
+from dataclasses import dataclass
+
+from chain.event import BLIND_BYTES, Event, Message, SignedSeal
+from crypto.errors import FormatError
+from gateway.ingest.inbound import Channel, Inbound, Verdict
+from gateway.pipeline.errors import RefusedError
+from gateway.pipeline.sources import EnrolledSource, SourceBook
+from gateway.preprocess import kinds
+from gateway.preprocess.errors import UnknownKindError
+from gateway.preprocess.kind import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A message that may come in: its source, the raw bytes of each event, and its seals."""
+
+    source: EnrolledSource
+    events: tuple[bytes, ...]
+    seals: tuple[SignedSeal, ...]
+
+
+class PlainNumbers:
+    """Numbers for plain payloads, which bring none: the gateway's own boot, and a count for each source."""
+
+    def __init__(self, boot: int) -> None:
+        self._boot = boot
+        self._next: dict[str, int] = {}
+
+    def take(self, source: str) -> tuple[int, int]:
+        seq = self._next.get(source, 0)
+        self._next[source] = seq + 1
+        return self._boot, seq
+
+
+def admit(message: Inbound, book: SourceBook, numbers: PlainNumbers) -> Parcel:
+    """Check source and channel and open the message.
+
+    Raises:
+        RefusedError: with the reason and the verdict for the sender.
+    """
+    # 1. Only enrolled sources.
+    source = book.get(message.source)
+    if source is None:
+        raise RefusedError(f"{message.source!r} is not enrolled here", Verdict.NOT_AUTHORIZED)
+    # 2. A source with a key may not fall back to unsigned payloads, and one without has no events to sign.
+    if (message.channel is Channel.PLAIN) is not source.plain:
+        raise RefusedError(_wrong_channel(source), Verdict.NOT_AUTHORIZED)
+    # 3. Form.
+    if message.channel is Channel.PLAIN:
+        return Parcel(source, (_wrap(message, source, numbers),), ())
+    try:
+        opened = Message.decode(message.payload)
+    except FormatError as e:
+        raise RefusedError(str(e)) from e
+    return Parcel(source, opened.events, opened.seals)
+
+
+def open_event(raw: bytes, source: EnrolledSource) -> tuple[Event, Kind]:
+    """Parse one event and check that this source may report it; RefusedError says why not."""
+    try:
+        event = Event.decode(raw)
+        kind = kinds.by_code(event.kind)
+    except (FormatError, UnknownKindError) as e:
+        raise RefusedError(str(e)) from e
+    if event.source != source.name:
+        raise RefusedError(f"{source.name} sent an event in the name of {event.source}", Verdict.NOT_AUTHORIZED)
+    if kind.name not in source.kinds:
+        raise RefusedError(f"{source.name} may not report events of kind {kind.name}", Verdict.NOT_AUTHORIZED)
+    if event.schema != kind.version:
+        raise RefusedError(f"{kind.name} schema version {event.schema} is not known; expected {kind.version}")
+    return event, kind
+
+
+def _wrap(message: Inbound, source: EnrolledSource, numbers: PlainNumbers) -> bytes:
+    """Put a plain payload into an envelope of the gateway's own making."""
+    try:
+        kind = kinds.by_name(message.kind)
+    except UnknownKindError as e:
+        raise RefusedError(str(e)) from e
+    boot, seq = numbers.take(source.name)
+    blind = os.urandom(BLIND_BYTES)
+    return Event(source.name, boot, seq, kind.code, kind.version, message.received_us, blind, message.payload).encode()
+
+
+def _wrong_channel(source: EnrolledSource) -> str:
+    if source.plain:
+        return f"{source.name} is enrolled without a key; publish bare JSON on its plain topic"
+    return f"{source.name} is enrolled with a key; bare payloads without numbers and seals are refused"

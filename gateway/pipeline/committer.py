@@ -1,0 +1,211 @@
+"""The one writer: takes what the doors brought, makes batches, commits each durably, then tells everybody.
+
+A thread of its own owns the site's writing connection, so reading sockets and syncing the disk overlap and
+each commit takes whatever arrived during the last one (group commit). The queue is bounded by bytes; doors stop
+reading while it is full. Nothing is acknowledged before `COMMIT` has returned with synchronous=FULL.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chain.errors import DiskFullError, StoreError
+from chain.seal import seal_hash
+from chain.site import SiteWriter
+from crypto.errors import SealtrailError
+from gateway.ingest.inbound import Inbound, Verdict
+from gateway.pipeline.acknowledging import StoredNumbers
+from gateway.pipeline.admission import PlainNumbers, admit
+from gateway.pipeline.batch import Batch, Group
+from gateway.pipeline.disk import DiskBound
+from gateway.pipeline.errors import RefusedError
+from gateway.pipeline.hashes import RecentHashes
+from gateway.pipeline.sources import SourceBook
+from gateway.pipeline.watch import Watch
+from gateway.pipeline.writing import write
+
+log = logging.getLogger(__name__)
+MAX_BATCH_MESSAGES = 4096
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+IDLE_S = 0.5  # how often pending seals and the disk are looked at when nothing arrives
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the start; read by the status page, written by the committer only."""
+
+    received: int = 0  # events admitted, duplicate or refused
+    stored: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    commits: int = 0
+    log_size: int = 0  # leaves that are durable
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """News for the event loop after a commit."""
+
+    verdicts: list[tuple[Inbound, Verdict]]
+    stored: list[StoredNumbers] = field(default_factory=list)
+    urgent: bool = False
+
+
+class Committer:
+    """The pipeline's queue and its writing thread. Implements gateway.ingest.inbound.Sink."""
+
+    def __init__(
+        self, site: SiteWriter, book: SourceBook, disk: DiskBound, numbers: PlainNumbers, *,
+        loop: asyncio.AbstractEventLoop, on_commit: Callable[[Committed], None], late_after_us: int,
+        queue_bytes: int,
+    ) -> None:  # fmt: skip
+        self._site, self._book, self._disk, self._numbers = site, book, disk, numbers
+        self._loop, self._on_commit = loop, on_commit
+        self._late_after_us, self._queue_bytes = late_after_us, queue_bytes
+        self._queue: deque[Inbound] = deque()
+        self._queued = 0
+        self._changed = threading.Condition()
+        self._relief: list[Callable[[], None]] = []
+        self._stopping = False
+        self._recent = RecentHashes()
+        self._watch = Watch(site)
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self.counters = Counters(log_size=site.log.size)
+        self.failure: SealtrailError | None = None
+
+    # -- called on the event loop's thread
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, message: Inbound) -> None:
+        with self._changed:
+            self._queue.append(message)
+            self._queued += len(message.payload) + 256
+            self._changed.notify()
+
+    def congested(self) -> bool:
+        return self._queued > self._queue_bytes
+
+    def on_relief(self, wake: Callable[[], None]) -> None:
+        with self._changed:
+            self._relief.append(wake)
+            self._changed.notify()
+
+    @property
+    def queued_bytes(self) -> int:
+        return self._queued
+
+    def stop(self) -> None:
+        """Commit what is queued, then end the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # -- the committer's own thread
+
+    def _run(self) -> None:
+        while True:
+            messages = self._take()
+            if messages is None:
+                return
+            try:
+                self._commit(messages)
+            except Exception as e:  # the outermost boundary of this thread: it must outlive any one batch
+                self._failed(messages, e)
+
+    def _failed(self, messages: list[Inbound], error: Exception) -> None:
+        """The store failed, or the program has a fault: nothing of this batch is acknowledged, its sources
+        keep it, readiness says why, and the next batch is tried after a pause."""
+        self.failure = error if isinstance(error, SealtrailError) else StoreError(f"internal fault: {error!r}")
+        log.error("commit failed: %s", self.failure, exc_info=not isinstance(error, SealtrailError))
+        self._tell(Committed([(m, Verdict.QUOTA_EXCEEDED) for m in messages]))
+        time.sleep(IDLE_S)
+
+    def _take(self) -> list[Inbound] | None:
+        with self._changed:
+            if not self._queue and not self._stopping:
+                self._changed.wait(IDLE_S)
+            if not self._queue and self._stopping:
+                return None
+            taken: list[Inbound] = []
+            size = 0
+            while self._queue and len(taken) < MAX_BATCH_MESSAGES and size < MAX_BATCH_BYTES:
+                taken.append(self._queue.popleft())
+                size += len(taken[-1].payload) + 256
+            self._queued -= size
+            wake = self._relief if self._queued <= self._queue_bytes // 2 else []
+            self._relief = [] if wake else self._relief
+        for call in wake:
+            self._loop.call_soon_threadsafe(call)
+        return taken
+
+    def _commit(self, messages: list[Inbound]) -> None:
+        if messages and self._disk.exceeded():
+            raise DiskFullError(self._disk.explain())
+        batch = Batch(self._site, self._recent, self._late_after_us)
+        verdicts = [(message, self._judge(batch, message)) for message in messages]
+        logged_us = time.time_ns() // 1000
+        try:
+            with self._site.db.transaction() as tx:
+                write(self._site, tx, batch, logged_us)
+                self._watch.look(tx, batch, logged_us)
+        except BaseException:
+            self._site.forget_cached()
+            self._watch.reload()
+            raise
+        self.failure = None
+        self._count(batch)
+        self._remember(batch)
+        if messages:
+            self._tell(Committed(verdicts, self._news(batch, logged_us), batch.urgent))
+
+    def _judge(self, batch: Batch, message: Inbound) -> Verdict:
+        try:
+            return batch.add(message, admit(message, self._book, self._numbers))
+        except RefusedError as e:
+            return batch.refuse(message, e, message.payload)
+
+    def _count(self, batch: Batch) -> None:
+        counters = self.counters
+        counters.stored += batch.events
+        counters.duplicates += batch.duplicates
+        counters.rejected += len(batch.refused)
+        counters.received += batch.events + batch.duplicates + len(batch.refused)
+        counters.commits += bool(batch.groups or batch.refused)
+        counters.log_size = self._site.log.size
+
+    def _remember(self, batch: Batch) -> None:
+        for name, group in batch.groups.items():
+            for e in group.events:
+                self._recent.add(name, e.event.boot, e.event.seq, e.hash)
+            for s in group.seals:
+                self._recent.sealed(name, s.seal.boot, s.seal.first + s.seal.count)
+
+    def _news(self, batch: Batch, logged_us: int) -> list[StoredNumbers]:
+        size = self._site.log.size
+        return [
+            StoredNumbers(name, _numbers(group), self._sealed(group), size, logged_us)
+            for name, group in batch.groups.items()
+            if not group.source.plain
+        ]
+
+    def _sealed(self, group: Group) -> bytes | None:
+        """Hash of the source's newest stored seal, so that it may forget what that covers."""
+        if group.seals:
+            return seal_hash(group.seals[-1].signed.seal)
+        last = self._site.seals.last(group.source.name) if group.resealed or group.known else None
+        return seal_hash(last.signed.seal) if last else None
+
+    def _tell(self, news: Committed) -> None:
+        self._loop.call_soon_threadsafe(self._on_commit, news)
+
+
+def _numbers(group: Group) -> list[tuple[int, int, bytes]]:
+    return [(e.event.boot, e.event.seq, e.hash) for e in group.events] + group.known

@@ -1,0 +1,40 @@
+"""The bound on the site's disk: when it is reached new events are refused and evidence is never overwritten."""
+
+import shutil
+import time
+from pathlib import Path
+
+LOOK_EVERY_S = 1.0
+
+
+class DiskBound:
+    """Compares what the data directory holds with its limit, and the disk's free room with a reserve."""
+
+    def __init__(self, root: Path, limit_bytes: int, reserve_bytes: int) -> None:
+        self._root = root
+        self.limit_bytes = limit_bytes
+        self._reserve_bytes = reserve_bytes
+        self.used_bytes = 0
+        self._free_bytes = 0
+        self._looked = 0.0
+
+    def exceeded(self) -> bool:
+        """True while no more events may be taken; looks at the disk at most once a second."""
+        now = time.monotonic()
+        if not self._looked or now - self._looked >= LOOK_EVERY_S:
+            self._looked = now
+            self.used_bytes = sum(file.stat().st_size for file in self._root.rglob("*") if file.is_file())
+            self._free_bytes = shutil.disk_usage(self._root).free
+        return self.used_bytes > self.limit_bytes or self._free_bytes < self._reserve_bytes
+
+    def explain(self) -> str:
+        """What is full and how to mend it."""
+        if self.used_bytes > self.limit_bytes:
+            return (
+                f"the data directory holds {self.used_bytes:,} bytes, its limit is {self.limit_bytes:,}; raise"
+                " storage.max_bytes or move the site to a larger disk. New events wait at their sources"
+            )
+        return (
+            f"the disk has {self._free_bytes:,} bytes free, {self._reserve_bytes:,} are kept in reserve; free some."
+            " New events wait at their sources"
+        )

@@ -1,0 +1,16 @@
+"""Why the pipeline refuses input. Each refusal becomes a dead letter with this message."""
+
+from crypto.errors import SealtrailError
+from gateway.ingest.inbound import Verdict
+
+
+class RefusedError(SealtrailError):
+    """Input that will not be logged, and what its sender is told."""
+
+    def __init__(self, reason: str, verdict: Verdict = Verdict.REJECTED) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+
+
+class ConflictError(RefusedError):
+    """A number that is already in the log came again with other bytes: a cloned or broken device."""

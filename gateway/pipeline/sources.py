@@ -1,0 +1,48 @@
+"""The enrolled sources as the pipeline knows them: settings, and the keys that the contract holds valid.
+
+Trusted: what it is given comes from the contract and from the operator's settings. One dictionary lookup an
+event; a source is replaced as a whole when it changes, so the pipeline's thread needs no lock.
+"""
+
+from dataclasses import dataclass
+
+from chaincode.identity_records import KeyRecord
+from gateway.access import SourceSettings
+from gateway.preprocess.kind import Limits
+
+LimitTable = tuple[tuple[str, Limits], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledSource:
+    """A source, its keys with their validity, the kinds it may report, and its limits."""
+
+    name: str
+    keys: tuple[KeyRecord, ...]
+    kinds: frozenset[str]
+    plain: bool
+    limits: LimitTable
+
+    def key(self, kid: bytes, index: int) -> KeyRecord | None:
+        """The key of this id if it is valid at this log index."""
+        return next((k for k in self.keys if k.key.kid == kid and k.valid_at(index)), None)
+
+
+class SourceBook:
+    """All enrolled sources by name."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, EnrolledSource] = {}
+
+    def get(self, name: str) -> EnrolledSource | None:
+        return self._sources.get(name)
+
+    def put(self, name: str, keys: tuple[KeyRecord, ...], settings: SourceSettings) -> None:
+        """Take over a source's present keys (by the contract's identities) and settings."""
+        limits = tuple((limit.series, Limits(limit.low, limit.high, limit.unit)) for limit in settings.limits)
+        kinds = frozenset(settings.kinds)
+        self._sources[name] = EnrolledSource(name, keys, kinds, settings.allow_plain, limits)
+
+    def names(self) -> list[str]:
+        return sorted(self._sources)
+

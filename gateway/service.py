@@ -1,0 +1,254 @@
+"""The gateway as a running service: opens the site, starts doors, pipeline, anchoring and API, stops in order.
+
+Start-up is recovery: the same code runs after a clean stop and after kill −9. It opens the site, compares log
+and ledger, and refuses to go on where they contradict each other.
+"""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from chain.errors import ForkError, StoreError
+from chain.ledger.embedded import EmbeddedLedger
+from chain.log.publish import Publisher
+from chain.log.quorum import WitnessQuorum
+from chain.policy import parse_policy
+from chain.site import Folder, Lock, SiteWriter
+from chain.store.database import Database
+from gateway.access import Access, Scope, SourceSettings
+from gateway.anchoring import Anchorer
+from gateway.config import Config, FrontDoorConfig, SideDoorConfig
+from gateway.enrolment import Offer, Registrar
+from gateway.ingest.mqtt.limits import FrontDoorLimits
+from gateway.ingest.mqtt.listener import FrontDoor
+from gateway.live import Enrolment, LiveStatus
+from gateway.pipeline.acknowledging import Acknowledger
+from gateway.pipeline.admission import PlainNumbers
+from gateway.pipeline.committer import Committed, Committer
+from gateway.pipeline.disk import DiskBound
+from gateway.pipeline.sources import SourceBook
+from gateway.presence import Presence, SourceLogin
+
+log = logging.getLogger(__name__)
+FIRST_TOKEN_FILE = "first-token"  # noqa: S105 - a file name
+_ALL_SCOPES = frozenset(Scope)
+
+
+class Gateway:
+    """One site's gateway. Implements gateway.live.Live. Use `async with`."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.folder = Folder.create(config.data, config.origin)
+        self.book = SourceBook()
+        self.presence = Presence()
+        self._closing = AsyncExitStack()
+        self._started_us = time.time_ns() // 1000
+        self._fork: ForkError | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- life cycle
+
+    async def __aenter__(self) -> "Gateway":
+        try:
+            await self._start()
+        except BaseException:
+            await self._closing.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._closing.aclose()
+
+    async def _start(self) -> None:
+        # 1. The site is ours alone.
+        lock = Lock(self.folder.root)
+        self._closing.callback(lock.release)
+        # 2. Keys, store, ledger.
+        signers, key = self.folder.log_signers(create=True), self.folder.gateway_key(create=True)
+        self.access = Access(self.folder)
+        self._closing.callback(self.access.close)
+        site = SiteWriter.open(self.folder)
+        self._closing.callback(site.db.close)
+        ledger_signers = self.folder.ledger_signers(create=True)
+        self.ledger = EmbeddedLedger(self.folder.ledger, self.folder.ledger_name, ledger_signers, key)
+        self._closing.push_async_callback(self.ledger.close)
+        # 3. Never go on with a log that contradicts its anchor.
+        publishing = Database(self.folder.database)
+        self._closing.callback(publishing.close)
+        self.anchorer = self._anchorer(publishing, signers)
+        self._log_size = lambda: self.committer.counters.log_size
+        self.registrar = Registrar(self.folder, self.ledger, self.access, self.book, self._log_size)
+        await self.registrar.prepare(key, tuple(signer.vkey for signer in signers))
+        await self.anchorer.check()
+        # 4. The pipeline, then the doors.
+        self._start_pipeline(site, key)
+        self._task(self.anchorer.run())
+        self._first_token()
+        await self._open_doors()
+
+    def _anchorer(self, db: Database, signers: tuple[Any, ...]) -> Anchorer:
+        from chain.log.checkpoints import Checkpoints
+        from chain.log.reader import LogReader
+
+        settings, quorum = self.config.log, None
+        if settings.witness_policy:
+            quorum = WitnessQuorum(parse_policy(settings.witness_policy.read_bytes()))
+        publisher = Publisher(LogReader(db), Checkpoints(db), signers, quorum)
+        return Anchorer(
+            db, publisher, self.ledger, checkpoint_s=settings.checkpoint_interval_s,
+            anchor_s=settings.anchor_interval_s, on_fork=self._forked,
+        )  # fmt: skip
+
+    def _start_pipeline(self, site: SiteWriter, key: Any) -> None:
+        settings, storage = self.config.pipeline, self.config.storage
+        self.disk = DiskBound(self.folder.root, storage.max_bytes, storage.reserve_bytes)
+        self.acknowledger = Acknowledger(self.folder.origin, key, self._publish_receipt)
+        self.committer = Committer(
+            site, self.book, self.disk, PlainNumbers(self.access.next_boot()), loop=asyncio.get_running_loop(),
+            on_commit=self._committed, late_after_us=int(settings.late_after_s * 1e6),
+            queue_bytes=settings.queue_bytes,
+        )  # fmt: skip
+        self.committer.start()
+        self._closing.push_async_callback(self._stop_committer)
+        self._task(self.acknowledger.run())
+
+    async def _open_doors(self) -> None:
+        settings = self.config.front_door
+        limits = FrontDoorLimits(connections=settings.max_connections, receive_maximum=settings.receive_maximum)
+        login = SourceLogin(self.access, self.book)
+        self.front = FrontDoor(
+            settings.host, settings.port, self.committer, login, self.presence, limits=limits, tls=_tls(settings)
+        )
+        try:
+            await self.front.start()
+        except OSError as e:
+            raise StoreError(f"cannot listen for MQTT on {settings.host}:{settings.port}: {e.strerror}") from e
+        self._closing.push_async_callback(self.front.stop)
+        self.side = None
+        if self.config.side_door:
+            from gateway.ingest.broker import SideDoor
+
+            self.side = SideDoor(self.committer, _broker_options(self.config.side_door))
+            await self.side.start()
+            self._closing.push_async_callback(self.side.stop)
+
+    async def _stop_committer(self) -> None:
+        await asyncio.to_thread(self.committer.stop)
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._closing.push_async_callback(end)
+
+    def _first_token(self) -> None:
+        """Make the first API token, once, into a private file; its path is shown, never the token."""
+        path = self.folder.root / FIRST_TOKEN_FILE
+        if not self.access.has_tokens():
+            from crypto.files import write_durably
+
+            write_durably(path, self.access.new_token("first", _ALL_SCOPES).encode() + b"\n", mode=0o600)
+            log.info("the first API token is in %s", path)
+
+    def _forked(self, error: ForkError) -> None:
+        self._fork = error
+        log.critical("the log contradicts its anchor; nothing more is signed: %s", error)
+
+    # -- between the parts
+
+    def _committed(self, news: Committed) -> None:
+        """After each commit, on the loop: verdicts to the doors, receipts to the sources, urgency to the anchor."""
+        for message, verdict in news.verdicts:
+            message.done(verdict)
+        for stored in news.stored:
+            self.acknowledger.add(stored)
+        if news.urgent:
+            self.anchorer.urgent()
+
+    async def _publish_receipt(self, source: str, payload: bytes) -> bool:
+        if await self.front.publish_receipt(source, payload):
+            return True
+        return await self.side.publish_receipt(source, payload) if self.side else False
+
+    async def drain(self) -> None:
+        """Wait until everything received is durable and anchored."""
+        while self.committer.queued_bytes:
+            await asyncio.sleep(0.02)
+        await self.anchorer.flush()
+
+    # -- Live
+
+    def status(self) -> LiveStatus:
+        anchors, counters = self.anchorer.state, self.committer.counters
+        return LiveStatus(
+            self._started_us, self.folder.origin, self._log_size(), anchors.checkpoint_size, anchors.anchored_size,
+            anchors.anchored_us, counters.received, counters.stored, counters.duplicates, counters.rejected,
+            self.committer.queued_bytes, self.presence.names(), self.disk.used_bytes, self.disk.limit_bytes,
+            self._problems(),
+        )  # fmt: skip
+
+    def _problems(self) -> tuple[str, ...]:
+        found = [str(p) for p in (self._fork, self.committer.failure) if p]
+        return (*found, *([f"anchoring: {self.anchorer.state.problem}"] if self.anchorer.state.problem else []))
+
+    def invite(self, source: str, settings: SourceSettings) -> str:
+        return self.access.invite(source, settings)
+
+    async def add_plain(self, source: str, settings: SourceSettings) -> str:
+        password = self.access.add_plain(source, settings)
+        await self.registrar.refresh(source)
+        return password
+
+    def offer(self, code: str) -> Offer:
+        return self.registrar.offer(code)
+
+    async def enrol(self, code: str, algorithm: str, public_key: bytes, proof: bytes) -> Enrolment:
+        source, password = await self.registrar.enrol(code, algorithm, public_key, proof)
+        settings, key = self.config.front_door, self.folder.gateway_key().public
+        return Enrolment(
+            source, self.folder.origin, settings.public_host or settings.host, self.front.port,
+            settings.tls_certificate is not None, password, str(key.algorithm), key.raw,
+            tuple(map(str, self.folder.log_vkeys())),
+        )  # fmt: skip
+
+    async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
+                     new: bytes) -> None:  # fmt: skip
+        await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
+
+    async def revoke(self, source: str, reason: str) -> None:
+        await self.registrar.revoke(source, reason)
+
+
+def _tls(settings: FrontDoorConfig) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        if settings.tls_client_ca:
+            context.load_verify_locations(settings.tls_client_ca)
+            context.verify_mode = ssl.CERT_OPTIONAL
+    except OSError as e:
+        raise StoreError(f"cannot use the TLS files of [front_door]: {e}") from e
+    return context
+
+
+def _broker_options(settings: SideDoorConfig) -> Any:
+    from gateway.ingest.broker import BrokerOptions
+
+    password = settings.password_file.read_text().strip() if settings.password_file else None
+    tls = ssl.create_default_context(cafile=str(settings.tls_ca)) if settings.tls_ca else None
+    return BrokerOptions(
+        settings.host, settings.port, settings.client_id, settings.username or None, password, tls,
+        settings.shared_group or None,
+    )  # fmt: skip
+

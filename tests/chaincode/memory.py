@@ -1,0 +1,48 @@
+"""A whole ledger in a dict: the Transaction interface without a disk, for many calls quickly."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from chaincode.transaction import Caller
+from crypto.keys import PublicKey
+from tests.contract_suite.twice import invoke_twice
+
+
+class MemoryTransaction:
+    """Reads the state before it, collects its writes."""
+
+    def __init__(self, state: dict[str, bytes], number: int, caller: Caller) -> None:
+        self._state = state
+        self.id, self.caller, self.timestamp_us = f"{number:064x}", caller, 1_700_000_000_000_000 + number
+        self.writes: dict[str, bytes] = {}
+
+    async def get(self, key: str) -> bytes | None:
+        return self._state.get(key)
+
+    async def put(self, key: str, value: bytes) -> None:
+        assert key
+        assert value
+        self.writes[key] = value
+
+    async def range(self, start: str, end: str) -> AsyncIterator[tuple[str, bytes]]:
+        for key in sorted(self._state):
+            if start <= key < end:
+                yield key, self._state[key]
+
+    def set_event(self, name: str, payload: bytes) -> None:
+        """Events are looked at in the contract suite."""
+
+
+class MemoryLedger:
+    """State and a counter. Every call runs twice."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, bytes] = {}
+        self._calls = 0
+
+    def call(self, caller: PublicKey, function: str, *args: bytes, organisation: str = "plant") -> bytes:
+        self._calls += 1
+        tx = MemoryTransaction(self.state, self._calls, Caller(caller.kid, organisation))
+        result = asyncio.run(invoke_twice(tx, function, args))
+        self.state.update(tx.writes)
+        return result

@@ -1,0 +1,91 @@
+"""Whatever bytes are given to any function, the answer is a result or a refusal with a code, never another error."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chaincode.contract import FUNCTIONS
+from chaincode.errors import ContractError
+from crypto.keys import Algorithm, PrivateKey
+from tests.chaincode.memory import MemoryLedger
+from tests.contract_suite.actors import Actor, MemoryLog, log_signers
+
+ORIGIN = "plant.example/gw1"
+GATEWAY, THING = Actor("plant/gateway", ORIGIN), Actor("thing", ORIGIN)
+LOG = MemoryLog(ORIGIN, log_signers(ORIGIN))
+NEW_KEY = PrivateKey.generate(Algorithm.ML_DSA_44)
+SPARE = Actor("spare", ORIGIN)
+
+
+def ledger() -> MemoryLedger:
+    made = MemoryLedger()
+    made.call(GATEWAY.key.public, "identities.bootstrap", *GATEWAY.bootstrap())
+    made.call(GATEWAY.key.public, "logs.register", ORIGIN.encode(), *LOG.vkeys())
+    made.call(GATEWAY.key.public, "logs.anchor", *LOG.anchor(0, 5))
+    made.call(GATEWAY.key.public, "identities.enrol", *THING.enrolment("source"))
+    return made
+
+
+VALID = {
+    "logs.register": [ORIGIN.encode(), *LOG.vkeys()],
+    "logs.anchor": LOG.anchor(5, 9),
+    "logs.head": [ORIGIN.encode()],
+    "logs.checkpoint": [ORIGIN.encode(), b"5"],
+    "logs.forks": [ORIGIN.encode()],
+    "identities.bootstrap": GATEWAY.bootstrap(),
+    "identities.enrol": SPARE.enrolment("source"),
+    "identities.rotate": THING.rotation(NEW_KEY, 7),
+    "identities.revoke": THING.revocation(7),
+    "identities.get": [b"thing"],
+    "identities.list": [b"source", b"a"],
+}
+
+
+def answers(call: Callable[[], bytes]) -> None:
+    try:
+        assert isinstance(call(), bytes)
+    except ContractError as e:
+        assert str(e).startswith(f"{e.code}: ")  # noqa: PT017 - a result is as good as a refusal
+
+
+def test_every_function_has_arguments_to_spoil() -> None:
+    assert VALID.keys() == FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@settings(max_examples=40)
+@given(args=st.lists(st.binary(max_size=5000), max_size=8))
+def test_arbitrary_bytes(function: str, args: list[bytes]) -> None:
+    answers(lambda: ledger_once().call(GATEWAY.key.public, function, *args))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@settings(max_examples=60)
+@given(data=st.data())
+def test_valid_calls_with_spoilt_arguments(function: str, data: st.DataObject) -> None:
+    args = list(VALID[function])
+    place = data.draw(st.integers(0, len(args) - 1))
+    start = data.draw(st.integers(0, len(args[place])))
+    stop = data.draw(st.integers(start, min(len(args[place]), start + 4)))
+    args[place] = args[place][:start] + data.draw(st.binary(max_size=4)) + args[place][stop:]
+    answers(lambda: ledger_once().call(GATEWAY.key.public, function, *args))
+
+
+@settings(max_examples=40)
+@given(name=st.text(max_size=300), kid=st.binary(min_size=32, max_size=32))
+def test_arbitrary_names_and_callers(name: str, kid: bytes) -> None:
+    stranger = Actor("stranger", ORIGIN)
+    answers(lambda: ledger_once().call(stranger.key.public, name))
+    answers(lambda: ledger_once().call(stranger.key.public, "identities.revoke", b"thing", kid, b"1", b"why"))
+
+
+_LEDGER = ledger()
+
+
+def ledger_once() -> MemoryLedger:
+    """A copy of the prepared ledger, since some spoilt calls are still good ones."""
+    copy = MemoryLedger()
+    copy.state = dict(_LEDGER.state)
+    return copy

@@ -1,0 +1,75 @@
+"""The contract gives equal answers on every peer: nothing in it can differ from one process to the next."""
+
+import ast
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import chaincode
+from tests.contract_suite.actors import Actor, MemoryLog, log_signers
+
+ROOM = Path(chaincode.__file__).parent
+FILES = sorted(path for path in ROOM.glob("*.py") if path.name != "server.py")
+ALLOWED = {"abc", "collections", "dataclasses", "enum", "re", "typing", "chaincode", "crypto"}
+FORBIDDEN = {"set", "float", "hash", "id", "open", "print", "input", "vars", "globals", "eval", "exec"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_clock_randomness_floats_sets_or_files(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert {alias.name.split(".")[0] for alias in node.names} <= ALLOWED
+        if isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] in ALLOWED
+        assert not isinstance(node, ast.Set | ast.SetComp | ast.Global | ast.Nonlocal | ast.Div)
+        assert not (isinstance(node, ast.Constant) and isinstance(node.value, float))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FORBIDDEN:
+            pytest.fail(f"{node.func.id} is called in line {node.lineno}")
+
+
+SCRIPT = """
+import pickle, sys
+from hashlib import sha256
+from chaincode.errors import ContractError
+from tests.chaincode.memory import MemoryLedger
+from crypto.keys import Algorithm, PublicKey
+ledger, seen = MemoryLedger(), []
+for algorithm, raw, function, args in pickle.load(sys.stdin.buffer):
+    try:
+        seen.append(ledger.call(PublicKey(Algorithm(algorithm), raw), function, *args))
+    except ContractError as e:
+        seen.append(str(e).encode())
+print(sha256(repr((seen, list(ledger.state.items()))).encode()).hexdigest())
+"""
+
+
+def test_processes_with_different_hash_seeds_agree() -> None:
+    """The same calls, good and bad ones, in two processes whose sets and dicts of text order differently."""
+    origin = "plant.example/gw1"
+    gateway, thing, log = Actor("gateway", origin), Actor("thing", origin), MemoryLog(origin, log_signers(origin))
+    calls = [
+        ("identities.bootstrap", gateway.bootstrap()),
+        ("logs.register", [origin.encode(), *log.vkeys()]),
+        ("logs.anchor", log.anchor(0, 7)),
+        ("logs.anchor", log.fork().anchor(7, 7)),
+        ("logs.anchor", [log.note(9, log.signers[:1])]),
+        ("identities.enrol", thing.enrolment("source")),
+        ("identities.enrol", thing.enrolment("nobody")),
+        ("identities.list", [b"source"]),
+        ("logs.forks", [origin.encode()]),
+        ("no.function", []),
+    ]
+    public = gateway.key.public
+    given = pickle.dumps([(str(public.algorithm), public.raw, function, args) for function, args in calls])
+    digests = set()
+    for seed in ("1", "2", "3"):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOM.parent)}
+        run = subprocess.run(
+            [sys.executable, "-c", SCRIPT], input=given, env=environment, capture_output=True, check=True, timeout=60
+        )
+        digests.add(run.stdout)
+    assert len(digests) == 1

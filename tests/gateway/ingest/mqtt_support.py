@@ -1,0 +1,267 @@
+"""A recording pipeline, a FrontDoor on its own event loop thread, and a raw MQTT client that can misbehave."""
+
+import asyncio
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Self, TypeVar
+
+from gateway.ingest.inbound import Inbound, Login, Verdict
+from gateway.ingest.mqtt.limits import FrontDoorLimits
+from gateway.ingest.mqtt.listener import FrontDoor
+from gateway.ingest.mqtt.primitives import write_binary, write_text, write_varint
+from gateway.ingest.mqtt.properties import Prop, Properties, write_properties
+
+T = TypeVar("T")
+DEADLINE_S = 15.0
+
+
+def wait_until(condition: Callable[[], bool], what: str = "the condition") -> None:
+    """Poll until true; fail the test after DEADLINE_S."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true in {DEADLINE_S} s"
+        time.sleep(0.005)
+
+
+class RecordingSink:
+    """Keeps what it is given. Answers at once with `verdict`, or, when that is None, at `answer`."""
+
+    def __init__(self) -> None:
+        self.messages: list[Inbound] = []
+        self.waiting: list[Inbound] = []
+        self.verdict: Verdict | None = Verdict.STORED
+        self.full_after: int | None = None  # congested from so many messages on
+        self._wakes: list[Callable[[], None]] = []
+
+    def submit(self, message: Inbound) -> None:
+        self.messages.append(message)
+        if self.verdict is None:
+            self.waiting.append(message)
+        else:
+            message.done(self.verdict)
+
+    def congested(self) -> bool:
+        return self.full_after is not None and len(self.messages) >= self.full_after
+
+    def on_relief(self, wake: Callable[[], None]) -> None:
+        self._wakes.append(wake)
+
+    def relieve(self, full_after: int | None = None) -> None:
+        self.full_after = full_after
+        wakes, self._wakes = self._wakes, []
+        for wake in wakes:
+            wake()
+
+    def answer(self, index: int, verdict: Verdict = Verdict.STORED) -> None:
+        self.waiting[index].done(verdict)
+
+    def answer_all(self, verdict: Verdict = Verdict.STORED) -> None:
+        waiting, self.waiting = self.waiting, []
+        for message in waiting:
+            message.done(verdict)
+
+    def payloads(self) -> list[bytes]:
+        return [message.payload for message in self.messages]
+
+
+class Passwords:
+    """Source x logs in as x with password `secret-x`, or with a certificate of name x."""
+
+    def authenticate(self, login: Login) -> str | None:
+        assert (login.password is None) != (login.certificate_name is None)
+        if login.username == "fault":
+            raise RuntimeError("a fault of the authenticator")
+        if login.certificate_name is not None:
+            return login.certificate_name if login.certificate_name != "stranger" else None
+        return login.username if login.password == b"secret-" + login.username.encode() else None
+
+
+class RecordingLiveness:
+    """Keeps what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, bytes | None]] = []
+
+    def connected(self, source: str, door: str) -> None:
+        self.events.append((source, f"connected {door}", None))
+
+    def disconnected(self, source: str, reason: str, will: bytes | None) -> None:
+        self.events.append((source, reason, will))
+
+
+class LoopThread:
+    """An event loop in a thread, so that tests can use blocking clients."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(DEADLINE_S)
+
+    def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        async def on_loop() -> T:
+            return function(*arguments)
+
+        return self.run(on_loop())
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(DEADLINE_S)
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+
+class Gateway:
+    """A running FrontDoor with a recording pipeline behind it."""
+
+    def __init__(self, limits: FrontDoorLimits | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self.sink = RecordingSink()
+        self.liveness = RecordingLiveness()
+        self.subscribed: list[str] = []
+        self.thread = LoopThread()
+        self.door = FrontDoor(
+            "127.0.0.1",
+            0,
+            self.sink,
+            Passwords(),
+            self.liveness,
+            limits=limits or FrontDoorLimits(),
+            tls=tls,
+            on_subscribed=self.subscribed.append,
+        )
+        self.thread.run(self.door.start())
+        self.port = self.door.port
+
+    def receipt(self, source: str, payload: bytes) -> bool:
+        return self.thread.run(self.door.publish_receipt(source, payload))
+
+    def close(self) -> None:
+        self.thread.run(self.door.stop())
+        self.thread.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+# Packets as a client builds them, with every field open to abuse.
+
+
+def packet(first: int, body: bytes) -> bytes:
+    return bytes((first,)) + write_varint(len(body)) + body
+
+
+def connect(
+    source: str = "dev",
+    *,
+    v5: bool,
+    client_id: str | None = None,
+    clean: bool = True,
+    keep_alive: int = 60,
+    will: tuple[str, bytes] | None = None,
+    properties: Properties | None = None,
+    flags: int | None = None,
+    level: int | None = None,
+    name: bytes = b"MQTT",
+    password: bytes | None = None,
+) -> bytes:
+    """A CONNECT; without further arguments a correct one for `source`."""
+    bits = 0xC0 | (0x02 if clean else 0) | (0x04 if will else 0)
+    body = write_binary(name) + bytes(
+        (level if level is not None else 5 if v5 else 4, bits if flags is None else flags)
+    )
+    body += keep_alive.to_bytes(2, "big") + (write_properties(properties or Properties()) if v5 else b"")
+    body += write_text(source if client_id is None else client_id)
+    if will:
+        body += (b"\0" if v5 else b"") + write_text(will[0]) + write_binary(will[1])
+    body += write_text(source) + write_binary(b"secret-" + source.encode() if password is None else password)
+    return packet(0x10, body)
+
+
+def publish(
+    topic: str, payload: bytes, packet_id: int = 1, *, v5: bool, first: int = 0x32, properties: Properties | None = None
+) -> bytes:
+    body = write_text(topic) + (packet_id.to_bytes(2, "big") if first & 0x06 else b"")
+    body += write_properties(properties or Properties()) if v5 else b""
+    return packet(first, body + payload)
+
+
+def subscribe(*filters: str, v5: bool, packet_id: int = 1, options: int = 1, identifier: int | None = None) -> bytes:
+    properties = Properties(numbers={Prop.SUBSCRIPTION_ID: identifier} if identifier else {})
+    body = packet_id.to_bytes(2, "big") + (write_properties(properties) if v5 else b"")
+    return packet(0x82, body + b"".join(write_text(topic) + bytes((options,)) for topic in filters))
+
+
+def unsubscribe(*filters: str, v5: bool, packet_id: int = 1) -> bytes:
+    body = packet_id.to_bytes(2, "big") + (b"\0" if v5 else b"")
+    return packet(0xA2, body + b"".join(write_text(topic) for topic in filters))
+
+
+PINGREQ = b"\xc0\x00"
+DISCONNECT = b"\xe0\x00"
+
+
+class Raw:
+    """A TCP client that sends what it is told and reads whole packets."""
+
+    def __init__(self, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+        plain = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
+        self.socket = tls.wrap_socket(plain, server_hostname="localhost") if tls else plain
+        self._file = self.socket.makefile("rb")
+
+    def send(self, *packets: bytes) -> Self:
+        self.socket.sendall(b"".join(packets))
+        return self
+
+    def read(self) -> tuple[int, bytes]:
+        """The next packet: first byte and body."""
+        first = self._file.read(1)
+        assert first, "expected a packet, the gateway closed the connection"
+        length = shift = 0
+        while True:
+            byte = self._file.read(1)[0]
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return first[0], self._file.read(length)
+
+    def closed(self) -> bool:
+        """True when the gateway closes without another packet."""
+        try:
+            return self._file.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def silent(self, seconds: float) -> bool:
+        """True when no byte comes for so long."""
+        self.socket.settimeout(seconds)
+        try:
+            return self.socket.recv(1, socket.MSG_PEEK) == b"never"
+        except TimeoutError:
+            return True
+        finally:
+            self.socket.settimeout(DEADLINE_S)
+
+    def login(self, source: str = "dev", *, v5: bool, **options: Any) -> Self:
+        """Send a CONNECT and expect to be accepted."""
+        self.send(connect(source, v5=v5, **options))
+        first, body = self.read()
+        assert (first, body[1]) == (0x20, 0), f"CONNACK refused: {body!r}"
+        return self
+
+    def close(self) -> None:
+        self._file.close()
+        self.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
