@@ -41,6 +41,7 @@ class Folder:
         self.index = root / "index.db"
         self.access = root / "access.db"
         self.ledger = root / "ledger"
+        self.witness_policy = root / "witness.policy"  # the gateway's, as it was at its last start
 
     @classmethod
     def create(cls, root: Path, origin: str) -> "Folder":

@@ -10,15 +10,21 @@ import ssl
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from chain.errors import ForkError, StoreError
 from chain.ledger.embedded import EmbeddedLedger
+from chain.log.checkpoints import Checkpoints
 from chain.log.publish import Publisher
 from chain.log.quorum import WitnessQuorum
+from chain.log.reader import LogReader
 from chain.policy import parse_policy
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.database import Database
+from crypto.files import write_durably
+from crypto.keys import PrivateKey
+from crypto.note import NoteSigner
 from gateway.access import Access, Scope, SourceSettings
 from gateway.anchoring import Anchorer
 from gateway.config import Config, FrontDoorConfig, SideDoorConfig
@@ -81,7 +87,6 @@ class Gateway:
         publishing = Database(self.folder.database)
         self._closing.callback(publishing.close)
         self.anchorer = self._anchorer(publishing, signers)
-        self._log_size = lambda: self.committer.counters.log_size
         self.registrar = Registrar(self.folder, self.ledger, self.access, self.book, self._log_size)
         await self.registrar.prepare(key, tuple(signer.vkey for signer in signers))
         await self.anchorer.check()
@@ -91,20 +96,21 @@ class Gateway:
         self._first_token()
         await self._open_doors()
 
-    def _anchorer(self, db: Database, signers: tuple[Any, ...]) -> Anchorer:
-        from chain.log.checkpoints import Checkpoints
-        from chain.log.reader import LogReader
-
+    def _anchorer(self, db: Database, signers: tuple[NoteSigner, ...]) -> Anchorer:
         settings, quorum = self.config.log, None
         if settings.witness_policy:
-            quorum = WitnessQuorum(parse_policy(settings.witness_policy.read_bytes()))
+            text = _read(settings.witness_policy)
+            quorum = WitnessQuorum(parse_policy(text))
+            write_durably(self.folder.witness_policy, text)  # exported with the site's own keys
+        else:
+            self.folder.witness_policy.unlink(missing_ok=True)
         publisher = Publisher(LogReader(db), Checkpoints(db), signers, quorum)
         return Anchorer(
             db, publisher, self.ledger, checkpoint_s=settings.checkpoint_interval_s,
             anchor_s=settings.anchor_interval_s, on_fork=self._forked,
         )  # fmt: skip
 
-    def _start_pipeline(self, site: SiteWriter, key: Any) -> None:
+    def _start_pipeline(self, site: SiteWriter, key: PrivateKey) -> None:
         settings, storage = self.config.pipeline, self.config.storage
         self.disk = DiskBound(self.folder.root, storage.max_bytes, storage.reserve_bytes)
         self.acknowledger = Acknowledger(self.folder.origin, key, self._publish_receipt)
@@ -153,8 +159,6 @@ class Gateway:
         """Make the first API token, once, into a private file; its path is shown, never the token."""
         path = self.folder.root / FIRST_TOKEN_FILE
         if not self.access.has_tokens():
-            from crypto.files import write_durably
-
             write_durably(path, self.access.new_token("first", _ALL_SCOPES).encode() + b"\n", mode=0o600)
             log.info("the first API token is in %s", path)
 
@@ -183,6 +187,9 @@ class Gateway:
         while self.committer.queued_bytes:
             await asyncio.sleep(0.02)
         await self.anchorer.flush()
+
+    def _log_size(self) -> int:
+        return self.committer.counters.log_size
 
     # -- Live
 
@@ -242,13 +249,19 @@ def _tls(settings: FrontDoorConfig) -> ssl.SSLContext | None:
     return context
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise StoreError(f"cannot read {path}: {e.strerror}") from e
+
+
 def _broker_options(settings: SideDoorConfig) -> Any:
     from gateway.ingest.broker import BrokerOptions
 
-    password = settings.password_file.read_text().strip() if settings.password_file else None
+    password = _read(settings.password_file).decode().strip() if settings.password_file else None
     tls = ssl.create_default_context(cafile=str(settings.tls_ca)) if settings.tls_ca else None
     return BrokerOptions(
         settings.host, settings.port, settings.client_id, settings.username or None, password, tls,
         settings.shared_group or None,
     )  # fmt: skip
-

@@ -1,8 +1,9 @@
 """Fsck of an embedded ledger: nothing in its file is believed but what the ledger's public keys vouch for.
 
 Rehashes every leaf and tile, verifies every caller's signature, and replays every transaction's writes against
-the state table. Finds altered, removed, added and doubled leaves and state rows; an old copy of the whole file it cannot tell
-from a young ledger, which is for kept checkpoints to show.
+the state table. Finds altered, removed, added and doubled leaves and state rows. An old copy of the whole file it
+cannot tell from a young ledger: kept checkpoints show that. Nor does it run the contract again: that each write
+follows from the contract's rules is the word of whoever holds the ledger's keys.
 """
 
 import sqlite3

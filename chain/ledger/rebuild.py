@@ -2,7 +2,7 @@
 
 from chain.errors import FsckError
 from chain.log.proofs import TileSource
-from chain.log.tiles import TILE_WIDTH
+from chain.log.tiles import TILE_WIDTH, split_hashes
 from crypto.merkle import EMPTY_ROOT, root_of
 
 
@@ -39,5 +39,8 @@ class RebuiltTree:
 
     def _compare(self, level: int) -> None:
         tile, n = self._levels[level], self._full[level]
-        if self._stored.tile(level, n, len(tile)) != b"".join(tile):
-            raise FsckError(f"tile {n} of level {level}: its hashes are not those of the leaves below it")
+        stored = split_hashes(self._stored.tile(level, n, len(tile)))
+        for position, (have, want) in enumerate(zip(stored, tile, strict=True)):
+            if have != want:
+                below = f"leaf {n * TILE_WIDTH + position}" if level == 0 else f"hash {position}"
+                raise FsckError(f"tile {n} of level {level}: {below} does not have the hash that the log stored")

@@ -59,6 +59,7 @@ class Counts:
     buffered: int
     waiting_seals: int
     bytes: int
+    last_rejection: str | None
 
 
 @dataclass(slots=True)
@@ -105,6 +106,7 @@ class Buffer:
         self.source = source
         self._max_events, self._max_bytes = max_events, max_bytes
         self._tickets: deque[_Ticket] = deque()
+        self._closed = False
         self.boot = self._next_boot(path)
         self.next_seq = 0
         self.sealed_next = 0  # of this boot, as next_seq is
@@ -131,6 +133,8 @@ class Buffer:
         ticket = _Ticket(drafts)
         self._tickets.append(ticket)
         with self.lock:
+            if self._closed:
+                raise DeviceError("this device was stopped; open it again to record")
             if not ticket.done:
                 self._commit([self._tickets.popleft() for _ in range(len(self._tickets))])
         if ticket.error is not None:
@@ -191,6 +195,7 @@ class Buffer:
 
     def close(self) -> None:
         with self.lock:
+            self._closed = True
             self.db.close()
 
 
@@ -200,7 +205,8 @@ def read_counts(connection: sqlite3.Connection) -> Counts:
         "SELECT boot, recorded, acknowledged, sealed, rejected, (SELECT COUNT(*) FROM event),"
         " (SELECT COUNT(*) FROM seal WHERE settled = 0),"
         f" (SELECT COALESCE(SUM(LENGTH(bytes) + {ROW_BYTES}), 0) FROM event)"
-        f" + (SELECT COALESCE(SUM(LENGTH(seal) + LENGTH(signature) + {ROW_BYTES}), 0) FROM seal) FROM state"
+        f" + (SELECT COALESCE(SUM(LENGTH(seal) + LENGTH(signature) + {ROW_BYTES}), 0) FROM seal),"
+        " (SELECT reason FROM rejected ORDER BY id DESC LIMIT 1) FROM state"
     )
     row = connection.execute(query).fetchone()
     if row is None:

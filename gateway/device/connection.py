@@ -50,7 +50,8 @@ class Connection:
         self._client = self._open(identity, options)
 
     def _open(self, identity: DeviceIdentity, options: DeviceOptions) -> "Client":
-        from paho.mqtt.client import CallbackAPIVersion, Client, MQTTProtocolVersion
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
         from paho.mqtt.packettypes import PacketTypes
         from paho.mqtt.properties import Properties
 
@@ -60,7 +61,7 @@ class Connection:
         client.connect_timeout = options.connect_timeout
         client.on_connect, client.on_subscribe, client.on_disconnect = self._connected, self._subscribed, self._gone
         client.on_publish, client.on_message = self._published, self._received
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.MaximumPacketSize = MAX_BYTES + 1024
         mqtt = identity.profile.mqtt
         try:
@@ -120,9 +121,11 @@ class Connection:
 
     def close(self) -> None:
         """Say goodbye if the line still stands."""
-        if self._client.is_connected():
+        if self._client.socket() is not None:
             self._client.disconnect()
             self._client.loop_write()
+        if (sock := self._client.socket()) is not None:  # it would not even take the goodbye
+            sock.close()
 
     def _connected(self, client: "Client", _: Any, __: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:

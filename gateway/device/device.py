@@ -43,6 +43,7 @@ class DeviceStatus:
     buffered_bytes: int
     waiting_seals: int
     rejected: int
+    last_rejection: str | None
 
 
 class Device:
@@ -54,18 +55,16 @@ class Device:
         self.identity = load_identity(folder)
         self._lock = _lock(folder)
         try:
-            self._buffer = Buffer(
-                folder / BUFFER_FILE, self.identity.source, options.max_events, options.max_bytes
-            )
+            self._buffer = Buffer(folder / BUFFER_FILE, self.identity.source, options.max_events, options.max_bytes)
             self._sealer = Sealer(self._buffer, self.identity.key, options.seal_events, options.seal_seconds)
             self._sealer.seal_earlier_boots()
         except BaseException:
             os.close(self._lock)
             raise
         self._storage = Storage(self._buffer, options.max_rejected)
-        self._sender = Sender(self.identity, self._buffer, self._sealer, options)
-        self._started = self._stopped = False
-        self._final: Counts | None = None
+        self._options = options
+        self._sender: Sender | None = None
+        self._final: Counts | None = None  # once stopped
 
     @property
     def boot(self) -> int:
@@ -87,36 +86,37 @@ class Device:
 
     def record_many(self, drafts: Sequence[Draft], *, urgent: bool = False) -> list[tuple[int, int]]:
         """Keep several events, all or none, with one sync of the disk; see `record`."""
-        if self._stopped:
-            raise DeviceError("this device was stopped; open it again to record")
         first = self._buffer.record(drafts)
         self._sealer.hurry |= urgent
-        if self._started:
+        if self._sender is not None:
             self._sender.wake()
         return [(self.boot, first + offset) for offset in range(len(drafts))]
 
     def start(self) -> None:
         """Begin to seal and send in the background."""
-        if self._started or self._stopped:
+        if self._sender is not None or self._final is not None:
             raise DeviceError("a device is started once; open it again")
-        self._started = True
+        self._sender = Sender(self.identity, self._buffer, self._sealer, self._options)
         self._sender.start()
 
     def stop(self, drain_timeout: float = DRAIN_S) -> DeviceStatus:
         """Seal everything, send for at most `drain_timeout` seconds, close. What is left is sent next time."""
-        if not self._stopped:
-            self._stopped = True
-            if self._started:
+        if self._final is None:
+            if self._sender is not None:
                 self._sender.stop(drain_timeout)
             self._sealer.seal_everything()
             self._final = self._buffer.counts()
-            self._buffer.close()
-            os.close(self._lock)
+            self._release()
         return self.status()
+
+    def _release(self) -> None:
+        self._buffer.close()
+        os.close(self._lock)
 
     def status(self) -> DeviceStatus:
         counts = self._final or self._buffer.counts()
-        return _status(self.identity.source, counts, self._sender.connected, self._sender.sent)
+        connected, sent = (self._sender.connected, self._sender.sent) if self._sender else (False, 0)
+        return _status(self.identity.source, counts, connected, sent)
 
     def rejections(self) -> list[Rejection]:
         """What the gateway refused for good, newest first."""
@@ -144,6 +144,7 @@ def _status(source: str, counts: Counts, connected: bool, sent: int) -> DeviceSt
     return DeviceStatus(
         source, counts.boot, connected, counts.recorded, sent, counts.acknowledged, counts.sealed,
         counts.buffered, counts.bytes, counts.waiting_seals, counts.rejected,
+        counts.last_rejection,
     )  # fmt: skip
 
 

@@ -4,8 +4,7 @@ Trust boundary: PUBACK codes steer only when something is sent again. Nothing le
 them, except what is refused for good, which is kept aside; acknowledgements are checked in storage.py.
 """
 
-import heapq
-import itertools
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -52,7 +51,6 @@ class Outbox:
         """`seal_bytes`: the size of a seal with its signature, about."""
         self._storage, self._options, self._seal_bytes = storage, options, seal_bytes
         self._signs_each = options.seal_events == 1
-        self._order = itertools.count()
         self._last_answer = float("-inf")
         self.reset(options.message_bytes + PACKET_OVERHEAD)
 
@@ -62,15 +60,15 @@ class Outbox:
         self._budget = min(self._options.message_bytes, self._packet)
         self._cursor: Number = BEFORE_ALL  # everything waiting up to here was sent on this connection
         self._flights: dict[int, Parcel] = {}
-        self._retries: list[tuple[float, int, Parcel]] = []
+        self._retries: deque[Parcel] = deque()
         self._single_seals = 0  # so many seals go alone, because a message with them was refused
 
-    def compose(self, now: float) -> tuple[Parcel, Message] | None:
-        """The next message to publish at monotonic `now`, None when there is nothing or no place for it."""
+    def compose(self) -> tuple[Parcel, Message] | None:
+        """The next message to publish, None when there is nothing or no place for it."""
         if sum(not self._is_stuck(parcel) for parcel in self._flights.values()) >= self._options.window:
             return None
-        while self._retries and self._retries[0][0] <= now:
-            parcel = heapq.heappop(self._retries)[2]
+        while self._retries:
+            parcel = self._retries.popleft()
             if kept := self._storage.still_waiting(parcel.events):
                 parcel.events = {event.number for event in kept}
                 return parcel, Message(tuple(event.data for event in kept), ())
@@ -128,7 +126,7 @@ class Outbox:
         parcel = self._flights.pop(identifier, None)
         if code not in REFUSED:
             if parcel is not None:
-                self._retry(parcel, 0.0)
+                self._retry(parcel)
             return Answer.LATER
         if parcel is not None:
             self._refused(parcel, f"refused by the gateway with MQTT reason code 0x{code:02x}")
@@ -136,7 +134,7 @@ class Outbox:
 
     def _refused(self, parcel: Parcel, reason: str) -> None:
         if len(parcel.events) + len(parcel.seals) > 1:
-            self._split(parcel, 0.0)
+            self._split(parcel)
             self._single_seals = len(parcel.seals)
             return
         for number in parcel.events:
@@ -163,28 +161,26 @@ class Outbox:
             parcel = self._flights.pop(identifier)
             parcel.attempts += 1
             if parcel.attempts >= SPLIT_AFTER and self._last_answer > parcel.first_sent:
-                self._split(parcel, now)
+                self._split(parcel)
             else:
-                self._retry(parcel, now)
+                self._retry(parcel)
 
     def next_deadline(self) -> float | None:
-        """When `expire` or `compose` has something to do that no answer brings about."""
-        times = [parcel.deadline for parcel in self._flights.values()]
-        times += [self._retries[0][0]] if self._retries else []
-        return min(times, default=None)
+        """When `expire` has something to do."""
+        return min((parcel.deadline for parcel in self._flights.values()), default=None)
 
     def _is_stuck(self, parcel: Parcel) -> bool:
         return parcel.attempts >= STUCK_AFTER and self._last_answer > parcel.first_sent
 
-    def _split(self, parcel: Parcel, due: float) -> None:
+    def _split(self, parcel: Parcel) -> None:
         for number in sorted(parcel.events):
-            self._retry(Parcel({number}, (), parcel.attempts, parcel.first_sent), due)
+            self._retry(Parcel({number}, (), parcel.attempts, parcel.first_sent))
 
-    def _retry(self, parcel: Parcel, due: float) -> None:
+    def _retry(self, parcel: Parcel) -> None:
         """Events only: its seals are still unacknowledged in the buffer and go with a later message."""
         if parcel.events:
             parcel.seals = ()
-            heapq.heappush(self._retries, (due, next(self._order), parcel))
+            self._retries.append(parcel)
 
 
 def _packed(events: list[Kept], seals: list[KeptSeal]) -> tuple[Parcel, Message] | None:

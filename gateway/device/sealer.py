@@ -4,8 +4,7 @@ Sign outside the lock, store inside it; one thread at a time seals (the opening 
 """
 
 import time
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from chain.event import SignedSeal
 from chain.seal import Seal, seal_hash, sign_seal
@@ -16,8 +15,7 @@ from gateway.device.buffer import ROW_BYTES, Buffer
 SEALS_PER_PASS: Final = 64  # signed and stored with one sync
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(NamedTuple):
     """Contiguous unsealed events of one boot: the first number, and the content hashes."""
 
     boot: int
@@ -43,9 +41,9 @@ class Sealer:
 
     def seal_due(self, now: float) -> int:
         """Seal what is full or old enough at monotonic `now`. How many seals."""
-        hurry, self.hurry = self.hurry, False
         due = self.next_due()
-        if hurry or (due is not None and due <= now):
+        if self.hurry or (due is not None and due <= now):
+            self.hurry = False  # before sealing: what is urgent from here on asks again
             return self.seal_everything()
         return self._seal_full_runs()
 
@@ -80,7 +78,7 @@ class Sealer:
                 return _Run(boot, first, [])
             query = "SELECT hash FROM event WHERE boot = ? AND seq >= ? ORDER BY seq LIMIT ?"
             rows = run(query, (*oldest, SEALS_PER_PASS * self._events)).fetchall()
-            return _Run(*oldest, [row[0] for row in rows])
+            return _Run(oldest[0], oldest[1], [row[0] for row in rows])
 
     def _seal(self, run: _Run, count: int) -> int:
         """Seal the first `count` events of a run, each seal over at most `events` of them."""

@@ -4,6 +4,7 @@ Trust boundary: bytes from the receipts topic are verified under the pinned gate
 this source and this log, before the buffer hears of them.
 """
 
+import contextlib
 import logging
 import socket
 import threading
@@ -24,6 +25,7 @@ from gateway.device.sealer import Sealer
 from gateway.device.storage import Storage
 
 SEAL_BODY_BYTES: Final = 256  # a seal without its signature, at most
+_REST_S: Final = 1.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -57,10 +59,8 @@ class Sender:
 
     def wake(self) -> None:
         """There is something to do."""
-        try:
+        with contextlib.suppress(OSError):  # it was woken many times already, or has ended
             self._wake_write.send(b"\0")
-        except BlockingIOError:
-            pass  # it was woken many times already
 
     def stop(self, drain_timeout: float) -> None:
         """Seal everything, send until the gateway has all or `drain_timeout` seconds are over, disconnect."""
@@ -78,9 +78,11 @@ class Sender:
                 self._step_back(f"{e}")
             except SealtrailError as e:
                 self._step_back(f"cannot go on: {e}")
+                self._rest()
             except Exception:  # outermost boundary of the thread: a fault here must not end sealing and sending
                 _LOG.exception("%s: a fault of the sender; it goes on after a pause", self._identity.source)
                 self._step_back("after a fault")
+                self._rest()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -111,7 +113,7 @@ class Sender:
             self._outbox.reset(connection.packet_bytes)
         self._outbox.expire(now)
         while connection.has_room and now >= self._pause_until:
-            composed = self._outbox.compose(now)
+            composed = self._outbox.compose()
             if composed is None:
                 return
             parcel, message = composed
@@ -134,11 +136,9 @@ class Sender:
                 return
             finally:
                 self._wake_read.setblocking(False)
-        try:
+        with contextlib.suppress(BlockingIOError):
             while self._wake_read.recv(4096):
                 pass
-        except BlockingIOError:
-            pass
 
     def _receive(self, connection: Connection) -> None:
         inbox, connection.inbox = connection.inbox, []
@@ -155,8 +155,8 @@ class Sender:
 
     def _answered(self, puback: Puback) -> None:
         answer = self._outbox.answered(puback.identifier, puback.code)
-        if answer is Answer.LATER:
-            self._pause("the gateway cannot take more now", puback.code)
+        if answer is Answer.LATER and time.monotonic() >= self._pause_until:  # many answers, one step back
+            self._pause(f"the gateway cannot take more now (0x{puback.code:02x})")
         elif answer is Answer.REFUSED:
             _LOG.error("%s: a message was refused (0x%02x)", self._identity.source, puback.code)
 
@@ -177,9 +177,15 @@ class Sender:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+        self._outbox.reset(self._options.message_bytes)
         self._pause(reason)
 
-    def _pause(self, reason: str, code: int = 0) -> None:
+    def _pause(self, reason: str) -> None:
         delay = self._backoff.next()
         self._pause_until = time.monotonic() + delay
-        _LOG.warning("%s: %s%s; again in %.1f s", self._identity.source, reason, f" (0x{code:02x})" if code else "", delay)
+        _LOG.warning("%s: %s; again in %.1f s", self._identity.source, reason, delay)
+
+    def _rest(self) -> None:
+        """After a fault that the next turn would meet at once again."""
+        until = self._pause_until if self._stop_by is None else min(self._pause_until, self._stop_by)
+        time.sleep(max(0.0, min(_REST_S, until - time.monotonic())))

@@ -114,9 +114,10 @@ class Storage:
     def _store(self, tx: sqlite3.Connection, stored: StoredRange) -> bool:
         end = stored.first + stored.count
         if stored.count > self._buffer.events or end > MAX_NUMBER:
-            return False  # more than there is, so it cannot be checked: answers to what is settled look like this
+            return False  # more than there is: it cannot be checked (answers to what is settled look like this)
         span = (stored.boot, stored.first, end)
-        rows = tx.execute("SELECT hash FROM event WHERE boot = ? AND seq >= ? AND seq < ? ORDER BY seq", span).fetchall()
+        query = "SELECT hash FROM event WHERE boot = ? AND seq >= ? AND seq < ? ORDER BY seq"
+        rows = tx.execute(query, span).fetchall()
         if len(rows) != stored.count:
             return False
         if root_of([row[0] for row in rows]) != stored.digest:
@@ -168,9 +169,10 @@ class Storage:
         with self._buffer.lock:
             self._buffer.events -= events
             self._buffer.bytes -= size
-            run = self._buffer.db.connection.execute
-            if events and run("PRAGMA freelist_count").fetchone()[0] > _FREE_PAGES:
-                run(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
+            connection = self._buffer.db.connection
+            if events and connection.execute("PRAGMA freelist_count").fetchone()[0] > _FREE_PAGES:
+                # A script, because sqlite3 steps a statement without columns once, which would free one page.
+                connection.executescript(f"PRAGMA incremental_vacuum({_FREE_PAGES * 2})")
 
 
 def _purge(tx: sqlite3.Connection) -> tuple[int, int]:

@@ -51,7 +51,8 @@ def points_of(kind: int, fields: Fields, sensed_us: int) -> list[Point]:
     if kind == _READING:
         return [Point(row[0], row[2] or "", row[3], row[1]) for row in _rows(fields) if _plottable(row[1])]
     if kind == Inference.code:
-        return [Point("score", "/", sensed_us, value) for path, value in fields if path == "score" and _plottable(value)]
+        scores = [value for path, value in fields if path == "score" and isinstance(value, float)]
+        return [Point("score", "/", sensed_us, score) for score in scores if _plottable(score)]
     return []
 
 

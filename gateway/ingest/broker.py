@@ -98,6 +98,7 @@ class SideDoor:
         self._lock = threading.Lock()
         self._generation = 0  # under _lock
         self._connected = False
+        self._subscribed = False
         self._inbox: deque[_Delivery] = deque()
         self._scheduled = False
         # From here on: event loop's thread only.
@@ -112,6 +113,11 @@ class SideDoor:
     def connected(self) -> bool:
         """Whether the broker has accepted us and the connection stands."""
         return self._connected
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the broker has granted our topics on this connection."""
+        return self._subscribed
 
     async def start(self) -> None:
         """Begin to connect; returns at once. What the broker kept for us is delivered then."""
@@ -200,7 +206,7 @@ class SideDoor:
     ) -> None:
         with self._lock:
             self._generation += 1
-        self._connected = False
+        self._connected = self._subscribed = False
         self.counters.disconnections += 1
         log.info("disconnected from the broker (%s)", reason)
 
@@ -210,6 +216,8 @@ class SideDoor:
         if any(reason.is_failure for reason in reasons):
             self.counters.refusals += 1
             log.error("the broker refuses the subscription (%s); grant us its topics", [str(r) for r in reasons])
+        else:
+            self._subscribed = True
 
     def _on_message(self, _client: "Client", _user: Any, message: "MQTTMessage") -> None:
         if message.qos == 0 and len(self._inbox) >= self._options.max_unacked:
@@ -316,9 +324,12 @@ class SideDoor:
             self._away = self._loop.create_task(self._come_back())
 
     async def _come_back(self) -> None:
-        """A broker sends an unacknowledged message again only on a new connection."""
+        """A broker sends an unacknowledged message again only on a new connection. That needs a new client:
+        paho leaks two sockets when its thread is started twice. Receipts go to the new one meanwhile."""
         assert self._client is not None
-        await asyncio.to_thread(_leave, self._client)
+        old, self._client = self._client, self._make_client()
+        await asyncio.to_thread(_leave, old)
+        del old
         await asyncio.sleep(self._options.quota_retry_s)
         self._away = None
         self._enter(self._client)

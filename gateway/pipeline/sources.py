@@ -45,4 +45,3 @@ class SourceBook:
 
     def names(self) -> list[str]:
         return sorted(self._sources)
-

@@ -5,6 +5,7 @@ lost at the very end, before any seal named it, cannot be known: a boot's last s
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from chain.event import MAX_NUMBER
 from chain.record import SEAL_KIND
@@ -97,8 +98,7 @@ def _boots(view: View, source: int) -> list[int]:
 
 
 def _between(boots: list[int]) -> tuple[tuple[int, int], ...]:
-    pairs = zip(boots, boots[1:], strict=False)
-    return tuple((low + 1, high - 1) for low, high in pairs if high - low > 1)
+    return tuple((low + 1, high - 1) for low, high in pairwise(boots) if high - low > 1)
 
 
 def _boot(view: View, name: str, source: int, boot: int, from_us: int | None, to_us: int | None
@@ -142,8 +142,9 @@ def _window(
     first_in, last_in = run(f"SELECT MIN(seq), MAX(seq) {where} BETWEEN ? AND ?", (source, boot, low, high)).fetchone()
     if first_in is None and after is None and not _sealed_since(view, source, boot, low):
         return None
-    first = min(before[0] + 1 if before else 0, last if first_in is None else first_in)
-    end = max(after[0] - 1 if after else last, 0 if last_in is None else last_in)
+    first, end = before[0] + 1 if before else 0, after[0] - 1 if after else last
+    if first_in is not None:
+        first, end = min(first, first_in), max(end, last_in)
     return (first, end) if first <= end else None
 
 

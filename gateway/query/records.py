@@ -15,8 +15,9 @@ from gateway.query.summary import summary_of
 from gateway.query.view import View
 
 MAX_PAGE = 500
-_SELECT = """SELECT r.leaf, r.kind, s.name, r.boot, r.seq, r.count, r.sensed_us, r.received_us, r.authentication, r.flags
-FROM {start} CROSS JOIN source s ON s.id = r.source WHERE {where} ORDER BY {leaf} {direction} LIMIT ?"""
+_SELECT = """SELECT r.leaf, r.kind, s.name, r.boot, r.seq, r.count, r.sensed_us, r.received_us,
+r.authentication, r.flags FROM {start} CROSS JOIN source s ON s.id = r.source
+WHERE {where} ORDER BY {leaf} {direction} LIMIT ?"""
 
 
 @dataclass(frozen=True, slots=True)

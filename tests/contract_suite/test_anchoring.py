@@ -22,8 +22,8 @@ def test_head_moves_along_a_growing_log(world: World) -> None:
             world.evaluate("logs.checkpoint", ORIGIN.encode(), b"%d" % new)
         )
     assert open_checkpoint(world.head().note, [s.vkey for s in world.log.signers]).checkpoint.size == 300
-    old = AnchoredCheckpoint.decode(world.evaluate("logs.checkpoint", ORIGIN.encode(), b"4"))
-    assert old.root == world.log.checkpoint(4).root
+    earlier = AnchoredCheckpoint.decode(world.evaluate("logs.checkpoint", ORIGIN.encode(), b"4"))
+    assert earlier.root == world.log.checkpoint(4).root
     assert world.forks() == []
 
 

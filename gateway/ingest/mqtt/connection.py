@@ -54,6 +54,10 @@ class Connection(Publishing):
 
     # What the registry asks of a member
 
+    @property
+    def buffered(self) -> bool:
+        return bool(self._rest)
+
     def hold_reading(self) -> None:
         self.hold(CONGESTED)
 

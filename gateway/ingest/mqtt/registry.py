@@ -19,6 +19,10 @@ class Member(Protocol):
     @property
     def key(self) -> SessionKey: ...
 
+    @property
+    def buffered(self) -> bool:
+        """Whether it holds bytes that it has read and not handled."""
+
     def hold_reading(self) -> None:
         """The sink is congested: stop reading."""
 
@@ -126,11 +130,21 @@ class Registry:
         asyncio.get_running_loop().call_soon(self._relieve)
 
     def _relieve(self) -> None:
-        """Resume one after the other until the sink is full again; who was resumed goes to the end."""
+        """Resume all, so that none starves: first those whose bytes still wait in their sockets, then, once
+        the loop has looked at the sockets, those that stopped in the middle of what they had read."""
         self.congested = False
+        for member in self._members.values():
+            if not member.buffered:
+                member.resume_reading()
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._relieve_buffered)  # two turns: sockets are read in the next one
+
+    def _relieve_buffered(self) -> None:
+        """In turn, until the sink is full again; who had its turn goes to the end."""
         for key in list(self._members):
             if self.congested:
                 return
-            if (member := self._members.pop(key, None)) is not None:
-                self._members[key] = member
+            member = self._members.get(key)
+            if member is not None and member.buffered:
+                self._members[key] = self._members.pop(key)
                 member.resume_reading()

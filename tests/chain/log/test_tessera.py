@@ -63,12 +63,15 @@ def site(tmp_path: Path) -> Iterator[LogSite]:
     log.db.close()
 
 
-def fsck(program: list[str], site: LogSite, folder: Path) -> subprocess.CompletedProcess[str]:
+def fsck(program: list[str], site: LogSite, folder: Path) -> str:
+    """What fsck wrote. Version 1.0.2 exits with 0 even when it failed, so its own verdict line is what counts; and
+    with one worker it never ends once that worker has found a fault, so it gets eight."""
     key = folder / "key.txt"
     key.write_text(str(SIGNERS[0].vkey))
     with serving(site) as url:
-        flags = [f"--storage_url={url}/", f"--public_key={key}", f"--origin={ORIGIN}", "--ui=false"]
-        return subprocess.run([*program, *flags], capture_output=True, text=True, timeout=120, check=False)
+        flags = [f"--storage_url={url}/", f"--public_key={key}", f"--origin={ORIGIN}", "--ui=false", "--N=8"]
+        run = subprocess.run([*program, *flags], capture_output=True, text=True, timeout=120, check=False)
+    return run.stderr
 
 
 def publish(log: OpenLog) -> None:
@@ -79,9 +82,9 @@ def test_whole_logs_of_several_sizes(program: list[str], site: LogSite, tmp_path
     for size in (1, 255, 256, 257, 70_000):
         site.log.grow(size - site.log.log.size)
         publish(site.log)
-        run = fsck(program, site, tmp_path)
-        assert run.returncode == 0, run.stderr
-        assert f"size={size} rootb64" in run.stderr
+        verdict = fsck(program, site, tmp_path)
+        assert f"Successfully fsck'd log with size {size} " in verdict
+        assert "failed" not in verdict
     # It saw what c2sp.org/tlog-tiles lists for a log of 70,000.
     last = {
         "tile/0/272",
@@ -95,22 +98,21 @@ def test_whole_logs_of_several_sizes(program: list[str], site: LogSite, tmp_path
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "found"),
     [
-        "UPDATE log_tile SET hashes = {flipped} WHERE id = 0",
-        "UPDATE log_tile SET hashes = {flipped} WHERE id = 1 << 56",
-        "UPDATE log_bundle SET entries = {flipped} WHERE n = 1",
-        "UPDATE log_tail SET entries = {flipped}",
+        ("log_tile SET hashes = flip(hashes) WHERE id = 0", "tile/0/000"),
+        ("log_tile SET hashes = flip(hashes) WHERE id = 2", "tile/0/002.p/88"),
+        ("log_tile SET hashes = flip(hashes) WHERE id = 1 << 56", "tile/1/000.p/2"),
+        ("log_bundle SET entries = flip(entries) WHERE n = 1", "tile/"),
+        ("log_tail SET entries = flip(entries)", "tile/0/002.p/88"),
     ],
 )
-def test_one_flipped_byte_is_found(program: list[str], site: LogSite, tmp_path: Path, damage: str) -> None:
+def test_one_flipped_bit_is_found(program: list[str], site: LogSite, tmp_path: Path, damage: str, found: str) -> None:
     site.log.grow(600)
     publish(site.log)
-    assert fsck(program, site, tmp_path).returncode == 0
-    column = "hashes" if "hashes" in damage else "entries"
     with site.log.db.transaction() as tx:
         tx.create_function("flip", 1, lambda blob: blob[:20] + bytes([blob[20] ^ 1]) + blob[21:])
-        assert tx.execute(damage.format(flipped=f"flip({column})")).rowcount == 1
-    run = fsck(program, site, tmp_path)
-    assert run.returncode != 0
-    assert "fsck failed" in run.stderr
+        assert tx.execute(f"UPDATE {damage}").rowcount == 1
+    verdict = fsck(program, site, tmp_path)
+    assert f"fsck failed: failed: {found}" in verdict
+    assert "Successfully" not in verdict

@@ -1,6 +1,7 @@
 """The log against a naive RFC 6962 tree: any sizes, any batches, commits, rollbacks, reopening."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.errors import LogError
+from chain.log.proofs import ProofBuilder
 from chain.log.reader import LogReader
 from chain.log.tree import SCHEMA, Log
 from chain.store.database import Database
-from crypto.merkle import EMPTY_ROOT, leaf_hash, node_hash
+from crypto.merkle import EMPTY_ROOT, leaf_hash, node_hash, root_of
 
 
 def naive_root(leaves: list[bytes]) -> bytes:
@@ -55,7 +57,8 @@ COUNTS = st.one_of(st.integers(0, 8), st.sampled_from([255, 256, 257, 511]))
 @given(st.lists(st.tuples(COUNTS, st.booleans()), max_size=8))
 def test_any_batches_and_rollbacks_equal_the_naive_tree(steps: list[tuple[int, bool]]) -> None:
     with database() as db:
-        log, reader, leaves = Log(db), LogReader(db), []
+        log, reader = Log(db), LogReader(db)
+        leaves: list[bytes] = []
         for count, commit in steps:
             batch = entries_of(list(range(len(leaves), len(leaves) + count)), salt=commit)
             db.connection.execute("BEGIN IMMEDIATE")
@@ -104,6 +107,32 @@ def test_a_second_writer_and_a_rollback_of_equal_length_are_noticed(db: Database
         assert log.append(tx, [b"e"]) == 2
     assert log.root() == other.root() == naive_root([b"c", b"d", b"e"])
     other_db.close()
+
+
+def test_readers_on_their_own_connection_see_only_whole_appends(db: Database) -> None:
+    """While the writer goes on, so that bundles move from the tail to their place under the reader's eyes."""
+    log, total, seen = Log(db), 3000, []
+
+    def read() -> None:
+        own = Database(db.path, readonly=True)
+        reader, size = LogReader(own), 0
+        while size < total:
+            size = reader.size()
+            start = max(0, size - 300)
+            assert list(reader.entries(start, size)) == [b"%d" % number for number in range(start, size)]
+            assert ProofBuilder(reader, size).root() == root_of(hashes[:size])
+            seen.append(size)
+        own.close()
+
+    hashes = [leaf_hash(b"%d" % number) for number in range(total)]
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        for start in range(0, total, 25):
+            with db.transaction() as tx:
+                log.append(tx, [b"%d" % number for number in range(start, start + 25)])
+        reading.result(timeout=60)
+    assert seen[-1] == total
+    assert all(size % 25 == 0 for size in seen)
 
 
 def test_an_exception_in_the_transaction_leaves_the_log_as_it_was(db: Database) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chain.errors import ForkError, LogError, PolicyError, WitnessError
+from chain.log.checkpoints import Checkpoints, StoredCheckpoint
 from chain.log.publish import Publisher, check_history
 from chain.log.quorum import WitnessQuorum
 from chain.log.witness import (
@@ -21,6 +22,7 @@ from chain.log.witness import (
     parse_size,
 )
 from chain.policy import parse_policy
+from chain.store.database import Database
 from crypto.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from crypto.note import Note, NoteSigner, SignatureType, VerifierKey
 from tests.chain.log.logs import OpenLog, log_signers, open_log, signer
@@ -168,6 +170,24 @@ def test_without_its_quorum_nothing_is_published_and_the_next_try_goes_on(
     assert note.marshal().startswith(waiting.note)  # the very note that waited, now with cosignatures
     assert cosigners(note, witnesses) == {"w0.example", "w2.example"}
     assert witnesses[0].requests == [200, 200]
+
+
+def test_the_note_is_on_disk_before_a_witness_sees_it(log: OpenLog, witnesses: list[SimulatedWitness]) -> None:
+    stored: list[StoredCheckpoint | None] = []
+
+    def look(answer: Answer) -> Answer:
+        """Runs inside the witness while it handles the request, on a connection of its own."""
+        own = Database(log.db.path, readonly=True)
+        stored.append(Checkpoints(own).newest_signed())
+        own.close()
+        return answer
+
+    log.grow(6)
+    witnesses[0].misbehave = look
+    note = sign_with(log, policy_text(witnesses, "all"))
+    assert stored[0]
+    assert (stored[0].size, stored[0].published) == (6, False)
+    assert note.marshal().startswith(stored[0].note)
 
 
 def test_a_slow_witness_is_cut_off(log: OpenLog, witnesses: list[SimulatedWitness]) -> None:
@@ -342,7 +362,7 @@ def test_publishing_without_witnesses(log: OpenLog) -> None:
     publisher = Publisher(log.reader, log.checkpoints, SIGNERS)
     log.grow(2)
 
-    async def together() -> list[Note]:
+    async def together() -> tuple[Note, Note, Note]:
         return await asyncio.gather(publisher.sign(), publisher.sign(), publisher.sign())
 
     notes = asyncio.run(together())

@@ -123,6 +123,7 @@ class Gateway:
         self.sink = RecordingSink()
         self.liveness = RecordingLiveness()
         self.subscribed: list[str] = []
+        self.on_subscribed: Callable[[str], None] = self.subscribed.append
         self.thread = LoopThread()
         self.door = FrontDoor(
             "127.0.0.1",
@@ -132,7 +133,7 @@ class Gateway:
             self.liveness,
             limits=limits or FrontDoorLimits(),
             tls=tls,
-            on_subscribed=self.subscribed.append,
+            on_subscribed=lambda source: self.on_subscribed(source),
         )
         self.thread.run(self.door.start())
         self.port = self.door.port
@@ -211,8 +212,12 @@ DISCONNECT = b"\xe0\x00"
 class Raw:
     """A TCP client that sends what it is told and reads whole packets."""
 
-    def __init__(self, port: int, *, tls: ssl.SSLContext | None = None) -> None:
-        plain = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
+    def __init__(self, port: int, *, tls: ssl.SSLContext | None = None, receive_buffer: int = 0) -> None:
+        plain = socket.socket()
+        plain.settimeout(DEADLINE_S)
+        if receive_buffer:  # only what is set before connecting bounds the TCP window
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        plain.connect(("127.0.0.1", port))
         self.socket = tls.wrap_socket(plain, server_hostname="localhost") if tls else plain
         self._file = self.socket.makefile("rb")
 

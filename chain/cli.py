@@ -1,0 +1,177 @@
+"""Subcommands over a site's evidence: receipt, verify, policy, log, fsck.
+
+`verify` opens no socket and reads two files only. Exit codes of verify: 0 valid, 3 invalid, 4 untrusted,
+5 incomplete; of every command: 1 for an error, 2 for wrong usage.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from chain.verify import Report
+
+DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+policy = typer.Typer(help="The trust policy that an auditor needs.", no_args_is_help=True)
+log = typer.Typer(help="Keys and proofs of the log.", no_args_is_help=True)
+MARKS = {"holds": "✓", "missing": "–", "false": "✗"}
+
+
+def receipt(
+    record: Annotated[str, typer.Argument(help="Record id, as `sealtrail records` lists it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    data: Annotated[Path | None, typer.Option(help="Data directory of the gateway.")] = None,
+    url: Annotated[str | None, typer.Option(help="URL of a gateway instead of a data directory.")] = None,
+    token: Annotated[str, typer.Option(help="API token, with --url.", envvar="SEALTRAIL_TOKEN")] = "",
+    disclose: Annotated[list[str] | None, typer.Option(help="Prove only this field; may be repeated.")] = None,
+    tlog_proof: Annotated[bool, typer.Option("--tlog-proof", help="Write a C2SP tlog-proof instead.")] = False,
+) -> None:
+    """Write the receipt of one record: its whole chain of proof in one file."""
+    from crypto.files import write_durably
+
+    if (data is None) == (url is None):
+        raise typer.BadParameter("give either --data or --url")
+    wanted = (_index(record), disclose or [], tlog_proof)
+    content = _receipt_from(data, *wanted) if data else _fetch(url or "", token, *wanted)
+    write_durably(output, content)
+    print(f"wrote {output} ({len(content):,} bytes); check it with: sealtrail verify {output} --policy POLICY")
+
+
+def _receipt_from(data: Path, index: int, disclose: list[str], tlog_proof: bool) -> bytes:
+    from chain.ledger.reading import EmbeddedLedgerReader
+    from chain.receipts import ReceiptBuilder
+    from chain.site import Folder, SiteReader
+
+    folder = Folder.existing(data)
+    reader, ledger = SiteReader.open(folder), EmbeddedLedgerReader(folder.ledger)
+    builder = ReceiptBuilder(reader, ledger)
+    return builder.tlog_proof(index).encode() if tlog_proof else builder.build(index, disclose or None).to_json()
+
+
+def _fetch(url: str, token: str, index: int, disclose: list[str], tlog_proof: bool) -> bytes:
+    import httpx
+
+    from chain.errors import ReceiptError
+
+    place = "proof" if tlog_proof else "receipt"
+    address = f"{url.rstrip('/')}/v1/records/{index}/{place}"
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if tlog_proof:
+        headers["Accept"] = "text/plain"
+    try:
+        answer = httpx.get(address, params={"disclose": disclose}, headers=headers, timeout=30)
+    except httpx.HTTPError as e:
+        raise ReceiptError(f"cannot reach {address}: {e}") from e
+    if answer.status_code != 200:
+        raise ReceiptError(f"{address} answered {answer.status_code}: {answer.text[:300]}")
+    return answer.content
+
+
+def _index(record: str) -> int:
+    if not record.isascii() or not record.isdigit() or len(record) > 19:
+        raise typer.BadParameter(f"a record id is a number, got {record[:40]!r}")
+    return int(record)
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="Receipt file.")],
+    policy: Annotated[Path, typer.Option(help="Policy file: the keys and the quorum you trust.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Verify a receipt offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete."""
+    from chain.policy import parse_policy
+    from chain.receipt import parse_receipt
+    from chain.verify import EXIT_CODE, verify_receipt
+
+    report = verify_receipt(parse_receipt(_read(file)), parse_policy(_read(policy)))
+    print(json.dumps(_as_json(report), indent=2, ensure_ascii=False) if as_json else _as_text(report))
+    sys.exit(EXIT_CODE[report.outcome])
+
+
+def _read(path: Path) -> bytes:
+    from chain.errors import ReceiptError
+
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise ReceiptError(f"cannot read {path}: {e.strerror}") from e
+
+
+def _as_text(report: "Report") -> str:
+    lines = [f" {step.number}. {MARKS[step.state]} {step.name:<10} {step.state}: {step.text}" for step in report.steps]
+    shown = [f"    {path} = {_readable(value)}" for path, value in report.fields]
+    return "\n".join([*lines, *(["disclosed:", *shown] if shown else []), f"result: {report.outcome}"])
+
+
+def _as_json(report: "Report") -> dict[str, Any]:
+    steps = [{"number": s.number, "name": s.name, "state": s.state, "text": s.text} for s in report.steps]
+    fields = {path: _readable(value) for path, value in report.fields}
+    return {"result": report.outcome, "steps": steps, "fields": fields}
+
+
+def _readable(value: Any) -> Any:
+    """CBOR values as JSON shows them; bytes as hex."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _readable(item) for key, item in value.items()}
+    return value
+
+
+@policy.command("export")
+def export(
+    data: DataOption,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    plain: Annotated[bool, typer.Option(help="Only C2SP tlog-policy lines, for other tools.")] = False,
+) -> None:
+    """Write the policy that trusts this gateway's log and ledger. Give it to auditors by a way they trust."""
+    from chain.policies import site_policy
+    from chain.site import Folder
+    from crypto.files import write_durably
+
+    folder = Folder.existing(data)
+    write_durably(output, site_policy(folder).to_text(plain).encode("utf-8", "surrogateescape"))
+    print(f"wrote {output}: the keys of {folder.origin} and of its ledger")
+
+
+@log.command("vkey")
+def vkey(
+    data: DataOption,
+    every: Annotated[bool, typer.Option("--all", help="Also the ML-DSA-44 key.")] = False,
+) -> None:
+    """Print the log's verifier key (C2SP vkey, Ed25519): what other tools check checkpoints with."""
+    from chain.site import Folder
+
+    for key in Folder.existing(data).log_vkeys()[: None if every else 1]:
+        print(key)
+
+
+def fsck(data: DataOption, as_json: JsonOption = False) -> None:
+    """Rehash everything from payloads to the ledger. Exit 0 only when all is whole."""
+    from dataclasses import asdict
+
+    from chain.fsck import fsck as check
+    from chain.site import Folder
+
+    report = check(Folder.existing(data), _progress if sys.stderr.isatty() and not as_json else _silent)
+    if as_json:
+        print(json.dumps(asdict(report) | {"whole": True}, indent=2))
+    else:
+        print(
+            f"{report.origin} is whole: {report.entries:,} log entries ({report.events:,} events, {report.seals:,}"
+            f" seals), {report.checkpoints:,} checkpoints, {report.transactions:,} ledger transactions"
+        )
+
+
+def _progress(what: str, done: int, total: int) -> None:
+    print(f"\r{what}: {done:,} of {total:,}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """No progress where nobody watches."""

@@ -1,0 +1,72 @@
+"""Parameters of requests, strict: one spelling for every number, bounded texts, nothing unknown, nothing twice."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import HTTPException, Path, Query, Request
+from fastapi.dependencies.utils import get_flat_dependant
+from fastapi.routing import APIRoute
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from chain.event import MAX_NUMBER, SOURCE_NAME
+
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TEXT_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+
+
+def _number(value: Any) -> Any:
+    """A decimal number without sign, spaces, leading zeros or digits of other scripts."""
+    if isinstance(value, str):
+        if not _DECIMAL.fullmatch(value):
+            raise ValueError("expected a decimal number from 0 to 2^63-1 without leading zeros")
+        return int(value)
+    return value
+
+
+def _moment(value: Any) -> Any:
+    """Microseconds since the Unix epoch, given as such or as RFC 3339."""
+    if not isinstance(value, str) or _DECIMAL.fullmatch(value):
+        return _number(value)
+    try:
+        if not _MOMENT.fullmatch(value):
+            raise ValueError("not RFC 3339")
+        us = (datetime.fromisoformat(value.upper()) - _EPOCH) // timedelta(microseconds=1)
+        if us < 0:
+            raise ValueError("before 1970")
+    except (ValueError, OverflowError) as e:
+        raise ValueError("expected a time like 2026-11-23T18:00:00Z, or microseconds since 1970") from e
+    return us
+
+
+Number = Annotated[int, BeforeValidator(_number), Field(ge=0, le=MAX_NUMBER)]
+Moment = Annotated[int, BeforeValidator(_moment), Field(ge=0, le=MAX_NUMBER, json_schema_extra={
+    "type": "string", "description": "RFC 3339 time with offset, or microseconds since 1970",
+    "examples": ["2026-11-23T18:00:00Z"],
+})]  # fmt: skip
+Text = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=TEXT_PATTERN)]
+SourceName = Annotated[str, StringConstraints(pattern=f"^{SOURCE_NAME.pattern}$")]
+
+RecordId = Annotated[Number, Path(description="index of the record in the log, decimal", examples=[12])]
+SourcePath = Annotated[SourceName, Path(description="name of the source", examples=["cold-1"])]
+FromTime = Annotated[Moment | None, Query(alias="from", description="sensed at or after")]
+ToTime = Annotated[Moment | None, Query(alias="to", description="sensed at or before")]
+
+
+def strict_query(request: Request) -> None:
+    """Refuse query parameters that the route does not know (a misspelt filter would show everything), and ones
+    given twice where one is meant."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute):
+        return
+    known = {field.alias: field for field in get_flat_dependant(route.dependant).query_params}
+    given = [name for name, _ in request.query_params.multi_items()]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        names = ", ".join(known) or "none"
+        raise HTTPException(422, f"unknown query parameter {unknown[0]!r:.80}; this path takes {names}")
+    repeated = [name for name in given if given.count(name) > 1 and name not in ("disclose", "flag")]
+    if repeated or len(given) > 64:
+        raise HTTPException(422, f"query parameter {(repeated or given)[0]!r:.80} was given too often")

@@ -1,0 +1,130 @@
+"""Subcommands of the gateway: up, records, source, token."""
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+sources = typer.Typer(help="Invite and list the sources of a gateway.", no_args_is_help=True)
+tokens = typer.Typer(help="Make and revoke API tokens.", no_args_is_help=True)
+
+
+def up(
+    config: Annotated[Path, typer.Option(help="TOML file; see docs/configuration.md.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print where it serves as one JSON line.")] = False,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C."""
+    import logging
+
+    from gateway.config import load_config
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    asyncio.run(_up(load_config(config), as_json))
+
+
+async def _up(config: Any, as_json: bool) -> None:
+    from gateway.server import running
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(config) as served:
+        where = {"url": served.url, "mqtt_port": served.gateway.front.port, "origin": config.origin}
+        print(json.dumps(where) if as_json else _greeting(served.url, where), flush=True)
+        await stop.wait()
+
+
+def _greeting(url: str, where: dict[str, Any]) -> str:
+    return (
+        f"{where['origin']} is up: pages and REST at {url}, MQTT on port {where['mqtt_port']}.\n"
+        "Ctrl-C stops it; nothing acknowledged is lost, however it stops."
+    )
+
+
+def records(
+    data: DataOption,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the newest records of a site."""
+    from gateway.query.listing import newest_records
+
+    found = newest_records(data, limit, source)
+    if as_json:
+        print(json.dumps({"records": found}, indent=2))
+        return
+    for record in found:
+        print(f"{record['id']:>10}  {record['sensed']}  {record['kind']:<10}  {record['source']}  {record['flags']}")
+
+
+@sources.command("invite")
+def invite(
+    name: Annotated[str, typer.Argument(help="Name of the source, like logger-7.")],
+    data: DataOption,
+    kind: Annotated[list[str] | None, typer.Option(help="A kind it may report; may be repeated. Default: all.")] = None,
+    low: Annotated[float | None, typer.Option(help="Lowest allowed reading.")] = None,
+    high: Annotated[float | None, typer.Option(help="Highest allowed reading.")] = None,
+    unit: Annotated[str, typer.Option(help="Unit of the limits (SenML), like Cel.")] = "Cel",
+    as_json: JsonOption = False,
+) -> None:
+    """Print a one-time code with which a device enrols under this name."""
+    access = _access(data)
+    code = access.invite(name, _settings(kind, low, high, unit, plain=False))
+    shown = f"one-time code for {name}, valid for a day: {code}\non the device: sealtrail device enroll --url URL --code {code} --folder DIR"
+    print(json.dumps({"source": name, "code": code}) if as_json else shown)
+
+
+@sources.command("list")
+def list_sources(data: DataOption, as_json: JsonOption = False) -> None:
+    """List enrolled sources and what they may report."""
+    found = _access(data).settings()
+    if as_json:
+        print(json.dumps({"sources": [{"source": name, "kinds": list(s.kinds), "plain": s.allow_plain} for name, s in sorted(found.items())]}))
+        return
+    for name, settings in sorted(found.items()):
+        print(f"{name}  {', '.join(settings.kinds)}{'  (bare JSON, gateway only)' if settings.allow_plain else ''}")
+
+
+@tokens.command("new")
+def new_token(
+    label: Annotated[str, typer.Argument(help="What it is for; revoke it by this label.")],
+    data: DataOption,
+    scope: Annotated[list[str], typer.Option(help="auditor, operator or device-admin; may be repeated.")],
+) -> None:
+    """Print a new bearer token. It is shown once."""
+    from gateway.access import AccessError, Scope
+
+    unknown = [name for name in scope if name not in list(Scope)]
+    if unknown:
+        raise AccessError(f"unknown scope {unknown[0]!r}; expected {', '.join(Scope)}")
+    print(_access(data).new_token(label, frozenset(Scope(name) for name in scope)))
+
+
+@tokens.command("revoke")
+def revoke_token(label: Annotated[str, typer.Argument(help="Label of the token.")], data: DataOption) -> None:
+    """Revoke every token of this label, at once."""
+    print(f"revoked {_access(data).revoke_token(label)} token(s) labelled {label}")
+
+
+def _access(data: Path) -> Any:
+    from chain.site import Folder
+    from gateway.access import Access
+
+    return Access(Folder.existing(data))
+
+
+def _settings(kind: list[str] | None, low: float | None, high: float | None, unit: str, *, plain: bool) -> Any:
+    from gateway.access import SeriesLimits, SourceSettings
+    from gateway.preprocess import kinds
+
+    names = tuple(kinds.by_name(name).name for name in kind) if kind else tuple(k.name for k in kinds.ALL)
+    limits = () if low is None and high is None else (SeriesLimits("", unit, low, high),)
+    return SourceSettings(names, plain, limits)

@@ -1,0 +1,27 @@
+"""Mounts every subcommand. The modules named here import what they run only when they run it."""
+
+import typer
+
+from chain import cli as chain_cli
+from gateway import cli as gateway_cli
+from gateway.demo import cli as demo_cli
+from gateway.device import cli as device_cli
+
+HELP = "Turns what devices and edge models report into evidence that anyone can check."
+
+
+def application() -> typer.Typer:
+    """The whole command line."""
+    app = typer.Typer(name="sealtrail", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+    app.command("demo")(demo_cli.demo)
+    app.command("up")(gateway_cli.up)
+    app.command("records")(gateway_cli.records)
+    app.add_typer(gateway_cli.sources, name="source")
+    app.add_typer(gateway_cli.tokens, name="token")
+    app.add_typer(device_cli.app, name="device")
+    app.command("receipt")(chain_cli.receipt)
+    app.command("verify")(chain_cli.verify)
+    app.add_typer(chain_cli.policy, name="policy")
+    app.add_typer(chain_cli.log, name="log")
+    app.command("fsck")(chain_cli.fsck)
+    return app

@@ -1,0 +1,97 @@
+"""Everything about one record, read from the log and the store and checked against each other on the way."""
+
+from dataclasses import dataclass
+
+from chain.errors import LogError
+from chain.event import Event, content_hash
+from chain.log.checkpoints import StoredCheckpoint
+from chain.record import SEAL_KIND, Record
+from chain.store.payloads import Segment, StoredEvent
+from chain.store.seals import SealState, StoredSeal
+from crypto.errors import DecryptionError
+from crypto.merkle import leaf_hash
+from gateway.query.errors import NotFoundError
+from gateway.query.records import anchored_size
+from gateway.query.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a record's event holds, opened: the segment it lies in, exact bytes, and the event they decode to."""
+
+    segment: Segment
+    stored: StoredEvent
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDetail:
+    """One record and what surrounds it.
+
+    entry: the exact leaf bytes. content: None for a seal record and where the payload was erased.
+    seal: the seal over this event, or the one that this record logs. checkpoint: the signed checkpoint that
+    holds the record, the newest anchored one where there is one, else the newest published; None while the
+    record is newer. anchored: whether that checkpoint is on the ledger.
+    """
+
+    leaf: int
+    entry: bytes
+    record: Record
+    content: Content | None
+    erased: bool
+    seal: StoredSeal | None
+    log_size: int
+    checkpoint: StoredCheckpoint | None
+    anchored: bool
+
+    @property
+    def leaf_hash(self) -> bytes:
+        return leaf_hash(self.entry)
+
+    @property
+    def is_seal(self) -> bool:
+        return self.record.kind == SEAL_KIND
+
+    @property
+    def content_matches(self) -> bool:
+        """Whether the stored event is the one that the record names."""
+        return self.content is not None and content_hash(self.content.stored.event) == self.record.content_hash
+
+    @property
+    def seal_state(self) -> str:
+        """none, pending (events of its range are missing), holds or broken."""
+        return "none" if self.seal is None else SealState(self.seal.state).name.lower()
+
+
+def record_detail(view: View, leaf: int) -> RecordDetail:
+    """The record at `leaf`. NotFoundError where the log has none."""
+    size = view.site.entries.size()
+    try:
+        entry = view.site.entries.entry(leaf)
+    except LogError as e:
+        raise NotFoundError(f"there is no record {leaf}; the log has {size:,} entries, numbered from 0") from e
+    record = Record.decode(entry)
+    content, erased = (None, False) if record.kind == SEAL_KIND else _content(view, leaf)
+    seal = view.site.seals.covering(record.source, record.boot, record.seq)
+    checkpoint, anchored = _checkpoint(view, leaf)
+    return RecordDetail(leaf, entry, record, content, erased, seal, size, checkpoint, anchored)
+
+
+def _content(view: View, leaf: int) -> tuple[Content | None, bool]:
+    """The opened payload, and whether it was erased."""
+    try:
+        segment = view.site.payloads.segment_of(leaf)
+    except DecryptionError:
+        return None, True
+    if segment is None:
+        return None, True
+    stored = segment.events[leaf - segment.first_leaf]
+    return Content(segment, stored, Event.decode(stored.event)), False
+
+
+def _checkpoint(view: View, leaf: int) -> tuple[StoredCheckpoint | None, bool]:
+    anchored = anchored_size(view.site)
+    if anchored > leaf:
+        return view.site.checkpoints.at(anchored), True
+    newest = view.site.checkpoints.latest()
+    return (newest, False) if newest and newest.size > leaf else (None, False)

@@ -1,0 +1,90 @@
+"""Runs a gateway together with its REST interface and pages, until it is told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from chain.errors import StoreError
+from chain.site import SiteReader
+from gateway.config import ApiConfig, Config
+from gateway.index import Index
+from gateway.service import Gateway
+
+log = logging.getLogger(__name__)
+FOLLOW_S = 0.25
+FOLLOW_RECORDS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that serves: its parts and where people reach it."""
+
+    gateway: Gateway
+    url: str
+    index: Index
+
+    async def index_caught_up(self) -> None:
+        """Wait until the record index holds everything that is in the log now."""
+        size = self.gateway.status().log_size
+        while self.index.position < size:
+            await asyncio.sleep(FOLLOW_S / 5)
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Running]:
+    """Start everything, yield, stop everything in order: API, doors, pipeline (committing what was taken)."""
+    from gateway.api.app import create_app
+
+    listening = _listen(config.api)
+    port = listening.getsockname()[1]
+    url = config.api.public_url or f"http://{config.api.host}:{port}"
+    with contextlib.closing(listening):
+        async with Gateway(config) as gateway:
+            rate = config.api.requests_per_second
+            server = _server(create_app(gateway.folder, gateway, gateway.access, requests_per_second=rate))
+            serving = asyncio.create_task(server.serve([listening]))
+            index = Index(gateway.folder, gateway.access.settings)
+            following = asyncio.create_task(_follow(gateway, index))
+            try:
+                yield Running(gateway, url, index)
+            finally:
+                following.cancel()
+                server.should_exit = True
+                await asyncio.gather(serving, following, return_exceptions=True)
+
+
+def _server(app: Any) -> Any:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """The gateway stops in its own order; uvicorn must not take its signals."""
+            yield
+
+    return Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=3))
+
+
+async def _follow(gateway: Gateway, index: Index) -> None:
+    """Keep the record index behind the log, off the hot path."""
+    reader = SiteReader.open(gateway.folder)
+    try:
+        while True:
+            done = await asyncio.to_thread(index.follow, reader, FOLLOW_RECORDS)
+            await asyncio.sleep(0 if done == FOLLOW_RECORDS else FOLLOW_S)
+    finally:
+        index.close()
+        reader.close()
+
+
+def _listen(settings: ApiConfig) -> socket.socket:
+    try:
+        return socket.create_server((settings.host, settings.port))
+    except OSError as e:
+        where = f"{settings.host}:{settings.port}"
+        raise StoreError(f"cannot listen for HTTP on {where}: {e.strerror}; set api.port to a free one") from e

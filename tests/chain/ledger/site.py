@@ -1,0 +1,67 @@
+"""An embedded ledger on disk with its keys, for tests that reopen, damage or kill it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chain.ledger.embedded import EmbeddedLedger
+from chain.ledger.evidence import EmbeddedEvidence
+from crypto.files import private_key_at
+from crypto.keys import Algorithm
+from crypto.note import NoteSigner, SignatureType, VerifierKey
+from tests.contract_suite.actors import Actor, MemoryLog
+
+NAME = "plant.example/ledger"
+ORIGIN = "plant.example/gw1"
+_T = TypeVar("_T")
+
+
+def signers(folder: Path, name: str = NAME) -> tuple[NoteSigner, NoteSigner]:
+    """Two keys kept in the folder, so that another process has the same ones."""
+    stem = name.replace("/", "-")
+    return (
+        NoteSigner(name, SignatureType.ED25519, private_key_at(folder / f"{stem}-1.pem", Algorithm.ED25519)),
+        NoteSigner(
+            name, SignatureType.ML_DSA_44_COSIGNATURE, private_key_at(folder / f"{stem}-6.pem", Algorithm.ML_DSA_44)
+        ),
+    )
+
+
+def keys(folder: Path) -> list[VerifierKey]:
+    return [signer.vkey for signer in signers(folder)]
+
+
+def gateway(folder: Path) -> Actor:
+    return Actor("gateway", ORIGIN, private_key_at(folder / "gateway.pem", Algorithm.ED25519))
+
+
+def log(folder: Path) -> MemoryLog:
+    return MemoryLog(ORIGIN, signers(folder, ORIGIN))
+
+
+def opened(folder: Path, **options: Any) -> EmbeddedLedger:
+    return EmbeddedLedger(folder, NAME, signers(folder), gateway(folder).key, **options)
+
+
+def using(folder: Path, work: Callable[[EmbeddedLedger], Coroutine[Any, Any, _T]], **options: Any) -> _T:
+    """Open the ledger, do the work, close it."""
+
+    async def run() -> _T:
+        ledger = opened(folder, **options)
+        try:
+            return await work(ledger)
+        finally:
+            await ledger.close()
+
+    return asyncio.run(run())
+
+
+async def begin(ledger: EmbeddedLedger, folder: Path) -> None:
+    """The first two transactions: a gateway and its log."""
+    await ledger.submit("identities.bootstrap", *gateway(folder).bootstrap())
+    await ledger.submit("logs.register", ORIGIN.encode(), *log(folder).vkeys())
+
+
+async def evidence(ledger: EmbeddedLedger, index: int) -> EmbeddedEvidence:
+    return EmbeddedEvidence.decode(await ledger.evidence(index))

@@ -1,0 +1,65 @@
+"""Records of the state: read back as written, and nothing else is read."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaincode.errors import StateError
+from chaincode.identity_records import Identity, KeyRecord, Role
+from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord, LogRecord
+from chaincode.state import Record
+from crypto import cbor
+from crypto.errors import FormatError, KeyMaterialError, SealtrailError
+from crypto.keys import Algorithm, PrivateKey
+from crypto.merkle import EMPTY_ROOT
+from tests.chaincode.memory import MemoryLedger
+from tests.contract_suite.actors import Actor, log_signers
+
+ORIGIN = "plant.example/gw1"
+KEYS = [PrivateKey.generate(Algorithm.ED25519) for _ in range(2)]
+
+
+def records() -> list[Record]:
+    vkeys = tuple(signer.vkey for signer in log_signers(ORIGIN))
+    keys = (KeyRecord(KEYS[0].public, 0, 5, "lost"), KeyRecord(KEYS[1].public, 7))
+    return [
+        LogRecord(ORIGIN, "plant/gw", vkeys),
+        AnchoredCheckpoint(ORIGIN, 7, EMPTY_ROOT, "note", 1_700_000_000_000_000, "ab" * 32),
+        ForkRecord(ORIGIN, 7, "one", "two", 1_700_000_000_000_000, "ab" * 32),
+        AnchorAnswer(AnchorStatus.FORK, 7, EMPTY_ROOT),
+        Identity("thing", Role.SOURCE, "plant", ORIGIN, keys),
+    ]
+
+
+@pytest.mark.parametrize("record", records(), ids=lambda record: type(record).__name__)
+def test_records_are_read_back_and_nothing_else_is(record: Record) -> None:
+    encoded = record.encode()
+    assert type(record).decode(encoded) == record
+    item = cbor.decode(encoded, 2**17)
+    for key in item:
+        for wrong in (None, 2**70, [[]], -1.5, "\x00"):
+            if type(wrong) is str and type(item[key]) is str and item[key] not in list(Role) + list(AnchorStatus):
+                continue  # any text may stand there
+            with pytest.raises((FormatError, KeyMaterialError)):
+                type(record).decode(cbor.encode(item | {key: wrong}))
+    for damaged in (encoded + b"\x00", encoded[:-1], cbor.encode(item | {99: 0}), cbor.encode([1]), b""):
+        with pytest.raises(FormatError):
+            type(record).decode(damaged)
+
+
+@given(st.binary(max_size=300))
+def test_arbitrary_bytes_are_no_record(data: bytes) -> None:
+    for record in records():
+        with pytest.raises(SealtrailError):
+            type(record).decode(data)
+
+
+def test_damaged_state_is_not_taken_for_a_bad_argument() -> None:
+    ledger, gateway = MemoryLedger(), Actor("gateway", ORIGIN)
+    ledger.call(gateway.key.public, "identities.bootstrap", *gateway.bootstrap())
+    ledger.state["id/gateway"] = b"\xff"
+    with pytest.raises(StateError, match="fsck"):
+        ledger.call(gateway.key.public, "identities.get", b"gateway")
+    del ledger.state["id/gateway"]
+    with pytest.raises(StateError, match="no record"):
+        ledger.call(gateway.key.public, "logs.register", ORIGIN.encode(), b"x")

@@ -1,0 +1,79 @@
+"""TLS at the front door: client certificates made at run time, passwords over TLS, and bad handshakes."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from certificates import Authority
+from mqtt_support import DEADLINE_S, Gateway, Raw, connect, publish, wait_until
+
+from gateway.ingest.mqtt.limits import FrontDoorLimits
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def tls_gateway(authority: Authority) -> Iterator[Gateway]:
+    with Gateway(FrontDoorLimits(connect_timeout_s=1), authority.server_context()) as running:
+        yield running
+
+
+@pytest.mark.parametrize("v5", [False, True], ids=["3.1.1", "5"])
+def test_certificate_names_the_source(tls_gateway: Gateway, authority: Authority, v5: bool) -> None:
+    context = authority.client_context(authority.issue("camera-7"))
+    with Raw(tls_gateway.port, tls=context).login("ignored", v5=v5, password=b"wrong") as client:
+        client.send(*(publish("st/1/camera-7/events", bytes(50_000), n, v5=v5) for n in (1, 2, 3)))
+        assert [client.read()[1] for _ in range(3)] == [b"\0\1", b"\0\2", b"\0\3"]
+        assert tls_gateway.door.connected_sources() == {"camera-7"}
+    assert tls_gateway.sink.payloads() == [bytes(50_000)] * 3
+
+
+def test_password_over_tls(tls_gateway: Gateway, authority: Authority) -> None:
+    with Raw(tls_gateway.port, tls=authority.client_context()).login(v5=True):
+        assert tls_gateway.door.connected_sources() == {"dev"}
+
+
+@pytest.mark.parametrize("name", ["stranger", "No Source"])
+def test_certificate_of_no_source_is_refused(tls_gateway: Gateway, authority: Authority, name: str) -> None:
+    context = authority.client_context(authority.issue(name))
+    with Raw(tls_gateway.port, tls=context).send(connect(v5=True)) as client:
+        assert client.read()[1][1] == 0x87
+    with Raw(tls_gateway.port, tls=context).send(connect(v5=False)) as client:
+        assert client.read() == (0x20, b"\0\x05")
+    assert tls_gateway.door.counters.refused_login == 2
+
+
+def test_certificate_of_another_authority_is_refused(
+    tls_gateway: Gateway, authority: Authority, tmp_path: Path
+) -> None:
+    context = authority.client_context(Authority(tmp_path, "another authority").issue("camera-7"))
+    refused = pytest.raises((ssl.SSLError, ConnectionError, AssertionError))  # TLS 1.3 tells the client late
+    with refused, Raw(tls_gateway.port, tls=context) as client:
+        client.login(v5=True)
+    wait_until(lambda: tls_gateway.door.counters.tls_failures == 1)
+    assert tls_gateway.liveness.events == []
+
+
+def test_no_handshake_no_place(tls_gateway: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", tls_gateway.port), timeout=DEADLINE_S) as silent:
+        assert silent.recv(1) == b""
+    with Raw(tls_gateway.port).send(connect(v5=True)) as plain:
+        wait_until(lambda: tls_gateway.door.counters.tls_failures == 2)
+        plain.socket.close()
+
+
+def test_mosquitto_pub_with_a_certificate(tls_gateway: Gateway, authority: Authority) -> None:
+    if shutil.which("mosquitto_pub") is None:
+        pytest.skip("mosquitto_pub is not installed (Debian: mosquitto-clients)")
+    certificate, key = authority.issue("camera-7")
+    command = ["mosquitto_pub", "-h", "localhost", "-p", str(tls_gateway.port), "--cafile", authority.file]
+    command += ["--cert", certificate, "--key", key, "-q", "1", "-t", "st/1/camera-7/events", "-m", "sealed"]
+    subprocess.run(command, check=True, timeout=DEADLINE_S)
+    assert tls_gateway.sink.payloads() == [b"sealed"]
