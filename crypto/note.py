@@ -70,6 +70,7 @@ class VerifierKey:
     def __post_init__(self) -> None:
         if not self.name or "+" in self.name or any(c.isspace() for c in self.name):
             raise FormatError(f"key name {self.name!r} must be non-empty, without spaces and plus signs")
+        _utf8(self.name)
 
     @property
     def key_id(self) -> bytes:
@@ -147,7 +148,7 @@ def parse_note(data: bytes | str) -> Note:
         LimitError: over 256 KiB or over 64 signatures.
         FormatError: not a signed note.
     """
-    raw = data.encode() if isinstance(data, str) else data
+    raw = _utf8(data) if isinstance(data, str) else data
     if len(raw) > MAX_NOTE_BYTES:
         raise LimitError(f"a note has at most {MAX_NOTE_BYTES} bytes, got {len(raw)}")
     try:
@@ -189,6 +190,13 @@ def open_note(note: Note, keys: Sequence[VerifierKey]) -> list[Verified]:
     if not verified:
         raise SignatureError("the note carries no signature of a known key")
     return list(verified.values())
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as e:
+        raise FormatError("expected text that UTF-8 can hold, got a lone surrogate") from e
 
 
 def decode_base64(text: str, what: str) -> bytes:

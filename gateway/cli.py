@@ -76,10 +76,31 @@ def invite(
     as_json: JsonOption = False,
 ) -> None:
     """Print a one-time code with which a device enrols under this name."""
-    access = _access(data)
-    code = access.invite(name, _settings(kind, low, high, unit, plain=False))
-    shown = f"one-time code for {name}, valid for a day: {code}\non the device: sealtrail device enroll --url URL --code {code} --folder DIR"
-    print(json.dumps({"source": name, "code": code}) if as_json else shown)
+    code = _access(data).invite(name, _settings(kind, low, high, unit, plain=False))
+    if as_json:
+        print(json.dumps({"source": name, "code": code}))
+        return
+    print(f"one-time code for {name}, valid for a day: {code}")
+    print(f"on the device: sealtrail device enroll --url URL --code {code} --folder DIR")
+
+
+@sources.command("plain")
+def plain(
+    name: Annotated[str, typer.Argument(help="Name of the source, like old-thermometer.")],
+    data: DataOption,
+    kind: Annotated[list[str] | None, typer.Option(help="A kind it may report; may be repeated. Default: all.")] = None,
+    low: Annotated[float | None, typer.Option(help="Lowest allowed reading.")] = None,
+    high: Annotated[float | None, typer.Option(help="Highest allowed reading.")] = None,
+    unit: Annotated[str, typer.Option(help="Unit of the limits (SenML), like Cel.")] = "Cel",
+    as_json: JsonOption = False,
+) -> None:
+    """Let in a source that has no key and publishes bare JSON; its records say "gateway only"."""
+    password = _access(data).add_plain(name, _settings(kind, low, high, unit, plain=True))
+    if as_json:
+        print(json.dumps({"source": name, "password": password}))
+        return
+    print(f"password of {name}, shown once: {password}")
+    print(f"mosquitto_pub -q 1 -u {name} -P PASSWORD -t st/1/{name}/plain/reading -m '[{{\"n\":\"t\",\"v\":4.2}}]'")
 
 
 @sources.command("list")
@@ -87,7 +108,8 @@ def list_sources(data: DataOption, as_json: JsonOption = False) -> None:
     """List enrolled sources and what they may report."""
     found = _access(data).settings()
     if as_json:
-        print(json.dumps({"sources": [{"source": name, "kinds": list(s.kinds), "plain": s.allow_plain} for name, s in sorted(found.items())]}))
+        rows = [{"source": n, "kinds": list(s.kinds), "plain": s.allow_plain} for n, s in sorted(found.items())]
+        print(json.dumps({"sources": rows}))
         return
     for name, settings in sorted(found.items()):
         print(f"{name}  {', '.join(settings.kinds)}{'  (bare JSON, gateway only)' if settings.allow_plain else ''}")

@@ -52,7 +52,15 @@ class SourceLogin:
 
     def authenticate(self, login: Login) -> str | None:
         if login.certificate_name is not None:
-            return login.certificate_name if self._book.get(login.certificate_name) else None
-        known = self._book.get(login.username) is not None and login.password is not None
+            return login.certificate_name if self._known(login.certificate_name) else None
+        known = login.password is not None and self._known(login.username)
         matches = known and self._access.password_matches(login.username, login.password or b"")
         return login.username if matches else None
+
+    def _known(self, name: str) -> bool:
+        """Whether this source is enrolled; one without a key may have been let in since the start."""
+        if self._book.get(name) is None:
+            settings = self._access.settings(name).get(name)
+            if settings is not None and settings.allow_plain:
+                self._book.put(name, (), settings)
+        return self._book.get(name) is not None

@@ -11,13 +11,13 @@ from typing import Any
 
 from chain.errors import StoreError
 from chain.site import SiteReader
+from crypto.errors import SealtrailError
 from gateway.config import ApiConfig, Config
 from gateway.index import Index
 from gateway.service import Gateway
 
 log = logging.getLogger(__name__)
 FOLLOW_S = 0.25
-FOLLOW_RECORDS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Running:
 
     gateway: Gateway
     url: str
-    index: Index
+    follower: "Follower"
 
     async def index_caught_up(self) -> None:
         """Wait until the record index holds everything that is in the log now."""
         size = self.gateway.status().log_size
-        while self.index.position < size:
+        while self.follower.position < size:
             await asyncio.sleep(FOLLOW_S / 5)
 
 
@@ -48,10 +48,10 @@ async def running(config: Config) -> AsyncIterator[Running]:
             rate = config.api.requests_per_second
             server = _server(create_app(gateway.folder, gateway, gateway.access, requests_per_second=rate))
             serving = asyncio.create_task(server.serve([listening]))
-            index = Index(gateway.folder, gateway.access.settings)
-            following = asyncio.create_task(_follow(gateway, index))
+            follower = Follower(gateway)
+            following = asyncio.create_task(follower.run())
             try:
-                yield Running(gateway, url, index)
+                yield Running(gateway, url, follower)
             finally:
                 following.cancel()
                 server.should_exit = True
@@ -70,16 +70,32 @@ def _server(app: Any) -> Any:
     return Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=3))
 
 
-async def _follow(gateway: Gateway, index: Index) -> None:
-    """Keep the record index behind the log, off the hot path."""
-    reader = SiteReader.open(gateway.folder)
-    try:
-        while True:
-            done = await asyncio.to_thread(index.follow, reader, FOLLOW_RECORDS)
-            await asyncio.sleep(0 if done == FOLLOW_RECORDS else FOLLOW_S)
-    finally:
-        index.close()
-        reader.close()
+class Follower:
+    """Keeps the record index behind the log, off the hot path."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._index = Index(gateway.folder, gateway.access.settings)
+        self._reader = SiteReader.open(gateway.folder)
+        self.position = self._index.position
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        try:
+            while True:
+                done = await asyncio.to_thread(self._step)
+                await asyncio.sleep(0 if done else FOLLOW_S)
+        finally:
+            self._index.close()
+            self._reader.close()
+
+    def _step(self) -> int:
+        try:
+            done = self._index.follow(self._reader)
+        except SealtrailError as e:
+            log.warning("the record index waits: %s", e)  # it can always be rebuilt, so it never stops the gateway
+            return 0
+        self.position = self._index.position
+        return done
 
 
 def _listen(settings: ApiConfig) -> socket.socket:

@@ -101,6 +101,7 @@ class Gateway:
         if settings.witness_policy:
             text = _read(settings.witness_policy)
             quorum = WitnessQuorum(parse_policy(text))
+            self._closing.push_async_callback(quorum.close)
             write_durably(self.folder.witness_policy, text)  # exported with the site's own keys
         else:
             self.folder.witness_policy.unlink(missing_ok=True)

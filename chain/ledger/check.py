@@ -14,9 +14,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from chain.errors import FsckError
-from chain.ledger.rebuild import RebuiltTree
 from chain.ledger.transaction_leaf import TransactionLeaf, open_leaf
 from chain.log.reader import LogReader
+from chain.log.rebuild import RebuiltTree
 from chain.store.database import Database
 from crypto.checkpoint import Checkpoint, open_checkpoint
 from crypto.errors import SealtrailError
@@ -24,7 +24,7 @@ from crypto.merkle import EMPTY_ROOT, leaf_hash
 from crypto.note import VerifierKey
 
 _SCRATCH = (
-    "CREATE TABLE expected (key TEXT PRIMARY KEY, hash BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE expected (key TEXT PRIMARY KEY, hash BLOB NOT NULL, leaf INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE seen (tx_id TEXT PRIMARY KEY) WITHOUT ROWID",
 )
 
@@ -102,19 +102,21 @@ def _replay(leaf: TransactionLeaf, index: int, scratch: sqlite3.Connection) -> N
         scratch.execute("INSERT INTO seen VALUES (?)", (leaf.request.tx_id,))
     except sqlite3.IntegrityError as e:
         raise FsckError(f"transaction {index}: {leaf.request.tx_id} is on the ledger twice") from e
-    writes = [(write.key, write.value_hash) for write in leaf.writes]
-    scratch.executemany("INSERT OR REPLACE INTO expected VALUES (?, ?)", writes)
+    writes = [(write.key, write.value_hash, index) for write in leaf.writes]
+    scratch.executemany("INSERT OR REPLACE INTO expected VALUES (?, ?, ?)", writes)
 
 
 def _check_state(connection: sqlite3.Connection, scratch: sqlite3.Connection) -> None:
-    stored = connection.execute("SELECT key, value FROM state ORDER BY key")
-    expected = scratch.execute("SELECT key, hash FROM expected ORDER BY key")
+    stored = connection.execute("SELECT key, value, leaf FROM state ORDER BY key")
+    expected = scratch.execute("SELECT key, hash, leaf FROM expected ORDER BY key")
     for have, want in zip_longest(stored, expected):
-        if have is not None and [type(column) for column in have] != [str, bytes]:
-            raise FsckError(f"state key {have[0]!r}: keys are text and values bytes in a true state")
+        if have is not None and [type(column) for column in have] != [str, bytes, int]:
+            raise FsckError(f"state key {have[0]!r}: it must be text, its value bytes, its transaction a number")
         if want is None or (have is not None and have[0] < want[0]):
             raise FsckError(f"state key {have[0]}: no transaction wrote it")
         if have is None or have[0] > want[0]:
             raise FsckError(f"state key {want[0]}: a transaction wrote it, but it is gone")
         if sha256(have[1]).digest() != want[1]:
             raise FsckError(f"state key {have[0]}: its value is not the one that was last written")
+        if have[2] != want[2]:
+            raise FsckError(f"state key {have[0]}: it says transaction {have[2]} wrote it last, but {want[2]} did")

@@ -13,7 +13,10 @@ from chain.errors import LedgerError
 from chain.ledger.transaction_leaf import Write
 from chaincode.transaction import Caller
 
-SCHEMA = ("CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",)
+SCHEMA = (
+    # leaf is the index of the transaction that last wrote the key: where a receipt's evidence is found.
+    "CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB NOT NULL, leaf INTEGER NOT NULL) WITHOUT ROWID",
+)
 _T = TypeVar("_T")
 
 
@@ -49,9 +52,10 @@ class StateTransaction:
         """What is written, in the order of first mention."""
         return tuple(Write(key, sha256(value).digest()) for key, value in self.values.items())
 
-    def apply(self) -> None:
-        """Put the writes into the table, inside the open database transaction."""
-        self._connection.executemany("INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)", self.values.items())
+    def apply(self, leaf: int) -> None:
+        """Put the writes of the transaction with index `leaf` into the table, inside the open database transaction."""
+        rows = [(key, value, leaf) for key, value in self.values.items()]
+        self._connection.executemany("INSERT OR REPLACE INTO state (key, value, leaf) VALUES (?, ?, ?)", rows)
 
 
 def run_to_end(call: Coroutine[Any, Any, _T]) -> _T:

@@ -78,7 +78,7 @@ class LedgerStore:
                 index = self._log.append(connection, [leaf.encode()])
             except LogError as e:
                 raise LedgerError(f"the transaction is too large for the ledger: {e}") from e
-            tx.apply()
+            tx.apply(index)
             self._sign_head(request.time_us)
         return Submitted(request.tx_id, result, index)
 

@@ -83,6 +83,11 @@ class Checkpoints:
         """The checkpoint of this size, where it is still kept."""
         return self._one("WHERE size = ?", size)
 
+    def kept(self) -> list[StoredCheckpoint]:
+        """All checkpoints that are still kept, smallest first."""
+        rows = self.db.connection.execute(f"{_COLUMNS} ORDER BY size").fetchall()
+        return [StoredCheckpoint(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows]
+
     def mark_anchored(self, tx: sqlite3.Connection, size: int, evidence: bytes) -> None:
         """Note that the ledger has accepted the checkpoint of this size."""
         if tx.execute("UPDATE log_checkpoint SET evidence = ? WHERE size = ?", (evidence, size)).rowcount != 1:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import HTTPException, Path, Query, Request
-from fastapi.dependencies.utils import get_flat_dependant
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, Field, StringConstraints
 
@@ -49,7 +49,7 @@ Moment = Annotated[int, BeforeValidator(_moment), Field(ge=0, le=MAX_NUMBER, jso
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=TEXT_PATTERN)]
 SourceName = Annotated[str, StringConstraints(pattern=f"^{SOURCE_NAME.pattern}$")]
 
-RecordId = Annotated[Number, Path(description="index of the record in the log, decimal", examples=[12])]
+RecordId = Annotated[Number, Path(alias="id", description="index of the record in the log, decimal", examples=[12])]
 SourcePath = Annotated[SourceName, Path(description="name of the source", examples=["cold-1"])]
 FromTime = Annotated[Moment | None, Query(alias="from", description="sensed at or after")]
 ToTime = Annotated[Moment | None, Query(alias="to", description="sensed at or before")]
@@ -61,7 +61,7 @@ def strict_query(request: Request) -> None:
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return
-    known = {field.alias: field for field in get_flat_dependant(route.dependant).query_params}
+    known = _query_names(route.dependant)
     given = [name for name, _ in request.query_params.multi_items()]
     unknown = [name for name in given if name not in known]
     if unknown:
@@ -70,3 +70,11 @@ def strict_query(request: Request) -> None:
     repeated = [name for name in given if given.count(name) > 1 and name not in ("disclose", "flag")]
     if repeated or len(given) > 64:
         raise HTTPException(422, f"query parameter {(repeated or given)[0]!r:.80} was given too often")
+
+
+def _query_names(dependant: Dependant) -> list[str]:
+    """Names of the query parameters of a route and of all that it depends on."""
+    names = [field.alias for field in dependant.query_params]
+    for inner in dependant.dependencies:
+        names += _query_names(inner)
+    return names

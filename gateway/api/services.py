@@ -1,11 +1,13 @@
 """What the routes work with: the site's folder and pool of readers, and the running gateway's parts."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
 from chain.ledger.interface import Ledger
 from chain.policy import Policy
@@ -14,7 +16,10 @@ from chain.receipts import ReceiptBuilder
 from chain.site import Folder, SiteReader
 from gateway.access import Access
 from gateway.live import Live
-from gateway.query.view import View, Views
+from gateway.query.errors import BusyError
+from gateway.query.view import MAX_VIEWS, View, Views
+
+WAIT_S = 5.0
 
 ReceiptFactory = Callable[[SiteReader], ReceiptBuilder]
 
@@ -30,6 +35,7 @@ class Services:
     ledger: Ledger
     policy: Policy
     views: Views
+    gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_VIEWS))
     _receipt_lock: Lock = field(default_factory=Lock)
 
     def receipt(self, view: View, leaf: int, disclose: tuple[str, ...] | None = None) -> Receipt:
@@ -51,10 +57,23 @@ def services(request: Request) -> Services:
 Here = Annotated[Services, Depends(services)]
 
 
-def a_view(here: Here) -> Iterator[View]:
-    """A set of reading connections for this request alone; blocking, so it runs in the thread pool."""
-    with here.views.view() as view:
-        yield view
+async def a_view(here: Here) -> AsyncIterator[View]:
+    """A set of reading connections for this handler alone. Waiting for one takes no thread, so handlers that hold
+    one always find a thread to finish in."""
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await here.gate.acquire()
+    except TimeoutError as e:
+        raise BusyError("too many questions at once; try again in a few seconds") from e
+    try:
+        view = await run_in_threadpool(here.views.take)
+        try:
+            with view.bounded():
+                yield view
+        finally:
+            here.views.give_back(view)
+    finally:
+        here.gate.release()
 
 
-AView = Annotated[View, Depends(a_view)]
+AView = Annotated[View, Depends(a_view, scope="function")]  # given back before a slow client has read the answer

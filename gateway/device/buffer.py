@@ -46,9 +46,10 @@ _SCHEMA: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a device did since it was enrolled (`recorded` to `rejected`, events), and what it holds now.
+    """What a device did since it was enrolled, and what it holds now.
 
-    `buffered` counts events kept, `waiting_seals` seals not acknowledged, `bytes` the room both take.
+    `recorded`, `acknowledged` and `sealed` count events, `rejected` events and seals. `buffered` counts events
+    kept, `waiting_seals` seals not acknowledged, `bytes` the room both take.
     """
 
     boot: int

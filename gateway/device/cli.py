@@ -5,7 +5,9 @@ Errors are raised, never printed here: the program shows every SealtrailError as
 
 import json
 import logging
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from gateway.device.errors import DeviceError
 
 if TYPE_CHECKING:
     from gateway.device.device import Device, DeviceStatus
+    from gateway.device.draft import Draft
     from gateway.device.options import DeviceOptions
 
 MAX_INPUT_BYTES: Final = 64 * 1024 * 1024
@@ -82,7 +85,7 @@ def send(
     from gateway.device.device import Device
 
     payloads = _payloads(file.read(MAX_INPUT_BYTES + 1))
-    drafts = list(_drafts(kind, payloads, _moment(sensed)))
+    drafts = _drafts(kind, payloads, _moment(sensed))
     device = Device(folder, _options(seal_events))
     device.record_many(drafts)
     device.start()
@@ -109,9 +112,9 @@ def run(
 
     device = Device(folder, _options(seal_events))
     device.start()
-    runner = Runner(device, lambda payloads: list(_drafts(kind, payloads, None)), rate)
-    with interruptible():
-        runner.run(forever=forever)
+    runner = Runner(device, lambda payloads: _drafts(kind, payloads, None), rate)
+    with interruptible(), open(sys.stdin.fileno(), "rb", closefd=False) as lines:
+        runner.run(lines, forever=forever)
     _finish(device, device.stop(drain), as_json, runner.skipped)
 
 
@@ -146,7 +149,7 @@ def _words(status: "DeviceStatus") -> str:
     )
 
 
-def _show(as_json: bool, values: dict[str, object], words: str) -> None:
+def _show(as_json: bool, values: Mapping[str, object], words: str) -> None:
     typer.echo(json.dumps(values) if as_json else words)
 
 
@@ -159,6 +162,8 @@ def _options(seal_events: int) -> "DeviceOptions":
 
 def _payloads(content: bytes) -> list[bytes]:
     """One payload if the whole is one JSON document, else one a line; several documents are never one."""
+    from gateway.device.runner import is_json
+
     if len(content) > MAX_INPUT_BYTES:
         raise LimitError(f"the input is over {MAX_INPUT_BYTES} bytes; pipe it into `run`, which reads as it goes")
     content = content.strip()
@@ -173,24 +178,13 @@ def _payloads(content: bytes) -> list[bytes]:
     return [line for _, line in lines]
 
 
-def is_json(content: bytes) -> bool:
-    try:
-        json.loads(content)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _drafts(kind: str, payloads: list[bytes], sensed_us: int | None) -> Iterator[object]:
-    import time
-
+def _drafts(kind: str, payloads: list[bytes], sensed_us: int | None) -> "list[Draft]":
     from gateway.device.draft import Draft
     from gateway.preprocess.kinds import by_name
 
     found = by_name(kind)
     now = time.time_ns() // 1000 if sensed_us is None else sensed_us
-    for payload in payloads:
-        yield Draft(found.code, payload, now, found.version)
+    return [Draft(found.code, payload, now, found.version) for payload in payloads]
 
 
 def _moment(text: str | None) -> int | None:

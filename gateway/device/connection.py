@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from chain.acknowledgement import MAX_BYTES
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_RECEIVE_MAXIMUM: Final = 65_535  # MQTT 5.0 section 3.2.2.3.3
 DEFAULT_PACKET_BYTES: Final = 268_435_455
+HANDSHAKE_S: Final = 5.0
 _TICK_S: Final = 1.0
 
 
@@ -31,6 +33,24 @@ class Puback:
 
     identifier: int
     code: int
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """paho waits a whole keepalive for a handshake, and leaves the socket open where it fails."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        self.settimeout(HANDSHAKE_S)
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.sslsocket_class = _TlsSocket
+    return context
 
 
 class Connection:
@@ -66,7 +86,7 @@ class Connection:
         mqtt = identity.profile.mqtt
         try:
             if mqtt.tls:
-                client.tls_set_context(ssl.create_default_context(cafile=identity.ca_file))
+                client.tls_set_context(_tls(identity.ca_file))
             client.connect(mqtt.host, mqtt.port, options.keepalive, clean_start=True, properties=properties)
         except (OSError, ValueError) as e:
             raise ConnectionLostError(f"cannot connect to {mqtt.host}:{mqtt.port}: {e}") from e

@@ -29,8 +29,8 @@ DRAIN_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
-    """`recorded`, `acknowledged`, `sealed`, `rejected`: events since enrolment. `sent`: events handed to the
-    connection since this start, repeats counted. `buffered`: events not yet settled with their seal."""
+    """Since enrolment: events `recorded`, `acknowledged`, `sealed`; events and seals `rejected`. Since this start:
+    events `sent`, repeats counted. Now: events `buffered`, because they or their seal are not settled yet."""
 
     source: str
     boot: int
@@ -64,6 +64,7 @@ class Device:
         self._storage = Storage(self._buffer, options.max_rejected)
         self._options = options
         self._sender: Sender | None = None
+        self.rejected_before = self._buffer.counts().rejected
         self._final: Counts | None = None  # once stopped
 
     @property

@@ -149,6 +149,7 @@ class Storage:
                 return
             self._keep_rejected(tx, reason, row[0])
             tx.execute("UPDATE seal SET settled = 1 WHERE id = ?", (seal_id,))
+            tx.execute("UPDATE state SET rejected = rejected + 1")
             gone = _purge(tx)
         self._released(*gone)
 

@@ -1,19 +1,21 @@
 """All sources of a site in one list, each with how complete it is."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gateway.index.schema import SEALED, STORED
+from gateway.query.errors import NotFoundError
 from gateway.query.view import View
 
 MAX_PAGE = 500
-_SELECT = """SELECT id, name, events, seals, last_leaf, received_us FROM source
-WHERE name > ? ORDER BY name LIMIT ?"""
+_COLUMNS = "SELECT id, name, events, seals, last_leaf, received_us FROM source"
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A source that has logged something. `missing` counts numbers that never arrived though later ones or a
-    seal say they exist; `unsealed` those received that no seal covers. Times in µs since 1970."""
+    """A source that has logged something, or is enrolled (then all is 0). `missing` counts numbers that never
+    arrived though later ones or a seal say they exist; `unsealed` those received that no seal covers. Times in µs
+    since 1970."""
 
     name: str
     events: int
@@ -26,10 +28,37 @@ class SourceRow:
 
 
 def list_sources(view: View, limit: int, after: str = "") -> tuple[SourceRow, ...]:
-    """By name, from behind `after`; at most 500."""
+    """Those that logged something, by name, from behind `after`; at most 500."""
+    query = f"{_COLUMNS} WHERE name > ? ORDER BY name LIMIT ?"
     with view.index.snapshot():
-        rows = view.index.connection.execute(_SELECT, (after, min(limit, MAX_PAGE))).fetchall()
+        rows = view.index.connection.execute(query, (after, min(limit, MAX_PAGE))).fetchall()
         return tuple(_row(view, *row) for row in rows)
+
+
+def all_sources(
+    view: View, enrolled: Collection[str], limit: int, after: str = ""
+) -> tuple[tuple[SourceRow, ...], bool]:
+    """The same together with those that are enrolled and have logged nothing yet, and whether there are more."""
+    limit = min(limit, MAX_PAGE - 1)
+    rows = {row.name: row for row in list_sources(view, limit + 1, after)}
+    last = max(rows) if len(rows) > limit else ""
+    for name in enrolled:
+        if name > after and name not in rows and (not last or name < last):
+            rows[name] = _nothing(name)
+    found = [rows[name] for name in sorted(rows)]
+    return tuple(found[:limit]), len(found) > limit
+
+
+def source_row(view: View, name: str, *, known: bool = False) -> SourceRow:
+    """One source. NotFoundError where it has logged nothing, unless it is `known` to be enrolled."""
+    row = view.index.connection.execute(f"{_COLUMNS} WHERE name = ?", (name,)).fetchone()
+    if row is None and not known:
+        raise NotFoundError(f"there is no source {name!r:.80} here")
+    return _row(view, *row) if row else _nothing(name)
+
+
+def _nothing(name: str) -> SourceRow:
+    return SourceRow(name, 0, 0, 0, 0, 0, 0, 0)
 
 
 def totals(view: View) -> tuple[int, int]:

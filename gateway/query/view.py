@@ -1,6 +1,6 @@
-"""Reading connections to a site: one set a question, taken from a bounded pool.
+"""Reading connections to a site: one set for each question, kept for the next one.
 
-SQLite connections may pass from thread to thread as long as one uses them at a time; the pool sees to that.
+SQLite connections may pass from thread to thread as long as one uses them at a time.
 """
 
 import sqlite3
@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from queue import Empty, LifoQueue
 from threading import Lock
 
 from chain.errors import StoreError
@@ -17,7 +16,6 @@ from chain.store.database import Database
 from gateway.query.errors import BusyError, NotIndexedError
 
 MAX_VIEWS = 8
-WAIT_S = 5.0
 MAX_QUERY_S = 5.0
 _STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's virtual machine, well below a millisecond each
 
@@ -60,47 +58,31 @@ class View:
 
 
 class Views:
-    """A pool of views of one folder. Views are opened when first needed and used again."""
+    """Keeps views of one folder for the next question. How many are out at once is for the caller to bound."""
 
-    def __init__(self, folder: Folder, bound: int = MAX_VIEWS) -> None:
+    def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._free: LifoQueue[View | None] = LifoQueue()
-        for _ in range(bound):
-            self._free.put(None)
+        self._free: list[View] = []
         self._lock = Lock()
         self._closed = False
 
-    @contextmanager
-    def view(self) -> Iterator[View]:
-        """A view for the calling thread alone. BusyError where none gets free within five seconds."""
-        try:
-            taken = self._free.get(timeout=WAIT_S)
-        except Empty as e:
-            raise BusyError("too many questions at once; try again in a few seconds") from e
-        view = taken
-        try:
-            view = view or View.open(self._folder)
-            with view.bounded():
-                yield view
-        finally:
-            self._give_back(view)
+    def take(self) -> View:
+        """A view for the calling thread alone, until it is given back. Blocking: it may open files."""
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+        return View.open(self._folder)
+
+    def give_back(self, view: View) -> None:
+        with self._lock:
+            if not self._closed and len(self._free) < MAX_VIEWS:
+                self._free.append(view)
+                return
+        view.close()
 
     def close(self) -> None:
-        """Close the views that are free; those in use close when they come back."""
+        """Close what is free now, and what is out when it comes back."""
         with self._lock:
-            self._closed = True
-        while True:
-            try:
-                view = self._free.get_nowait()
-            except Empty:
-                return
-            if view:
-                view.close()
-
-    def _give_back(self, view: View | None) -> None:
-        with self._lock:
-            closed = self._closed
-        if closed and view:
+            self._closed, free, self._free = True, self._free, []
+        for view in free:
             view.close()
-        elif not closed:
-            self._free.put(view)

@@ -49,8 +49,10 @@ class Connection(Publishing):
         self._arm(self._limits.connect_timeout_s, self._on_connect_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._on_lost(self)
+        try:
+            super().connection_lost(exc)
+        finally:  # whatever liveness does, the listener must know that this socket is gone
+            self._on_lost(self)
 
     # What the registry asks of a member
 
@@ -87,11 +89,14 @@ class Connection(Publishing):
     def _on_packet(self, data: bytes, pos: int, body: int, end: int) -> None:
         first = data[pos]
         if self._session is None:
-            if first != 0x10:
-                raise ProtocolError("expected CONNECT as the first packet")
+            self._on_partial(first)
             self._connect(data[body:end])
         elif first & 0xF7 != 0x32 or not self._publish_fast(first & 0x08 != 0, data, body, end):
             self._dispatch(first, data[body:end], bool(self._v5))
+
+    def _on_partial(self, first: int) -> None:
+        if self._session is None and first != 0x10:
+            raise ProtocolError("expected CONNECT as the first packet")
 
     def _dispatch(self, first: int, body: bytes, v5: bool) -> None:
         if first >> 4 == 3:

@@ -67,6 +67,7 @@ class FrontDoor:
         except TimeoutError:
             for connection in list(self._open):
                 connection.abort()
+            await asyncio.sleep(0)  # the loop's next turn closes their sockets
 
     def _stop_listening(self) -> None:
         if self._pause is not None:

@@ -102,10 +102,6 @@ class Registry:
         """Names of the sources that are connected now."""
         return frozenset(self._by_source)
 
-    def members(self) -> list[Member]:
-        """All authenticated connections."""
-        return list(self._members.values())
-
     def send_receipt(self, source: str, payload: bytes) -> bool:
         """Send a receipt to every subscribed connection of a source; True if one took it."""
         sent = [member.send_receipt(payload) for member in self._by_source.get(source, ())]

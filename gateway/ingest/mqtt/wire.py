@@ -51,6 +51,10 @@ class Wire(asyncio.Protocol):
         """One whole packet: first byte at `pos`, body from `body` to `end`."""
 
     @abstractmethod
+    def _on_partial(self, first: int) -> None:
+        """A packet with this first byte has begun; may raise instead of waiting for the rest."""
+
+    @abstractmethod
     def _on_error(self, error: MqttError) -> None:
         """The peer broke a rule, or we have a fault of our own: answer and end."""
 
@@ -131,8 +135,9 @@ class Wire(asyncio.Protocol):
         except MqttError as error:
             self._on_error(error)
         except Exception:  # outermost boundary of a connection: a fault must end this one and hurt no other
-            log.exception("fault in a connection of the front door; the connection is closed")
             self._counters.internal_errors += 1
+            if self._counters.internal_errors.bit_count() == 1:  # 1st, 2nd, 4th ...: no flood of logs
+                log.exception("fault %d of the front door; the connection is closed", self._counters.internal_errors)
             self._on_error(MqttError(Reason.SERVER_UNAVAILABLE, "internal fault of the gateway"))
         finally:
             self._busy = False
@@ -145,10 +150,12 @@ class Wire(asyncio.Protocol):
         while size - pos >= _SHORTEST and not self._hold and not self._ended:
             frame = read_frame(data, pos, self._packet_limit)
             if frame is None:
+                self._on_partial(data[pos])
                 self._need = size - pos + 1
                 break
             body, end = frame
             if end > size:
+                self._on_partial(data[pos])
                 self._need = end - pos
                 break
             self._on_packet(data, pos, body, end)

@@ -64,3 +64,47 @@ async def _everything_agrees(ledger: EmbeddedLedger, answered: list[str]) -> Non
     assert sorted(names) == sorted(leaf.request.args[0].decode() for leaf in leaves[2:])
     answered_names = {line.split()[2] for line in answered}
     assert answered_names <= set(names)
+
+
+KILLED_AT = """
+import asyncio, os, shutil, signal, sys
+from pathlib import Path
+from tests.chain.ledger.site import ORIGIN, opened
+from tests.contract_suite.actors import Actor
+
+async def submit(folder, last):
+    ledger, seen = opened(folder), 0
+    def count(statement):
+        nonlocal seen
+        seen += 1
+        if seen == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+    ledger._store.db.connection.set_trace_callback(count)
+    await ledger.submit("identities.enrol", *Actor("thing", ORIGIN).enrolment("source"))
+
+original = Path(sys.argv[1])
+for last in range(1, 100):
+    folder = original.with_name(str(last))
+    shutil.copytree(original, folder)
+    child = os.fork()
+    if child == 0:
+        asyncio.run(submit(folder, last))
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+print(last)
+"""
+
+
+def test_killed_at_each_statement_of_one_submit(tmp_path: Path) -> None:
+    """State, leaf and checkpoint are one commit: at whichever SQL statement the process dies, all or none is there."""
+    original = tmp_path / "original"
+    original.mkdir()
+    using(original, lambda ledger: begin(ledger, original))
+    command = [sys.executable, "-c", KILLED_AT, str(original)]
+    root = Path(__file__).parents[3]
+    run = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=root, timeout=120)
+    statements = int(run.stdout)  # in the last copy nobody was killed
+    sizes = [using(tmp_path / str(last), EmbeddedLedger.check) for last in range(1, statements + 1)]
+    assert sizes == [2] * (statements - 1) + [3]
+    assert statements > 10

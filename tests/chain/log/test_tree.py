@@ -111,7 +111,8 @@ def test_a_second_writer_and_a_rollback_of_equal_length_are_noticed(db: Database
 
 def test_readers_on_their_own_connection_see_only_whole_appends(db: Database) -> None:
     """While the writer goes on, so that bundles move from the tail to their place under the reader's eyes."""
-    log, total, seen = Log(db), 3000, []
+    log, total = Log(db), 3000
+    seen: list[int] = []
 
     def read() -> None:
         own = Database(db.path, readonly=True)

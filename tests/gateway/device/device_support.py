@@ -5,6 +5,9 @@ and signs real acknowledgements. Mosquitto is Debian's; Endpoint is a small MQTT
 can choose, for what a broker never says (quota, rejection).
 """
 
+import contextlib
+import datetime
+import ipaddress
 import shutil
 import socket
 import subprocess
@@ -17,6 +20,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from chain.acknowledgement import Acknowledgement, StoredRange
 from chain.event import Event, Message, content_hash
@@ -44,13 +51,13 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.005)
 
 
-def enrolled(folder: Path, port: int = 9, algorithm: Algorithm = Algorithm.ED25519) -> Path:
+def enrolled(folder: Path, port: int = 9, algorithm: Algorithm = Algorithm.ED25519, *, tls: bool = False) -> Path:
     """A device folder as enrolment leaves it, without the enrolment."""
     folder.mkdir(exist_ok=True)
     private_key_at(folder / KEY_FILE, algorithm)
     create_buffer(folder / BUFFER_FILE, SOURCE)
     key = GatewayKey(str(GATEWAY_KEY.public.algorithm), GATEWAY_KEY.public.raw)
-    save_profile(folder, Profile(SOURCE, ORIGIN, Endpoint("127.0.0.1", port, False), key, ()), PASSWORD)
+    save_profile(folder, Profile(SOURCE, ORIGIN, Endpoint("127.0.0.1", port, tls), key, ()), PASSWORD)
     return folder
 
 
@@ -121,6 +128,19 @@ class Judge:
         return [Event.decode(self.events[number]).payload for number in sorted(self.events)]
 
 
+def self_signed() -> tuple[bytes, bytes]:
+    """PEM key and certificate for 127.0.0.1, valid an hour around now."""
+    now, hour = datetime.datetime.now(datetime.UTC), datetime.timedelta(hours=1)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - hour, now + hour)
+    builder = builder.add_extension(address, False).add_extension(x509.BasicConstraints(True, None), True)
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    private, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, private, plain), certificate
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -130,7 +150,7 @@ def free_port() -> int:
 class Mosquitto:
     """Debian's broker with one device's and one gateway's password; can be stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tls: bool = False) -> None:
         binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         maker = shutil.which("mosquitto_passwd")
         if binary is None or maker is None:
@@ -144,10 +164,18 @@ class Mosquitto:
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             f"listener {self.port} 127.0.0.1\npassword_file {passwords}\nallow_anonymous false\npersistence false\n"
-            "user root\nlog_dest none\n"
+            "user root\nlog_dest none\n" + (self._tls(folder) if tls else "")
         )
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
+
+    def _tls(self, folder: Path) -> str:
+        """A certificate of its own for 127.0.0.1, at `certificate`."""
+        self.certificate = folder / "cert.pem"
+        key, certificate = self_signed()
+        (folder / "key.pem").write_bytes(key)
+        self.certificate.write_bytes(certificate)
+        return f"certfile {self.certificate}\nkeyfile {folder / 'key.pem'}\n"
 
     def start(self) -> None:
         self._process = subprocess.Popen([self._binary, "-c", self._config], stderr=subprocess.DEVNULL)
@@ -175,7 +203,7 @@ class Mosquitto:
 class Subscriber:
     """The gateway behind a broker: paho subscribes, the Judge decides, its acknowledgements are published."""
 
-    def __init__(self, port: int, judge: Judge) -> None:
+    def __init__(self, port: int, judge: Judge, certificate: Path | None = None) -> None:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -183,6 +211,8 @@ class Subscriber:
         self.ready = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, "gateway", protocol=MQTTProtocolVersion.MQTTv5)
         self._client.username_pw_set("gateway", PASSWORD)
+        if certificate is not None:
+            self._client.tls_set(str(certificate))
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe("st/1/+/events", qos=1)
         self._client.on_subscribe = lambda *_: self.ready.set()
@@ -282,10 +312,8 @@ class Endpoint5:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         if self._open is not None:
-            try:
+            with contextlib.suppress(OSError):
                 self._open.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         self._thread.join()
         if self.fault is not None:
             raise self.fault

@@ -189,9 +189,7 @@ def _forged(message: Message, way: str) -> bytes:
 
 
 @pytest.mark.parametrize("way", ["other key", "wrong digest", "too long", "other source", "other log", "garbage"])
-def test_false_acknowledgements_delete_nothing(
-    tmp_path: Path, way: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_false_acknowledgements_delete_nothing(tmp_path: Path, way: str, caplog: pytest.LogCaptureFixture) -> None:
     folder = enrolled(tmp_path / "device")
     asked = []
 

@@ -17,7 +17,7 @@ from device_support import (
 from crypto.keys import Algorithm
 from gateway.device.device import Device, status_of
 from gateway.device.draft import Draft
-from gateway.device.identity import PASSWORD_FILE
+from gateway.device.identity import CA_FILE, PASSWORD_FILE
 from gateway.device.options import DeviceOptions
 
 
@@ -55,6 +55,25 @@ def test_every_event_signed_travels_with_its_seal(tmp_path: Path) -> None:
     gateway.judge.check_whole()
     assert [seal.count for seal in gateway.judge.seals] == [1] * 150
     assert all(len(message.events) == len(message.seals) for message in gateway.judge.messages)
+
+
+def test_tls_trusts_the_operators_own_authority_and_nobody_else(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path / "broker", tls=True) as broker:
+        folder = enrolled(tmp_path / "device", broker.port, tls=True)
+        device = Device(folder, QUICK)
+        device.start()
+        device.record_many(drafts(0, 300))
+        time.sleep(0.1)
+        assert not device.status().connected  # the system's authorities do not know this broker
+        assert device.stop(0.0).buffered == 300
+        (folder / CA_FILE).write_bytes(broker.certificate.read_bytes())
+        with Subscriber(broker.port, Judge(device_key(folder)), broker.certificate) as gateway:
+            device = Device(folder, QUICK)
+            device.start()
+            device.record_many([Draft(1, b"x" * 50_000, 1)] * 10)
+            assert device.stop().buffered == 0
+    gateway.judge.check_whole()
+    assert len(gateway.judge.events) == 310
 
 
 def test_broker_gone_and_back_loses_nothing(tmp_path: Path) -> None:

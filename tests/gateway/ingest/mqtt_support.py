@@ -133,10 +133,13 @@ class Gateway:
             self.liveness,
             limits=limits or FrontDoorLimits(),
             tls=tls,
-            on_subscribed=lambda source: self.on_subscribed(source),
+            on_subscribed=self._on_subscribed,
         )
         self.thread.run(self.door.start())
         self.port = self.door.port
+
+    def _on_subscribed(self, source: str) -> None:
+        self.on_subscribed(source)  # looked up late, so that a test can set its own
 
     def receipt(self, source: str, payload: bytes) -> bool:
         return self.thread.run(self.door.publish_receipt(source, payload))

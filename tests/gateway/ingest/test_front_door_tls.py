@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from certificates import Authority
+from mqtt_certificates import Authority
 from mqtt_support import DEADLINE_S, Gateway, Raw, connect, publish, wait_until
 
 from gateway.ingest.mqtt.limits import FrontDoorLimits
@@ -38,6 +38,22 @@ def test_certificate_names_the_source(tls_gateway: Gateway, authority: Authority
 def test_password_over_tls(tls_gateway: Gateway, authority: Authority) -> None:
     with Raw(tls_gateway.port, tls=authority.client_context()).login(v5=True):
         assert tls_gateway.door.connected_sources() == {"dev"}
+
+
+def test_congestion_holds_back_tls_too(tls_gateway: Gateway, authority: Authority) -> None:
+    messages = [publish("st/1/dev/events", n.to_bytes(2000, "big"), n, v5=False) for n in range(1, 501)]
+    with Raw(tls_gateway.port, tls=authority.client_context()).login(v5=False) as client:
+        tls_gateway.sink.full_after = 10
+        client.send(*messages[:250])
+        wait_until(lambda: tls_gateway.door.counters.congestion_pauses == 1)
+        held_at = tls_gateway.door.counters.bytes_in
+        client.send(*messages[250:])
+        assert [client.read()[1] for _ in range(10)] == [n.to_bytes(2, "big") for n in range(1, 11)]
+        assert len(tls_gateway.sink.messages) == 10
+        assert tls_gateway.door.counters.bytes_in - held_at <= 262_144, "at most what was decrypted already"
+        tls_gateway.thread.call(tls_gateway.sink.relieve)
+        wait_until(lambda: len(tls_gateway.sink.messages) == 500)
+    assert tls_gateway.sink.payloads() == [n.to_bytes(2000, "big") for n in range(1, 501)]
 
 
 @pytest.mark.parametrize("name", ["stranger", "No Source"])
@@ -73,7 +89,7 @@ def test_mosquitto_pub_with_a_certificate(tls_gateway: Gateway, authority: Autho
     if shutil.which("mosquitto_pub") is None:
         pytest.skip("mosquitto_pub is not installed (Debian: mosquitto-clients)")
     certificate, key = authority.issue("camera-7")
-    command = ["mosquitto_pub", "-h", "localhost", "-p", str(tls_gateway.port), "--cafile", authority.file]
-    command += ["--cert", certificate, "--key", key, "-q", "1", "-t", "st/1/camera-7/events", "-m", "sealed"]
+    command = ["mosquitto_pub", "-h", "localhost", "-p", str(tls_gateway.port), "--cafile", str(authority.file)]
+    command += ["--cert", str(certificate), "--key", str(key), "-q", "1", "-t", "st/1/camera-7/events", "-m", "sealed"]
     subprocess.run(command, check=True, timeout=DEADLINE_S)
     assert tls_gateway.sink.payloads() == [b"sealed"]

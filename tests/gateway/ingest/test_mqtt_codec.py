@@ -26,8 +26,8 @@ from gateway.ingest.mqtt.properties import write_properties as write
 from gateway.ingest.mqtt.reason import MqttError, Reason
 
 LIMIT = 1 << 20
-TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40)
-TOPIC = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0+#"), min_size=1, max_size=40)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+TOPIC = st.text(st.characters(codec="utf-8", exclude_characters="\0+#"), min_size=1, max_size=40)
 
 
 def body_of(whole: bytes) -> bytes:

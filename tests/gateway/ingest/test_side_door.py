@@ -1,22 +1,26 @@
 """The side door against a real Mosquitto on a free port."""
 
 import dataclasses
+import os
 import shutil
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
-from certificates import Authority
+from mqtt_certificates import Authority
 from mqtt_support import LoopThread, RecordingSink, wait_until
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from gateway.ingest.broker import BrokerOptions, SideDoor
 from gateway.ingest.inbound import Channel, Verdict
+
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin") or ""
+pytestmark = pytest.mark.skipif(not MOSQUITTO, reason="mosquitto is not installed (Debian: mosquitto)")
 
 EVENTS = "st/1/dev/events"
 OPEN = "allow_anonymous true\n"
@@ -26,10 +30,6 @@ class Broker:
     """A Mosquitto process with a configuration in a test's own folder."""
 
     def __init__(self, folder: Path, config: str = OPEN) -> None:
-        program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-        if program is None:
-            pytest.skip("mosquitto is not installed (Debian: mosquitto)")
-        self._program = program
         self._folder = folder
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
@@ -39,7 +39,7 @@ class Broker:
 
     def start(self) -> None:
         with (self._folder / "mosquitto.log").open("ab") as output:
-            self._process = subprocess.Popen([self._program, "-c", self._config], stdout=output, stderr=output)
+            self._process = subprocess.Popen([MOSQUITTO, "-c", self._config], stdout=output, stderr=output)
         wait_until(self._listens, "mosquitto")
 
     def _listens(self) -> bool:
@@ -51,12 +51,17 @@ class Broker:
         self._process.terminate()
         self._process.wait(10)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    running = Broker(tmp_path)
-    yield running
-    running.stop()
+    with Broker(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture
@@ -232,29 +237,28 @@ def test_a_shared_group_splits_the_messages(thread: LoopThread, broker: Broker, 
 
 
 def test_it_waits_for_a_broker_and_survives_its_restart(thread: LoopThread, tmp_path: Path) -> None:
-    broker = Broker(tmp_path, OPEN + f"persistence true\npersistence_location {tmp_path}/\n")
-    broker.stop()
-    side = Side(thread, broker, reconnect_min_s=1, reconnect_max_s=1)
-    side.sink.verdict = None
-    side.start(wait=False)
-    assert thread.run(side.door.publish_receipt("dev", b"early")), "it waits for the broker"
-    broker.start()
-    wait_until(lambda: side.door.subscribed)
-    device = Device(broker)
-    device.publish(b"x")
-    wait_until(lambda: len(side.sink.waiting) == 1)
-    device.close()
-    broker.stop()
-    wait_until(lambda: not side.door.connected)
-    thread.call(side.sink.answer_all)  # the connection that delivered it is gone: no acknowledgement on the next
-    broker.start()
-    wait_until(lambda: len(side.sink.messages) == 2)
-    assert side.door.counters.acknowledged == 0
-    assert [m.duplicate for m in side.sink.messages] == [False, True]
-    thread.call(side.sink.answer_all)
-    wait_until(lambda: side.door.counters.acknowledged == 1)
-    side.stop()
-    broker.stop()
+    with Broker(tmp_path, OPEN + f"persistence true\npersistence_location {tmp_path}/\n") as broker:
+        broker.stop()
+        side = Side(thread, broker, reconnect_min_s=1, reconnect_max_s=1)
+        side.sink.verdict = None
+        side.start(wait=False)
+        assert thread.run(side.door.publish_receipt("dev", b"early")), "it waits for the broker"
+        broker.start()
+        wait_until(lambda: side.door.subscribed)
+        device = Device(broker)
+        device.publish(b"x")
+        wait_until(lambda: len(side.sink.waiting) == 1)
+        device.close()
+        broker.stop()
+        wait_until(lambda: not side.door.connected)
+        thread.call(side.sink.answer_all)  # the connection that delivered it is gone: no acknowledgement on the next
+        broker.start()
+        wait_until(lambda: len(side.sink.messages) == 2)
+        assert side.door.counters.acknowledged == 0
+        assert [m.duplicate for m in side.sink.messages] == [False, True]
+        thread.call(side.sink.answer_all)
+        wait_until(lambda: side.door.counters.acknowledged == 1)
+        side.stop()
 
 
 def test_tls_and_password(thread: LoopThread, tmp_path: Path) -> None:
@@ -263,16 +267,15 @@ def test_tls_and_password(thread: LoopThread, tmp_path: Path) -> None:
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "gw", "secret"], check=True)
     config = f"cafile {authority.file}\ncertfile {certificate}\nkeyfile {key}\npassword_file {passwords}\n"
-    broker = Broker(tmp_path, config)
-    side = Side(thread, broker, tls=authority.client_context(), username="gw", password="secret")
-    side.start()
-    side.stop()
-    options = BrokerOptions("127.0.0.1", broker.port, "gw", tls=authority.client_context(), username="gw")
-    for password in ("wrong", None):
-        refused = SideDoor(RecordingSink(), dataclasses.replace(options, password=password))
-        thread.run(refused.start())
-        wait_until(lambda refused=refused: refused.counters.refusals >= 1)  # type: ignore[misc]
-        assert not refused.connected
-        thread.run(refused.stop())
-    broker.stop()
+    with Broker(tmp_path, config) as broker:
+        side = Side(thread, broker, tls=authority.client_context(), username="gw", password="secret")
+        side.start()
+        side.stop()
+        options = BrokerOptions("127.0.0.1", broker.port, "gw", tls=authority.client_context(), username="gw")
+        for password in ("wrong", None):
+            refused = SideDoor(RecordingSink(), dataclasses.replace(options, password=password))
+            thread.run(refused.start())
+            wait_until(lambda refused=refused: refused.counters.refusals >= 1)  # type: ignore[misc]
+            assert not refused.connected
+            thread.run(refused.stop())
     assert "secret" not in repr(dataclasses.replace(options, password="secret"))

@@ -27,15 +27,20 @@ class RebuiltTree:
             self._levels[level] = []
             self.add(root_of(tile), level + 1)
 
-    def finish(self) -> bytes:
-        """Compare the tiles that are not full, and return the tree's root."""
+    def root(self) -> bytes:
+        """The root of the leaves so far."""
         root = b""
-        for level, tile in enumerate(self._levels):
-            if tile:
-                self._compare(level)
+        for tile in self._levels:
             nodes = [*tile, root] if root else tile
             root = root_of(nodes) if nodes else b""
         return root or EMPTY_ROOT
+
+    def finish(self) -> bytes:
+        """Compare the tiles that are not full, and return the tree's root."""
+        for level, tile in enumerate(self._levels):
+            if tile:
+                self._compare(level)
+        return self.root()
 
     def _compare(self, level: int) -> None:
         tile, n = self._levels[level], self._full[level]

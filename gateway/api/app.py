@@ -1,0 +1,68 @@
+"""Puts the interface together: routes, refusals, guards, pages."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from chain.ledger.interface import Ledger
+from chain.policy import Policy
+from chain.site import Folder
+from gateway.access import Access
+from gateway.api.guards import Guards
+from gateway.api.parameters import strict_query
+from gateway.api.problems import Problem, handle_problems
+from gateway.api.ratelimit import RateLimits
+from gateway.api.routes import devices, proofs, records, site, sources, tiles
+from gateway.api.services import ReceiptFactory, Services
+from gateway.live import Live
+from gateway.query.view import Views
+
+VERSION = "1"
+_ABOUT = (
+    "Evidence of one site: records of what its sources reported, and the proofs that they stand in one log that"
+    " nobody can rewrite. Times are microseconds since the Unix epoch. Errors are application/problem+json."
+)
+
+
+def create_app(
+    folder: Folder, live: Live, access: Access, receipts: ReceiptFactory, ledger: Ledger, policy: Policy,
+    limits: RateLimits | None = None,
+) -> FastAPI:  # fmt: skip
+    """The application for one site. It reads beside the gateway that writes; closing it closes its readers."""
+    views = Views(folder)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        views.close()
+
+    app = FastAPI(
+        title="Sealtrail", version=VERSION, description=_ABOUT, openapi_url="/v1/openapi.json", docs_url=None,
+        redoc_url=None, lifespan=lifespan, dependencies=[Depends(strict_query)],
+    )  # fmt: skip
+    app.state.services = Services(folder, live, access, receipts, ledger, policy, views)
+    for module in (records, proofs, sources, devices, site, tiles):
+        app.include_router(module.router)
+    handle_problems(app)
+    _describe(app)
+    app.add_middleware(Guards, limits=limits or RateLimits())
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    """OpenAPI with the one schema of all problems and the bearer scheme."""
+
+    def openapi() -> dict[str, object]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            parts = schema.setdefault("components", {})
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            parts.setdefault("schemas", {}).update(problem.pop("$defs", {}) | {"Problem": problem})
+            parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"bearer": []}, {}]
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

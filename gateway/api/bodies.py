@@ -1,0 +1,145 @@
+"""The JSON bodies of requests, strict: nothing unknown, everything bounded; and the answers that carry secrets."""
+
+import base64
+import binascii
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from chain.event import MAX_NUMBER
+from gateway.access import SeriesLimits, SourceSettings
+from gateway.api.parameters import SourceName
+
+MAX_KEY_BYTES = 8192  # the largest signature is 3,309 bytes
+
+
+def _base64(value: Any) -> Any:
+    """Strict RFC 4648 section 4 base64 of a text; pydantic refuses what is not one."""
+    if type(value) is not str:
+        return None
+    try:
+        data = base64.b64decode(value.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as e:
+        raise ValueError("expected base64 (RFC 4648 section 4) without line breaks") from e
+    if len(data) > MAX_KEY_BYTES:
+        raise ValueError(f"expected at most {MAX_KEY_BYTES} bytes")
+    return data
+
+
+def _limits_in_order(limits: "list[LimitsIn]") -> "list[LimitsIn]":
+    for limit in limits:
+        if limit.low is not None and limit.high is not None and limit.low > limit.high:
+            raise ValueError(f"limits of {limit.series!r}: low is above high")
+    return limits
+
+
+Base64In = Annotated[bytes, BeforeValidator(_base64), Field(json_schema_extra={"type": "string", "format": "base64"})]
+Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z0-9 -]+$")]
+AlgorithmName = Literal["ed25519", "ml-dsa-44", "ml-dsa-65"]
+Name = Annotated[str, StringConstraints(max_length=255, pattern=r"^[A-Za-z0-9\-:./_]*$")]
+Unit = Annotated[str, StringConstraints(max_length=64, pattern=r"^[\x21-\x7e°µ]*$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class In(BaseModel):
+    """Base of all bodies."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class LimitsIn(In):
+    """What is normal for a series, in its base unit; outside is an excursion."""
+
+    series: Name = Field("", description="resolved SenML name; empty for every series of the source")
+    unit: Unit = Field(examples=["Cel"])
+    low: Finite | None = Field(None, examples=[2.0])
+    high: Finite | None = Field(None, examples=[8.0])
+
+
+class Invite(In):
+    """A source that may enrol."""
+
+    source: SourceName = Field(examples=["cold-1"])
+    kinds: Annotated[list[Literal["reading", "production", "inference"]], Field(min_length=1, max_length=3)] = Field(
+        default=["reading", "production", "inference"], description="what it may report"
+    )
+    allow_plain: bool = Field(False, description="bare JSON without a key; records say gateway only")
+    limits: Annotated[list[LimitsIn], Field(max_length=64), AfterValidator(_limits_in_order)] = []
+
+    def settings(self) -> SourceSettings:
+        limits = tuple(SeriesLimits(x.series, x.unit, x.low, x.high) for x in self.limits)
+        return SourceSettings(tuple(dict.fromkeys(self.kinds)), self.allow_plain, limits)
+
+
+class Invited(BaseModel):
+    """Shown once: the code for a device with a key, or the password of a source without one."""
+
+    source: str
+    code: str | None = Field(default=None, examples=["k3v9q-7mz2p-x4t8w-b6n1d-h5r0s-c"])
+    password: str | None = None
+
+
+class Revoke(In):
+    """Why a key ends."""
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x20-\x7e]+$")] = Field(
+        examples=["device stolen"]
+    )
+
+
+class OfferRequest(In):
+    """A one-time code."""
+
+    code: Code
+
+
+class OfferOut(BaseModel):
+    """What the code enrols: the names that the device's proof of possession must sign."""
+
+    source: str
+    origin: str
+
+
+class Enrol(In):
+    """A device's key. `proof` signs CBOR [source, origin, algorithm, public key] under the enrolment label."""
+
+    code: Code
+    algorithm: AlgorithmName
+    public_key: Base64In
+    proof: Base64In
+
+
+class Rotate(In):
+    """A source's next key; the old and the new key have both signed the change."""
+
+    algorithm: AlgorithmName
+    public_key: Base64In
+    from_index: Annotated[int, Field(ge=0, le=MAX_NUMBER)]
+    old_signature: Base64In
+    new_signature: Base64In
+
+
+class MqttOut(BaseModel):
+    """Where to publish."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+class GatewayKeyOut(BaseModel):
+    """The key under which the gateway signs its acknowledgements; base64."""
+
+    algorithm: str
+    public_key: str
+
+
+class Enrolled(BaseModel):
+    """Everything a device needs to connect and to believe the gateway. The password is shown once."""
+
+    source: str
+    origin: str
+    mqtt: MqttOut
+    password: str
+    gateway_key: GatewayKeyOut
+    log_vkeys: list[str]
