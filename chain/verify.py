@@ -25,7 +25,7 @@ from chain.errors import ReceiptError
 from chain.event import Event, SignedSeal, content_hash
 from chain.ledger import evidence as embedded
 from chain.ledger.transaction_leaf import TransactionLeaf
-from chain.policy import Policy
+from chain.policy import NONE, Policy
 from chain.receipt import Field, LedgerPart, Receipt
 from chain.record import SEAL_KIND, Record
 from chain.seal import Seal, verify_seal
@@ -159,7 +159,9 @@ def _witnesses(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
     cosigners = [v.key for v in signed.signers if v.key in witnesses]
     if not policy.satisfied_by(cosigners):
         raise MissingError(f"the quorum {policy.quorum!r} is not reached: {_plural(len(cosigners), 'cosignature')}")
-    return f"{_plural(len(cosigners), 'cosignature')}; the policy's quorum is {policy.quorum!r}"
+    if policy.quorum == NONE:
+        return "the policy demands no witnesses"
+    return f"{_plural(len(cosigners), 'cosignature')} make up the policy's quorum {policy.quorum!r}"
 
 
 def _record(receipt: Receipt, policy: Policy, facts: _Facts) -> str:

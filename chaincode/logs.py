@@ -45,7 +45,6 @@ async def _log_keys(tx: Transaction, origin: str, given: Sequence[bytes]) -> tup
     for vkey in vkeys:
         if vkey.name != origin or vkey.type not in _LOG_KEYS:
             raise FormatError(f"a log's vkeys are named {origin} and of type 01 or 06, got {str(vkey)[:60]!r}")
-        arguments.refuse_weak(vkey.key)
         if await tx.get(kid_key(vkey.key.kid)) is not None:
             raise ContractError(Code.KEY_IN_USE, "an identity's key may not sign notes as well; make a new key")
     if len({}.fromkeys(vkey.key_id for vkey in vkeys)) != len(vkeys):

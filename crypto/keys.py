@@ -26,6 +26,8 @@ class Algorithm(StrEnum):
     ML_DSA_65 = "ml-dsa-65"
 
 
+_P: Final = 2**255 - 19  # the field of Curve25519
+_ORDER_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826  # y of a point of order eight
 PUBLIC_BYTES: Final = {Algorithm.ED25519: 32, Algorithm.ML_DSA_44: 1312, Algorithm.ML_DSA_65: 1952}
 SIGNATURE_BYTES: Final = {Algorithm.ED25519: 64, Algorithm.ML_DSA_44: 2420, Algorithm.ML_DSA_65: 3309}
 _PUBLIC: Final[dict[Algorithm, Any]] = {
@@ -60,6 +62,8 @@ class PublicKey:
         expected = PUBLIC_BYTES[self.algorithm]
         if len(self.raw) != expected:
             raise KeyMaterialError(f"{self.algorithm} public keys are {expected} bytes, got {len(self.raw)}")
+        if self.algorithm is Algorithm.ED25519 and _is_small_order(self.raw):
+            raise KeyMaterialError("this Ed25519 public key is a point of small order; generate a real key pair")
 
     @property
     def kid(self) -> bytes:
@@ -90,6 +94,13 @@ class PublicKey:
             raise SignatureError(
                 f"{self.algorithm} signature does not verify under key {self.kid.hex()[:16]}…"
             ) from e
+
+
+def _is_small_order(raw: bytes) -> bool:
+    """Under a point of small order anybody's signature can verify, so proof of possession would prove nothing.
+    RFC 8032 verifiers accept these points; there are eight, of five y coordinates, some in two encodings."""
+    y = int.from_bytes(raw, "little") % 2**255 % _P
+    return y in (0, 1, _P - 1, _ORDER_8, _P - _ORDER_8)
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,6 @@ SEAL = b"sealtrail/seal/v1"  # a source's signature over a range of its events
 ENROL = b"sealtrail/enrol/v1"  # proof that an enrolling source holds its private key
 GATEWAY_RECEIPT = b"sealtrail/gateway-receipt/v1"  # the gateway's word that a range is durable
 LEDGER_TRANSACTION = b"sealtrail/ledger-transaction/v1"  # a caller's signature over a transaction
-LEDGER_BLOCK = b"sealtrail/ledger-block/v1"  # the embedded ledger's signature over a block header
 KEY_ROTATION = b"sealtrail/key-rotation/v1"  # old and new key sign the change from one to the other
 COMMITMENT = "sealtrail/commitment/v1"  # HMAC input of a field's salted commitment
 SALT = "sealtrail/salt/v1"  # HMAC input that derives a field's salt from its segment's seed

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,14 +56,64 @@ def records(
     as_json: JsonOption = False,
 ) -> None:
     """List the newest records of a site."""
-    from gateway.query.listing import newest_records
+    from chain.site import Folder
 
-    found = newest_records(data, limit, source)
+    found = _newest(Folder.existing(data), limit, source)
     if as_json:
         print(json.dumps({"records": found}, indent=2))
         return
-    for record in found:
-        print(f"{record['id']:>10}  {record['sensed']}  {record['kind']:<10}  {record['source']}  {record['flags']}")
+    for r in found:
+        flags = " ".join(r["flags"])
+        print(f"{r['id']:>10}  {r['sensed']}  {r['kind']:<10}  {r['source']:<20}  {r['summary']}  {flags}")
+
+
+def _newest(folder: Any, limit: int, source: str | None) -> list[dict[str, Any]]:
+    """The newest events; records that log seals are left out."""
+    from gateway.query.records import MAX_PAGE, RecordFilter, list_records
+    from gateway.query.view import View
+
+    _bring_index_up_to_date(folder)
+    view, found, cursor = View.open(folder), list[dict[str, Any]](), None
+    try:
+        while len(found) < limit:
+            page = list_records(view, RecordFilter(source=source), limit=MAX_PAGE, cursor=cursor, payloads=True)
+            found += [_shown(row) for row in page.records if not row.count]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    finally:
+        view.close()
+    return found[:limit]
+
+
+def _bring_index_up_to_date(folder: Any) -> None:
+    """Index what is not indexed yet, unless a running gateway does so."""
+    from chain.errors import StoreError
+    from chain.site import Lock, SiteReader
+    from gateway.access import Access
+    from gateway.index import Index
+
+    try:
+        lock = Lock(folder.root)
+    except StoreError:
+        return
+    with lock:
+        access, reader = Access(folder), SiteReader.open(folder)
+        index = Index(folder, access.settings)
+        while index.follow(reader):
+            pass
+        index.close()
+        reader.close()
+        access.close()
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    sensed = datetime.fromtimestamp(row.sensed_us / 1e6, UTC).isoformat(timespec="seconds")
+    return {
+        "id": str(row.leaf), "kind": row.kind, "source": row.source, "boot": row.boot, "seq": row.seq,
+        "sensed": sensed, "sensed_us": row.sensed_us, "received_us": row.received_us, "flags": list(row.flags),
+        "anchored": row.anchored, "summary": row.summary,
+    }  # fmt: skip
 
 
 @sources.command("invite")

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chain.errors import StoreError
+from chain.ledger.reading import EmbeddedLedgerReader
+from chain.policies import site_policy
+from chain.receipts import ReceiptBuilder
 from chain.site import SiteReader
 from crypto.errors import SealtrailError
 from gateway.config import ApiConfig, Config
@@ -38,15 +41,12 @@ class Running:
 @asynccontextmanager
 async def running(config: Config) -> AsyncIterator[Running]:
     """Start everything, yield, stop everything in order: API, doors, pipeline (committing what was taken)."""
-    from gateway.api.app import create_app
-
     listening = _listen(config.api)
     port = listening.getsockname()[1]
     url = config.api.public_url or f"http://{config.api.host}:{port}"
     with contextlib.closing(listening):
         async with Gateway(config) as gateway:
-            rate = config.api.requests_per_second
-            server = _server(create_app(gateway.folder, gateway, gateway.access, requests_per_second=rate))
+            server = _server(_application(gateway, config.api))
             serving = asyncio.create_task(server.serve([listening]))
             follower = Follower(gateway)
             following = asyncio.create_task(follower.run())
@@ -58,6 +58,17 @@ async def running(config: Config) -> AsyncIterator[Running]:
                 await asyncio.gather(serving, following, return_exceptions=True)
 
 
+def _application(gateway: Gateway, settings: ApiConfig) -> Any:
+    from gateway.api.app import create_app
+    from gateway.api.ratelimit import RateLimits
+
+    ledger = EmbeddedLedgerReader(gateway.folder.ledger)
+    return create_app(
+        gateway.folder, gateway, gateway.access, lambda reader: ReceiptBuilder(reader, ledger), gateway.ledger,
+        site_policy(gateway.folder), RateLimits(settings.requests_per_second, 4 * settings.requests_per_second),
+    )  # fmt: skip
+
+
 def _server(app: Any) -> Any:
     import uvicorn
 
@@ -67,7 +78,7 @@ def _server(app: Any) -> Any:
             """The gateway stops in its own order; uvicorn must not take its signals."""
             yield
 
-    return Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=3))
+    return Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=3))
 
 
 class Follower:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 DEFAULT_RECEIVE_MAXIMUM: Final = 65_535  # MQTT 5.0 section 3.2.2.3.3
 DEFAULT_PACKET_BYTES: Final = 268_435_455
-HANDSHAKE_S: Final = 5.0
 _TICK_S: Final = 1.0
 
 
@@ -36,10 +35,9 @@ class Puback:
 
 
 class _TlsSocket(ssl.SSLSocket):
-    """paho waits a whole keepalive for a handshake, and leaves the socket open where it fails."""
+    """paho leaves the socket open where the handshake fails."""
 
     def do_handshake(self, block: bool = False) -> None:
-        self.settimeout(HANDSHAKE_S)
         try:
             super().do_handshake(block)
         except OSError:

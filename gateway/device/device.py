@@ -151,7 +151,10 @@ def _status(source: str, counts: Counts, connected: bool, sent: int) -> DeviceSt
 
 def _lock(folder: Path) -> int:
     """Two processes in one folder would use one number twice."""
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as e:
+        raise DeviceError(f"cannot write in {folder}: {e.strerror}; a device needs its folder to itself") from e
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as e:

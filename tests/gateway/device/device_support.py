@@ -8,6 +8,7 @@ can choose, for what a broker never says (quota, rejection).
 import contextlib
 import datetime
 import ipaddress
+import select
 import shutil
 import socket
 import subprocess
@@ -251,6 +252,7 @@ class Endpoint5:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.connections = 0
+        self.one_at_a_time = False
         self.fault: Exception | None = None
         self._open: socket.socket | None = None
         self._thread = threading.Thread(target=self._accept)
@@ -263,20 +265,21 @@ class Endpoint5:
             except OSError:
                 return
             self.connections += 1
-            with self._open as connection, connection.makefile("rb") as stream:
+            with self._open as connection:
                 try:
-                    while self._packet(connection, stream):
+                    while self._packet(connection):
                         pass
                 except OSError:
                     pass
                 except Exception as e:  # kept for the test's own thread
                     self.fault = e
 
-    def _packet(self, out: socket.socket, stream: Any) -> bool:
-        head = stream.read(1)
+    def _packet(self, out: socket.socket) -> bool:
+        head = out.recv(1)
         if not head:
             return False
-        body = stream.read(_read_varint(stream))
+        length = _read_varint(out)
+        body = out.recv(length, socket.MSG_WAITALL) if length else b""
         match head[0] >> 4:
             case 1:
                 out.sendall(_packet(0x20, b"\0\0" + _varint(len(self._properties)) + self._properties))
@@ -295,6 +298,9 @@ class Endpoint5:
         topic, identifier = body[2:at].decode(), body[at : at + 2]
         assert topic == f"st/1/{SOURCE}/events"
         assert body[at + 2] == 0, "no properties expected"
+        if self.one_at_a_time:
+            more = select.select([out], [], [], 0.01)[0]
+            assert not more, "more than the Receive Maximum of 1 is on its way"
         verdict = self._decide(body[at + 3 :])
         if verdict is None:
             return False
@@ -331,10 +337,10 @@ def _varint(number: int) -> bytes:
     return out + bytes([number])
 
 
-def _read_varint(stream: Any) -> int:
+def _read_varint(connection: socket.socket) -> int:
     number = shift = 0
     while True:
-        byte = stream.read(1)[0]
+        byte = connection.recv(1)[0]
         number |= (byte & 127) << shift
         shift += 7
         if byte < 128:

@@ -159,6 +159,7 @@ def test_small_receive_maximum_and_packets_are_obeyed(tmp_path: Path) -> None:
 
     properties = b"\x21\x00\x01" + b"\x27" + (8192).to_bytes(4, "big")  # Receive Maximum 1, Maximum Packet Size
     with Endpoint5(decide, properties) as endpoint:
+        endpoint.one_at_a_time = True
         device = _device(folder, endpoint, QUICK)
         device.record_many(drafts(*[b"x" * 1000] * 50, b"y" * 9000, b"z"))
         device.start()

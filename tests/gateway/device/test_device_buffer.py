@@ -29,7 +29,7 @@ from gateway.device.options import DeviceOptions
 from gateway.device.sealer import Sealer
 from gateway.device.storage import AFTER_ALL, BEFORE_ALL, Storage
 
-MAX_EVENTS = 12
+MAX_EVENTS, MAX_BYTES = 12, 10_000
 
 
 class BufferLaws(RuleBasedStateMachine):
@@ -49,7 +49,7 @@ class BufferLaws(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.buffer = Buffer(self.path, SOURCE, MAX_EVENTS, 10_000)
+        self.buffer = Buffer(self.path, SOURCE, MAX_EVENTS, MAX_BYTES)
         self.storage = Storage(self.buffer, 10)
         self.sealer = Sealer(self.buffer, self.key, 3, 1.0)
         self.boots.append(self.buffer.boot)
@@ -60,7 +60,7 @@ class BufferLaws(RuleBasedStateMachine):
         try:
             first = self.buffer.record([Draft(1, b"p" * size, 1)] * count)
         except DeviceBufferFullError:
-            assert held + count > MAX_EVENTS or taken + count * (size + ROW_BYTES) + 50 > 10_000 - count * 60
+            assert held + count > MAX_EVENTS or taken + count * (size + ROW_BYTES + 80) > MAX_BYTES
             assert (self.buffer.events, self.buffer.bytes) == (held, taken)
             return
         kept = self.storage.waiting((self.buffer.boot, first - 1), AFTER_ALL, count)
