@@ -65,12 +65,19 @@ def open_acknowledgement(data: bytes, key: PublicKey) -> Acknowledgement:
     item = cbor.decode(outer[0], MAX_BYTES)
     cbor.exact_keys(item, frozenset(range(1, 8)), "an acknowledgement")
     ranges, sealed = cbor.field(item, 7, list, "ranges"), cbor.field(item, 6, bytes, "sealed")
-    if item[1] != VERSION or len(ranges) > MAX_RANGES or len(sealed) != HASH_BYTES:
+    if _number(item, 1, "version") != VERSION or len(ranges) > MAX_RANGES or len(sealed) != HASH_BYTES:
         raise FormatError(f"expected acknowledgement version {VERSION} with at most {MAX_RANGES} ranges")
     return Acknowledgement(
-        source_name(item[2]), cbor.field(item, 3, str, "origin"), cbor.field(item, 4, int, "log size"),
-        cbor.field(item, 5, int, "logged time"), sealed, tuple(_stored_range(r) for r in ranges),
+        source_name(item[2]), cbor.field(item, 3, str, "origin"), _number(item, 4, "log size"),
+        _number(item, 5, "logged time"), sealed, tuple(_stored_range(r) for r in ranges),
     )  # fmt: skip
+
+
+def _number(item: object, key: int, what: str) -> int:
+    number: int = cbor.field(item, key, int, what)
+    if not 0 <= number <= MAX_NUMBER:
+        raise FormatError(f"{what} (key {key}) must be from 0 to 2^63-1, got {number}")
+    return number
 
 
 def _stored_range(item: object) -> StoredRange:

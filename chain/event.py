@@ -108,7 +108,7 @@ class Message:
     def decode(cls, data: bytes) -> "Message":
         """Parse the outer message only; events and seals stay bytes until their own decoders read them."""
         item = cbor.decode(data, MAX_MESSAGE_BYTES)
-        if type(item) is not list or len(item) != 3 or item[0] != VERSION:
+        if type(item) is not list or len(item) != 3 or type(item[0]) is not int or item[0] != VERSION:
             raise FormatError(f"a device message is [{VERSION}, [events], [[seal, signature]…]]")
         events, seals = item[1], item[2]
         if type(events) is not list or type(seals) is not list or (not events and not seals):

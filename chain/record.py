@@ -19,7 +19,7 @@ SEAL_KIND = 4  # a record that logs a seal; the other kinds are those of gateway
 
 _EVENT_KEYS = frozenset(range(1, 13))
 _SEAL_KEYS = _EVENT_KEYS - {12} | {13}
-_INT_FIELDS = (2, 4, 5, 6, 7, 8, 9, 10)
+_INT_FIELDS = (1, 2, 4, 5, 6, 7, 8, 9, 10)
 
 
 class Authentication(IntEnum):

@@ -1,10 +1,12 @@
 """Deterministic CBOR: encode in one way only, and refuse what was encoded in any other.
 
 Input to `decode` is untrusted. The rule is decode → encode again → require equality (RFC 8949 section 4.2),
-which refuses duplicate keys, non-minimal integers, indefinite lengths and unsorted maps at one stroke.
+which refuses duplicate keys, non-minimal integers, indefinite lengths and unsorted maps at one stroke. Tags
+are refused while decoding: a few shared references (tag 29) in one small item would encode to gigabytes.
 """
 
-from typing import Any
+import math
+from typing import Any, NoReturn
 
 import cbor2
 
@@ -12,8 +14,23 @@ from crypto.errors import FormatError, LimitError
 
 MAX_DEPTH = 16
 
-# What a decoded item may be made of. Tags decode to other types and are refused by the callers' type checks.
+# What an item may be made of. `undefined` and unassigned simple values decode to other types, which the callers'
+# type checks refuse; `check_plain` does it where a value may be of any type.
 CborValue = None | bool | int | float | str | bytes | list[Any] | dict[Any, Any]
+
+
+class _NoTags(dict[int, Any]):
+    """Stands in for every decoder of a tag, known or unknown to the library."""
+
+    def __missing__(self, tag: int) -> Any:
+        return _refuse_tag
+
+
+def _refuse_tag(*_: object) -> NoReturn:
+    raise ValueError("tags are not accepted")
+
+
+_NO_TAGS = _NoTags()
 
 
 def encode(value: CborValue) -> bytes:
@@ -31,7 +48,9 @@ def decode(data: bytes, limit: int) -> Any:
     if len(data) > limit:
         raise LimitError(f"CBOR item of {len(data)} bytes is over the bound of {limit}")
     try:
-        value = cbor2.loads(data, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False)
+        value = cbor2.loads(
+            data, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False, semantic_decoders=_NO_TAGS
+        )
         again = cbor2.dumps(value, canonical=True)
     except (cbor2.CBORDecodeError, cbor2.CBOREncodeError, ValueError, TypeError, OverflowError) as e:
         raise FormatError(f"expected one canonical CBOR item: {e}") from e
@@ -50,6 +69,21 @@ def field(item: Any, key: int, kind: type, what: str) -> Any:
 
 def exact_keys(item: Any, keys: frozenset[int], what: str) -> None:
     """FormatError unless `item` is a map with exactly these keys."""
-    if type(item) is not dict or item.keys() != keys:
+    # The type of each key matters: true and 1.0 equal 1 in Python, but are other CBOR items.
+    if type(item) is not dict or item.keys() != keys or any(type(key) is not int for key in item):
         got = sorted(map(str, item)) if type(item) is dict else type(item).__name__
         raise FormatError(f"{what} must be a map with the keys {sorted(keys)}, got {got}")
+
+
+def check_plain(value: Any, what: str) -> None:
+    """FormatError unless `value` is made of null, booleans, finite numbers, text, bytes, lists and maps with text
+    keys only: what JSON can show, and bytes."""
+    if type(value) is list:
+        for item in value:
+            check_plain(item, what)
+    elif type(value) is dict:
+        for key, item in value.items():
+            check_plain(key if type(key) is str else object(), what)
+            check_plain(item, what)
+    elif type(value) not in (type(None), bool, int, str, bytes) and not (type(value) is float and math.isfinite(value)):
+        raise FormatError(f"{what} holds a {type(value).__name__} that is no plain value")

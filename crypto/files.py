@@ -38,13 +38,7 @@ def sync_folder(folder: Path) -> None:
 
 def read_private_key(path: Path) -> PrivateKey:
     """Read a PKCS#8 PEM key; refuse one that other users may read."""
-    try:
-        content = path.read_bytes()
-    except OSError as e:
-        raise KeyMaterialError(f"cannot read the private key {path.name}: {e.strerror}") from e
-    if path.stat().st_mode & 0o077:
-        raise KeyMaterialError(f"private key {path.name} may be read by others; chmod 600 it")
-    return PrivateKey.from_pem(content)
+    return PrivateKey.from_pem(_read_private(path))
 
 
 def private_key_at(path: Path, algorithm: Algorithm) -> PrivateKey:
@@ -61,7 +55,19 @@ def secret_at(path: Path, length: int) -> bytes:
     """The random secret of `length` bytes in this file, made new on first use."""
     if not path.exists():
         write_durably(path, os.urandom(length), mode=0o600)
-    secret = path.read_bytes()
+    secret = _read_private(path)
     if len(secret) != length:
         raise KeyMaterialError(f"{path.name}: expected {length} bytes, got {len(secret)}")
     return secret
+
+
+def _read_private(path: Path) -> bytes:
+    """A file's content; refused where other users may read it."""
+    try:
+        content = path.read_bytes()
+        mode = path.stat().st_mode
+    except OSError as e:
+        raise KeyMaterialError(f"cannot read the private file {path.name}: {e.strerror}") from e
+    if mode & 0o077:
+        raise KeyMaterialError(f"private file {path.name} may be read by others; chmod 600 it")
+    return content

@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
 
@@ -28,6 +28,7 @@ class Algorithm(StrEnum):
 
 _P: Final = 2**255 - 19  # the field of Curve25519
 _ORDER_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826  # y of a point of order eight
+MAX_CONTEXT_BYTES: Final = 255
 PUBLIC_BYTES: Final = {Algorithm.ED25519: 32, Algorithm.ML_DSA_44: 1312, Algorithm.ML_DSA_65: 1952}
 SIGNATURE_BYTES: Final = {Algorithm.ED25519: 64, Algorithm.ML_DSA_44: 2420, Algorithm.ML_DSA_65: 3309}
 _PUBLIC: Final[dict[Algorithm, Any]] = {
@@ -72,6 +73,7 @@ class PublicKey:
 
     def verify(self, signature: bytes, message: bytes, context: bytes) -> None:
         """Raise SignatureError unless `signature` is this key's over `message` under `context`."""
+        _check_context(context)
         if self.algorithm is Algorithm.ED25519:
             self._verify(signature, _with_label(message, context))
         else:
@@ -130,7 +132,7 @@ class PrivateKey:
         """Read an unencrypted PKCS#8 PEM key of one of the three algorithms."""
         try:
             key = serialization.load_pem_private_key(pem, password=None)
-        except (ValueError, TypeError) as e:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as e:
             raise KeyMaterialError(f"expected an unencrypted PKCS#8 PEM private key: {e}") from e
         for algorithm, kind in _PRIVATE.items():
             if isinstance(key, kind):
@@ -144,6 +146,7 @@ class PrivateKey:
 
     def sign(self, message: bytes, context: bytes) -> bytes:
         """Signature over `message` under a non-empty `context` (one of crypto.labels)."""
+        _check_context(context)
         if self.public.algorithm is Algorithm.ED25519:
             return self.sign_raw(_with_label(message, context))
         signature: bytes = self._key.sign(message, context)
@@ -155,9 +158,13 @@ class PrivateKey:
         return signature
 
 
+def _check_context(context: bytes) -> None:
+    """One rule for all algorithms: FIPS 204 allows 255 bytes, `_with_label` none that are zero."""
+    if not 1 <= len(context) <= MAX_CONTEXT_BYTES or b"\x00" in context:
+        raise KeyMaterialError(f"a signature context has 1 to {MAX_CONTEXT_BYTES} bytes, none of them zero")
+
+
 def _with_label(message: bytes, context: bytes) -> bytes:
     """Ed25519 has no context input: the label and a zero byte go before the message. No label holds a
     zero byte, so no (label, message) pair can be read as another."""
-    if not context or b"\x00" in context:
-        raise KeyMaterialError("a signature context must be non-empty and free of zero bytes")
     return context + b"\x00" + message

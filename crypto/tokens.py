@@ -22,8 +22,9 @@ def new_code() -> str:
 
 
 def fingerprint(token: str | bytes) -> bytes:
-    """SHA-256 of a token, 32 bytes: what is stored."""
-    return sha256(token.encode() if isinstance(token, str) else token).digest()
+    """SHA-256 of a token, 32 bytes: what is stored. Text that no token can be still has one, so that it can
+    be refused like any other wrong token."""
+    return sha256(token.encode("utf-8", "surrogatepass") if isinstance(token, str) else token).digest()
 
 
 def matches(token: str | bytes, stored: bytes) -> bool:

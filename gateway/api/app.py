@@ -18,6 +18,7 @@ from gateway.api.routes import devices, proofs, records, site, sources, tiles
 from gateway.api.services import ReceiptFactory, Services
 from gateway.live import Live
 from gateway.query.view import Views
+from gateway.web import pages
 
 VERSION = "1"
 _ABOUT = (
@@ -40,12 +41,12 @@ def create_app(
 
     app = FastAPI(
         title="Sealtrail", version=VERSION, description=_ABOUT, openapi_url="/v1/openapi.json", docs_url=None,
-        redoc_url=None, lifespan=lifespan, dependencies=[Depends(strict_query)],
+        redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, policy, views)
-    for module in (records, proofs, sources, devices, site, tiles):
+    for module in (records, proofs, sources, devices, site, tiles, pages):
         app.include_router(module.router)
-    handle_problems(app)
+    handle_problems(app, pages.problem_page)
     _describe(app)
     app.add_middleware(Guards, limits=limits or RateLimits())
     return app

@@ -5,6 +5,8 @@ gateway's own log, not to the client.
 """
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -77,37 +79,55 @@ def problem(
     return JSONResponse(content, status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def handle_problems(app: FastAPI) -> None:
-    """Register the handlers of everything that is not a plain answer."""
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(SealtrailError, _own)
+def handle_problems(app: FastAPI, page: Callable[[Request, int, str], Response | None]) -> None:
+    """Register the handlers of everything that is not a plain answer. `page` may give a page in its place, for
+    people; programs always get problem details."""
+
+    def refuse(request: Request, error: Exception) -> Response:
+        found = _refusal(request, error)
+        return page(request, found.status, found.detail) or problem(
+            found.status, found.detail, errors=found.errors, headers=found.headers
+        )
+
+    for kind in (HTTPException, RequestValidationError, SealtrailError):
+        app.add_exception_handler(kind, refuse)
 
 
-def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else _WORDS.get(error.status_code, "")
-    return problem(error.status_code, detail, headers=dict(error.headers or {}))
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    status: int
+    detail: str
+    errors: list[FieldProblem] | None = None
+    headers: dict[str, str] | None = None
 
 
-def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+def _refusal(request: Request, error: Exception) -> _Refusal:
+    if isinstance(error, HTTPException):
+        plain = error.detail == HTTPStatus(error.status_code).phrase
+        detail = _WORDS.get(error.status_code, "") if plain else error.detail
+        return _Refusal(error.status_code, detail, headers=dict(error.headers or {}))
+    if isinstance(error, RequestValidationError):
+        return _invalid(error)
+    return _own(request, error)
+
+
+def _invalid(error: RequestValidationError) -> _Refusal:
     found = [
         FieldProblem(place=_printable(".".join(map(str, e["loc"])))[:120], problem=_printable(str(e["msg"]))[:300])
         for e in error.errors()[:_MAX_FIELDS]
     ]
-    return problem(422, "; ".join(f"{e.place}: {e.problem}" for e in found), errors=found)
+    return _Refusal(422, "; ".join(f"{e.place}: {e.problem}" for e in found), found)
 
 
-def _own(request: Request, error: Exception) -> Response:
+def _own(request: Request, error: Exception) -> _Refusal:
     status = status_of(error)
     if status >= 500 and not isinstance(error, BusyError | NotIndexedError):
         _log.error("%s %s: %s", request.method, request.url.path, error)
     if status == 500:
-        return problem(500, "what is stored cannot be read as it should; the gateway's log and fsck say more")
+        return _Refusal(500, "what is stored cannot be read as it should; the gateway's log and fsck say more")
     if isinstance(error, StoreError | LedgerError):
-        return problem(503, "the store or the ledger cannot be used now; try again soon", headers=RETRY_AFTER)
-    return problem(status, str(error), headers=RETRY_AFTER if status == 503 else None)
+        return _Refusal(503, "the store or the ledger cannot be used now; try again soon", headers=RETRY_AFTER)
+    return _Refusal(status, str(error), headers=RETRY_AFTER if status == 503 else None)
 
 
 def status_of(error: Exception) -> int:

@@ -75,6 +75,7 @@ class Connection:
 
         client = Client(CallbackAPIVersion.VERSION2, identity.source, protocol=MQTTProtocolVersion.MQTTv5)
         client.username_pw_set(identity.source, identity.password)
+        client.will_set(f"st/1/{identity.source}/status", b"lost")  # a silent death shows at once
         client.max_inflight_messages_set(DEFAULT_RECEIVE_MAXIMUM)
         client.connect_timeout = options.connect_timeout
         client.on_connect, client.on_subscribe, client.on_disconnect = self._connected, self._subscribed, self._gone

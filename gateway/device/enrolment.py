@@ -9,11 +9,13 @@ import base64
 import logging
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
-from crypto import cbor, labels
+from chain.event import source_name
+from chaincode.identities import enrolment
+from crypto import labels
 from crypto.errors import SealtrailError
 from crypto.files import private_key_at
 from crypto.keys import Algorithm, PrivateKey
@@ -43,6 +45,13 @@ class _Answer(Profile, frozen=True, kw_only=True):
     password: str
 
 
+class _Offer(msgspec.Struct, frozen=True):
+    """What a code enrols; both names are signed by the device and kept by the contract."""
+
+    source: str
+    origin: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+
+
 class _Problem(msgspec.Struct, frozen=True):
     """What is shown of problem+json (RFC 9457)."""
 
@@ -66,16 +75,20 @@ def enrol(url: str, code: str, folder: Path, algorithm: Algorithm = Algorithm.ED
     except OSError as e:
         raise DeviceError(f"cannot make the folder {folder}: {e.strerror}") from e
     key = private_key_at(folder / KEY_FILE, algorithm)
-    answer = _parse(_post(url, enrolment_request(code, key), folder))
+    offer = _parse_offer(_post(url, "/v1/enrol/offer", {"code": code}, folder))
+    request = enrolment_request(code, offer.source, offer.origin, key)
+    answer = _parse(_post(url, "/v1/enrol", request, folder))
+    if (answer.source, answer.origin) != (offer.source, offer.origin):
+        raise EnrolmentError(f"the gateway offered {offer.source} and enrolled {answer.source}; ask its operator")
     create_buffer(folder / BUFFER_FILE, answer.source)
     save_profile(folder, answer, answer.password)
     return load_identity(folder)
 
 
-def enrolment_request(code: str, key: PrivateKey) -> dict[str, str]:
-    """The JSON body. `proof` signs canonical CBOR [code, algorithm, public key] under labels.ENROL, so that
-    nobody enrols a key that they do not hold, and no proof serves for another code."""
-    signed = cbor.encode([code, str(key.public.algorithm), key.public.raw])
+def enrolment_request(code: str, source: str, origin: str, key: PrivateKey) -> dict[str, str]:
+    """The JSON body. `proof` is what the contract demands: the key's signature that it wants to be this source
+    of this log, so that nobody enrols a key they do not hold, or under another name."""
+    signed = enrolment(source, origin, key.public)
     return {
         "code": code,
         "algorithm": str(key.public.algorithm),
@@ -84,10 +97,10 @@ def enrolment_request(code: str, key: PrivateKey) -> dict[str, str]:
     }
 
 
-def _post(url: str, body: dict[str, str], folder: Path) -> bytes:
+def _post(url: str, path: str, body: dict[str, str], folder: Path) -> bytes:
     import httpx
 
-    target = f"{url.rstrip('/')}/v1/enrol"
+    target = url.rstrip("/") + path
     if target.startswith("http://"):
         _LOG.warning("enrolling over plain HTTP: whoever sits on the line can pose as the gateway")
     try:
@@ -121,6 +134,15 @@ def _detail(content: bytes) -> str:
         return "no reason given"
     text = problem.detail or problem.title or "no reason given"
     return "".join(c if c.isprintable() else " " for c in text[:MAX_TEXT])
+
+
+def _parse_offer(content: bytes) -> _Offer:
+    try:
+        offer = msgspec.json.decode(content, type=_Offer)
+        source_name(offer.source)
+    except (msgspec.DecodeError, UnicodeDecodeError, SealtrailError) as e:
+        raise EnrolmentError(f"the gateway's answer to the code cannot be understood: {e}") from e
+    return offer
 
 
 def _parse(content: bytes) -> _Answer:

@@ -19,29 +19,45 @@ MAX_WAITING_SOURCES = 10_000
 
 @dataclass(slots=True)
 class StoredNumbers:
-    """What one commit stored, or found stored, of one source: (boot, seq, content hash) in order, the hash of
-    its newest stored seal, the log's size and the time of the commit."""
+    """What one commit stored of one source, and what it found stored: (boot, seq, content hash) in order; the
+    hash of its newest stored seal, the log's size and the time of the commit."""
 
     source: str
     events: list[tuple[int, int, bytes]]
+    known: list[tuple[int, int, bytes]]
     sealed: bytes | None
     log_size: int
     logged_us: int
 
 
 @dataclass(slots=True)
+class _Run:
+    """Consecutive numbers. Repeats are not joined with new events: the source may have forgotten their bytes,
+    and could then not check the digest of the whole."""
+
+    boot: int
+    first: int
+    fresh: bool
+    hashes: list[bytes]
+
+    def continues(self, boot: int, seq: int, fresh: bool) -> bool:
+        return (self.boot, self.first + len(self.hashes), self.fresh) == (boot, seq, fresh)
+
+
+@dataclass(slots=True)
 class _Waiting:
-    runs: list[tuple[int, int, list[bytes]]] = field(default_factory=list)
+    runs: list[_Run] = field(default_factory=list)
     sealed: bytes = FIRST_PREVIOUS
     log_size: int = 0
     logged_us: int = 0
 
     def add(self, news: StoredNumbers) -> None:
-        for boot, seq, content_hash in news.events:
-            if self.runs and self.runs[-1][0] == boot and self.runs[-1][1] + len(self.runs[-1][2]) == seq:
-                self.runs[-1][2].append(content_hash)
-            else:
-                self.runs.append((boot, seq, [content_hash]))
+        for numbers, fresh in ((news.events, True), (news.known, False)):
+            for boot, seq, content_hash in numbers:
+                if self.runs and self.runs[-1].continues(boot, seq, fresh):
+                    self.runs[-1].hashes.append(content_hash)
+                else:
+                    self.runs.append(_Run(boot, seq, fresh, [content_hash]))
         self.sealed = news.sealed or self.sealed
         self.log_size, self.logged_us = news.log_size, news.logged_us
 
@@ -73,7 +89,7 @@ class Acknowledger:
                 for at in range(0, max(len(stored.runs), 1), MAX_RANGES):
                     await self._publish(source, self._signed(source, stored, stored.runs[at : at + MAX_RANGES]))
 
-    def _signed(self, source: str, stored: _Waiting, runs: list[tuple[int, int, list[bytes]]]) -> bytes:
-        ranges = tuple(StoredRange(boot, first, len(hashes), root_of(hashes)) for boot, first, hashes in runs)
+    def _signed(self, source: str, stored: _Waiting, runs: list[_Run]) -> bytes:
+        ranges = tuple(StoredRange(r.boot, r.first, len(r.hashes), root_of(r.hashes)) for r in runs)
         news = Acknowledgement(source, self._origin, stored.log_size, stored.logged_us, stored.sealed, ranges)
         return news.sign(self._key)

@@ -194,7 +194,7 @@ class Committer:
     def _news(self, batch: Batch, logged_us: int) -> list[StoredNumbers]:
         size = self._site.log.size
         return [
-            StoredNumbers(name, _numbers(group), self._sealed(group), size, logged_us)
+            StoredNumbers(name, _numbers(group), group.known, self._sealed(group), size, logged_us)
             for name, group in batch.groups.items()
             if not group.source.plain
         ]
@@ -211,4 +211,4 @@ class Committer:
 
 
 def _numbers(group: Group) -> list[tuple[int, int, bytes]]:
-    return [(e.event.boot, e.event.seq, e.hash) for e in group.events] + group.known
+    return [(e.event.boot, e.event.seq, e.hash) for e in group.events]

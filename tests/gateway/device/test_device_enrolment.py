@@ -30,7 +30,7 @@ READING = b'[{"n":"fridge","u":"Cel","v":4.5}]'
 
 
 class Gateway:
-    """POST /v1/enrol as docs/formats/device.md says. `answer` replaces the good answer where a test sets it."""
+    """Enrolment as docs/formats/device.md says. `answer` replaces the good answer where a test sets it."""
 
     def __init__(self, mqtt_port: int = 1883) -> None:
         self.mqtt_port, self.answer, self.enrolled = mqtt_port, None, []
@@ -58,14 +58,17 @@ class Gateway:
         if self.answer is not None:
             return self.answer
         request = json.loads(body)
+        if request["code"] != CODE:
+            return self._problem(403, "this code was used already or never given out")
+        if path == "/v1/enrol/offer":
+            return 200, "application/json", json.dumps({"source": SOURCE, "origin": ORIGIN}).encode()
         key = PublicKey(algorithm_named(request["algorithm"]), base64.b64decode(request["public_key"]))
-        signed = cbor.encode([request["code"], request["algorithm"], key.raw])
+        signed = cbor.encode([SOURCE, ORIGIN, request["algorithm"], key.raw])
         try:
             key.verify(base64.b64decode(request["proof"]), signed, labels.ENROL)
         except SignatureError as e:
             return self._problem(403, f"the proof does not hold: {e}")
-        if path != "/v1/enrol" or request["code"] != CODE:
-            return self._problem(403, "this code was used already or never given out")
+        assert path == "/v1/enrol"
         self.enrolled.append(key)
         return 200, "application/json", json.dumps(self.good()).encode()
 
@@ -120,10 +123,10 @@ def test_a_refusal_shows_the_gateways_words_and_a_second_code_works(gateway: Gat
     assert enrol(gateway.url, CODE, folder).key.public == first
 
 
-def test_a_proof_for_another_code_does_not_serve(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_proof_for_another_name_does_not_serve(gateway: Gateway, tmp_path: Path) -> None:
     from gateway.device.enrolment import enrolment_request
 
-    stolen = enrolment_request("another", PrivateKey.generate(Algorithm.ED25519)) | {"code": CODE}
+    stolen = enrolment_request(CODE, "another", ORIGIN, PrivateKey.generate(Algorithm.ED25519))
     assert gateway.enrol("/v1/enrol", json.dumps(stolen).encode())[0] == 403
 
 

@@ -87,7 +87,7 @@ def build() -> dict[str, Any]:
     hashes = [content_hash(data) for data in encoded]
     ranges = (StoredRange(1, 0, 3, root_of(hashes[:3])), StoredRange(2, 0, 1, root_of(hashes[3:])))
     acknowledgement = Acknowledgement(SOURCE, ORIGIN, 6, T0 + 30_000_000, seal_hash(second.seal), ranges)
-    request = enrolment_request(CODE, device)
+    request = enrolment_request(CODE, SOURCE, ORIGIN, device)
     return {
         "source": SOURCE,
         "device_key": key_vector(device, DEVICE_SEED),
@@ -101,7 +101,7 @@ def build() -> dict[str, Any]:
             "encoded": acknowledgement.sign(gateway).hex(),
         },
         "enrolment": {
-            "signed": cbor.encode([CODE, request["algorithm"], device.public.raw]).hex(), "request": request,
+            "signed": cbor.encode([SOURCE, ORIGIN, request["algorithm"], device.public.raw]).hex(), "request": request,
         },
     }  # fmt: skip
 
