@@ -33,6 +33,7 @@ LIMITS = SeriesLimits("", "Cel", 2.0, 22.0)
 READINGS, PACKS = 8759, 240
 CHECKED_RECEIPTS = 50
 TIMEOUT_S = 900.0
+MQTT_PORT_FILE = "demo-mqtt-port"
 
 
 @dataclass(slots=True)
@@ -67,11 +68,13 @@ class Summary:
 
 
 def demo_config(data: Path, port: int) -> Config:
-    """Loopback only, free ports except where the caller names the API's."""
+    """Loopback only, free ports except where the caller names the API's. A data directory that was played
+    before keeps its MQTT port, because its enrolled devices know that one."""
+    known = data / MQTT_PORT_FILE
     return Config.model_validate({
         "origin": "demo.sealtrail.example/cold-chain",
         "data": data,
-        "front_door": {"port": 0},
+        "front_door": {"port": int(known.read_text()) if known.exists() else 0},
         "api": {"port": port},
         "log": {"checkpoint_interval_s": 0.5, "anchor_interval_s": 2.0},
         "storage": {"reserve_bytes": 0},
@@ -80,6 +83,7 @@ def demo_config(data: Path, port: int) -> Config:
 
 async def play(served: Running, watch: Callable[[list[Player]], None]) -> tuple[list[Player], float]:
     """Run both sources to their end; `watch` is called with their progress. Returns them and the seconds."""
+    (served.gateway.folder.root / MQTT_PORT_FILE).write_text(str(served.gateway.front.port))
     players = [Player(LOGGER, "logger", READINGS), Player(LINE, "packing-line", PACKS)]
     started = time.monotonic()
     try:
