@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from chain.site import ORIGIN
 from crypto.errors import SealtrailError
@@ -106,11 +106,12 @@ class Config(_Section):
     ledger: LedgerConfig = LedgerConfig()  # type: ignore[call-arg]
     log: LogConfig = LogConfig()  # type: ignore[call-arg]
 
-    @model_validator(mode="after")
-    def _origin_form(self) -> "Config":
-        if not ORIGIN.fullmatch(self.origin):
-            raise ValueError(f"origin must be like plant-7.example/line-3 (lower case, no spaces), got {self.origin!r}")
-        return self
+    @field_validator("origin")
+    @classmethod
+    def _origin_form(cls, origin: str) -> str:
+        if not ORIGIN.fullmatch(origin):
+            raise ValueError("must be like plant-7.example/line-3: lower case, no spaces")
+        return origin
 
 
 def load_config(path: Path) -> Config:

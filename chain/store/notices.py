@@ -41,7 +41,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something a person should know: kind is excursion, gap, broken-seal, conflict, seal-chain or fork."""
+    """Something a person should know: kind is excursion, gap, broken-seal, conflict or fault."""
 
     id: int
     at_us: int
@@ -58,17 +58,19 @@ class Notices:
         self._db = db
 
     def refuse(self, tx: sqlite3.Connection, at_us: int, source: str, door: str, channel: str, reason: str,
-               payload: bytes) -> None:  # fmt: skip
-        """Keep a refused payload with its reason; the same one again only counts up."""
+               payload: bytes) -> bool:  # fmt: skip
+        """Keep a refused payload with its reason; the same one again only counts up. True where it is new."""
         row = (at_us, source[:64], door, channel, reason[:1000], len(payload), sha256(payload).digest(),
                payload[:KEPT_BYTES])  # fmt: skip
-        tx.execute(
+        cursor = tx.execute(
             "INSERT INTO dead_letter (at_us, source, door, channel, reason, size, digest, head)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET times = times + 1, at_us = excluded.at_us",
+            " ON CONFLICT DO UPDATE SET times = times + 1, at_us = excluded.at_us RETURNING times",
             row,
         )
+        new = bool(cursor.fetchone()[0] == 1)
         _trim(tx, "dead_letter")
+        return new
 
     def alert(self, tx: sqlite3.Connection, at_us: int, kind: str, source: str, text: str, leaf: int | None) -> None:
         row = (at_us, kind, source, text[:1000], leaf)

@@ -5,6 +5,7 @@ seal that covers an event.
 """
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -17,7 +18,7 @@ SCHEMA = (
     " first_seq INTEGER NOT NULL, count INTEGER NOT NULL, state INTEGER NOT NULL, seal BLOB NOT NULL,"
     " signature BLOB NOT NULL)",
     "CREATE UNIQUE INDEX IF NOT EXISTS seal_range ON seal (source, boot, first_seq)",
-    "CREATE INDEX IF NOT EXISTS seal_pending ON seal (state) WHERE state = 0",
+    "CREATE INDEX IF NOT EXISTS seal_pending ON seal (source, boot, first_seq) WHERE state = 0",
 )
 
 
@@ -65,9 +66,32 @@ class Seals:
     def of_boot(self, source: str, boot: int) -> list[StoredSeal]:
         return self._many("source = ? AND boot = ? ORDER BY first_seq", (source, boot))
 
-    def pending(self, limit: int) -> list[StoredSeal]:
-        """Seals whose events have not all arrived, oldest first."""
-        return self._many("state = 0 ORDER BY leaf LIMIT ?", (limit,))
+    def at(self, leaf: int) -> StoredSeal | None:
+        """The seal that this leaf logs."""
+        return self._one("leaf = ?", (leaf,))
+
+    def pending_sources(self) -> set[str]:
+        """Sources with a seal whose events have not all arrived."""
+        return {row[0] for row in self._db.connection.execute("SELECT DISTINCT source FROM seal WHERE state = 0")}
+
+    def pending_over(self, source: str, boot: int, first: int, count: int) -> list[StoredSeal]:
+        """Seals that wait for events and cover one of these numbers."""
+        condition = "state = 0 AND source = ? AND boot = ? AND first_seq < ? AND first_seq + count > ?"
+        return self._many(condition, (source, boot, first + count, first))
+
+    def untold_gaps(self, limit: int) -> list[int]:
+        """Leaves of seals that wait for events and of which no gap alert tells, oldest first."""
+        told = "SELECT leaf FROM alert WHERE kind = 'gap' AND leaf IS NOT NULL"
+        query = f"SELECT leaf FROM seal WHERE state = 0 AND leaf NOT IN ({told}) ORDER BY leaf LIMIT ?"
+        return [row[0] for row in self._db.connection.execute(query, (limit,))]
+
+    def all(self) -> Iterator[tuple[tuple[int, str, int, int, int], StoredSeal]]:
+        """Every row in order of leaves: its columns (leaf, source, boot, first, count) and the seal in it."""
+        query = "SELECT leaf, source, boot, first_seq, count, seal, signature, state FROM seal ORDER BY leaf"
+        for *columns, seal, signature, state in self._db.connection.execute(query):
+            leaf, source, boot, first, count = columns
+            stored = StoredSeal(leaf, Seal.decode(seal), SignedSeal(seal, signature), SealState(state))
+            yield (leaf, source, boot, first, count), stored
 
     def boots(self, source: str) -> list[int]:
         query = "SELECT DISTINCT boot FROM seal WHERE source = ? ORDER BY boot"

@@ -33,7 +33,8 @@ class PlainNumbers:
     """Numbers for plain payloads, which bring none: the gateway's own boot, and a count for each source.
 
     A redelivery (DUP) of a payload that this start of the gateway has stored is recognised by its bytes; one
-    across a restart is not, and is logged twice: only numbered events are exactly once.
+    across a restart is not, and is logged twice: only numbered events are exactly once. What is not stored gives
+    its number back, so that a hole always means a record that is gone.
     """
 
     def __init__(self, boot: int) -> None:
@@ -56,6 +57,10 @@ class PlainNumbers:
         self._next[source] = seq + 1
         return self._boot, seq
 
+    def give_back(self, source: str, count: int = 1) -> None:
+        """The last `count` numbers were not used."""
+        self._next[source] -= count
+
 
 def admit(message: Inbound, book: SourceBook, numbers: PlainNumbers) -> Parcel:
     """Check source and channel and open the message.
@@ -67,6 +72,8 @@ def admit(message: Inbound, book: SourceBook, numbers: PlainNumbers) -> Parcel:
     source = book.get(message.source)
     if source is None:
         raise RefusedError(f"{message.source!r} is not enrolled here", Verdict.NOT_AUTHORIZED)
+    if source.revoked:
+        raise RefusedError(f"the key of {source.name} is revoked; enrol the device anew", Verdict.NOT_AUTHORIZED)
     # 2. A source with a key may not fall back to unsigned payloads, and one without has no events to sign.
     if (message.channel is Channel.PLAIN) is not source.plain:
         raise RefusedError(_wrong_channel(source), Verdict.NOT_AUTHORIZED)

@@ -5,6 +5,7 @@ Nothing is written here. What is admitted will be in one commit; what is refused
 same commit. Single-threaded: owned by the committer.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -15,15 +16,17 @@ from chain.seal import Seal, verify_range, verify_seal
 from chain.site import SiteWriter
 from chain.store.ranges import Span
 from chain.store.seals import SealState, StoredSeal, expected_previous
+from chaincode.identity_records import KeyRecord
 from crypto.errors import FormatError, ProofError, SealtrailError, SignatureError
 from gateway.ingest.inbound import Inbound, Verdict
 from gateway.pipeline.admission import Parcel, open_event
-from gateway.pipeline.errors import ConflictError, RefusedError
+from gateway.pipeline.errors import ConflictError, FaultError, RefusedError
 from gateway.pipeline.hashes import RecentHashes
 from gateway.pipeline.sources import EnrolledSource
 from gateway.preprocess.errors import PayloadRejected
-from gateway.preprocess.kind import Context, Prepared
+from gateway.preprocess.kind import Context, Kind, Prepared
 
+log = logging.getLogger(__name__)
 FUTURE_TOLERANCE_US = 60_000_000  # clocks differ; beyond a minute ahead an event is suspect
 
 
@@ -42,12 +45,14 @@ class AdmittedEvent:
 
 @dataclass(slots=True)
 class AdmittedSeal:
-    """A verified seal that will be logged."""
+    """A verified seal that will be logged; `leaf` is its place once it is written."""
 
     signed: SignedSeal
     seal: Seal
     state: SealState
-    received_us: int
+    message: Inbound
+    key: KeyRecord
+    leaf: int = -1
 
 
 @dataclass(slots=True)
@@ -59,17 +64,16 @@ class Group:
     seals: list[AdmittedSeal] = field(default_factory=list)
     new: dict[tuple[int, int], AdmittedEvent] = field(default_factory=dict)
     known: list[tuple[int, int, bytes]] = field(default_factory=list)  # duplicates: boot, seq, content hash
-    resealed: bool = False  # a seal that is stored already came again: tell the source once more
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterDraft:
-    """Refused input on its way into the dead-letter table."""
+    """Refused input on its way into the dead-letter table; `alert` is the kind of alert it deserves, or empty."""
 
     message: Inbound
     reason: str
     payload: bytes
-    conflict: bool
+    alert: str
 
 
 class Batch:
@@ -85,7 +89,8 @@ class Batch:
         self.duplicates = 0
 
     def refuse(self, message: Inbound, error: SealtrailError, payload: bytes) -> Verdict:
-        self.refused.append(DeadLetterDraft(message, str(error), payload, isinstance(error, ConflictError)))
+        alert = error.alert if isinstance(error, RefusedError) else ""
+        self.refused.append(DeadLetterDraft(message, str(error), payload, alert))
         return error.verdict if isinstance(error, RefusedError) else Verdict.REJECTED
 
     def add(self, message: Inbound, parcel: Parcel) -> Verdict:
@@ -96,13 +101,35 @@ class Batch:
             try:
                 self._add_event(group, message, raw)
             except (RefusedError, PayloadRejected) as e:
-                verdict = self.refuse(message, e, raw)
+                verdict = max(verdict, self.refuse(message, e, raw))
         for signed in parcel.seals:
             try:
                 self._add_seal(group, message, signed)
             except (RefusedError, FormatError, SignatureError) as e:
-                verdict = self.refuse(message, e, signed.seal)
+                verdict = max(verdict, self.refuse(message, e, signed.seal))
         return verdict
+
+    def place(self) -> list[Inbound]:
+        """Now that the place of every leaf is known: refuse seals whose key does not count there, and all that
+        follow them. Returns the messages that lost a seal."""
+        at, lost = self._site.log.size, []
+        for group in self.groups.values():
+            at += len(group.events)
+            for position, admitted in enumerate(group.seals):
+                if not admitted.key.valid_at(at):
+                    lost += self._withdraw(group, position, at)
+                    break
+                at += 1
+        return lost
+
+    def _withdraw(self, group: Group, position: int, at: int) -> list[Inbound]:
+        gone, group.seals = group.seals[position:], group.seals[:position]
+        for admitted in gone:
+            seal = admitted.seal
+            self._authenticate(group, seal, Authentication.SESSION)
+            reason = f"key {seal.kid.hex()[:16]}… of {seal.source} does not count at entry {at} of the log"
+            self.refuse(admitted.message, RefusedError(reason), admitted.signed.seal)
+        return [admitted.message for admitted in gone]
 
     def _add_event(self, group: Group, message: Inbound, raw: bytes) -> None:
         event, kind = open_event(raw, group.source)
@@ -116,7 +143,7 @@ class Batch:
             self.duplicates += 1
             return
         # 2. The kind's own rules.
-        prepared = kind.prepare(event.payload, Context(event.sensed_us, message.received_us, group.source.limits))
+        prepared = _prepare(kind, event, Context(event.sensed_us, message.received_us, group.source.limits))
         flags = int(prepared.flags) | self._clock_flags(event.sensed_us, message.received_us)
         authentication = _authentication(group.source, message)
         admitted = AdmittedEvent(raw, event, hashed, prepared, message.received_us, authentication, RecordFlag(flags))
@@ -138,12 +165,12 @@ class Batch:
 
     def _add_seal(self, group: Group, message: Inbound, signed: SignedSeal) -> None:
         draft = Seal.decode(signed.seal)
-        # 1. The signature, under the key that the contract holds valid at the place the seal would take.
+        # 1. The signature, under a key that the contract knows; `place` decides whether it still counts.
         if draft.source != group.source.name:
             raise RefusedError(f"{group.source.name} sent a seal in the name of {draft.source}", Verdict.NOT_AUTHORIZED)
-        record = group.source.key(draft.kid, self._site.log.size + self.events)
+        record = group.source.key(draft.kid)
         if record is None:
-            raise RefusedError(f"{draft.source} has no valid key {draft.kid.hex()[:16]}…; was it revoked or rotated?")
+            raise RefusedError(f"{draft.source} has no key {draft.kid.hex()[:16]}…; was another one enrolled?")
         seal = verify_seal(signed, record.key)
         # 2. Its place in the source's chain.
         last = self._last_seal(group, seal.source)
@@ -154,17 +181,19 @@ class Batch:
         # 3. Whether its events are here and are those it covers.
         state = self._state(group, seal)
         if state is SealState.HOLDS:
-            for seq in range(seal.first, seal.first + seal.count):
-                if (seal.boot, seq) in group.new:
-                    group.new[seal.boot, seq].authentication = Authentication.SIGNED
-        group.seals.append(AdmittedSeal(signed, seal, state, message.received_us))
+            self._authenticate(group, seal, Authentication.SIGNED)
+        group.seals.append(AdmittedSeal(signed, seal, state, message, record))
+
+    def _authenticate(self, group: Group, seal: Seal, authentication: Authentication) -> None:
+        for seq in range(seal.first, seal.first + seal.count):
+            if (seal.boot, seq) in group.new:
+                group.new[seal.boot, seq].authentication = authentication
 
     def _same_again(self, group: Group, seal: Seal, signed: SignedSeal) -> None:
         stored = self._site.seals.covering(seal.source, seal.boot, seal.first)
         fresh = [s.signed.seal for s in group.seals] + ([stored.signed.seal] if stored else [])
         if signed.seal not in fresh:
             raise ConflictError(f"{seal.source} sealed boot {seal.boot} from seq {seal.first} before, differently")
-        group.resealed = True
         self.duplicates += 1
 
     def _last_seal(self, group: Group, source: str) -> StoredSeal | None:
@@ -213,6 +242,16 @@ class Batch:
 
     def admitted(self) -> list[AdmittedEvent]:
         return [event for group in self.groups.values() for event in group.events]
+
+
+def _prepare(kind: Kind, event: Event, context: Context) -> Prepared:
+    try:
+        return kind.prepare(event.payload, context)
+    except PayloadRejected:
+        raise
+    except Exception as e:  # outermost boundary of a kind: its fault must not hold up everybody behind this event
+        log.exception("the kind %s failed on an event of %s", kind.name, event.source)
+        raise FaultError(f"internal fault in the kind {kind.name}: {e!r:.200}; please report it") from e
 
 
 def _authentication(source: EnrolledSource, message: Inbound) -> Authentication:

@@ -73,6 +73,7 @@ class Committer:
         self._stopping = False
         self._recent = RecentHashes()
         self._watch = Watch(site)
+        self._writing = threading.Lock()  # held from the first look at a batch's sources to its commit
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self.counters = Counters(log_size=site.log.size)
         self.failure: SealtrailError | None = None
@@ -100,6 +101,14 @@ class Committer:
     def queued_bytes(self) -> int:
         return self._queued
 
+    async def settled(self) -> None:
+        """Wait for the commit in flight: what is judged from now on is judged by the sources' present keys."""
+        await asyncio.to_thread(self._wait_for_commit)
+
+    def _wait_for_commit(self) -> None:
+        with self._writing:
+            pass
+
     def stop(self) -> None:
         """Commit what is queued, then end the thread."""
         with self._changed:
@@ -116,15 +125,18 @@ class Committer:
             if messages is None:
                 return
             try:
-                self._commit(messages)
+                with self._writing:
+                    self._commit(messages)
             except Exception as e:  # the outermost boundary of this thread: it must outlive any one batch
                 self._failed(messages, e)
 
     def _failed(self, messages: list[Inbound], error: Exception) -> None:
         """The store failed, or the program has a fault: nothing of this batch is acknowledged, its sources
         keep it, readiness says why, and the next batch is tried after a pause."""
-        self.failure = error if isinstance(error, SealtrailError) else StoreError(f"internal fault: {error!r}")
-        log.error("commit failed: %s", self.failure, exc_info=not isinstance(error, SealtrailError))
+        failure = error if isinstance(error, SealtrailError) else StoreError(f"internal fault: {error!r}")
+        if str(failure) != str(self.failure):  # once, not twice a second while it lasts
+            log.error("commit failed: %s", failure, exc_info=not isinstance(error, SealtrailError))
+        self.failure = failure
         self._tell(Committed([(m, Verdict.QUOTA_EXCEEDED) for m in messages]))
         time.sleep(IDLE_S)
 
@@ -147,18 +159,17 @@ class Committer:
         return taken
 
     def _commit(self, messages: list[Inbound]) -> None:
-        if messages and self._disk.exceeded():
+        if self._disk.exceeded():
             raise DiskFullError(self._disk.explain())
         batch = Batch(self._site, self._recent, self._late_after_us)
-        verdicts = [(message, self._judge(batch, message)) for message in messages]
         logged_us = time.time_ns() // 1000
         try:
+            verdicts = self._judge_all(batch, messages)
             with self._site.db.transaction() as tx:
                 write(self._site, tx, batch, logged_us)
                 self._watch.look(tx, batch, logged_us)
         except BaseException:
-            self._site.forget_cached()
-            self._watch.reload()
+            self._undo(batch)
             raise
         self.failure = None
         self._count(batch)
@@ -169,11 +180,28 @@ class Committer:
         if messages:
             self._tell(Committed(verdicts, self._news(batch, logged_us), batch.urgent))
 
+    def _undo(self, batch: Batch) -> None:
+        """Nothing was written: memory must not know what the disk does not."""
+        for name, group in batch.groups.items():
+            if group.source.plain:
+                self._numbers.give_back(name, len(group.events))
+        self._site.forget_cached()
+        self._watch.undo()
+
+    def _judge_all(self, batch: Batch, messages: list[Inbound]) -> list[tuple[Inbound, Verdict]]:
+        verdicts = [(message, self._judge(batch, message)) for message in messages]
+        lost = {id(message) for message in batch.place()}
+        return [(m, max(v, Verdict.REJECTED) if id(m) in lost else v) for m, v in verdicts] if lost else verdicts
+
     def _judge(self, batch: Batch, message: Inbound) -> Verdict:
         try:
-            return batch.add(message, admit(message, self._book, self._numbers))
+            parcel = admit(message, self._book, self._numbers)
         except RefusedError as e:
             return batch.refuse(message, e, message.payload)
+        verdict = batch.add(message, parcel)
+        if verdict is not Verdict.STORED and parcel.source.plain:
+            self._numbers.give_back(message.source)
+        return verdict
 
     def _count(self, batch: Batch) -> None:
         counters = self.counters
@@ -200,10 +228,10 @@ class Committer:
         ]
 
     def _sealed(self, group: Group) -> bytes | None:
-        """Hash of the source's newest stored seal, so that it may forget what that covers."""
+        """Hash of the source's newest stored seal, so that it may forget what that covers; None for none."""
         if group.seals:
             return seal_hash(group.seals[-1].signed.seal)
-        last = self._site.seals.last(group.source.name) if group.resealed or group.known else None
+        last = self._site.seals.last(group.source.name)
         return seal_hash(last.signed.seal) if last else None
 
     def _tell(self, news: Committed) -> None:

@@ -4,7 +4,7 @@ Trusted: what it is given comes from the contract and from the operator's settin
 event; a source is replaced as a whole when it changes, so the pipeline's thread needs no lock.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chaincode.identity_records import KeyRecord
 from gateway.access import SourceSettings
@@ -23,9 +23,14 @@ class EnrolledSource:
     plain: bool
     limits: LimitTable
 
-    def key(self, kid: bytes, index: int) -> KeyRecord | None:
-        """The key of this id if it is valid at this log index."""
-        return next((k for k in self.keys if k.key.kid == kid and k.valid_at(index)), None)
+    def key(self, kid: bytes) -> KeyRecord | None:
+        """The key of this id, whether or not it is valid where the log stands."""
+        return next((k for k in self.keys if k.key.kid == kid), None)
+
+    @property
+    def revoked(self) -> bool:
+        """True where a source that had a key has none left that counts."""
+        return not self.plain and (not self.keys or self.keys[-1].until is not None)
 
 
 class SourceBook:
@@ -42,6 +47,11 @@ class SourceBook:
         limits = tuple((limit.series, Limits(limit.low, limit.high, limit.unit)) for limit in settings.limits)
         kinds = frozenset(settings.kinds)
         self._sources[name] = EnrolledSource(name, keys, kinds, settings.allow_plain, limits)
+
+    def block(self, name: str) -> None:
+        """Let nothing of this source in until `put` says otherwise."""
+        if source := self._sources.get(name):
+            self._sources[name] = replace(source, keys=())
 
     def names(self) -> list[str]:
         return sorted(self._sources)

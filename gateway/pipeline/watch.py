@@ -1,19 +1,19 @@
 """What the committer keeps an eye on: seals whose events are late, gaps that stay, excursions that begin.
 
-Each becomes an alert in the same commit. State is small and rebuilt from the store after a failed commit.
+Each becomes an alert in the same commit. State is small, bounded, and rebuilt from the store after a failed commit.
 """
 
 import sqlite3
 
 from chain.record import RecordFlag
-from chain.seal import Seal
 from chain.site import SiteWriter
 from chain.store.ranges import Span
 from chain.store.seals import SealState, StoredSeal
 from gateway.pipeline.batch import Batch, Group
+from gateway.pipeline.writing import runs
 
 GAP_AFTER_US = 10_000_000  # how long a sealed event may be missing before a person is told
-MAX_PENDING = 10_000
+MAX_WAITING = 100_000  # gaps not told yet; what is beyond is told after the next start
 
 
 class Watch:
@@ -21,53 +21,73 @@ class Watch:
 
     def __init__(self, site: SiteWriter) -> None:
         self._site = site
-        self._outside: set[str] = set()  # sources whose newest reading is out of range
-        self._pending: dict[int, StoredSeal] = {}
-        self._first_seen: dict[int, int] = {}
-        self._told: set[int] = set()
-        self.reload()
+        self._outside: frozenset[str] = frozenset()  # sources whose newest reading is out of range
+        self._outside_before = self._outside
+        self._waiting: dict[int, int] = {}  # leaf of a seal with a gap not told yet → since when, oldest first
+        self._open: set[str] = set()  # sources that may have a seal with a gap
+        self.undo()
 
-    def reload(self) -> None:
-        """Read the pending seals from the store."""
-        self._pending = {s.leaf: s for s in self._site.seals.pending(MAX_PENDING)}
+    def undo(self) -> None:
+        """Forget what a rolled-back transaction changed."""
+        self._outside = self._outside_before
+        known, leaves = self._waiting, self._site.seals.untold_gaps(MAX_WAITING)
+        self._waiting = {leaf: known.get(leaf, 0) for leaf in leaves}
+        self._open = self._site.seals.pending_sources()
 
     def look(self, tx: sqlite3.Connection, batch: Batch, now_us: int) -> None:
         """Write alerts and settle pending seals in the batch's own transaction."""
-        for group in batch.groups.values():
+        self._outside_before = self._outside
+        for name, group in batch.groups.items():
             self._excursions(tx, group, now_us)
-        if any(s.state is SealState.PENDING for g in batch.groups.values() for s in g.seals):
-            self.reload()
-        for stored in list(self._pending.values()):
-            self._settle(tx, batch, stored, now_us)
+            waiting = [seal for seal in group.seals if seal.state is SealState.PENDING]
+            for seal in waiting if len(self._waiting) < MAX_WAITING else ():
+                self._waiting[seal.leaf] = now_us
+            if waiting:
+                self._open.add(name)
+            if name in self._open:
+                self._fill(tx, batch, group, now_us)
+        self._tell_gaps(tx, now_us)
 
     def _excursions(self, tx: sqlite3.Connection, group: Group, now_us: int) -> None:
         name = group.source.name
         for admitted in group.events:
             outside = bool(admitted.flags & RecordFlag.OUT_OF_RANGE)
-            if outside and name not in self._outside:
+            if outside is (name in self._outside):
+                continue
+            self._outside = self._outside | {name} if outside else self._outside - {name}
+            if outside:
                 event = admitted.event
                 text = f"out of its allowed range from boot {event.boot} seq {event.seq}"
                 leaf = self._site.ranges.leaf_of(name, event.boot, event.seq)
                 self._site.notices.alert(tx, now_us, "excursion", name, text, leaf)
-            self._outside = self._outside | {name} if outside else self._outside - {name}
 
-    def _settle(self, tx: sqlite3.Connection, batch: Batch, stored: StoredSeal, now_us: int) -> None:
-        touched = stored.seal.source in batch.groups
-        state = batch.resolve_pending(stored) if touched or stored.leaf not in self._first_seen else SealState.PENDING
-        if state is not SealState.PENDING:
-            self._site.seals.set_state(tx, stored.leaf, state)
-            del self._pending[stored.leaf]
-            self._first_seen.pop(stored.leaf, None)
-            self._told.discard(stored.leaf)
-            if state is SealState.BROKEN:
-                self._alert(tx, "broken-seal", stored, "the events that arrived are not those that were sealed", now_us)
-            return
-        waited = now_us - self._first_seen.setdefault(stored.leaf, now_us)
-        if waited > GAP_AFTER_US and stored.leaf not in self._told:
-            self._told.add(stored.leaf)
-            self._alert(tx, "gap", stored, _describe(self._missing(stored.seal)), now_us)
+    def _fill(self, tx: sqlite3.Connection, batch: Batch, group: Group, now_us: int) -> None:
+        """Settle the seals whose last missing events are in this batch."""
+        for run in runs(group.events, 0):
+            span = run.range
+            for stored in self._site.seals.pending_over(group.source.name, span.boot, span.first, span.count):
+                state = batch.resolve_pending(stored)
+                if state is SealState.PENDING:
+                    continue
+                self._site.seals.set_state(tx, stored.leaf, state)
+                self._waiting.pop(stored.leaf, None)
+                if state is SealState.BROKEN:
+                    text = "the events that arrived are not those that were sealed"
+                    self._alert(tx, "broken-seal", stored, text, now_us)
 
-    def _missing(self, seal: Seal) -> list[Span]:
+    def _tell_gaps(self, tx: sqlite3.Connection, now_us: int) -> None:
+        for leaf, since in list(self._waiting.items()):
+            if not since:
+                self._waiting[leaf] = now_us  # found at start: it gets its time again
+            elif now_us - since <= GAP_AFTER_US:
+                break
+            else:
+                del self._waiting[leaf]
+                if (stored := self._site.seals.at(leaf)) is not None:
+                    self._alert(tx, "gap", stored, _describe(self._missing(stored)), now_us)
+
+    def _missing(self, stored: StoredSeal) -> list[Span]:
+        seal = stored.seal
         return self._site.ranges.missing(seal.source, Span(seal.boot, seal.first, seal.count))
 
     def _alert(self, tx: sqlite3.Connection, kind: str, stored: StoredSeal, text: str, now_us: int) -> None:

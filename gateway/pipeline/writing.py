@@ -32,9 +32,9 @@ def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, logged_us: int
     """Append everything to the open transaction. What this returns from is durable once it commits."""
     for draft in batch.refused:
         m = draft.message
-        site.notices.refuse(tx, logged_us, m.source, m.door, m.channel, draft.reason, draft.payload)
-        if draft.conflict:
-            site.notices.alert(tx, logged_us, "conflict", m.source, draft.reason, None)
+        new = site.notices.refuse(tx, logged_us, m.source, m.door, m.channel, draft.reason, draft.payload)
+        if new and draft.alert:  # a device that repeats itself must not push other alerts out
+            site.notices.alert(tx, logged_us, draft.alert, m.source, draft.reason, None)
     for group in batch.groups.values():
         for at in range(0, len(group.events), EVENTS_PER_SEGMENT):
             _write_events(site, tx, group, group.events[at : at + EVENTS_PER_SEGMENT], logged_us)
@@ -65,10 +65,10 @@ def _write_seal(site: SiteWriter, tx: sqlite3.Connection, admitted: AdmittedSeal
     seal = admitted.seal
     flags = RecordFlag.SEAL_BROKEN if admitted.state is SealState.BROKEN else RecordFlag.NONE
     record = Record(
-        SEAL_KIND, seal.source, seal.boot, seal.first, seal.signed_us, admitted.received_us, logged_us,
+        SEAL_KIND, seal.source, seal.boot, seal.first, seal.signed_us, admitted.message.received_us, logged_us,
         Authentication.SIGNED, flags, content_hash(admitted.signed.seal), b"", seal.count,
     )  # fmt: skip
-    leaf = site.log.append(tx, [record.encode()])
+    leaf = admitted.leaf = site.log.append(tx, [record.encode()])
     site.seals.put(tx, leaf, seal, admitted.signed, admitted.state)
     if admitted.state is SealState.BROKEN:
         last = seal.first + seal.count - 1

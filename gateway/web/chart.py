@@ -86,9 +86,8 @@ def _outside(points: list[tuple[float, Bucket]], scale: Scale) -> tuple[str, ...
     open_run = False
     for x, bucket in points:
         if bucket.outside:
-            extreme = (
-                max(bucket.high, bucket.low, key=lambda v: abs(v - bucket.mean)) if bucket.count > 1 else bucket.mean
-            )
+            above = bucket.high - bucket.mean >= bucket.mean - bucket.low
+            extreme = bucket.high if above else bucket.low
             if not open_run:
                 runs.append([])
             runs[-1].append((x, scale.y(extreme)))

@@ -21,8 +21,8 @@ MAX_ROWS = 64
 def shown_fields(kind: int, fields: Fields) -> tuple[tuple[str, str, str], ...]:
     """(label, value, path) of the fields that say something; at most 64."""
     if kind == Reading.code:
-        rows = dict(fields).get("reading")
-        shown = [(short_series(row[0]), format_value(row[1], row[2]), row[0]) for row in rows or []]  # type: ignore[index, union-attr]
+        rows: Any = dict(fields).get("reading") or []
+        shown = [(short_series(row[0]), format_value(row[1], row[2]), row[0]) for row in rows]
     else:
         shown = [
             (LABELS.get(path, path), _words(path, value), path) for path, value in fields if value not in (None, [], {})

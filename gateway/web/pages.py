@@ -1,5 +1,6 @@
 """The pages' routes: first page, records, one record, one source, login."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlencode
@@ -35,6 +36,7 @@ FILES = {"app.css": "text/css", "app.js": "text/javascript", "icon.svg": "image/
 PAGE_SIZE = 50
 SOURCE_SERIES = 6
 MAX_FORM_BYTES = 4096
+OWN_PAGE = re.compile(r"/((records|sources)(/[a-z0-9][a-z0-9._-]{0,63})?)?")
 
 _templates = Environment(
     loader=PackageLoader("gateway.web"),
@@ -48,11 +50,11 @@ _templates.globals |= {
 }  # fmt: skip
 
 
-def render(request: Request, name: str, who: Caller, status: int = 200, **values: Any) -> HTMLResponse:
+def render(request: Request, name: str, who: Caller, code: int = 200, **values: Any) -> HTMLResponse:
     """A page from its template."""
     here: Services = request.app.state.services
     page = _templates.get_template(name).render(path=request.url.path, who=who, origin=here.folder.origin, **values)
-    return HTMLResponse(page, status)
+    return HTMLResponse(page, code)
 
 
 @router.get("/")
@@ -137,19 +139,25 @@ def _source(here: Services, view: View, who: Caller, name: str, since: int | Non
 
 
 @router.get("/login")
-def login(request: Request, here: Here, token: Annotated[str | None, Query(max_length=MAX_TOKEN_CHARS)] = None
-          ) -> Response:  # fmt: skip
+def login(
+    request: Request, here: Here, token: Annotated[str | None, Query(max_length=MAX_TOKEN_CHARS)] = None,
+    next_path: Annotated[str, Query(alias="next", max_length=200)] = "/",
+) -> Response:  # fmt: skip
     """The form; with a token, the same as sending the form."""
     if token is None:
-        return render(request, "login.html", Caller(), problem="")
-    return _logged_in(request, here, token)
+        return render(request, "login.html", Caller(), problem="", next_path=next_path)
+    return _logged_in(request, here, token, next_path)
 
 
 @router.post("/login")
 async def login_form(request: Request, here: Here) -> Response:
     body = await request.body()
-    form = parse_qs(body[:MAX_FORM_BYTES].decode("ascii", "replace"), max_num_fields=8)
-    return await run_in_threadpool(_logged_in, request, here, form.get("token", [""])[0])
+    try:
+        form = parse_qs(body[:MAX_FORM_BYTES].decode("ascii", "replace"), max_num_fields=8)
+    except ValueError as e:
+        raise HTTPException(422, "expected a form with a token") from e
+    token, next_path = form.get("token", [""])[0], form.get("next", ["/"])[0]
+    return await run_in_threadpool(_logged_in, request, here, token, next_path)
 
 
 @router.post("/logout")
@@ -159,7 +167,7 @@ def logout() -> Response:
     return answer
 
 
-def _logged_in(request: Request, here: Services, token: str) -> Response:
+def _logged_in(request: Request, here: Services, token: str, next_path: str) -> Response:
     token = token.strip()
     try:
         if not token.isascii() or not token.isprintable() or len(token) > MAX_TOKEN_CHARS:
@@ -167,8 +175,9 @@ def _logged_in(request: Request, here: Services, token: str) -> Response:
         here.access.token(token)
     except AccessError:
         problem = "This token is unknown or was revoked. Ask your operator for another one."
-        return render(request, "login.html", Caller(), 401, problem=problem)
-    answer = RedirectResponse("/", 303)
+        return render(request, "login.html", Caller(), 401, problem=problem, next_path=next_path)
+    # Only to pages of our own: a login must not be a way to send people elsewhere.
+    answer = RedirectResponse(next_path if OWN_PAGE.fullmatch(next_path) else "/", 303)
     secure = request.url.scheme == "https"
     answer.set_cookie(COOKIE, token, path="/", httponly=True, samesite="strict", secure=secure)
     return answer
@@ -188,5 +197,7 @@ def problem_page(request: Request, status: int, detail: str) -> Response | None:
     if not wants_page or request.url.path.startswith(("/v1", "/log/", "/schemas", "/static")):
         return None
     if status == 401:
-        return render(request, "login.html", Caller(), 401, problem="This page needs a token.")
+        return render(
+            request, "login.html", Caller(), 401, problem="This page needs a token.", next_path=request.url.path
+        )
     return render(request, "problem.html", Caller(), status, status=status, detail=detail)

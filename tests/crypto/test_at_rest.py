@@ -4,11 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.errors import StoreError
-from chain.store.database import Database
-from chain.store.payloads import SCHEMA, Payloads, StoredEvent
 from crypto.at_rest import AtRestKey, new_key
-from crypto.errors import DecryptionError, SealtrailError
+from crypto.errors import DecryptionError
 
 KEY = AtRestKey(bytes(range(32)))
 SEALED = KEY.seal(b"4.5 Cel", b"place")
@@ -63,84 +60,3 @@ def test_shorter_keys_are_refused(length: int) -> None:
 def test_nonces_and_keys_do_not_repeat() -> None:
     assert len({KEY.seal(b"same", b"place")[:12] for _ in range(1000)}) == 1000
     assert len({new_key() for _ in range(1000)}) == 1000
-
-
-# The store that uses it, attacked in its own file.
-
-
-@pytest.fixture
-def store(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    """Four segments: two of one subject with as many events, one of another subject, one longer."""
-    db = Database(tmp_path_factory.mktemp("site") / "site.db", SCHEMA)
-    payloads = Payloads(db, bytes(32))
-    with db.transaction() as tx:
-        for first, subject, count in ((0, "a", 2), (2, "a", 2), (4, "b", 2), (6, "a", 3)):
-            payloads.put(tx, first, subject, bytes(32), [StoredEvent(b"%d" % (first + n), ()) for n in range(count)])
-    assert _read(db, 0) == [b"0", b"1"]
-    assert _read(db, 4) == [b"4", b"5"]
-    return db
-
-
-def _read(db: Database, leaf: int) -> list[bytes]:
-    segment = Payloads(db, bytes(32)).segment_of(leaf)
-    assert segment is not None
-    return [stored.event for stored in segment.events]
-
-
-ATTACKS = {
-    "bodies swapped": "UPDATE segment SET body = (SELECT body FROM segment AS other WHERE first_leaf = 2)"
-    " WHERE first_leaf = 0",
-    "body of another subject": "UPDATE segment SET body = (SELECT body FROM segment AS other WHERE first_leaf = 4)"
-    " WHERE first_leaf = 0",
-    "given to another subject": "UPDATE segment SET subject = 2 WHERE first_leaf = 0",
-    "subject renamed": "UPDATE subject SET name = 'c' WHERE name = 'a'",
-    "wrapped keys swapped": "UPDATE subject SET wrapped_key = (SELECT wrapped_key FROM subject AS o WHERE name = 'b')"
-    " WHERE name = 'a'",
-    "count lowered": "UPDATE segment SET count = 1 WHERE first_leaf = 0",
-    "truncated": "UPDATE segment SET body = substr(body, 1, length(body) - 1) WHERE first_leaf = 0",
-    "emptied": "UPDATE segment SET body = x'' WHERE first_leaf = 0",
-    "key erased": "UPDATE subject SET wrapped_key = NULL WHERE name = 'a'",
-    "subject gone": "DELETE FROM subject WHERE name = 'a'",
-}
-
-
-@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
-def test_rows_that_were_touched_do_not_open(store: Database, attack: str) -> None:
-    with store.transaction() as tx:
-        tx.execute("PRAGMA defer_foreign_keys = ON")
-        assert tx.execute(attack).rowcount == 1
-    with pytest.raises((DecryptionError, StoreError)) as caught:
-        _read(store, 0)
-    assert isinstance(caught.value, SealtrailError)
-
-
-def test_a_segment_moved_to_other_leaves_does_not_open(store: Database) -> None:
-    with store.transaction() as tx:
-        tx.execute("UPDATE segment SET first_leaf = 100 WHERE first_leaf = 0")
-    with pytest.raises(DecryptionError):
-        _read(store, 100)
-
-
-def test_erasing_a_subject_leaves_the_others(store: Database) -> None:
-    with store.transaction() as tx:
-        tx.execute("UPDATE subject SET wrapped_key = NULL WHERE name = 'a'")
-    assert _read(store, 4) == [b"4", b"5"]
-    with pytest.raises(DecryptionError, match="erased"):
-        _read(store, 6)
-
-
-def test_another_site_key_opens_nothing(store: Database) -> None:
-    with pytest.raises(DecryptionError):
-        Payloads(store, b"\x01" * 32).segment_of(0)
-
-
-def test_nothing_of_a_payload_stands_in_the_file(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("site")
-    db = Database(folder / "site.db", SCHEMA)
-    with db.transaction() as tx:
-        event = StoredEvent(b"patient-4711-event", (("name", "patient-4711-field"),))
-        Payloads(db, bytes(32)).put(tx, 0, "a", b"seed-of-all-salts" + bytes(15), [event])
-    db.close()
-    written = b"".join(file.read_bytes() for file in folder.iterdir())
-    assert b"4711" not in written
-    assert b"seed-of-all-salts" not in written

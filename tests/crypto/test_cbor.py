@@ -1,7 +1,6 @@
 """Deterministic CBOR: one encoding of everything, and nothing else is read."""
 
 import math
-import struct
 
 import cbor2
 import pytest
@@ -93,10 +92,9 @@ def test_not_a_number_has_one_encoding() -> None:
     for bits in (0x7FF8000000000001, 0xFFF8000000000000, 0x7FF0000000000001):
         with pytest.raises(FormatError):
             cbor.decode(b"\xfb" + bits.to_bytes(8, "big"), LIMIT)
-    for short in (struct.pack(">e", math.inf), b"\x7e\x01", b"\xfe\x00"):
-        if short != struct.pack(">e", math.inf):
-            with pytest.raises(FormatError):
-                cbor.decode(b"\xf9" + short, LIMIT)
+    for short in ("f97e01", "f9fe00", "f97d00", "fa7fc00000"):
+        with pytest.raises(FormatError):
+            cbor.decode(bytes.fromhex(short), LIMIT)
 
 
 @pytest.mark.parametrize("opening", [b"\x81", b"\xa1\x01"], ids=["arrays", "maps"])
@@ -147,7 +145,7 @@ def test_any_tag_is_refused(number: int, value: cbor.CborValue) -> None:
 
 
 def test_shared_references_do_not_multiply() -> None:
-    """Lists of 250 references to the list before: twelve kilobytes that would encode to 250^24 items."""
+    """Lists of 250 references to the list before: twelve kilobytes that would encode to 250^16 items."""
     lists = [_tagged(28, b"\x98\xfa" + _tagged(29, bytes([n])) * 250) for n in range(16)]
     bomb = b"\x91" + _tagged(28, b"\x80") + b"".join(lists)
     with pytest.raises(FormatError):
