@@ -21,7 +21,7 @@ from chain.store.database import Database
 from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus
 from crypto.checkpoint import Checkpoint
 from crypto.errors import SealtrailError
-from crypto.note import Note
+from crypto.note import Note, parse_note
 
 log = logging.getLogger(__name__)
 RETRY_S = 1.0
@@ -49,6 +49,7 @@ class Anchorer:
         self._on_fork = on_fork
         self._urgent = asyncio.Event()
         self._next_anchor = 0.0
+        self._one_at_a_time = asyncio.Lock()
         self.state = AnchorState()
 
     def urgent(self) -> None:
@@ -59,14 +60,28 @@ class Anchorer:
         """Compare the log with the ledger's head before anything new is signed.
 
         Raises:
-            ForkError: the log is behind the ledger or contradicts it; both notes are in the message.
+            ForkError: log and ledger contradict each other, or one of them is an old copy; both notes are in
+                the message.
         """
         head = await self._head()
-        if head.note:
-            seen = Checkpoint(head.origin, head.size, head.root)
-            await asyncio.to_thread(check_history, self._reader, seen, "the ledger's anchor", head.note)
-            await asyncio.to_thread(self._mark, head.size)
+        await asyncio.to_thread(self._compare, head)
         self.state.anchored_size, self.state.anchored_us = head.size, head.anchored_us
+
+    def _compare(self, head: AnchoredCheckpoint) -> None:
+        anchored, newest = self._checkpoints.latest_anchored(), self._checkpoints.newest_signed()
+        if anchored and (size := Checkpoint.parse(parse_note(anchored[0]).text).size) > head.size:
+            raise ForkError(
+                f"the ledger is at size {head.size}, but size {size} was anchored on it: the ledger was rolled back.\n"
+                f"the ledger's head:\n{head.note or 'none'}\nanchored before:\n{anchored[0]}"
+            )
+        if not head.note:
+            return
+        try:
+            check_history(self._reader, Checkpoint(head.origin, head.size, head.root), "the ledger's anchor", head.note)
+        except ForkError as e:
+            ours = newest.note if newest else "none"
+            raise ForkError(f"{e}\nthe newest checkpoint that is stored here:\n{ours}") from e
+        self._mark(head.size)
 
     async def run(self) -> None:
         """Publish and anchor until cancelled."""
@@ -79,11 +94,13 @@ class Anchorer:
                 self.state.problem = str(e)
                 self._on_fork(e)
                 return
-            except SealtrailError as e:
+            except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
                 if self.state.problem != str(e):
-                    log.warning("anchoring waits: %s", e)
-                self.state.problem = str(e)
+                    log.warning("anchoring waits: %s", e, exc_info=not isinstance(e, SealtrailError))
+                self.state.problem = str(e) or repr(e)
                 await asyncio.sleep(RETRY_S)
+                if urgent:
+                    self._urgent.set()
 
     async def flush(self) -> None:
         """Publish and anchor everything that is in the log now."""
@@ -99,12 +116,13 @@ class Anchorer:
         return True
 
     async def _round(self, urgent: bool) -> None:
-        note = await self._publisher.sign()
-        self.state.checkpoint_size = Checkpoint.parse(note.text).size
-        due = urgent or time.monotonic() >= self._next_anchor
-        if due and self.state.checkpoint_size > self.state.anchored_size:
-            self._next_anchor = time.monotonic() + self._anchor_s
-            await self._anchor(note)
+        async with self._one_at_a_time:
+            note = await self._publisher.sign()
+            self.state.checkpoint_size = Checkpoint.parse(note.text).size
+            due = urgent or time.monotonic() >= self._next_anchor
+            if due and self.state.checkpoint_size > self.state.anchored_size:
+                self._next_anchor = time.monotonic() + self._anchor_s
+                await self._anchor(note)
 
     async def _anchor(self, note: Note) -> None:
         checkpoint = Checkpoint.parse(note.text)

@@ -62,7 +62,7 @@ class ApiConfig(_Section):
     host: str = "127.0.0.1"
     port: Port = Field(8080, description="0 takes a free port")
     public_url: str = Field("", description="URL that people and devices use; empty: http://host:port")
-    requests_per_second: float = Field(500, gt=0, description="for each token or address; bursts of four seconds' worth")
+    requests_per_second: float = Field(500, gt=0, description="for each token or address; bursts of 4 s are allowed")
 
 
 class StorageConfig(_Section):

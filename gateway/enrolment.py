@@ -4,7 +4,8 @@ The contract decides about keys (proof of possession, rotation by both keys, val
 carries requests to it and gives the device what it needs to connect.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chain.ledger.interface import Ledger
@@ -34,8 +35,10 @@ class Registrar:
     """The gateway's own use of the contract's identities."""
 
     def __init__(self, folder: Folder, ledger: Ledger, access: Access, book: SourceBook,
-                 log_size: Callable[[], int]) -> None:  # fmt: skip
+                 log_size: Callable[[], int], settled: Callable[[], Awaitable[None]] | None = None) -> None:  # fmt: skip
+        """`log_size` counts durable entries; `settled` waits until no commit is in flight (None: there is none)."""
         self._origin = folder.origin
+        self._settled = settled
         self._ledger, self._access, self._book, self._log_size = ledger, access, book, log_size
 
     async def prepare(self, key: PrivateKey, vkeys: tuple[VerifierKey, ...]) -> None:
@@ -48,8 +51,18 @@ class Registrar:
             await self._ledger.submit(
                 "identities.bootstrap", GATEWAY_NAME.encode(), algorithm, public.raw, origin, possession
             )
-            await self._ledger.submit("logs.register", origin, *(str(vkey).encode() for vkey in vkeys))
+        await self._register_log(vkeys)
         await self.refresh()
+
+    async def _register_log(self, vkeys: tuple[VerifierKey, ...]) -> None:
+        """Apart from the enrolment, because a crash may have come between the two."""
+        try:
+            await self._ledger.evaluate("logs.head", self._origin.encode())
+        except ContractError as e:
+            if e.code is not Code.UNKNOWN_LOG:
+                raise
+            args = (self._origin.encode(), *(str(vkey).encode() for vkey in vkeys))
+            await self._ledger.submit("logs.register", *args)
 
     async def refresh(self, source: str | None = None) -> None:
         """Read one source, or all of them, from the settings and the contract into the pipeline's book."""
@@ -99,18 +112,29 @@ class Registrar:
     async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
                      new: bytes) -> None:  # fmt: skip
         """Change a source's key from a log index on; both keys have signed (labels.KEY_ROTATION)."""
-        if from_index < self._log_size():
-            raise FormatError(f"a new key counts from the log's present size on ({self._log_size()}) or later")
         key = PublicKey(algorithm_named(algorithm), public_key)
         args = (source.encode(), str(key.algorithm).encode(), key.raw, str(from_index).encode(), old, new)
-        await self._ledger.submit("identities.rotate", *args)
-        await self.refresh(source)
+        async with self._until_settled(source, lambda: self._book.narrow(source, from_index)):
+            if from_index < self._log_size():
+                raise FormatError(f"a new key counts from the log's present size on ({self._log_size()}) or later")
+            await self._ledger.submit("identities.rotate", *args)
 
     async def revoke(self, source: str, reason: str) -> None:
         """End the validity of a source's key at the log's present size."""
-        identity = await self._identity(source)
-        key = identity.keys[-1].key
-        at = max(self._log_size(), identity.keys[-1].from_index)
-        args = (source.encode(), key.kid, str(at).encode(), reason.encode("ascii", "replace"))
-        await self._ledger.submit("identities.revoke", *args)
-        await self.refresh(source)
+        key = (await self._identity(source)).keys[-1]
+        async with self._until_settled(source, lambda: self._book.block(source)):
+            at = max(self._log_size(), key.from_index)
+            args = (source.encode(), key.key.kid, str(at).encode(), reason.encode("ascii", "replace"))
+            await self._ledger.submit("identities.revoke", *args)
+
+    @asynccontextmanager
+    async def _until_settled(self, source: str, restrict: Callable[[], None]) -> AsyncIterator[None]:
+        """Restrict the source first and let the commit in flight end, so that no seal can come to stand where its
+        key does not count any more."""
+        restrict()
+        try:
+            if self._settled is not None:
+                await self._settled()
+            yield
+        finally:
+            await self.refresh(source)

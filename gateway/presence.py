@@ -58,9 +58,10 @@ class SourceLogin:
         return login.username if matches else None
 
     def _known(self, name: str) -> bool:
-        """Whether this source is enrolled; one without a key may have been let in since the start."""
+        """Whether this source is enrolled and not revoked; one without a key may have been let in since the start."""
         if self._book.get(name) is None:
             settings = self._access.settings(name).get(name)
             if settings is not None and settings.allow_plain:
                 self._book.put(name, (), settings)
-        return self._book.get(name) is not None
+        source = self._book.get(name)
+        return source is not None and not source.revoked

@@ -87,7 +87,9 @@ class Gateway:
         publishing = Database(self.folder.database)
         self._closing.callback(publishing.close)
         self.anchorer = self._anchorer(publishing, signers)
-        self.registrar = Registrar(self.folder, self.ledger, self.access, self.book, self._log_size)
+        self.registrar = Registrar(
+            self.folder, self.ledger, self.access, self.book, self._log_size, self._settled
+        )
         await self.registrar.prepare(key, tuple(signer.vkey for signer in signers))
         await self.anchorer.check()
         # 4. The pipeline, then the doors.
@@ -192,6 +194,9 @@ class Gateway:
     def _log_size(self) -> int:
         return self.committer.counters.log_size
 
+    async def _settled(self) -> None:
+        await self.committer.settled()
+
     # -- Live
 
     def status(self) -> LiveStatus:
@@ -205,7 +210,11 @@ class Gateway:
 
     def _problems(self) -> tuple[str, ...]:
         found = [str(p) for p in (self._fork, self.committer.failure) if p]
-        return (*found, *([f"anchoring: {self.anchorer.state.problem}"] if self.anchorer.state.problem else []))
+        if self.anchorer.state.problem:
+            found.append(f"anchoring: {self.anchorer.state.problem}")
+        if self.side and not self.side.subscribed:
+            found.append("side door: not connected to the broker; it is tried again and again")
+        return tuple(found)
 
     def invite(self, source: str, settings: SourceSettings) -> str:
         return self.access.invite(source, settings)

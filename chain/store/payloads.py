@@ -64,6 +64,10 @@ class Payloads:
         body = key.seal(plain, _place(first_leaf, len(events), subject))
         tx.execute("INSERT INTO segment VALUES (?, ?, ?, ?)", (first_leaf, len(events), subject_id, body))
 
+    def require_writable(self, subject: str) -> None:
+        """DecryptionError where nothing can be stored for this subject: its key was erased or is damaged."""
+        self._subject(subject)
+
     def segment_of(self, leaf: int) -> Segment | None:
         """The opened segment that holds this leaf; None where the leaf has no payload (a seal record)."""
         query = "SELECT first_leaf, count FROM segment WHERE first_leaf <= ? ORDER BY first_leaf DESC LIMIT 1"

@@ -6,10 +6,12 @@ same commit. Single-threaded: owned by the committer.
 """
 
 import logging
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
+from chain.errors import LogError, StoreError
 from chain.event import Event, SignedSeal, content_hash
 from chain.record import Authentication, Record, RecordFlag
 from chain.seal import Seal, verify_range, verify_seal
@@ -17,16 +19,16 @@ from chain.site import SiteWriter
 from chain.store.ranges import Span
 from chain.store.seals import SealState, StoredSeal, expected_previous
 from chaincode.identity_records import KeyRecord
-from crypto.errors import FormatError, ProofError, SealtrailError, SignatureError
+from crypto.errors import ProofError, SealtrailError
 from gateway.ingest.inbound import Inbound, Verdict
 from gateway.pipeline.admission import Parcel, open_event
 from gateway.pipeline.errors import ConflictError, FaultError, RefusedError
 from gateway.pipeline.hashes import RecentHashes
 from gateway.pipeline.sources import EnrolledSource
-from gateway.preprocess.errors import PayloadRejected
-from gateway.preprocess.kind import Context, Kind, Prepared
+from gateway.preprocess.kind import Context, Prepared
 
 log = logging.getLogger(__name__)
+_STORE_FAILURES = (StoreError, LogError, sqlite3.Error, OSError, MemoryError)
 FUTURE_TOLERANCE_US = 60_000_000  # clocks differ; beyond a minute ahead an event is suspect
 
 
@@ -95,19 +97,35 @@ class Batch:
 
     def add(self, message: Inbound, parcel: Parcel) -> Verdict:
         """Take what is acceptable of a message; the worst verdict over its parts is the message's."""
-        group = self.groups.setdefault(parcel.source.name, Group(parcel.source))
+        group = self._group(parcel.source)
         verdict = Verdict.STORED
         for raw in parcel.events:
             try:
                 self._add_event(group, message, raw)
-            except (RefusedError, PayloadRejected) as e:
-                verdict = max(verdict, self.refuse(message, e, raw))
+            except Exception as e:  # blame() tells apart whose fault it is
+                verdict = max(verdict, self.blame(message, e, raw))
         for signed in parcel.seals:
             try:
                 self._add_seal(group, message, signed)
-            except (RefusedError, FormatError, SignatureError) as e:
-                verdict = max(verdict, self.refuse(message, e, signed.seal))
+            except Exception as e:  # likewise
+                verdict = max(verdict, self.blame(message, e, signed.seal))
         return verdict
+
+    def _group(self, source: EnrolledSource) -> Group:
+        if source.name not in self.groups:
+            self._site.payloads.require_writable(source.name)
+            self.groups[source.name] = Group(source)
+        return self.groups[source.name]
+
+    def blame(self, message: Inbound, error: Exception, payload: bytes) -> Verdict:
+        """Refuse input for what it is. The store's failures are raised again: they are not the input's. Any other
+        exception is a fault of this program; it costs this one input, so that nothing behind it waits for ever."""
+        if isinstance(error, _STORE_FAILURES):
+            raise error
+        if isinstance(error, SealtrailError):
+            return self.refuse(message, error, payload)
+        log.error("internal fault on a message of %s", message.source, exc_info=error)
+        return self.refuse(message, FaultError(f"internal fault: {error!r:.200}; please report it"), payload)
 
     def place(self) -> list[Inbound]:
         """Now that the place of every leaf is known: refuse seals whose key does not count there, and all that
@@ -143,7 +161,7 @@ class Batch:
             self.duplicates += 1
             return
         # 2. The kind's own rules.
-        prepared = _prepare(kind, event, Context(event.sensed_us, message.received_us, group.source.limits))
+        prepared = kind.prepare(event.payload, Context(event.sensed_us, message.received_us, group.source.limits))
         flags = int(prepared.flags) | self._clock_flags(event.sensed_us, message.received_us)
         authentication = _authentication(group.source, message)
         admitted = AdmittedEvent(raw, event, hashed, prepared, message.received_us, authentication, RecordFlag(flags))
@@ -242,16 +260,6 @@ class Batch:
 
     def admitted(self) -> list[AdmittedEvent]:
         return [event for group in self.groups.values() for event in group.events]
-
-
-def _prepare(kind: Kind, event: Event, context: Context) -> Prepared:
-    try:
-        return kind.prepare(event.payload, context)
-    except PayloadRejected:
-        raise
-    except Exception as e:  # outermost boundary of a kind: its fault must not hold up everybody behind this event
-        log.exception("the kind %s failed on an event of %s", kind.name, event.source)
-        raise FaultError(f"internal fault in the kind {kind.name}: {e!r:.200}; please report it") from e
 
 
 def _authentication(source: EnrolledSource, message: Inbound) -> Authentication:

@@ -22,7 +22,6 @@ from gateway.pipeline.acknowledging import StoredNumbers
 from gateway.pipeline.admission import PlainNumbers, admit
 from gateway.pipeline.batch import Batch, Group
 from gateway.pipeline.disk import DiskBound
-from gateway.pipeline.errors import RefusedError
 from gateway.pipeline.hashes import RecentHashes
 from gateway.pipeline.sources import SourceBook
 from gateway.pipeline.watch import Watch
@@ -196,9 +195,9 @@ class Committer:
     def _judge(self, batch: Batch, message: Inbound) -> Verdict:
         try:
             parcel = admit(message, self._book, self._numbers)
-        except RefusedError as e:
-            return batch.refuse(message, e, message.payload)
-        verdict = batch.add(message, parcel)
+            verdict = batch.add(message, parcel)
+        except Exception as e:  # blame() tells apart whose fault it is
+            return batch.blame(message, e, message.payload)
         if verdict is not Verdict.STORED and parcel.source.plain:
             self._numbers.give_back(message.source)
         return verdict

@@ -22,6 +22,7 @@ class EnrolledSource:
     kinds: frozenset[str]
     plain: bool
     limits: LimitTable
+    changing: bool = False  # its next key is on the way
 
     def key(self, kid: bytes) -> KeyRecord | None:
         """The key of this id, whether or not it is valid where the log stands."""
@@ -30,7 +31,7 @@ class EnrolledSource:
     @property
     def revoked(self) -> bool:
         """True where a source that had a key has none left that counts."""
-        return not self.plain and (not self.keys or self.keys[-1].until is not None)
+        return not self.plain and not self.changing and (not self.keys or self.keys[-1].until is not None)
 
 
 class SourceBook:
@@ -52,6 +53,12 @@ class SourceBook:
         """Let nothing of this source in until `put` says otherwise."""
         if source := self._sources.get(name):
             self._sources[name] = replace(source, keys=())
+
+    def narrow(self, name: str, index: int) -> None:
+        """Its key counts below this index only, until `put` brings the next one; its events still come in."""
+        if (source := self._sources.get(name)) and source.keys:
+            keys = (*source.keys[:-1], replace(source.keys[-1], until=index))
+            self._sources[name] = replace(source, keys=keys, changing=True)
 
     def names(self) -> list[str]:
         return sorted(self._sources)
