@@ -11,6 +11,7 @@ a running gateway: it looks at one snapshot. Checks, in order:
  6. ledger: every transaction, the state, and the anchored head
 """
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,24 +21,25 @@ from chain.errors import FsckError
 from chain.event import Event, SignedSeal, content_hash
 from chain.ledger.check import check_file
 from chain.ledger.store import FILE
-from chain.log.rebuild import RebuiltTree
+from chain.log.rebuild import RebuiltTree, require_no_more
 from chain.record import SEAL_KIND, Record
-from chain.seal import verify_range, verify_seal
+from chain.seal import Seal, require_names, verify_range, verify_seal
 from chain.site import Folder, SiteReader
 from chain.store.database import Database
 from chain.store.payloads import Segment
 from chain.store.ranges import Span
-from chain.store.seals import SealState, StoredSeal
+from chain.store.seals import SealState, StoredSeal, expected_previous
 from chaincode.identity_records import Identity
 from chaincode.log_records import AnchoredCheckpoint
-from chaincode.state import head_key, identity_key
+from chaincode.state import checkpoint_key, identity_key
 from crypto.checkpoint import open_checkpoint
 from crypto.commitments import fields_root
-from crypto.errors import SealtrailError
+from crypto.errors import ProofError, SealtrailError
 from crypto.merkle import leaf_hash
 
 Progress = Callable[[str, int, int], None]
-_PAGE = 256
+_PAGE = 256  # entries between two reports of progress
+_SEGMENTS = 4  # read at once: each may hold megabytes
 _T = TypeVar("_T")
 
 
@@ -61,21 +63,39 @@ def fsck(folder: Folder, progress: Progress = lambda what, done, total: None) ->
     reader = SiteReader.open(folder)
     ledger = Database(folder.ledger / FILE, readonly=True)
     try:
-        with reader.db.snapshot(), ledger.snapshot():
-            return _Fsck(folder, reader, ledger, progress).run()
+        # The ledger's anchors before the site, its identities after it: a gateway that runs on meanwhile anchors
+        # only what is logged and enrols before it logs.
+        head = max(_anchored(ledger, folder.origin), default=0)
+        with reader.db.snapshot():
+            size = reader.entries.size()
+            with ledger.snapshot():
+                return _Fsck(folder, reader, ledger, size, head, progress).run()
     except FsckError:
         raise
     except SealtrailError as e:
+        raise FsckError(f"the store cannot be read: {e}") from e
+    except (sqlite3.Error, TypeError, ValueError) as e:  # a damaged file, or a column of another type
         raise FsckError(f"the store cannot be read: {e}") from e
     finally:
         ledger.close()
         reader.close()
 
 
+def _anchored(ledger: Database, origin: str) -> dict[int, bytes]:
+    """Roots by size of all checkpoints of this log that the ledger's state holds."""
+    query = "SELECT key, value FROM state WHERE key >= ? AND key < ?"
+    start, end = checkpoint_key(origin, 0), checkpoint_key(origin, 10**20 - 1)
+    rows = ledger.connection.execute(query, (start, end)).fetchall()
+    found = [_at(f"state key {key}", partial(AnchoredCheckpoint.decode, value)) for key, value in rows]
+    return {anchored.size: anchored.root for anchored in found}
+
+
 class _Fsck:
-    def __init__(self, folder: Folder, reader: SiteReader, ledger: Database, progress: Progress) -> None:
+    def __init__(self, folder: Folder, reader: SiteReader, ledger: Database, size: int, head: int,
+                 progress: Progress) -> None:  # fmt: skip
         self._folder, self._reader, self._ledger, self._progress = folder, reader, ledger, progress
-        self._size = reader.entries.size()
+        self._size, self._head = size, head
+        self._anchored = _anchored(ledger, folder.origin)
         self._roots: dict[int, bytes] = {}
 
     def run(self) -> FsckReport:
@@ -84,7 +104,9 @@ class _Fsck:
         self._payloads()
         self._ranges(events)
         self._seals(seals)
-        transactions = self._anchor()
+        self._progress("ledger", 0, 1)
+        path, name = self._folder.ledger / FILE, self._folder.ledger_name
+        transactions = check_file(path, name, self._folder.ledger_vkeys())
         return FsckReport(self._folder.origin, self._size, events, seals, checkpoints, transactions)
 
     def _checkpoints(self) -> int:
@@ -95,28 +117,41 @@ class _Fsck:
             checkpoint = _at(place, partial(open_checkpoint, row.note, keys)).checkpoint
             if checkpoint.size != row.size or checkpoint.size > self._size:
                 raise FsckError(f"{place}: its note is of size {checkpoint.size}, the log has {self._size} entries")
+            if row.evidence is not None and row.size not in self._anchored:
+                raise FsckError(f"{place}: it is marked as anchored, but the ledger does not hold it")
             self._roots[row.size] = checkpoint.root
+        if dict(self._run("SELECT size, root FROM log_checkpoint").fetchall()) != self._roots:
+            raise FsckError("checkpoints: a row names another root than its note")
+        if self._head > self._size:
+            raise FsckError(f"log: the ledger's anchor is of {self._head} entries, only {self._size} are stored")
         return len(stored)
+
+    def _run(self, query: str) -> sqlite3.Cursor:
+        return self._reader.db.connection.execute(query)
 
     def _entries(self) -> tuple[int, int]:
         """Hash every entry; compare tiles as they fill and roots as their sizes are passed."""
-        tree, counts = RebuiltTree(self._reader.entries), [0, 0]
+        tree, counts, length = RebuiltTree(self._reader.entries), [0, 0], 0
         self._compare_root(0, tree)
         for index, entry in enumerate(self._reader.entries.entries(0, self._size)):
             record = _at(f"entry {index}", partial(Record.decode, entry))
             tree.add(leaf_hash(entry))
             self._compare_root(index + 1, tree)
             counts[record.kind == SEAL_KIND] += 1
+            length += len(entry)
             if record.kind != SEAL_KIND:
                 self._indexed(index, record)
             if index % _PAGE == 0:
                 self._progress("log", index, self._size)
         tree.finish()
+        require_no_more(self._reader.db.connection, self._size, length)
         return counts[0], counts[1]
 
     def _compare_root(self, size: int, tree: RebuiltTree) -> None:
         if size in self._roots and tree.root() != self._roots[size]:
             raise FsckError(f"log: its first {size} entries do not have the root that was signed for size {size}")
+        if size in self._anchored and tree.root() != self._anchored[size]:
+            raise FsckError(f"log: its first {size} entries do not have the root that the ledger anchored")
 
     def _indexed(self, index: int, record: Record) -> None:
         found = self._reader.ranges.leaf_of(record.source, record.boot, record.seq)
@@ -126,10 +161,11 @@ class _Fsck:
             raise FsckError(f"index of ranges: {number} is entry {index} of the log, the index has it {where}")
 
     def _ranges(self, events: int) -> None:
-        total = sum(r.count for s in self._reader.ranges.sources() for b in self._reader.ranges.boots(s)
-                    for r in self._reader.ranges.stored(s, b))  # fmt: skip
+        total = self._reader.ranges.total()
         if total != events:
             raise FsckError(f"index of ranges: it names {total} events, the log holds {events}")
+        for (name,) in self._run("SELECT name FROM source WHERE id NOT IN (SELECT source FROM range)"):
+            raise FsckError(f"index of ranges: {name} is in it without any event")
 
     def _payloads(self) -> None:
         """Every event record has its bytes and fields, in order and without overlap."""
@@ -152,7 +188,7 @@ class _Fsck:
 
     def _segments(self) -> Iterator[Segment]:
         at = 0
-        while page := _at(f"segment at or after entry {at}", partial(self._reader.payloads.segments, at, _PAGE)):
+        while page := _at(f"segment at or after entry {at}", partial(self._reader.payloads.segments, at, _SEGMENTS)):
             yield from page
             at = page[-1].first_leaf + len(page[-1].events)
 
@@ -164,29 +200,42 @@ class _Fsck:
                 raise FsckError(f"payload of entry {index}: it is gone")
 
     def _seals(self, count: int) -> None:
-        seen = 0
-        for source in self._reader.ranges.sources():
-            identity = self._identity(source)
-            for boot in self._reader.seals.boots(source):
-                for stored in _at(f"seals of {source}", partial(self._reader.seals.of_boot, source, boot)):
-                    _at(f"seal at entry {stored.leaf}", partial(self._seal, stored, identity))
-                    seen += 1
+        seen, last = 0, dict[str, StoredSeal]()
+        for columns, stored in self._reader.seals.all():
+            seal = stored.seal
+            place = f"seal at entry {stored.leaf}"
+            if columns != (stored.leaf, seal.source, seal.boot, seal.first, seal.count):
+                raise FsckError(f"{place}: it is indexed as {columns[1:]}, but says otherwise")
+            _at(place, partial(self._seal, stored, last.get(seal.source)))
+            last[seal.source] = stored
+            seen += 1
         if seen != count:
             raise FsckError(f"seals: {seen} are stored, the log names {count}")
 
-    def _seal(self, stored: StoredSeal, identity: Identity | None) -> None:
+    def _seal(self, stored: StoredSeal, before: StoredSeal | None) -> None:
+        identity = self._identity(stored.seal.source)
         if identity is None:
             raise FsckError(f"{stored.seal.source} has no key on the ledger")
         record = Record.decode(self._reader.entries.entry(stored.leaf))
         if record.kind != SEAL_KIND or record.content_hash != content_hash(stored.signed.seal):
             raise FsckError("the log entry does not name this seal")
         seal = verify_seal(SignedSeal(stored.signed.seal, stored.signed.signature), identity.key_at(stored.leaf))
+        require_names(record, seal)
+        if seal.previous != expected_previous(before, seal):
+            raise FsckError(f"it does not follow the seal of {seal.source} before it")
+        state = self._state_of(seal)
+        if state is not stored.state:
+            raise FsckError(f"its state is said to be {stored.state.name}, but its events show {state.name}")
+
+    def _state_of(self, seal: Seal) -> SealState:
         span = Span(seal.boot, seal.first, seal.count)
-        missing = self._reader.ranges.missing(seal.source, span)
-        if bool(missing) != (stored.state is SealState.PENDING):
-            raise FsckError(f"its state is {stored.state.name}, {len(missing)} stretches of its events are missing")
-        if stored.state is SealState.HOLDS:
+        if self._reader.ranges.missing(seal.source, span):
+            return SealState.PENDING
+        try:
             verify_range(seal, self._hashes(seal.source, span))
+        except ProofError:
+            return SealState.BROKEN
+        return SealState.HOLDS
 
     def _hashes(self, source: str, span: Span) -> list[bytes]:
         leaves = (self._reader.ranges.leaf_of(source, span.boot, seq) for seq in range(span.first, span.last + 1))
@@ -194,23 +243,9 @@ class _Fsck:
         return [Record.decode(entry).content_hash for entry in found]
 
     def _identity(self, source: str) -> Identity | None:
-        value = self._state(identity_key(source))
-        return None if value is None else _at(f"identity of {source}", partial(Identity.decode, value))
-
-    def _state(self, key: str) -> bytes | None:
-        row = self._ledger.connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
-        return None if row is None else row[0]
-
-    def _anchor(self) -> int:
-        self._progress("ledger", 0, 1)
-        path, name = self._folder.ledger / FILE, self._folder.ledger_name
-        transactions = check_file(path, name, self._folder.ledger_vkeys())
-        head = AnchoredCheckpoint.decode(self._state(head_key(self._folder.origin)) or b"")
-        if head.size > self._size:
-            raise FsckError(f"log: the ledger's anchor is of {head.size} entries, only {self._size} are stored")
-        if head.size in self._roots and head.root != self._roots[head.size]:
-            raise FsckError(f"log: the ledger anchored another root for size {head.size}")
-        return transactions
+        query = "SELECT value FROM state WHERE key = ?"
+        row = self._ledger.connection.execute(query, (identity_key(source),)).fetchone()
+        return None if row is None else _at(f"identity of {source}", partial(Identity.decode, row[0]))
 
 
 def _at(place: str, check: Callable[[], _T]) -> _T:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from chain.event import MAX_NUMBER, SignedSeal, source_name
+from chain.record import Record
 from crypto import cbor, labels
 from crypto.errors import FormatError, ProofError, SignatureError
 from crypto.keys import PrivateKey, PublicKey
@@ -88,6 +89,13 @@ def verify_seal(signed: SignedSeal, key: PublicKey) -> Seal:
     # 3. The signature.
     key.verify(signed.signature, signed.seal, labels.SEAL)
     return seal
+
+
+def require_names(record: Record, seal: Seal) -> None:
+    """ProofError unless the record that logs this seal says the same of it as the seal itself."""
+    said = (record.source, record.boot, record.seq, record.count, record.sensed_us)
+    if said != (seal.source, seal.boot, seal.first, seal.count, seal.signed_us):
+        raise ProofError(f"the record that logs the seal of {seal.source} says otherwise than the seal: {said}")
 
 
 def verify_range(seal: Seal, content_hashes: Sequence[bytes]) -> None:

@@ -28,7 +28,7 @@ from chain.ledger.transaction_leaf import TransactionLeaf
 from chain.policy import NONE, Policy
 from chain.receipt import Field, LedgerPart, Receipt
 from chain.record import SEAL_KIND, Record
-from chain.seal import Seal, verify_seal
+from chain.seal import Seal, require_names, verify_seal
 from chaincode.identity_records import Identity, Role
 from crypto import cbor
 from crypto.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
@@ -240,6 +240,7 @@ def _seal(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
     seal = verify_seal(SignedSeal(part.seal, part.signature), identity.key_at(part.index))
     if seal.source != record.source:
         raise SignatureError(f"the seal is of {seal.source}, not of {record.source}")
+    require_names(logged, seal)
     # 3. It covers this event with exactly these bytes, or is what this record logs.
     if record.kind == SEAL_KIND:
         if part.index != receipt.index:

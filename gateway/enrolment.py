@@ -34,8 +34,10 @@ class Offer:
 class Registrar:
     """The gateway's own use of the contract's identities."""
 
-    def __init__(self, folder: Folder, ledger: Ledger, access: Access, book: SourceBook,
-                 log_size: Callable[[], int], settled: Callable[[], Awaitable[None]] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self, folder: Folder, ledger: Ledger, access: Access, book: SourceBook, log_size: Callable[[], int],
+        settled: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:  # fmt: skip
         """`log_size` counts durable entries; `settled` waits until no commit is in flight (None: there is none)."""
         self._origin = folder.origin
         self._settled = settled

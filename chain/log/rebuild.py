@@ -1,9 +1,11 @@
 """Builds a log's tree anew from leaf hashes and compares every stored tile with it. Believes no stored hash."""
 
+import sqlite3
+
 from chain.errors import FsckError
 from chain.log.proofs import TileSource
-from chain.log.tiles import TILE_WIDTH, split_hashes
-from crypto.merkle import EMPTY_ROOT, root_of
+from chain.log.tiles import TILE_BITS, TILE_WIDTH, nodes_at, split_hashes
+from crypto.merkle import EMPTY_ROOT, HASH_BYTES, root_of
 
 
 class RebuiltTree:
@@ -49,3 +51,29 @@ class RebuiltTree:
             if have != want:
                 below = f"leaf {n * TILE_WIDTH + position}" if level == 0 else f"hash {position}"
                 raise FsckError(f"tile {n} of level {level}: {below} does not have the hash that the log stored")
+
+
+def require_no_more(connection: sqlite3.Connection, size: int, entry_bytes: int) -> None:
+    """FsckError where the log's tables hold anything beside its entries and tiles, which are known to be there:
+    a row too many would stand in the way of the next append. `entry_bytes` is the length of all entries together."""
+    levels, level = [], 0
+    while nodes := nodes_at(level, size):
+        levels.append(nodes)
+        level += 1
+    expected = {
+        "log_bundle": (size >> TILE_BITS, None),
+        "log_tile": (sum(-(-nodes // TILE_WIDTH) for nodes in levels), sum(levels) * HASH_BYTES),
+    }
+    queries = {
+        "log_bundle": "SELECT COUNT(*), NULL FROM log_bundle",
+        "log_tile": "SELECT COUNT(*), COALESCE(SUM(length(hashes)), 0) FROM log_tile",
+    }
+    for table, query in queries.items():
+        if connection.execute(query).fetchone() != expected[table]:
+            raise FsckError(f"{table}: it holds more or less than a log of {size} entries needs")
+    both = "SELECT entries FROM log_bundle UNION ALL SELECT entries FROM log_tail"
+    stored = connection.execute(f"SELECT COALESCE(SUM(length(entries)), 0) FROM ({both})").fetchone()[0]
+    if stored != entry_bytes + 2 * size:
+        raise FsckError(
+            f"log_bundle and log_tail: they hold {stored} bytes, the {size} entries need another number"
+        )

@@ -108,6 +108,10 @@ class Ranges:
         """All stored ranges of a boot in order of their numbers."""
         return self._select(source, "boot = ? ORDER BY first_seq", (boot,))
 
+    def total(self) -> int:
+        """How many events all rows name together. Each row counts at least one, so that none can cancel another."""
+        return int(self._db.connection.execute("SELECT COALESCE(SUM(MAX(ABS(count), 1)), 0) FROM range").fetchone()[0])
+
     def missing(self, source: str, span: Span) -> list[Span]:
         """The numbers of `span` that are not stored, as spans."""
         bound = (span.boot, span.first + span.count, span.first)

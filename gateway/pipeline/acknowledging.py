@@ -5,6 +5,7 @@ that are not connected are not remembered.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from chain.seal import FIRST_PREVIOUS
 from crypto.keys import PrivateKey
 from crypto.merkle import root_of
 
+log = logging.getLogger(__name__)
 DELAY_S = 0.02
 MAX_WAITING_SOURCES = 10_000
 
@@ -71,6 +73,12 @@ class Acknowledger:
         self._publish = publish
         self._waiting: dict[str, _Waiting] = {}
         self._wake = asyncio.Event()
+        self._telling = False
+
+    @property
+    def idle(self) -> bool:
+        """True while nobody waits to be told."""
+        return not self._waiting and not self._telling
 
     def add(self, news: StoredNumbers) -> None:
         """Note what is stored; called on the event loop's thread."""
@@ -85,9 +93,17 @@ class Acknowledger:
             await asyncio.sleep(DELAY_S)  # what else is stored meanwhile shares the signature
             self._wake.clear()
             waiting, self._waiting = self._waiting, {}
+            self._telling = True
             for source, stored in waiting.items():
-                for at in range(0, max(len(stored.runs), 1), MAX_RANGES):
-                    await self._publish(source, self._signed(source, stored, stored.runs[at : at + MAX_RANGES]))
+                try:
+                    await self._tell(source, stored)
+                except Exception:  # outermost boundary of this task: one source must not cost all others theirs
+                    log.exception("no acknowledgement to %s; it will ask again", source)
+            self._telling = False
+
+    async def _tell(self, source: str, stored: _Waiting) -> None:
+        for at in range(0, max(len(stored.runs), 1), MAX_RANGES):
+            await self._publish(source, self._signed(source, stored, stored.runs[at : at + MAX_RANGES]))
 
     def _signed(self, source: str, stored: _Waiting, runs: list[_Run]) -> bytes:
         ranges = tuple(StoredRange(r.boot, r.first, len(r.hashes), root_of(r.hashes)) for r in runs)

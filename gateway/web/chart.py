@@ -4,7 +4,9 @@ The drawing area is 1000 × 240 units, stretched to its box, so all text stands 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gateway.query.completeness import BootCompleteness
 from gateway.query.readings import Bucket, Curve
@@ -25,8 +27,8 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Path data of a curve, its envelope of lowest and highest values, and what was out of range; the allowed
-    band as (y, height); ticks."""
+    """Path data of a curve and of its envelope of lowest and highest values, both broken where nothing came;
+    what was out of range; the allowed band as (y, height); ticks."""
 
     line: str
     envelope: str
@@ -58,17 +60,33 @@ def chart(curve: Curve, low: float | None, high: float | None) -> Chart | None:
     if not curve.buckets:
         return None
     scale = _scale(curve, low, high)
-    points = [(scale.x((b.first_us + b.last_us) / 2), b) for b in curve.buckets]
-    top = [f"{x} {scale.y(b.high)}" for x, b in points]
-    bottom = [f"{x} {scale.y(b.low)}" for x, b in reversed(points)]
-    line = "M" + "L".join(f"{x} {scale.y(b.mean)}" for x, b in points)
+    stretches = [[(scale.x((b.first_us + b.last_us) / 2), b) for b in part] for part in unbroken(curve.buckets)]
+    line = "".join(_path([(x, scale.y(b.mean)) for x, b in points]) for points in stretches)
+    envelope = "".join(_envelope(points, scale) for points in stretches)
+    outside = tuple(path for points in stretches for path in _outside(points, scale))
     band_top = scale.y(high) if high is not None else 0.0
     band_end = scale.y(low) if low is not None else HEIGHT
     band = None if low is None and high is None else (band_top, round(band_end - band_top, 1))
     edges = tuple(scale.y(edge) for edge in (low, high) if edge is not None)
-    return Chart(
-        line, "M" + "L".join(top + bottom) + "Z", _outside(points, scale), band, edges, _y_ticks(scale), _x_ticks(scale)
-    )
+    return Chart(line, envelope, outside, band, edges, _y_ticks(scale), _x_ticks(scale))
+
+
+def unbroken(buckets: Sequence[Bucket]) -> list[list[Bucket]]:
+    """The stretches without a hole: a pause of four times the usual distance is one."""
+    pauses = sorted(b.first_us - a.last_us for a, b in pairwise(buckets))
+    usual = pauses[len(pauses) // 2] if pauses else 0
+    parts: list[list[Bucket]] = []
+    for bucket in buckets:
+        if not parts or bucket.first_us - parts[-1][-1].last_us > 4 * max(usual, 1):
+            parts.append([])
+        parts[-1].append(bucket)
+    return parts
+
+
+def _envelope(points: list[tuple[float, Bucket]], scale: Scale) -> str:
+    top = [f"{x} {scale.y(b.high)}" for x, b in points]
+    bottom = [f"{x} {scale.y(b.low)}" for x, b in reversed(points)]
+    return "M" + "L".join(top + bottom) + "Z"
 
 
 def _scale(curve: Curve, low: float | None, high: float | None) -> Scale:
@@ -80,26 +98,25 @@ def _scale(curve: Curve, low: float | None, high: float | None) -> Scale:
     return Scale(curve.from_us, max(curve.to_us, curve.from_us + 1), bottom - air, top + air)
 
 
-def _outside(points: list[tuple[float, Bucket]], scale: Scale) -> tuple[str, ...]:
-    """One path for each run of stretches that had values out of range."""
+def _outside(points: list[tuple[float, Bucket]], scale: Scale) -> list[str]:
+    """One path for each run of buckets that had values out of range."""
     runs: list[list[tuple[float, float]]] = []
     open_run = False
     for x, bucket in points:
         if bucket.outside:
             above = bucket.high - bucket.mean >= bucket.mean - bucket.low
-            extreme = bucket.high if above else bucket.low
             if not open_run:
                 runs.append([])
-            runs[-1].append((x, scale.y(extreme)))
+            runs[-1].append((x, scale.y(bucket.high if above else bucket.low)))
         open_run = bool(bucket.outside)
-    return tuple(_run_path(run) for run in runs)
+    return [_path(run) for run in runs]
 
 
-def _run_path(run: list[tuple[float, float]]) -> str:
-    if len(run) == 1:  # a line of no length would not be drawn
-        x, y = run[0]
-        run = [(x - MIN_MARK / 2, y), (x + MIN_MARK / 2, y)]
-    return "M" + "L".join(f"{x} {y}" for x, y in run)
+def _path(points: list[tuple[float, float]]) -> str:
+    if len(points) == 1:  # a line of no length would not be drawn
+        x, y = points[0]
+        points = [(x - MIN_MARK / 2, y), (x + MIN_MARK / 2, y)]
+    return "M" + "L".join(f"{x} {y}" for x, y in points)
 
 
 def _y_ticks(scale: Scale) -> tuple[Tick, ...]:

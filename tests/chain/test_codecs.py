@@ -182,26 +182,25 @@ NO_NAME: tuple[Any, ...] = ("", "A", "-a", ".a", "a b", "a/b", "a\n", "ä", "a" 
 NO_HASH: tuple[Any, ...] = (b"", bytes(31), bytes(33), "h" * 32, None, 0)
 
 
-def _each(good: bytes, **wrong: tuple[Any, ...]) -> list[tuple[int, Any]]:
-    assert cbor.decode(good, 4096)
+def _each(**wrong: tuple[Any, ...]) -> list[tuple[int, Any]]:
     return [(int(key.removeprefix("k")), value) for key, values in wrong.items() for value in values]
 
 
 EVENT_WRONG = _each(
-    EVENT.encode(), k1=(*NO_NUMBER, 0, 2), k2=NO_NAME, k3=NO_NUMBER, k4=NO_NUMBER, k5=NO_NUMBER, k6=NO_NUMBER,
+    k1=(*NO_NUMBER, 0, 2), k2=NO_NAME, k3=NO_NUMBER, k4=NO_NUMBER, k5=NO_NUMBER, k6=NO_NUMBER,
     k7=NO_NUMBER, k8=(b"", bytes(15), bytes(17), "b" * 16), k9=(bytes(MAX_PAYLOAD_BYTES + 1), "{}", None),
 )  # fmt: skip
 SEAL_WRONG = _each(
-    SEAL.encode(), k1=(*NO_NUMBER, 0, 2), k2=NO_NAME, k3=NO_NUMBER, k4=(*NO_NUMBER, TOP - 2), k5=(*NO_NUMBER, 0,
+    k1=(*NO_NUMBER, 0, 2), k2=NO_NAME, k3=NO_NUMBER, k4=(*NO_NUMBER, TOP - 2), k5=(*NO_NUMBER, 0,
     MAX_SEALED_EVENTS + 1), k6=NO_HASH, k7=NO_HASH, k8=NO_NUMBER, k9=NO_HASH,
 )  # fmt: skip
 RECORD_WRONG = _each(
-    RECORD.encode(), k1=(*NO_NUMBER, 0, 2), k2=(*NO_NUMBER, SEAL_KIND), k3=NO_NAME, k4=NO_NUMBER, k5=NO_NUMBER,
+    k1=(*NO_NUMBER, 0, 2), k2=(*NO_NUMBER, SEAL_KIND), k3=NO_NAME, k4=NO_NUMBER, k5=NO_NUMBER,
     k6=NO_NUMBER, k7=NO_NUMBER, k8=NO_NUMBER, k9=(*NO_NUMBER, 3), k10=NO_NUMBER, k11=NO_HASH, k12=NO_HASH,
 )  # fmt: skip
-SEAL_RECORD_WRONG = _each(SEAL_RECORD.encode(), k2=(1, 4.0), k11=NO_HASH, k13=NO_NUMBER)
+SEAL_RECORD_WRONG = _each(k2=(1, 4.0), k11=NO_HASH, k13=NO_NUMBER)
 BODY_WRONG = _each(
-    cbor.encode(1), k1=(*NO_NUMBER, 0, 2), k2=NO_NAME, k3=(b"plant", 7, None), k4=NO_NUMBER, k5=NO_NUMBER, k6=NO_HASH,
+    k1=(*NO_NUMBER, 0, 2), k2=NO_NAME, k3=(b"plant", 7, None), k4=NO_NUMBER, k5=NO_NUMBER, k6=NO_HASH,
     k7=(None, {}, b"", [[1, 0, 1, bytes(32)]] * (MAX_RANGES + 1), [[1, 0, 1]], [[1, 0, 0, bytes(32)]],
         [[-1, 0, 1, bytes(32)]], [[1, -1, 1, bytes(32)]], [[2**63, 0, 1, bytes(32)]], [[1, 2**63, 1, bytes(32)]],
         [[1, 0, 2**63, bytes(32)]], [[1, 0, 1, bytes(31)]], [[True, 0, 1, bytes(32)]]),

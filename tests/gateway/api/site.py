@@ -44,6 +44,7 @@ from gateway.preprocess import kinds
 ORIGIN = "plant-7.example/line-3"
 START_US = 1_795_413_600_000_000  # 2026-11-23T06:00:00Z
 SECOND = 1_000_000
+MINUTE_US = 60 * SECOND
 COLD = SourceSettings(limits=(SeriesLimits("", "Cel", 2.0, 8.0),))
 LATE_AFTER_US = 300 * SECOND
 

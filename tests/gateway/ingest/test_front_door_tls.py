@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mqtt_certificates import Authority
 from mqtt_support import DEADLINE_S, Gateway, Raw, connect, publish, wait_until
 
 from gateway.ingest.mqtt.limits import FrontDoorLimits
+from tests.support.certificates import Authority
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from mqtt_certificates import Authority
 from mqtt_support import LoopThread, RecordingSink, wait_until
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from gateway.ingest.broker import BrokerOptions, SideDoor
 from gateway.ingest.inbound import Channel, Verdict
+from tests.support.certificates import Authority
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin") or ""
 pytestmark = pytest.mark.skipif(not MOSQUITTO, reason="mosquitto is not installed (Debian: mosquitto)")

@@ -1,0 +1,85 @@
+"""The house: imports go one way, cryptography has one room, and the offline verifier stays light."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HOME = Path(__file__).resolve().parents[1]
+# Each room with those it may import, beside itself.
+BELOW = {
+    "crypto": set(),
+    "chaincode": {"crypto"},
+    "chain": {"crypto", "chaincode"},
+    "gateway": {"crypto", "chaincode", "chain"},
+    "network": {"crypto"},
+}
+MAY_IMPORT_NETWORK = {"sealtrail.py", "gateway/commands.py"}
+EDGE_ONLY = {"pydantic", "fastapi", "starlette", "uvicorn"}
+OFFLINE = ("chain.verify", "chain.receipt", "chain.policy", "chain.ledger.evidence", "chain.cli")
+HEAVY = ("grpc", "fastapi", "pydantic", "starlette", "uvicorn", "httpx", "paho", "jinja2", "PIL", "zxingcpp",
+         "sqlite3", "asyncio", "socket")  # fmt: skip
+
+
+def _modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in [HOME / "sealtrail.py", *(file for room in BELOW for file in sorted((HOME / room).rglob("*.py")))]:
+        yield path.relative_to(HOME).as_posix(), ast.parse(path.read_text(), path)
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """Names of all packages that a module imports, wherever in it; the top-level part alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import of {node.module}; imports are absolute"
+            yield (node.module or "").partition(".")[0]
+
+
+IMPORTS = {name: set(_imports(tree)) for name, tree in _modules()}
+
+
+def _room(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def test_every_room_is_read() -> None:
+    assert {_room(name) for name in IMPORTS} == {*BELOW, "sealtrail.py"}
+    assert len(IMPORTS) > 100
+
+
+def test_imports_go_one_way() -> None:
+    rooms = set(BELOW) - {"network"}
+    wrong = {
+        name: found - BELOW[_room(name)] - {_room(name)}
+        for name, imported in IMPORTS.items()
+        if _room(name) in BELOW and (found := imported & rooms)
+    }
+    assert {name: found for name, found in wrong.items() if found} == {}
+
+
+def test_the_network_is_met_through_a_file_only() -> None:
+    allowed = MAY_IMPORT_NETWORK | {name for name in IMPORTS if _room(name) == "network"}
+    assert {name for name, imported in IMPORTS.items() if "network" in imported} <= allowed
+
+
+def test_only_crypto_imports_cryptography() -> None:
+    libraries = {"cryptography", "nacl", "pqcrypto", "OpenSSL"}
+    assert {_room(name) for name, imported in IMPORTS.items() if imported & libraries} == {"crypto"}
+
+
+def test_web_frameworks_stay_at_the_edge() -> None:
+    users = {name for name, imported in IMPORTS.items() if imported & EDGE_ONLY}
+    assert {_room(name) for name in users} == {"gateway"}
+
+
+@pytest.mark.parametrize("module", OFFLINE)
+def test_verifying_loads_nothing_heavy(module: str) -> None:
+    """In a fresh interpreter, so that nothing is loaded already. `chain.cli` may load what typer needs."""
+    heavy = [name for name in HEAVY if module != "chain.cli" or name not in ("asyncio", "socket")]
+    program = f"import {module}, sys; print(*sorted(set(sys.modules) & set({heavy!r})))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=HOME, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
