@@ -166,6 +166,28 @@ def list_sources(data: DataOption, as_json: JsonOption = False) -> None:
         print(f"{name}  {', '.join(settings.kinds)}{'  (bare JSON, gateway only)' if settings.allow_plain else ''}")
 
 
+@sources.command("revoke")
+def revoke(
+    name: Annotated[str, typer.Argument(help="Name of the source.")],
+    url: Annotated[str, typer.Option(help="URL of the running gateway, which tells the ledger.")],
+    reason: Annotated[str, typer.Option(help="Why, for the auditors.")],
+    token: Annotated[str, typer.Option(help="API token with scope device-admin.", envvar="SEALTRAIL_TOKEN")],
+) -> None:
+    """End the validity of a source's key: later events are refused, earlier ones stay proved."""
+    import httpx
+
+    from gateway.access import AccessError
+
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        answer = httpx.post(f"{url.rstrip('/')}/v1/sources/{name}/revoke", json={"reason": reason}, headers=headers)
+    except httpx.HTTPError as e:
+        raise AccessError(f"cannot reach {url}: {e}") from e
+    if answer.status_code >= 300:
+        raise AccessError(f"the gateway refused ({answer.status_code}): {answer.text[:300]}")
+    print(f"revoked the key of {name}")
+
+
 @tokens.command("new")
 def new_token(
     label: Annotated[str, typer.Argument(help="What it is for; revoke it by this label.")],

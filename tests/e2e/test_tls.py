@@ -25,7 +25,7 @@ def test_a_device_sends_over_tls_and_refuses_another_authority(tmp_path: Path) -
         code = json.loads(run("source", "invite", "s1", "--data", gateway.data, "--json").stdout)["code"]
         run("device", "enroll", "--url", gateway.url, "--code", code, "--folder", device)
         shutil.copy(stranger.file, device / "ca.pem")
-        run("device", "send", "--folder", device, "--kind", "reading", reading, check=1)
+        run("device", "send", "--folder", device, "--kind", "reading", "--drain", "2", reading, check=1)
         shutil.copy(authority.file, device / "ca.pem")
         run("device", "send", "--folder", device, "--kind", "reading", reading)
         status = json.loads(run("device", "status", "--folder", device, "--json").stdout)

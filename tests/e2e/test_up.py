@@ -94,6 +94,23 @@ def test_lines_from_a_pipe_survive_kill_9_of_the_gateway(tmp_path: Path) -> None
         assert report["events"] == 3000
 
 
+def test_a_revoked_source_is_refused_and_its_earlier_events_stay_proved(tmp_path: Path) -> None:
+    device, receipt, policy = tmp_path / "device", tmp_path / "receipt.json", tmp_path / "policy.txt"
+    (tmp_path / "one.json").write_text(READING)
+    send = ("device", "send", "--folder", device, "--kind", "reading", "--drain", "3", tmp_path / "one.json")
+    with up(write_config(tmp_path)) as gateway:
+        _enrol(gateway, device, "stolen-1")
+        run(*send)
+        why = ("--reason", "stolen", "--url", gateway.url, "--token", gateway.token)
+        run("source", "revoke", "stolen-1", *why)
+        run(*send, check=1)
+        assert len(_records(gateway.data)) == 1
+        until(lambda: _records(gateway.data)[0]["anchored"])
+        run("receipt", str(_records(gateway.data)[0]["id"]), "-o", receipt, "--data", gateway.data)
+        run("policy", "export", "-o", policy, "--data", gateway.data)
+        assert "result: valid" in run("verify", receipt, "--policy", policy).stdout
+
+
 def test_wrong_values_in_the_file_are_named_with_the_mend(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text('origin = "Plant 7"\ndata = "d"\n[api]\nport = 99999\nprot = 1\n')

@@ -55,7 +55,7 @@ async function poll() {
     const status = await answer.json();
     showNumbers(status);
     const now = [status.events, status.anchored_size, status.ready, String(status.connected)].join(" ");
-    if (seen && now !== seen) await refresh();
+    if (now !== seen) await refresh(); // the first time too: it may have grown since the page was made
     seen = now;
     offline.hidden = true;
   } catch {
