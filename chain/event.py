@@ -71,6 +71,19 @@ class Event:
         return cls(source_name(item[2]), item[3], item[4], item[5], item[6], item[7], blind, payload)
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The numbers first … first+count-1 of one boot, wherever they are stored or missing."""
+
+    boot: int
+    first: int
+    count: int
+
+    @property
+    def last(self) -> int:
+        return self.first + self.count - 1
+
+
 def source_name(name: object) -> str:
     """The name itself if it can name a source (and stand in a topic and a path), else FormatError."""
     if type(name) is not str or not SOURCE_NAME.fullmatch(name):

@@ -27,7 +27,6 @@ from chain.seal import Seal, require_names, verify_range, verify_seal
 from chain.site import Folder, SiteReader
 from chain.store.database import Database
 from chain.store.payloads import Segment
-from chain.store.ranges import Span
 from chain.store.seals import SealState, StoredSeal, expected_previous
 from chaincode.identity_records import Identity
 from chaincode.log_records import AnchoredCheckpoint
@@ -228,19 +227,14 @@ class _Fsck:
             raise FsckError(f"its state is said to be {stored.state.name}, but its events show {state.name}")
 
     def _state_of(self, seal: Seal) -> SealState:
-        span = Span(seal.boot, seal.first, seal.count)
-        if self._reader.ranges.missing(seal.source, span):
+        hashes = self._reader.content_hashes(seal.source, seal.span)
+        if hashes is None:
             return SealState.PENDING
         try:
-            verify_range(seal, self._hashes(seal.source, span))
+            verify_range(seal, hashes)
         except ProofError:
             return SealState.BROKEN
         return SealState.HOLDS
-
-    def _hashes(self, source: str, span: Span) -> list[bytes]:
-        leaves = (self._reader.ranges.leaf_of(source, span.boot, seq) for seq in range(span.first, span.last + 1))
-        found = [self._reader.entries.entry(leaf) for leaf in leaves if leaf is not None]
-        return [Record.decode(entry).content_hash for entry in found]
 
     def _identity(self, source: str) -> Identity | None:
         query = "SELECT value FROM state WHERE key = ?"

@@ -14,7 +14,6 @@ from chain.receipt import FORMAT, Field, LedgerPart, Receipt, SealPart
 from chain.record import SEAL_KIND, Record
 from chain.site import SiteReader
 from chain.store.payloads import Segment, StoredEvent
-from chain.store.seals import StoredSeal
 from chaincode.state import checkpoint_key, identity_key
 from crypto import cbor
 from crypto.checkpoint import Checkpoint
@@ -112,21 +111,10 @@ class ReceiptBuilder:
             return None
         path: list[bytes] = []
         if record.kind != SEAL_KIND:
-            hashes = self._sealed_hashes(found)
+            hashes = self._reader.content_hashes(record.source, found.seal.span)
             if hashes is None:
                 return None  # events of the range are missing, so nobody can compute its root
             path = inclusion_path(hashes, record.seq - found.seal.first)
         logged, inclusion = self._reader.entries.entry(found.leaf), tuple(proofs.inclusion(found.leaf))
         signed: SignedSeal = found.signed
         return SealPart(signed.seal, signed.signature, tuple(path), logged, found.leaf, inclusion)
-
-    def _sealed_hashes(self, stored: StoredSeal) -> list[bytes] | None:
-        """Content hashes of the range, in order, read from the log; None if one is not there."""
-        seal, hashes = stored.seal, dict[int, bytes]()
-        for run in self._reader.ranges.stored(seal.source, seal.boot):
-            first, end = max(run.first, seal.first), min(run.end, seal.first + seal.count)
-            if first < end:
-                leaves = self._reader.entries.entries(run.leaf + first - run.first, run.leaf + end - run.first)
-                hashes.update(zip(range(first, end), (Record.decode(e).content_hash for e in leaves), strict=True))
-        complete = len(hashes) == seal.count
-        return [hashes[seq] for seq in range(seal.first, seal.first + seal.count)] if complete else None

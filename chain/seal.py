@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from chain.event import MAX_NUMBER, SignedSeal, source_name
+from chain.event import MAX_NUMBER, SignedSeal, Span, source_name
 from chain.record import Record
 from crypto import cbor, labels
 from crypto.errors import FormatError, ProofError, SignatureError
@@ -38,6 +38,10 @@ class Seal:
     previous: bytes
     signed_us: int
     kid: bytes
+
+    @property
+    def span(self) -> Span:
+        return Span(self.boot, self.first, self.count)
 
     def encode(self) -> bytes:
         return cbor.encode({

@@ -12,10 +12,12 @@ from pathlib import Path
 from types import TracebackType
 
 from chain.errors import StoreError
+from chain.event import Span
 from chain.log import checkpoints, tree
 from chain.log.checkpoints import Checkpoints
 from chain.log.reader import LogReader
 from chain.log.tree import Log
+from chain.record import Record
 from chain.store import notices, payloads, ranges, seals
 from chain.store.database import Database
 from chain.store.notices import Notices
@@ -177,6 +179,15 @@ class SiteReader:
         return cls(
             db, LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()), Ranges(db), Seals(db), Notices(db)
         )
+
+    def content_hashes(self, source: str, span: Span) -> list[bytes] | None:
+        """Content hashes of consecutive events of a source, read from the log; None where one is missing."""
+        hashes: dict[int, bytes] = {}
+        for run in self.ranges.inside(source, span):
+            first, end = max(run.first, span.first), min(run.end, span.first + span.count)
+            leaves = self.entries.entries(run.leaf + first - run.first, run.leaf + end - run.first)
+            hashes.update(zip(range(first, end), (Record.decode(leaf).content_hash for leaf in leaves), strict=True))
+        return [hashes[seq] for seq in sorted(hashes)] if len(hashes) == span.count else None
 
     def close(self) -> None:
         self.db.close()

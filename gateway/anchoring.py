@@ -8,10 +8,11 @@ spans any distance. Runs on the event loop, with a database connection of its ow
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
-from chain.errors import AnchorRefusedError, ForkError
+from chain.errors import AnchorRefusedError, ForkError, LogError
 from chain.ledger.interface import Ledger
 from chain.log.checkpoints import Checkpoints
 from chain.log.proofs import consistency_proof
@@ -50,6 +51,7 @@ class Anchorer:
         self._urgent = asyncio.Event()
         self._next_anchor = 0.0
         self._one_at_a_time = asyncio.Lock()
+        self._closed = False
         self.state = AnchorState()
 
     def urgent(self) -> None:
@@ -63,9 +65,29 @@ class Anchorer:
             ForkError: log and ledger contradict each other, or one of them is an old copy; both notes are in
                 the message.
         """
+        await self._alone(self._check())
+
+    async def _check(self) -> None:
         head = await self._head()
         await asyncio.to_thread(self._compare, head)
         self.state.anchored_size, self.state.anchored_us = head.size, head.anchored_us
+
+    async def close(self) -> None:
+        """Wait for what is being done; nothing is published afterwards. Then the database may be closed."""
+        async with self._one_at_a_time:
+            self._closed = True
+
+    async def _alone(self, work: Coroutine[Any, Any, None]) -> None:
+        """One at a time, and to its end even where the caller is cancelled: a thread uses the database meanwhile."""
+
+        async def held() -> None:
+            async with self._one_at_a_time:
+                if self._closed:
+                    work.close()
+                    raise LogError("the gateway is stopping; nothing more is published")
+                await work
+
+        await asyncio.shield(asyncio.create_task(held()))
 
     def _compare(self, head: AnchoredCheckpoint) -> None:
         anchored, newest = self._checkpoints.latest_anchored(), self._checkpoints.newest_signed()
@@ -88,7 +110,7 @@ class Anchorer:
         while True:
             urgent = await self._pause()
             try:
-                await self._round(urgent)
+                await self._alone(self._round(urgent))
                 self.state.problem = ""
             except ForkError as e:
                 self.state.problem = str(e)
@@ -104,7 +126,7 @@ class Anchorer:
 
     async def flush(self) -> None:
         """Publish and anchor everything that is in the log now."""
-        await self._round(urgent=True)
+        await self._alone(self._round(urgent=True))
 
     async def _pause(self) -> bool:
         try:
@@ -116,13 +138,12 @@ class Anchorer:
         return True
 
     async def _round(self, urgent: bool) -> None:
-        async with self._one_at_a_time:
-            note = await self._publisher.sign()
-            self.state.checkpoint_size = Checkpoint.parse(note.text).size
-            due = urgent or time.monotonic() >= self._next_anchor
-            if due and self.state.checkpoint_size > self.state.anchored_size:
-                self._next_anchor = time.monotonic() + self._anchor_s
-                await self._anchor(note)
+        note = await self._publisher.sign()
+        self.state.checkpoint_size = Checkpoint.parse(note.text).size
+        due = urgent or time.monotonic() >= self._next_anchor
+        if due and self.state.checkpoint_size > self.state.anchored_size:
+            self._next_anchor = time.monotonic() + self._anchor_s
+            await self._anchor(note)
 
     async def _anchor(self, note: Note) -> None:
         checkpoint = Checkpoint.parse(note.text)

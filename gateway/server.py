@@ -91,11 +91,14 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled."""
+        step = asyncio.ensure_future(asyncio.to_thread(self._step))
         try:
             while True:
-                done = await asyncio.to_thread(self._step)
+                done = await asyncio.shield(step)
                 await asyncio.sleep(0 if done else FOLLOW_S)
+                step = asyncio.ensure_future(asyncio.to_thread(self._step))
         finally:
+            await asyncio.wait([step])  # its thread uses what is closed next
             self._index.close()
             self._reader.close()
 

@@ -87,6 +87,7 @@ class Gateway:
         publishing = Database(self.folder.database)
         self._closing.callback(publishing.close)
         self.anchorer = self._anchorer(publishing, signers)
+        self._closing.push_async_callback(self.anchorer.close)
         self.registrar = Registrar(self.folder, self.ledger, self.access, self.book, self._log_size, self._settled)
         await self.registrar.prepare(key, tuple(signer.vkey for signer in signers))
         await self.anchorer.check()

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from chain.event import Span
 from chain.store.database import Database
 
 SCHEMA = (
@@ -33,19 +34,6 @@ class Range:
     @property
     def end(self) -> int:
         return self.first + self.count
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Numbers first … first+count-1 of a boot, wherever they are stored or missing."""
-
-    boot: int
-    first: int
-    count: int
-
-    @property
-    def last(self) -> int:
-        return self.first + self.count - 1
 
 
 class Ranges:
@@ -114,9 +102,12 @@ class Ranges:
 
     def missing(self, source: str, span: Span) -> list[Span]:
         """The numbers of `span` that are not stored, as spans."""
+        return complement(span, self.inside(source, span))
+
+    def inside(self, source: str, span: Span) -> list[Range]:
+        """The stored ranges that overlap `span`, in order of their numbers."""
         bound = (span.boot, span.first + span.count, span.first)
-        inside = self._select(source, "boot = ? AND first_seq < ? AND first_seq + count > ? ORDER BY first_seq", bound)
-        return complement(span, inside)
+        return self._select(source, "boot = ? AND first_seq < ? AND first_seq + count > ? ORDER BY first_seq", bound)
 
     def _select(self, source: str, condition: str, values: tuple[int, ...]) -> list[Range]:
         query = (

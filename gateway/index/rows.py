@@ -21,6 +21,8 @@ _BLOCK = """INSERT INTO block VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE
 SET low_us = MIN(low_us, excluded.low_us), high_us = MAX(high_us, excluded.high_us)"""
 _SERIES = "INSERT INTO series VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET unit = excluded.unit"
 
+_OUTSIDE = int(RecordFlag.OUT_OF_RANGE)
+
 
 @dataclass(slots=True)
 class _Tally:
@@ -31,13 +33,16 @@ class _Tally:
 
 
 class RowWriter:
-    """Collects what one batch adds; `finish` writes what is kept per source, block and span."""
+    """Collects what one batch adds; `finish` writes it, many rows a statement."""
 
     def __init__(self, tx: sqlite3.Connection, settings: Callable[[], Mapping[str, SourceSettings]]) -> None:
         self._tx = tx
         self._settings = settings
         self._known_settings: Mapping[str, SourceSettings] | None = None
         self._ids: dict[tuple[str, str], int] = {}
+        self._records: list[tuple[int, ...]] = []
+        self._mentions: list[tuple[int, int]] = []
+        self._points: list[tuple[int | float, ...]] = []
         self._tallies: dict[int, _Tally] = defaultdict(_Tally)
         self._blocks: dict[int, tuple[int, int]] = {}
         self._numbers: dict[tuple[int, int, int], list[tuple[int, int]]] = defaultdict(list)
@@ -46,7 +51,7 @@ class RowWriter:
         """One record, with its fields where it has a payload that opens."""
         source = self._source(record.source)
         seal = record.kind == SEAL_KIND
-        self._tx.execute(_RECORD, (
+        self._records.append((
             leaf, record.kind, source, record.boot, record.seq, record.count, record.sensed_us,
             record.received_us, int(record.authentication), int(record.flags),
         ))  # fmt: skip
@@ -61,7 +66,10 @@ class RowWriter:
             self._add_points(leaf, source, record, points_of(record.kind, fields, record.sensed_us))
 
     def finish(self) -> None:
-        """Write sums, blocks and spans."""
+        """Write all rows, sums, blocks and spans."""
+        self._tx.executemany(_RECORD, self._records)
+        self._tx.executemany("INSERT OR IGNORE INTO mention VALUES (?, ?)", self._mentions)
+        self._tx.executemany(_POINT, self._points)
         for source, t in self._tallies.items():
             self._tx.execute(_TALLY, (t.events, t.seals, t.last_leaf, t.received_us, source))
         self._tx.executemany(_BLOCK, [(block, low, high) for block, (low, high) in self._blocks.items()])
@@ -76,14 +84,13 @@ class RowWriter:
 
     def _add_terms(self, leaf: int, record: Record, fields: Fields) -> None:
         for name, value in terms_of(record.kind, fields):
-            self._tx.execute("INSERT OR IGNORE INTO mention VALUES (?, ?)", (self._term(name, value), leaf))
+            self._mentions.append((self._term(name, value), leaf))
 
     def _add_points(self, leaf: int, source: int, record: Record, points: Sequence[Point]) -> None:
         outside = self._outside(record, points)
         for n, point in enumerate(points):
             series = self._term("series", point.series)
-            row = (source, series, point.time_us, leaf, n, point.value, outside[n])
-            self._tx.execute(_POINT, row)
+            self._points.append((source, series, point.time_us, leaf, n, point.value, outside[n]))
             if ("unit", f"{source} {series} {point.unit}") not in self._ids:
                 self._tx.execute(_SERIES, (source, series, point.unit))
                 self._ids["unit", f"{source} {series} {point.unit}"] = 0
@@ -91,7 +98,7 @@ class RowWriter:
     def _outside(self, record: Record, points: Sequence[Point]) -> list[bool]:
         """Which points a record's flag is about. The flag is of the whole record; where that holds several
         series, the source's limits tell them apart, unless they have changed and explain nothing."""
-        if not record.flags & RecordFlag.OUT_OF_RANGE:
+        if not int(record.flags) & _OUTSIDE:
             return [False] * len(points)
         if len(points) > 1:
             if self._known_settings is None:

@@ -16,7 +16,6 @@ from chain.event import Event, SignedSeal, content_hash
 from chain.record import Authentication, Record, RecordFlag
 from chain.seal import Seal, verify_range, verify_seal
 from chain.site import SiteWriter
-from chain.store.ranges import Span
 from chain.store.seals import SealState, StoredSeal, expected_previous
 from chaincode.identity_records import KeyRecord
 from crypto.errors import ProofError, SealtrailError
@@ -246,7 +245,7 @@ class Batch:
 
     def resolve_pending(self, stored: StoredSeal) -> SealState:
         """The present state of a seal whose events were not all there when it came."""
-        span = Span(stored.seal.boot, stored.seal.first, stored.seal.count)
+        span = stored.seal.span
         if self._site.ranges.missing(stored.seal.source, span):
             return SealState.PENDING
         source = EnrolledSource(stored.seal.source, (), frozenset(), False, ())

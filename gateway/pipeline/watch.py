@@ -5,9 +5,9 @@ Each becomes an alert in the same commit. State is small, bounded, and rebuilt f
 
 import sqlite3
 
+from chain.event import Span
 from chain.record import RecordFlag
 from chain.site import SiteWriter
-from chain.store.ranges import Span
 from chain.store.seals import SealState, StoredSeal
 from gateway.pipeline.batch import Batch, Group
 from gateway.pipeline.writing import runs
@@ -88,7 +88,7 @@ class Watch:
 
     def _missing(self, stored: StoredSeal) -> list[Span]:
         seal = stored.seal
-        return self._site.ranges.missing(seal.source, Span(seal.boot, seal.first, seal.count))
+        return self._site.ranges.missing(seal.source, seal.span)
 
     def _alert(self, tx: sqlite3.Connection, kind: str, stored: StoredSeal, text: str, now_us: int) -> None:
         where = f"boot {stored.seal.boot}: {text}"

@@ -7,9 +7,8 @@ lost at the very end, before any seal named it, cannot be known: a boot's last s
 from dataclasses import dataclass
 from itertools import pairwise
 
-from chain.event import MAX_NUMBER
+from chain.event import MAX_NUMBER, Span
 from chain.record import SEAL_KIND
-from chain.store.ranges import Span
 from chain.store.seals import SealState
 from gateway.index.schema import SEALED, STORED
 from gateway.query.errors import NotFoundError, QueryError

@@ -31,12 +31,14 @@ class SeriesChart:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The first page. Lists are empty for callers who may not see them."""
+    """The first page. `pending` events are not anchored yet, `unsealed` ones not signed by their device. Lists are
+    empty for callers who may not see them."""
 
     status: LiveStatus
     events: int
     seals: int
     pending: int
+    unsealed: int
     headline: str
     promise: str
     sources: tuple[SourceRow, ...]
@@ -58,8 +60,9 @@ def gather(here: Services, view: View, who: Caller) -> Home:
     sources, more = all_sources(view, settings, SOURCES) if who.reads else ((), False)
     notices = view.site.notices
     return Home(
-        status, events, seals, pending, headline(events, pending), promise(status, sources), sources, more,
-        frozenset(status.connected), series_charts(view, sources, settings) if who.sees_payloads else (),
+        status, events, seals, pending, sum(row.unsealed for row in sources), headline(events, pending),
+        promise(sources), sources, more, frozenset(status.connected),
+        series_charts(view, sources, settings) if who.sees_payloads else (),
         excursions(view, limit=EXCURSIONS) if who.sees_payloads else (),
         list_records(view, RecordFilter(), RECORDS, payloads=who.sees_payloads).records if who.reads else (),
         tuple(notices.alerts(limit=NOTICES)) if who.sees_payloads else (),
@@ -82,12 +85,12 @@ def headline(events: int, pending: int) -> str:
     return f"{count(events, 'event')}, {events - pending:,} provable"
 
 
-def promise(status: LiveStatus, sources: tuple[SourceRow, ...]) -> str:
+def promise(sources: tuple[SourceRow, ...]) -> str:
     """What stands between this and a clean sheet, in words."""
     missing = sum(row.missing for row in sources)
     if missing:
         return f"{count(missing, 'event')} never arrived, and we know exactly which."
-    if sources and not any(row.missing for row in sources):
+    if sources:
         return "Nothing is missing: every number that a source gave out has arrived."
     return "Each is written into a log that nobody can rewrite, and anchored on a ledger."
 

@@ -8,7 +8,7 @@ import pytest
 from tests.gateway.api.site import Site
 
 
-@pytest.fixture()
+@pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """An empty site that lives as long as the test."""
     made = Site(tmp_path / "site")

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -87,9 +88,10 @@ def test_position_and_rows_are_one_commit(site: Site, monkeypatch: pytest.Monkey
     def cut(self: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("gateway.index.follower.RowWriter.finish", cut)
-        site.follow()
+        with pytest.raises(KeyboardInterrupt):
+            site.follow()
     assert everything(site) == before
     assert site.follow() == 5
 
@@ -183,13 +185,13 @@ def test_spans_cover_exactly_what_was_added(added: list[tuple[int, int]]) -> Non
     connection.close()
     assert spans == runs((first, first + length) for first, length in added)
     assert {n for f, last in spans for n in range(f, last + 1)} == {n for f, x in added for n in range(f, f + x + 1)}
-    assert all(b[0] > a[1] + 1 for a, b in zip(spans, spans[1:], strict=False))
+    assert all(b[0] > a[1] + 1 for a, b in pairwise(spans))
 
 
 # -- queries
 
 
-@pytest.fixture()
+@pytest.fixture
 def packs(site: Site) -> Site:
     line = site.device("line-1", SourceSettings())
     for n, lot in enumerate(("A1", "A1", "B2")):

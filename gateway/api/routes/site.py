@@ -11,10 +11,10 @@ from chain.event import MAX_NUMBER
 from crypto.errors import SealtrailError
 from gateway.api.auth import Operator, PayloadReader, Reader, WhoeverCalls
 from gateway.api.metrics import CONTENT_TYPE, exposition
-from gateway.api.models import AlertOut, AnchorOut, DeadLetterOut, ExcursionOut, ReadyOut, StatusOut
 from gateway.api.parameters import FromTime, Number, SourceName, Text, ToTime
 from gateway.api.problems import documented
 from gateway.api.services import AView, Here, Services
+from gateway.api.site_models import AlertOut, AnchorOut, DeadLetterOut, ExcursionOut, ReadyOut, StatusOut
 from gateway.live import LiveStatus
 from gateway.preprocess.errors import UnknownKindError
 from gateway.preprocess.kinds import by_name

@@ -13,7 +13,10 @@ from crypto.errors import SealtrailError
 from gateway.access import AccessError, SourceSettings
 from gateway.api.auth import DeviceAdmin, PayloadReader, Reader
 from gateway.api.bodies import Invite, Invited, Revoke
-from gateway.api.models import (
+from gateway.api.parameters import FromTime, SourceName, SourcePath, Text, ToTime
+from gateway.api.problems import documented, refused_input
+from gateway.api.services import AView, Here, Services
+from gateway.api.site_models import (
     CompletenessOut,
     CurveOut,
     KeyOut,
@@ -22,9 +25,6 @@ from gateway.api.models import (
     SourceOut,
     SourcesOut,
 )
-from gateway.api.parameters import FromTime, SourceName, SourcePath, Text, ToTime
-from gateway.api.problems import documented, refused_input
-from gateway.api.services import AView, Here, Services
 from gateway.query.completeness import completeness as completeness_of
 from gateway.query.readings import MAX_BUCKETS, curve, extent, series_of
 from gateway.query.sources import MAX_PAGE, SourceRow, all_sources, source_row

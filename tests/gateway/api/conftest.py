@@ -48,7 +48,7 @@ def admin(server: Server) -> httpx.Client:
     return server.client(Scope.DEVICE_ADMIN)
 
 
-@pytest.fixture()
+@pytest.fixture
 def own(tmp_path: Path) -> Iterator[Site]:
     """A filled site of the test's own, to change."""
     site = Site(tmp_path / "site")

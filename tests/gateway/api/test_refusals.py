@@ -200,7 +200,9 @@ PATHS = st.sampled_from([
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=PATHS, part=TEXT, query=st.lists(st.tuples(NAMES, TEXT | NUMBERS), max_size=4))
-def test_no_parameters_make_a_fault(server: Server, fuzzed: httpx.Client, path: str, part: str, query: list[tuple[str, str]]) -> None:
+def test_no_parameters_make_a_fault(
+    server: Server, fuzzed: httpx.Client, path: str, part: str, query: list[tuple[str, str]]
+) -> None:
     target = path.format(quote(part, safe="", errors="replace"))
     answer = fuzzed.get(f"{target}?{urlencode(query, errors='replace')}", follow_redirects=False)
     assert answer.status_code < 500, answer.text
@@ -222,12 +224,16 @@ def _is_documented(app: FastAPI, answer: httpx.Response) -> None:
             return
 
 
+KEYS = st.sampled_from(["code", "algorithm", "public_key", "proof", "source", "limits", "kinds", "from_index"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=5), inner, max_size=5),
+    max_leaves=10,
+)
+
+
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(["/v1/enrol", "/v1/enrol/offer", "/v1/sources", "/v1/sources/cold-1/rotate"]),
-       st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-                    lambda x: st.lists(x, max_size=3) | st.dictionaries(
-                        st.sampled_from(["code", "algorithm", "public_key", "proof", "source", "limits", "kinds",
-                                         "from_index"]) | st.text(max_size=5), x, max_size=5), max_leaves=10))  # fmt: skip
+@given(st.sampled_from(["/v1/enrol", "/v1/enrol/offer", "/v1/sources", "/v1/sources/cold-1/rotate"]), JSON)
 def test_no_body_makes_a_fault(server: Server, admin: httpx.Client, path: str, body: object) -> None:
     content = json.dumps(body).encode("utf-8", "surrogatepass")
     answer = admin.post(path, content=content, headers={"Content-Type": "application/json"})

@@ -282,7 +282,9 @@ def test_a_key_is_changed_by_the_signatures_of_both(own: Site) -> None:
 # -- the site
 
 
-def test_status_is_short_for_everybody_and_full_for_callers(anybody: httpx.Client, auditor: httpx.Client, busy: Site) -> None:
+def test_status_is_short_for_everybody_and_full_for_callers(
+    anybody: httpx.Client, auditor: httpx.Client, busy: Site
+) -> None:
     public = ok(anybody.get("/v1/status"))
     assert (public["log_size"], public["ready"], public["origin"]) == (busy.writer.log.size, True, ORIGIN)
     assert public["connected"] is public["problems"] is public["disk_bytes"] is None

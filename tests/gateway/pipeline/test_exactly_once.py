@@ -9,18 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chain.acknowledgement import Acknowledgement
-from chain.event import SignedSeal, content_hash
+from chain.event import SignedSeal, Span, content_hash
 from chain.fsck import fsck
 from chain.record import SEAL_KIND
 from chain.seal import seal_hash
-from chain.store.ranges import Span
 from crypto.merkle import root_of
 from gateway.ingest.inbound import Inbound, Verdict
 from tests.support.site import Site
 from tests.support.source import Source, message
 
 _names = itertools.count()
-Plan = list[tuple[int, int, list[int]]]  # (source, events in a message, after how many of them a seal)
 
 
 @st.composite
@@ -47,7 +45,7 @@ def test_any_interleaving_stores_each_number_once(
     shared_site.gateway.said.clear()
     for numbers in batches:
         inbound = [shared_site.inbound(sent[n][0], message(sent[n][1])) for n in numbers]
-        assert set(shared_site.send_all(inbound)) == {Verdict.STORED}
+        assert set(shared_site.send_all(inbound)) <= {Verdict.STORED}
     _each_number_once(shared_site, sources)
     shared_site.drain()
     for source in sources:
@@ -92,7 +90,7 @@ def test_repeats_of_seals_are_stored_once_and_acknowledged(site: Site) -> None:
     site.drain()
     assert [r.kind == SEAL_KIND for r in site.records()] == [False] * 3 + [True]
     assert site.acknowledgements("logger")[-1].sealed == seal_hash(seal.seal)
-    assert site.gateway.committer.counters.duplicates == 11  # two messages of 3 + 1, and the seal again
+    assert site.gateway.committer.counters.duplicates == 9  # twice 3 events and a seal, and the seal once more
 
 
 def test_acknowledgements_of_new_events_name_the_newest_stored_seal(site: Site) -> None:

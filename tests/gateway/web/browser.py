@@ -71,7 +71,9 @@ class Browser:
 
     def open(self, url: str, width: int) -> None:
         """Load a page at a width and wait until it is there with all its files."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=width < 600
+        )
         self.events.clear()
         self.call("Page.navigate", url=url)
         end = time.monotonic() + ANSWER_WITHIN_S

@@ -17,7 +17,7 @@ FRESH_WITHIN_S = 30.0
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-@pytest.fixture()
+@pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
     program = chromium()
     if program is None:
