@@ -5,7 +5,9 @@ hashed as they came, never encoded again. Formats: docs/formats/device.md.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from crypto import cbor
 from crypto.commitments import EventId
@@ -21,8 +23,8 @@ MAX_EVENTS_PER_MESSAGE = 1024
 MAX_NUMBER = 2**63 - 1
 SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
-_KEYS = frozenset(range(1, 10))
-_INT_FIELDS = ((1, "version"), (3, "boot"), (4, "seq"), (5, "kind"), (6, "schema version"), (7, "sensed time"))
+_SHAPE = {1: int, 2: str, 3: int, 4: int, 5: int, 6: int, 7: int, 8: bytes, 9: bytes}
+_NUMBERS = {1: "version", 3: "boot", 4: "seq", 5: "kind", 6: "schema version", 7: "sensed time"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Event:
 
     def encode(self) -> bytes:
         """Canonical CBOR map with the integer keys 1 to 9."""
-        return cbor.encode({
+        return cbor.encode_flat({
             1: VERSION, 2: self.source, 3: self.boot, 4: self.seq, 5: self.kind,
             6: self.schema, 7: self.sensed_us, 8: self.blind, 9: self.payload,
         })  # fmt: skip
@@ -57,15 +59,11 @@ class Event:
         Raises:
             LimitError, FormatError: too large, not canonical, or a field of the wrong type or range.
         """
-        item = cbor.decode(data, MAX_EVENT_BYTES)
-        cbor.exact_keys(item, _KEYS, "an event")
-        for key, what in _INT_FIELDS:
-            number = item[key]
-            if type(number) is not int or not 0 <= number <= MAX_NUMBER:
-                raise FormatError(f"event {what} (key {key}) must be an integer from 0 to 2^63-1")
+        item = cbor.decode_flat(data, MAX_EVENT_BYTES, "an event", _SHAPE)
+        check_numbers(item, _NUMBERS, "event")
         if item[1] != VERSION:
             raise FormatError(f"event version {item[1]} is not known; this program reads version {VERSION}")
-        blind, payload = cbor.field(item, 8, bytes, "blind"), cbor.field(item, 9, bytes, "payload")
+        blind, payload = item[8], item[9]
         if len(blind) != BLIND_BYTES or len(payload) > MAX_PAYLOAD_BYTES:
             raise LimitError(f"an event has a blind of {BLIND_BYTES} and a payload of ≤ {MAX_PAYLOAD_BYTES} bytes")
         return cls(source_name(item[2]), item[3], item[4], item[5], item[6], item[7], blind, payload)
@@ -90,6 +88,13 @@ def source_name(name: object) -> str:
         rule = "a source name is 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit"
         raise FormatError(f"{rule}, got {name!r:.80}")
     return name
+
+
+def check_numbers(item: dict[int, Any], names: Mapping[int, str], what: str) -> None:
+    """FormatError unless the integers under these keys are from 0 to 2^63-1."""
+    for key, name in names.items():
+        if not 0 <= item[key] <= MAX_NUMBER:
+            raise FormatError(f"{what} {name} (key {key}) must be an integer from 0 to 2^63-1")
 
 
 def content_hash(event: bytes) -> bytes:

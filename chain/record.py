@@ -6,8 +6,9 @@ is public: nothing in it lets anyone guess a value. Formats: docs/formats/record
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import Any
 
-from chain.event import MAX_NUMBER, source_name
+from chain.event import check_numbers, source_name
 from crypto import cbor
 from crypto.commitments import EventId
 from crypto.errors import FormatError
@@ -17,9 +18,14 @@ VERSION = 1
 MAX_RECORD_BYTES = 1024
 SEAL_KIND = 4  # a record that logs a seal; the other kinds are those of gateway.preprocess
 
-_EVENT_KEYS = frozenset(range(1, 13))
-_SEAL_KEYS = _EVENT_KEYS - {12} | {13}
-_INT_FIELDS = (1, 2, 4, 5, 6, 7, 8, 9, 10)
+_COMMON = {1: int, 2: int, 3: str, 4: int, 5: int, 6: int, 7: int, 8: int, 9: int, 10: int, 11: bytes}
+_EVENT_SHAPE = _COMMON | {12: bytes}
+_SEAL_SHAPE = _COMMON | {13: int}
+_NUMBERS = {
+    2: "kind", 4: "boot", 5: "seq", 6: "sensed time", 7: "received time", 8: "logged time", 9: "authentication",
+    10: "flags",
+}  # fmt: skip
+_SEAL_NUMBERS = _NUMBERS | {13: "count"}
 
 
 class Authentication(IntEnum):
@@ -66,7 +72,7 @@ class Record:
         return EventId(self.source, self.boot, self.seq)
 
     def encode(self) -> bytes:
-        item: dict[int, object] = {
+        item: dict[int, Any] = {
             1: VERSION, 2: self.kind, 3: self.source, 4: self.boot, 5: self.seq, 6: self.sensed_us,
             7: self.received_us, 8: self.logged_us, 9: int(self.authentication), 10: int(self.flags),
             11: self.content_hash,
@@ -75,21 +81,20 @@ class Record:
             item[13] = self.count
         else:
             item[12] = self.commitment
-        return cbor.encode(item)
+        return cbor.encode_flat(item)
 
     @classmethod
     def decode(cls, data: bytes) -> "Record":
         """Strictly parse a leaf; FormatError or LimitError says what is wrong."""
-        item = cbor.decode(data, MAX_RECORD_BYTES)
-        seal = type(item) is dict and item.get(2) == SEAL_KIND
-        cbor.exact_keys(item, _SEAL_KEYS if seal else _EVENT_KEYS, "a record")
-        for key in (*_INT_FIELDS, *((13,) if seal else ())):
-            if type(item[key]) is not int or not 0 <= item[key] <= MAX_NUMBER:
-                raise FormatError(f"record key {key} must be an integer from 0 to 2^63-1")
+        item = cbor.decode_flat(data, MAX_RECORD_BYTES, "a record", _EVENT_SHAPE, _SEAL_SHAPE)
+        seal = 13 in item
+        check_numbers(item, _SEAL_NUMBERS if seal else _NUMBERS, "record")
         if item[1] != VERSION:
             raise FormatError(f"record version {item[1]!r} is not known; this program reads version {VERSION}")
+        if (item[2] == SEAL_KIND) is not seal:
+            raise FormatError("a record of a seal has key 13 in place of key 12, and no other record has")
         for key in (11,) if seal else (11, 12):
-            if len(cbor.field(item, key, bytes, "record hash")) != HASH_BYTES:
+            if len(item[key]) != HASH_BYTES:
                 raise FormatError(f"record key {key} must be {HASH_BYTES} bytes")
         return cls(
             item[2], source_name(item[3]), item[4], item[5], item[6], item[7], item[8],

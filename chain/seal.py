@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from chain.event import MAX_NUMBER, SignedSeal, Span, source_name
+from chain.event import MAX_NUMBER, SignedSeal, Span, check_numbers, source_name
 from chain.record import Record
 from crypto import cbor, labels
 from crypto.errors import FormatError, ProofError, SignatureError
@@ -21,8 +21,9 @@ MAX_SEAL_BYTES = 512
 MAX_SEALED_EVENTS = 65_536
 FIRST_PREVIOUS = bytes(HASH_BYTES)  # what the first seal of a source names as its predecessor
 
-_KEYS = frozenset(range(1, 10))
-_INT_FIELDS = ((1, "version"), (3, "boot"), (4, "first seq"), (5, "count"), (8, "signed time"))
+_SHAPE = {1: int, 2: str, 3: int, 4: int, 5: int, 6: bytes, 7: bytes, 8: int, 9: bytes}
+_NUMBERS = {1: "version", 3: "boot", 4: "first seq", 5: "count", 8: "signed time"}
+_HASHES = {6: "root", 7: "previous", 9: "kid"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Seal:
         return Span(self.boot, self.first, self.count)
 
     def encode(self) -> bytes:
-        return cbor.encode({
+        return cbor.encode_flat({
             1: VERSION, 2: self.source, 3: self.boot, 4: self.first, 5: self.count,
             6: self.root, 7: self.previous, 8: self.signed_us, 9: self.kid,
         })  # fmt: skip
@@ -52,13 +53,10 @@ class Seal:
     @classmethod
     def decode(cls, data: bytes) -> "Seal":
         """Strictly parse seal bytes; FormatError or LimitError says what is wrong."""
-        item = cbor.decode(data, MAX_SEAL_BYTES)
-        cbor.exact_keys(item, _KEYS, "a seal")
-        for key, what in _INT_FIELDS:
-            if type(item[key]) is not int or not 0 <= item[key] <= MAX_NUMBER:
-                raise FormatError(f"seal {what} (key {key}) must be an integer from 0 to 2^63-1")
-        for key, what in ((6, "root"), (7, "previous"), (9, "kid")):
-            if len(cbor.field(item, key, bytes, f"seal {what}")) != HASH_BYTES:
+        item = cbor.decode_flat(data, MAX_SEAL_BYTES, "a seal", _SHAPE)
+        check_numbers(item, _NUMBERS, "seal")
+        for key, what in _HASHES.items():
+            if len(item[key]) != HASH_BYTES:
                 raise FormatError(f"seal {what} (key {key}) must be {HASH_BYTES} bytes")
         if item[1] != VERSION or not 1 <= item[5] <= MAX_SEALED_EVENTS or item[4] + item[5] > MAX_NUMBER:
             raise FormatError(f"a seal has version {VERSION} and covers 1 to {MAX_SEALED_EVENTS} events below 2^63")

@@ -22,7 +22,7 @@ def _run(path: list[Path], *arguments: str) -> subprocess.CompletedProcess[str]:
     )
     return subprocess.run(
         [sys.executable, "-I", "-c", program], env={"PATH": os.defpath, "NO_COLOR": "1"}, capture_output=True,
-        text=True, timeout=120,
+        text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -43,7 +43,9 @@ def test_a_foreign_package_is_refused_and_never_runs(tmp_path: Path, room: str, 
     else:
         assert done.returncode == 1
         assert done.stderr.startswith(f"sealtrail: another package shadows ours: {room} (from {tmp_path}")
-        assert done.stderr.endswith("install Sealtrail into an environment of its own (pipx, uv tool, python -m venv)\n")
+        assert done.stderr.endswith(
+            "install Sealtrail into an environment of its own (pipx, uv tool, python -m venv)\n"
+        )
         assert done.stdout == ""
     assert not ran.exists()
 

@@ -22,7 +22,6 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS segment (first_leaf INTEGER PRIMARY KEY, count INTEGER NOT NULL,"
     " subject INTEGER NOT NULL REFERENCES subject(id), body BLOB NOT NULL)",
 )
-MAX_SEGMENT_BYTES = 64 * 1024 * 1024
 _CACHED_KEYS = 4096
 _CACHED_SEGMENTS = 64
 
@@ -60,7 +59,7 @@ class Payloads:
             events: Sequence[StoredEvent]) -> None:  # fmt: skip
         """Seal and store the events of the leaves first_leaf … in the caller's transaction."""
         subject_id, key = self._subject(subject) or self._new_subject(tx, subject)
-        plain = cbor.encode([seed, [[e.event, [list(f) for f in e.fields]] for e in events]])
+        plain = cbor.pack([seed, [[e.event, [list(f) for f in e.fields]] for e in events]])
         body = key.seal(plain, _place(first_leaf, len(events), subject))
         tx.execute("INSERT INTO segment VALUES (?, ?, ?, ?)", (first_leaf, len(events), subject_id, body))
 
@@ -114,7 +113,7 @@ class Payloads:
 
 
 def _segment(first_leaf: int, subject: str, plain: bytes) -> Segment:
-    seed, items = cbor.decode(plain, MAX_SEGMENT_BYTES)
+    seed, items = cbor.unpack(plain)
     events = tuple(StoredEvent(event, tuple((path, value) for path, value in fields)) for event, fields in items)
     return Segment(first_leaf, subject, seed, events)
 

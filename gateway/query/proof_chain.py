@@ -111,7 +111,7 @@ def _seal(detail: RecordDetail, report: Report | SealtrailError | None) -> Link:
     false = _false_step(report, "identity", "seal")
     if false:
         return Link("seal", title, LinkState.FALSE, f"The device's signature does not hold: {false}.", facts)
-    text = f"{record.source} signed its events {seal.first} to {last} with its own key. Nobody else can."
+    text = f"{record.source} signed its events {seal.first} to {last} with its own key. Nobody without that key can."
     return Link("seal", title, LinkState.HOLDS, text, facts)
 
 
@@ -189,7 +189,7 @@ def _anchor(detail: RecordDetail, policy: Policy, report: Report | SealtrailErro
         return Link("anchor", title, LinkState.FALSE, f"The ledger's evidence does not hold: {false}.")
     names = sorted({line.key.name for line in policy.ledgers})
     facts = (("Ledger", ", ".join(names) or "not in the policy"), ("Anchored size", f"{detail.checkpoint.size:,}"))
-    text = "The ledger holds this checkpoint and refuses any other history. Nobody can rewrite what lies before it."
+    text = "The ledger holds this checkpoint and refuses any other history: what came before cannot change unnoticed."
     return Link("anchor", title, LinkState.HOLDS, text, facts)
 
 

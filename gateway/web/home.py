@@ -61,7 +61,7 @@ def gather(here: Services, view: View, who: Caller) -> Home:
     notices = view.site.notices
     return Home(
         status, events, seals, pending, sum(row.unsealed for row in sources), headline(events, pending),
-        promise(sources), sources, more, frozenset(status.connected),
+        promise(sources, more), sources, more, frozenset(status.connected),
         series_charts(view, sources, settings) if who.sees_payloads else (),
         excursions(view, limit=EXCURSIONS) if who.sees_payloads else (),
         list_records(view, RecordFilter(), RECORDS, payloads=who.sees_payloads).records if who.reads else (),
@@ -85,14 +85,14 @@ def headline(events: int, pending: int) -> str:
     return f"{count(events, 'event')}, {events - pending:,} provable"
 
 
-def promise(sources: tuple[SourceRow, ...]) -> str:
+def promise(sources: tuple[SourceRow, ...], more: bool) -> str:
     """What stands between this and a clean sheet, in words."""
     missing = sum(row.missing for row in sources)
     if missing:
         return f"{count(missing, 'event')} never arrived, and we know exactly which."
-    if sources:
-        return "Nothing is missing: every number that a source gave out has arrived."
-    return "Each is written into a log that nobody can rewrite, and anchored on a ledger."
+    if sources and not more:
+        return "No gap is known: the numbers of every source are complete so far."
+    return "Each is written into a log that nobody can rewrite unnoticed, and anchored on a ledger."
 
 
 def series_charts(view: View, sources: tuple[SourceRow, ...], settings: dict[str, SourceSettings]

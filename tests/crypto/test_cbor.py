@@ -188,7 +188,9 @@ def test_plain_values_are_plain(value: cbor.CborValue) -> None:
     cbor.check_plain(value, "a value")
 
 
-@pytest.mark.parametrize("hexadecimal", ["f7", "e0", "f820", "f97e00", "f97c00", "a10101", "a1410101", "81f7", "a16161f7"])
+@pytest.mark.parametrize(
+    "hexadecimal", ["f7", "e0", "f820", "f97e00", "f97c00", "a10101", "a1410101", "81f7", "a16161f7"]
+)
 def test_what_json_cannot_show_is_not_plain(hexadecimal: str) -> None:
     value = cbor.decode(bytes.fromhex(hexadecimal), LIMIT)
     with pytest.raises(FormatError, match="no plain value"):

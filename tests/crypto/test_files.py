@@ -64,7 +64,12 @@ def test_content_is_synced_before_the_name_and_the_name_before_it_returns(
 def test_private_files_are_private_from_their_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     sync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (seen.append(os.fstat(descriptor).st_mode), sync(descriptor)))
+
+    def noted(descriptor: int) -> None:
+        seen.append(os.fstat(descriptor).st_mode)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
     secret_at(tmp_path / "site.key", 32)
     private_key_at(tmp_path / "log.pem", Algorithm.ED25519)
     assert {stat.S_IMODE(mode) for mode in seen if stat.S_ISREG(mode)} == {0o600}

@@ -66,7 +66,12 @@ def test_comparison_does_not_stop_at_the_first_difference(monkeypatch: pytest.Mo
     """Times are not measured here; that the standard library's constant-time comparison decides is."""
     asked: list[tuple[bytes, bytes]] = []
     compare = hmac.compare_digest
-    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: (asked.append((a, b)), compare(a, b))[1])
+
+    def noted(a: bytes, b: bytes) -> bool:
+        asked.append((a, b))
+        return compare(a, b)
+
+    monkeypatch.setattr(hmac, "compare_digest", noted)
     stored = tokens.fingerprint("right")
     assert tokens.matches("right", stored)
     assert not tokens.matches("wrong", stored)

@@ -2,6 +2,7 @@
 "use strict";
 
 const STATUS_MS = 2000;
+const REFRESH_MS = 5000; // at most this often: a busy gateway has better things to do than to draw pages
 const STEPS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 
 function ago(us) {
@@ -45,6 +46,7 @@ async function refresh() {
 }
 
 let seen = "";
+let refreshed = -REFRESH_MS;
 
 async function poll() {
   if (document.hidden) return;
@@ -55,8 +57,11 @@ async function poll() {
     const status = await answer.json();
     showNumbers(status);
     const now = [status.events, status.anchored_size, status.ready, String(status.connected)].join(" ");
-    if (now !== seen) await refresh(); // the first time too: it may have grown since the page was made
-    seen = now;
+    if (now !== seen && performance.now() - refreshed > REFRESH_MS) { // the first time too: much may have happened
+      refreshed = performance.now();
+      await refresh();
+      seen = now;
+    }
     offline.hidden = true;
   } catch {
     offline.hidden = false;
