@@ -38,7 +38,6 @@ from crypto.merkle import leaf_hash
 
 Progress = Callable[[str, int, int], None]
 _PAGE = 256  # entries between two reports of progress
-_SEGMENTS = 4  # read at once: each may hold megabytes
 _T = TypeVar("_T")
 
 
@@ -187,7 +186,7 @@ class _Fsck:
 
     def _segments(self) -> Iterator[Segment]:
         at = 0
-        while page := _at(f"segment at or after entry {at}", partial(self._reader.payloads.segments, at, _SEGMENTS)):
+        while page := _at(f"segment at or after entry {at}", partial(self._reader.payloads.segments, at, 1)):
             yield from page
             at = page[-1].first_leaf + len(page[-1].events)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from chain.event import MAX_NUMBER
 from chain.store.notices import Alert, DeadLetter
 from gateway.access import SeriesLimits, SourceSettings
 from gateway.api.auth import Caller
@@ -100,19 +101,21 @@ def series_charts(view: View, sources: tuple[SourceRow, ...], settings: dict[str
     """The first few series of temperature, those out of range first."""
     found = [row for source in sources for row in series_of(view, source.name) if row.unit == "Cel"]
     found.sort(key=lambda row: not row.outside)
-    charts = (series_chart(view, row, settings.get(row.source)) for row in found[:CHARTS])
+    charts = (series_chart(view, row, settings.get(row.source), last_us=DAY_US) for row in found[:CHARTS])
     return tuple(made for made in charts if made)
 
 
-def series_chart(view: View, row: SeriesRow, settings: SourceSettings | None) -> SeriesChart | None:
-    """The last day of a series."""
+def series_chart(
+    view: View, row: SeriesRow, settings: SourceSettings | None, *, last_us: int = MAX_NUMBER
+) -> SeriesChart | None:
+    """The newest stretch of a series, `last_us` microseconds long; by default all of it."""
     bounds = extent(view, row.source, row.series)
     if bounds is None:
         return None
     limits = limits_of(row, settings)
     low, high = (limits.low, limits.high) if limits else (None, None)
     drawing = chart(
-        curve(view, row.source, row.series, max(bounds[0], bounds[1] - DAY_US), bounds[1], BUCKETS), low, high
+        curve(view, row.source, row.series, max(bounds[0], bounds[1] - last_us), bounds[1], BUCKETS), low, high
     )
     return SeriesChart(row, low, high, drawing) if drawing else None
 

@@ -2,8 +2,10 @@
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ EVENTS, SEALS = 620, 5
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Source]]:
+def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Source]:
     """Two full bundles and an open one, two sources, seals with and after their events, one with a gap, one over
     other bytes, several checkpoints and anchors."""
     root = tmp_path_factory.mktemp("fsck") / "site"
@@ -47,7 +49,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, S
         site.plain("meter")
         assert site.send("meter", b'[{"n":"t","v":1}]', plain="reading") is Verdict.STORED
         site.drain()
-    yield root, a
+    return root, a
 
 
 def _send(site: Site, source: Source, payload: bytes) -> None:
@@ -87,13 +89,12 @@ def test_an_untouched_site_is_whole(copy: Folder) -> None:
     assert {what for what, _, _ in said} == {"log", "payloads", "ledger"}
 
 
-BROKEN = "state = 2"
 DAMAGE = [
     # -- payloads
     (f"UPDATE segment SET {flip('body', 40)} WHERE first_leaf = 0", "segment at or after entry 0: .*does not open"),
     (f"UPDATE segment SET {flip('body', 0)} WHERE first_leaf = 301", "segment at or after entry 30"),
     ("DELETE FROM segment WHERE first_leaf = 301", "payload of entry 301: it is gone"),
-    ("DELETE FROM segment WHERE first_leaf = (SELECT MAX(first_leaf) FROM segment)", "payload of entry 624: it is gone"),
+    ("DELETE FROM segment WHERE first_leaf = (SELECT MAX(first_leaf) FROM segment)", "payload of entry 624: it is g"),
     ("UPDATE segment SET first_leaf = 302 WHERE first_leaf = 301", "segment at or after entry 30.: .*does not open"),
     ("UPDATE segment SET count = 299 WHERE first_leaf = 0", "segment at or after entry 0: "),
     ("UPDATE segment SET subject = 2 WHERE first_leaf = 0", "segment at or after entry 0: "),
@@ -109,7 +110,7 @@ DAMAGE = [
     ("DELETE FROM log_bundle WHERE n = 1", "entry bundle ends"),
     ("DELETE FROM log_tail WHERE first = (SELECT MAX(first) FROM log_tail)", "entry bundle ends"),
     ("UPDATE log_bundle SET n = -n WHERE n = 1", "entry bundle ends"),
-    ("UPDATE log_bundle SET entries = entries || x'0001ff' WHERE n = 1", "log_bundle and log_tail: "),
+    ("UPDATE log_bundle SET entries = CAST(entries || x'0001ff' AS BLOB) WHERE n = 1", "log_bundle and log_tail: "),
     ("INSERT INTO log_bundle SELECT 7, entries FROM log_bundle WHERE n = 1", "log_bundle: "),
     ("INSERT INTO log_tail VALUES (700, x'0001ff')", "entry bundle|log_bundle and log_tail: "),
     ("INSERT INTO log_tail VALUES (9000, x'0001ff')", "log_bundle and log_tail: "),
@@ -119,7 +120,7 @@ DAMAGE = [
     (f"UPDATE log_tile SET {flip('hashes', 33)} WHERE id = 1 << 56", "tile 0 of level 1: hash 1 "),
     ("DELETE FROM log_tile WHERE id = 1", "tile 1 of level 0"),
     ("DELETE FROM log_tile WHERE id = 1 << 56", "tile 0 of level 1"),
-    ("UPDATE log_tile SET hashes = hashes || x'00' WHERE id = 2", "log_tile: "),
+    ("UPDATE log_tile SET hashes = CAST(hashes || x'00' AS BLOB) WHERE id = 2", "log_tile: "),
     ("INSERT INTO log_tile SELECT 77, hashes FROM log_tile WHERE id = 0", "log_tile: "),
     ("UPDATE log_meta SET size = size - 1", "checkpoint of size 625: its note is of size 625, the log has 624"),
     ("UPDATE log_meta SET size = size + 1", "entry bundle ends|tile 2 of level 0"),
@@ -136,7 +137,7 @@ DAMAGE = [
     ("UPDATE range SET count = count - 1 WHERE first_leaf = 0", "index of ranges: alpha boot 1 seq 299"),
     ("UPDATE range SET count = count + 1 WHERE first_leaf = 0", "index of ranges: it names 621 events"),
     ("UPDATE range SET boot = 2 WHERE first_leaf = 0", "index of ranges: alpha boot 1 seq 0"),
-    ("UPDATE range SET source = 2 WHERE first_leaf = 0", "index of ranges: alpha boot 1 seq 0"),
+    ("UPDATE range SET source = 9 WHERE first_leaf = 0", "index of ranges: alpha boot 1 seq 0"),
     ("DELETE FROM range WHERE first_leaf = 0", "index of ranges: alpha boot 1 seq 0"),
     ("INSERT INTO range VALUES (1, 9, 0, 5, 0)", "index of ranges: it names 625 events"),
     ("INSERT INTO range VALUES (1, 9, 0, 0, 0)", "index of ranges: it names 621 events"),
@@ -152,7 +153,7 @@ DAMAGE = [
     ("UPDATE seal SET first_seq = first_seq + 1 WHERE leaf = 300", "seal at entry 300: it is indexed"),
     ("UPDATE seal SET count = count + 1 WHERE leaf = 300", "seal at entry 300: it is indexed"),
     ("UPDATE seal SET boot = 5 WHERE leaf = 300", "seal at entry 300: it is indexed"),
-    ("UPDATE seal SET source = 'beta' WHERE leaf = 300", "seal at entry 300: it is indexed"),
+    ("UPDATE seal SET source = 'gamma' WHERE leaf = 300", "seal at entry 300: it is indexed"),
     ("UPDATE seal SET leaf = 299 WHERE leaf = 300", "seal at entry 299: the log entry does not name"),
     ("DELETE FROM seal WHERE leaf = 300", "does not follow the seal|seals: 4 are stored"),
     ("DELETE FROM seal WHERE leaf = (SELECT MAX(leaf) FROM seal)", "seals: 4 are stored, the log names 5"),
@@ -161,7 +162,7 @@ DAMAGE = [
     ("UPDATE seal SET state = 1 WHERE state = 0", "its state is said to be HOLDS, but its events show PENDING"),
     ("UPDATE seal SET state = 1 WHERE state = 2", "its state is said to be HOLDS, but its events show BROKEN"),
     ("UPDATE seal SET state = 9 WHERE leaf = 300", "cannot be read"),
-    ("INSERT INTO seal SELECT 5, source, 7, 0, count, state, seal, signature FROM seal WHERE leaf = 300", "seal at entry 5"),
+    ("INSERT INTO seal SELECT 5, source, 7, 0, count, 1, seal, signature FROM seal WHERE leaf = 300", "seal at entry 5"),
 ]  # fmt: skip
 
 
@@ -218,7 +219,7 @@ def test_swapped_state_of_the_ledger_is_found(copy: Folder, swapped: tuple[str, 
     a, b = (key.format(copy.origin, 301, 502) for key in swapped)
     move = "UPDATE state SET key = '{}' WHERE key = '{}'"
     _sql(copy.ledger / FILE, (move.format("~", a), move.format(a, b), move.format(b, "~")))
-    with pytest.raises(FsckError, match="seal at entry|state key|root that the ledger"):
+    with pytest.raises(FsckError, match=r"seal at entry|state key|root that the ledger"):
         fsck(copy)
 
 
@@ -300,8 +301,6 @@ def test_a_seal_that_starts_its_chain_again_is_found(copy: Folder) -> None:
 
 def test_fsck_works_beside_a_running_gateway(original: tuple[Path, Source], tmp_path: Path) -> None:
     """It looks at one snapshot while events, seals, enrolments and anchors go on."""
-    import threading
-
     root = Path(shutil.copytree(original[0], tmp_path / "site"))
     done, failures = threading.Event(), list[Exception]()
 
@@ -361,10 +360,8 @@ def test_a_forged_seal_is_found_where_the_log_was_made_to_name_it(
     with Site(root) as site:
         known = site.gateway.book.get("alpha")
         assert known is not None
-        from dataclasses import replace as changed
-
-        forged = changed(known.keys[0], key=thief.key.public)
-        site.gateway.book._sources["alpha"] = changed(known, keys=(forged,))
+        forged = replace(known.keys[0], key=thief.key.public)
+        site.gateway.book._sources["alpha"] = replace(known, keys=(forged,))
         _send(site, thief, message(thief.batch(2), sign_seal(thief.draft(), thief.key)))
         site.drain()
     with pytest.raises(FsckError, match="seal at entry 627: "):

@@ -4,12 +4,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chain.fsck import fsck
-from gateway.ingest.inbound import Channel, Verdict
+from gateway.ingest.inbound import Channel, Inbound, Verdict
 from gateway.pipeline import committer as committer_module
 from tests.support.site import Site
 from tests.support.source import START_US, Source, message, payload_bytes
@@ -58,9 +59,9 @@ def test_a_failed_commit_leaves_no_trace(site: Site, where: str) -> None:
     before = site.records()
     outside = message([*source.batch(2), source.event(30.0)], source.seal())  # an excursion: an alert
     sends = [
+        site.inbound("meter", payload_bytes(6.0), plain="reading"),  # right behind its last: joined in the index
         site.inbound(source, outside),
         site.inbound(fresh, message(fresh.batch(300))),
-        site.inbound("meter", payload_bytes(6.0), plain="reading"),
         site.inbound(source, message([b"junk"])),
     ]
     _broken_by(_trigger(where))(site)
@@ -142,11 +143,9 @@ def test_a_full_queue_says_so_and_says_when_it_has_room(tmp_path: Path) -> None:
         assert not committer.congested()
 
 
-def _submitted(site: Site, like: object) -> list[Verdict]:
-    from dataclasses import replace
-
+def _submitted(site: Site, like: Inbound) -> list[Verdict]:
     verdicts: list[Verdict] = []
-    site.gateway.committer.submit(replace(like, done=verdicts.append))  # type: ignore[type-var]
+    site.gateway.committer.submit(replace(like, done=verdicts.append))
     return verdicts
 
 

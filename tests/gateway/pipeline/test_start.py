@@ -169,9 +169,8 @@ def test_two_flushes_at_once_are_one_anchor_after_the_other(tmp_path: Path) -> N
         source = site.enrol("logger")
 
         async def storm() -> None:
-            sending = asyncio.create_task(
-                site._send_all([site.inbound(source, message(source.batch(2))) for _ in range(40)])
-            )
+            messages = [site.inbound(source, message(source.batch(2))) for _ in range(40)]
+            sending = asyncio.create_task(site._send_all(messages))
             for _ in range(10):
                 await asyncio.gather(*(site.gateway.anchorer.flush() for _ in range(4)))
             await sending
