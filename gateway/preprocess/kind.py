@@ -5,25 +5,14 @@ Trust boundary: a Kind takes untrusted bytes and a trusted Context. A Prepared i
 """
 
 from dataclasses import dataclass
-from enum import IntFlag
 from typing import Any, Protocol
 
+from chain.record import RecordFlag
 from crypto.cbor import CborValue
 
-
-class Flag(IntFlag):
-    """What the record says about an event beside its content. Flagged events are logged like all others."""
-
-    NONE = 0
-    SUSPECT = 1  # physically implausible, or of a unit that is not known
-    OUT_OF_RANGE = 2  # outside the limits configured for the source: an excursion
-    LATE = 4  # set by the pipeline, never here
-    URGENT = 8  # anchor at once
-
-
 # Combining IntFlag members costs about a microsecond; the hot path combines ints and looks the flag up here.
-FLAGS = tuple(Flag(bits) for bits in range(16))
-OUTSIDE = int(Flag.OUT_OF_RANGE | Flag.URGENT)
+FLAGS = tuple(RecordFlag(bits) for bits in range(16))
+OUTSIDE = int(RecordFlag.OUT_OF_RANGE | RecordFlag.URGENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +53,7 @@ class Prepared:
     """
 
     fields: tuple[tuple[str, CborValue], ...]
-    flags: Flag
+    flags: RecordFlag
     sensed_us: int
     index: tuple[tuple[str, str], ...]
 

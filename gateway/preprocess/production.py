@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from chain.record import RecordFlag
 from gateway.preprocess.gs1 import END, EXPIRY_PATTERN, GTIN_PATTERN, LOT_PATTERN, expiry_date, gtin14
-from gateway.preprocess.kind import Context, Flag, Prepared
+from gateway.preprocess.kind import Context, Prepared
 from gateway.preprocess.moment import Moment, to_date, to_us
 from gateway.preprocess.schema import struct_schema
 from gateway.preprocess.strictjson import decode_strict
@@ -63,7 +64,7 @@ class Production:
             ("image_digest", sent.image_digest),
             ("decoder", sent.decoder),
         )
-        flags = Flag.SUSPECT if expiry is not None and expiry < today else Flag.NONE
+        flags = RecordFlag.SUSPECT if expiry is not None and expiry < today else RecordFlag.NONE
         return Prepared(fields, flags, sensed_us, _index(sent, gtin))
 
     def json_schema(self) -> dict[str, Any]:

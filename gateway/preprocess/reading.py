@@ -7,15 +7,16 @@ nobody has to trust the conversion. Suspect values are flagged and kept, never f
 import math
 from typing import Any
 
+from chain.record import RecordFlag
 from crypto.cbor import CborValue
 from gateway.preprocess.errors import PayloadRejected
-from gateway.preprocess.kind import FLAGS, Context, Flag, Prepared, excursion
+from gateway.preprocess.kind import FLAGS, Context, Prepared, excursion
 from gateway.preprocess.schema import senml_schema
 from gateway.preprocess.senml import Resolved, parse, resolve
 from gateway.preprocess.units import lookup
 
 FUTURE_US = 3_600_000_000  # a measurement more than an hour ahead of its reception did not happen yet
-_SUSPECT = int(Flag.SUSPECT)
+_SUSPECT = int(RecordFlag.SUSPECT)
 
 
 class Reading:

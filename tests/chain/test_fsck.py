@@ -162,7 +162,7 @@ DAMAGE = [
     ("UPDATE seal SET state = 1 WHERE state = 0", "its state is said to be HOLDS, but its events show PENDING"),
     ("UPDATE seal SET state = 1 WHERE state = 2", "its state is said to be HOLDS, but its events show BROKEN"),
     ("UPDATE seal SET state = 9 WHERE leaf = 300", "cannot be read"),
-    ("INSERT INTO seal SELECT 5, source, 7, 0, count, 1, seal, signature FROM seal WHERE leaf = 300", "seal at entry 5"),
+    ("INSERT INTO seal SELECT 5, source, 7, 0, count, 1, seal, signature FROM seal WHERE leaf = 300", "entry 5: "),
 ]  # fmt: skip
 
 

@@ -9,12 +9,13 @@ from itertools import pairwise
 
 import pytest
 
+from chain.record import RecordFlag
 from gateway.demo.codereader import library_digest, read
 from gateway.demo.label import photograph
 from gateway.demo.packing import PackingLine
 from gateway.demo.temperatures import temperatures
 from gateway.preprocess import kinds
-from gateway.preprocess.kind import Context, Flag, Limits
+from gateway.preprocess.kind import Context, Limits
 
 NOW_US = 1_795_000_000_000_000
 CONTEXT = Context(NOW_US, NOW_US)
@@ -38,7 +39,7 @@ def test_every_temperature_is_a_plausible_reading() -> None:
         prepared = reading.prepare(payload, Context(time_us, time_us, limits))
         assert prepared.sensed_us == time_us
         flags.add(prepared.flags)
-    assert flags == {Flag.NONE, Flag.OUT_OF_RANGE | Flag.URGENT}
+    assert flags == {RecordFlag.NONE, RecordFlag.OUT_OF_RANGE | RecordFlag.URGENT}
 
 
 def test_the_first_temperature_in_celsius() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from chain.record import RecordFlag
 from gateway.preprocess import kinds
 from gateway.preprocess.errors import PayloadRejected, UnknownKindError
-from gateway.preprocess.kind import Context, Flag, Limits
+from gateway.preprocess.kind import Context, Limits
 from gateway.preprocess.publish import files
 
 NOW_US = 1_795_000_000_000_000  # 2026-11-18
@@ -54,7 +55,7 @@ def test_production_is_normalised() -> None:
         ("decoder", None),
     )
     assert prepared.sensed_us == 1_795_003_600_500_000
-    assert prepared.flags == Flag.NONE
+    assert prepared.flags == RecordFlag.NONE
     assert prepared.index == (("gtin", "04006381333931"), ("lot", "LOT-7/A"), ("serial", "SN1"), ("line", "L1"))
 
 
@@ -74,8 +75,8 @@ def test_the_century_of_an_expiry_follows_the_payloads_own_time() -> None:
 
 
 def test_a_pack_that_had_expired_when_made_is_suspect() -> None:
-    assert prepare("production", {**PRODUCTION, "expiry": "2026-11-17"}).flags == Flag.SUSPECT
-    assert prepare("production", {**PRODUCTION, "expiry": "2026-11-18"}).flags == Flag.NONE
+    assert prepare("production", {**PRODUCTION, "expiry": "2026-11-17"}).flags == RecordFlag.SUSPECT
+    assert prepare("production", {**PRODUCTION, "expiry": "2026-11-18"}).flags == RecordFlag.NONE
 
 
 def test_the_whole_of_character_set_82_is_a_lot() -> None:
@@ -145,7 +146,7 @@ def test_the_least_inference_has_the_same_shape() -> None:
 
 def test_limits_apply_to_the_score() -> None:
     context = Context(NOW_US, NOW_US, (("score", Limits(0.95, None, "/")),))
-    assert prepare("inference", INFERENCE, context).flags == Flag.OUT_OF_RANGE | Flag.URGENT
+    assert prepare("inference", INFERENCE, context).flags == RecordFlag.OUT_OF_RANGE | RecordFlag.URGENT
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.record import RecordFlag
 from gateway.preprocess.errors import PayloadRejected
-from gateway.preprocess.kind import Context, Flag, Limits, Prepared
+from gateway.preprocess.kind import Context, Limits, Prepared
 from gateway.preprocess.reading import Reading
 
 NOW_S = 1_700_000_000
@@ -79,7 +80,7 @@ def test_multiple_measurements_and_their_resolved_form_of_sections_5_1_3_and_5_1
         ("%RH", 1320067644, 21.2), ("lon", 1320067644, 24.30628), ("lat", 1320067644, 60.07967),
     ]  # fmt: skip
     assert resolved(payload) == [{"n": DEVICE, "u": u, "t": t, "v": v} for u, t, v in expected]
-    assert prepare(payload).flags == Flag.NONE
+    assert prepare(payload).flags == RecordFlag.NONE
 
 
 def test_multiple_data_types_of_section_5_1_5() -> None:
@@ -260,7 +261,7 @@ def test_fahrenheit_is_normalised_and_kept_as_sent() -> None:
 )
 def test_suspect_readings_are_flagged_and_kept(record: dict[str, Any], suspect: bool) -> None:
     prepared = prepare([{"n": "a", **record}])
-    assert prepared.flags == (Flag.SUSPECT if suspect else Flag.NONE)
+    assert prepared.flags == (RecordFlag.SUSPECT if suspect else RecordFlag.NONE)
     assert len(prepared.fields[0][1]) == 1  # type: ignore[arg-type]
 
 
@@ -268,25 +269,25 @@ def test_an_unknown_unit_leaves_the_value_alone() -> None:
     assert rows([{"n": "a", "v": 3.25, "u": "furlong"}])[0][1:3] == [3.25, "furlong"]
 
 
-EXCURSION = Flag.OUT_OF_RANGE | Flag.URGENT
+EXCURSION = RecordFlag.OUT_OF_RANGE | RecordFlag.URGENT
 
 
 @pytest.mark.parametrize(
     ("record", "flags"),
     [
-        ({"n": "fridge", "v": 2, "u": "Cel"}, Flag.NONE),
-        ({"n": "fridge", "v": 8, "u": "Cel"}, Flag.NONE),
+        ({"n": "fridge", "v": 2, "u": "Cel"}, RecordFlag.NONE),
+        ({"n": "fridge", "v": 8, "u": "Cel"}, RecordFlag.NONE),
         ({"n": "fridge", "v": 8.01, "u": "Cel"}, EXCURSION),
         ({"n": "fridge", "v": 1.99, "u": "Cel"}, EXCURSION),
-        ({"n": "fridge", "v": 40, "u": "[degF]"}, Flag.NONE),
+        ({"n": "fridge", "v": 40, "u": "[degF]"}, RecordFlag.NONE),
         ({"n": "fridge", "v": 50, "u": "[degF]"}, EXCURSION),
-        ({"n": "freezer", "v": -20, "u": "Cel"}, Flag.NONE),  # its own entry stands before the general one
+        ({"n": "freezer", "v": -20, "u": "Cel"}, RecordFlag.NONE),  # its own entry stands before the general one
         ({"n": "freezer", "v": -10, "u": "Cel"}, EXCURSION),
-        ({"n": "fridge", "v": 60, "u": "%RH"}, Flag.NONE),  # limits of another unit do not apply
-        ({"n": "fridge", "v": -300, "u": "Cel"}, EXCURSION | Flag.SUSPECT),
+        ({"n": "fridge", "v": 60, "u": "%RH"}, RecordFlag.NONE),  # limits of another unit do not apply
+        ({"n": "fridge", "v": -300, "u": "Cel"}, EXCURSION | RecordFlag.SUSPECT),
     ],
 )
-def test_excursions(record: dict[str, Any], flags: Flag) -> None:
+def test_excursions(record: dict[str, Any], flags: RecordFlag) -> None:
     limits = (("freezer", Limits(None, -15.0, "Cel")), ("", Limits(2.0, 8.0, "Cel")))
     context = Context(CONTEXT.sensed_us, CONTEXT.received_us, limits)
     assert prepare([record], context).flags == flags
