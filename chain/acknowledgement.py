@@ -56,7 +56,7 @@ def open_acknowledgement(data: bytes, key: PublicKey) -> Acknowledgement:
         SignatureError: not by this gateway.
     """
     # 1. Outer form.
-    outer = cbor.decode(data, MAX_BYTES)
+    outer = cbor.decode(data, MAX_BYTES, number_keys=False)
     if type(outer) is not list or len(outer) != 2 or any(type(part) is not bytes for part in outer):
         raise FormatError("an acknowledgement is [body, signature]")
     # 2. Signature before the content is believed.

@@ -125,7 +125,7 @@ class Message:
     @classmethod
     def decode(cls, data: bytes) -> "Message":
         """Parse the outer message only; events and seals stay bytes until their own decoders read them."""
-        item = cbor.decode(data, MAX_MESSAGE_BYTES)
+        item = cbor.decode(data, MAX_MESSAGE_BYTES, number_keys=False)
         if type(item) is not list or len(item) != 3 or type(item[0]) is not int or item[0] != VERSION:
             raise FormatError(f"a device message is [{VERSION}, [events], [[seal, signature]…]]")
         events, seals = item[1], item[2]

@@ -197,7 +197,7 @@ def _fields(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
 
 
 def _open_field(disclosed: Field, count: int, record: Record) -> tuple[str, cbor.CborValue]:
-    value = cbor.decode(disclosed.value, MAX_VALUE_BYTES)
+    value = cbor.decode(disclosed.value, MAX_VALUE_BYTES, number_keys=False)
     cbor.check_plain(value, f"the disclosed field {disclosed.path!r}")
     # The leaf is computed from what is disclosed, so the opening and its place are proved in one.
     leaf = field_leaf(disclosed.salt, record.event_id, disclosed.path, value)

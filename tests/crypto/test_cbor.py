@@ -1,5 +1,6 @@
 """Deterministic CBOR: one encoding of everything, and nothing else is read."""
 
+import itertools
 import math
 
 import cbor2
@@ -157,6 +158,42 @@ def test_string_references_do_not_multiply() -> None:
     bomb = _tagged(256, b"\x9a" + (100_000).to_bytes(4, "big") + text + _tagged(25, b"\x00") * 99_999)
     with pytest.raises(FormatError):
         cbor.decode(bomb, LIMIT)
+
+
+def _colliding_keys(count: int) -> list[tuple[int, int]]:
+    """Pairs of numbers that have one hash as tuples: CPython's is xxHash without a secret, so the second number
+    can be solved for."""
+    whole, odd, even, start = 2**64, 11400714785074694791, 14029467366897019727, 2870177450012600261
+    found: list[tuple[int, int]] = []
+    for first in itertools.count(1):
+        lane = (start + first * even) % whole
+        mixed = ((lane << 31) | (lane >> 33)) % whole * odd % whole
+        second = (12345 - mixed) * pow(even, -1, whole) % whole
+        if second < 2**61 - 1:
+            found.append((first, second))
+        if len(found) == count:
+            return found
+    raise AssertionError
+
+
+def test_maps_cannot_be_made_to_collide() -> None:
+    """Reading such a map takes time that grows with the square of its size. No time is measured here: it must be
+    refused at its first key."""
+    keys = _colliding_keys(2000)
+    assert len({hash(key) for key in keys}) == 1, "the attack does not fit this Python any longer"
+    bomb = cbor.encode({key: 0 for key in keys})
+    for data in (bomb, cbor.encode([1, [{key: 0 for key in keys}], []])):
+        with pytest.raises(FormatError, match="map key must be a text string or byte string, not tuple"):
+            cbor.decode(data, LIMIT, number_keys=False)
+    with pytest.raises(FormatError, match="depth"):
+        cbor.decode_flat(bomb, LIMIT, "a thing", SHAPE)
+
+
+@pytest.mark.parametrize("key", [1, -1, True, None, 1.0, (1,)], ids=repr)
+def test_where_strangers_send_much_keys_are_text_or_bytes(key: object) -> None:
+    assert cbor.decode(cbor.encode({"a": {b"b": 1}}), LIMIT, number_keys=False) == {"a": {b"b": 1}}
+    with pytest.raises(FormatError):
+        cbor.decode(cbor.encode({"a": {key: 1}}), LIMIT, number_keys=False)
 
 
 @pytest.mark.parametrize("key", [True, 1.0, "1"], ids=repr)
