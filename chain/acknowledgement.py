@@ -6,9 +6,10 @@ gateway. Signed, so a device can later show that the gateway had taken an event.
 
 from dataclasses import dataclass
 
-from chain.event import MAX_NUMBER, source_name
+from chain.event import source_name
 from crypto import cbor, labels
 from crypto.errors import FormatError
+from crypto.flat import MAX_NUMBER
 from crypto.keys import PrivateKey, PublicKey
 from crypto.merkle import HASH_BYTES
 

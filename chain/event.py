@@ -5,13 +5,12 @@ hashed as they came, never encoded again. Formats: docs/formats/device.md.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from crypto import cbor
+from crypto import cbor, flat
 from crypto.commitments import EventId
 from crypto.errors import FormatError, LimitError
+from crypto.flat import Shape
 from crypto.merkle import leaf_hash
 
 VERSION = 1
@@ -20,11 +19,12 @@ MAX_PAYLOAD_BYTES = 60_000
 MAX_EVENT_BYTES = MAX_PAYLOAD_BYTES + 256
 MAX_MESSAGE_BYTES = 256 * 1024
 MAX_EVENTS_PER_MESSAGE = 1024
-MAX_NUMBER = 2**63 - 1
 SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
-_SHAPE = {1: int, 2: str, 3: int, 4: int, 5: int, 6: int, 7: int, 8: bytes, 9: bytes}
-_NUMBERS = {1: "version", 3: "boot", 4: "seq", 5: "kind", 6: "schema version", 7: "sensed time"}
+_SHAPE = Shape({
+    1: ("version", int), 2: ("source", str), 3: ("boot", int), 4: ("seq", int), 5: ("kind", int),
+    6: ("schema version", int), 7: ("sensed time", int), 8: ("blind", bytes), 9: ("payload", bytes),
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Event:
 
     def encode(self) -> bytes:
         """Canonical CBOR map with the integer keys 1 to 9."""
-        return cbor.encode_flat({
+        return flat.encode({
             1: VERSION, 2: self.source, 3: self.boot, 4: self.seq, 5: self.kind,
             6: self.schema, 7: self.sensed_us, 8: self.blind, 9: self.payload,
         })  # fmt: skip
@@ -59,8 +59,7 @@ class Event:
         Raises:
             LimitError, FormatError: too large, not canonical, or a field of the wrong type or range.
         """
-        item = cbor.decode_flat(data, MAX_EVENT_BYTES, "an event", _SHAPE)
-        check_numbers(item, _NUMBERS, "event")
+        item = flat.decode(data, MAX_EVENT_BYTES, "an event", _SHAPE)
         if item[1] != VERSION:
             raise FormatError(f"event version {item[1]} is not known; this program reads version {VERSION}")
         blind, payload = item[8], item[9]
@@ -88,13 +87,6 @@ def source_name(name: object) -> str:
         rule = "a source name is 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit"
         raise FormatError(f"{rule}, got {name!r:.80}")
     return name
-
-
-def check_numbers(item: dict[int, Any], names: Mapping[int, str], what: str) -> None:
-    """FormatError unless the integers under these keys are from 0 to 2^63-1."""
-    for key, name in names.items():
-        if not 0 <= item[key] <= MAX_NUMBER:
-            raise FormatError(f"{what} {name} (key {key}) must be an integer from 0 to 2^63-1")
 
 
 def content_hash(event: bytes) -> bytes:

@@ -20,6 +20,9 @@ Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Path = Annotated[tuple[Hash, ...], Meta(max_length=63)]
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Small = Annotated[bytes, Meta(max_length=65_535)]
+# A payload of 60,000 bytes may resolve to more: SenML's base name and unit stand in every row.
+MAX_VALUE_BYTES = 256 * 1024
+Value = Annotated[bytes, Meta(max_length=MAX_VALUE_BYTES)]
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -31,7 +34,7 @@ class Field(_Part, frozen=True):
     fields, and the proof from there to the record's commitment root."""
 
     path: Annotated[str, Meta(max_length=200)]
-    value: Small
+    value: Value
     salt: Hash
     position: Number
     proof: Path

@@ -87,6 +87,8 @@ class ReceiptBuilder:
         self, content: tuple[Segment, StoredEvent] | None, index: int, record: Record, disclose: Sequence[str] | None
     ) -> tuple[tuple[Field, ...], int]:
         if content is None:
+            if disclose:
+                raise ReceiptError(f"record {index} logs a seal; it has no field {disclose[0]!r}")
             return (), 0
         segment, stored = content
         leaves = field_leaves(segment.seed, record.event_id, stored.fields)

@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any
 
-from chain.event import check_numbers, source_name
-from crypto import cbor
+from chain.event import source_name
+from crypto import flat
 from crypto.commitments import EventId
 from crypto.errors import FormatError
+from crypto.flat import Shape
 from crypto.merkle import HASH_BYTES
 
 VERSION = 1
 MAX_RECORD_BYTES = 1024
 SEAL_KIND = 4  # a record that logs a seal; the other kinds are those of gateway.preprocess
 
-_COMMON = {1: int, 2: int, 3: str, 4: int, 5: int, 6: int, 7: int, 8: int, 9: int, 10: int, 11: bytes}
-_EVENT_SHAPE = _COMMON | {12: bytes}
-_SEAL_SHAPE = _COMMON | {13: int}
-_NUMBERS = {
-    2: "kind", 4: "boot", 5: "seq", 6: "sensed time", 7: "received time", 8: "logged time", 9: "authentication",
-    10: "flags",
+_COMMON = {
+    1: ("version", int), 2: ("kind", int), 3: ("source", str), 4: ("boot", int), 5: ("seq", int),
+    6: ("sensed time", int), 7: ("received time", int), 8: ("logged time", int), 9: ("authentication", int),
+    10: ("flags", int), 11: ("content hash", bytes),
 }  # fmt: skip
-_SEAL_NUMBERS = _NUMBERS | {13: "count"}
+_EVENT_SHAPE = Shape(_COMMON | {12: ("commitment", bytes)})
+_SEAL_SHAPE = Shape(_COMMON | {13: ("count", int)})
 
 
 class Authentication(IntEnum):
@@ -81,14 +81,13 @@ class Record:
             item[13] = self.count
         else:
             item[12] = self.commitment
-        return cbor.encode_flat(item)
+        return flat.encode(item)
 
     @classmethod
     def decode(cls, data: bytes) -> "Record":
         """Strictly parse a leaf; FormatError or LimitError says what is wrong."""
-        item = cbor.decode_flat(data, MAX_RECORD_BYTES, "a record", _EVENT_SHAPE, _SEAL_SHAPE)
+        item = flat.decode(data, MAX_RECORD_BYTES, "a record", _EVENT_SHAPE, _SEAL_SHAPE)
         seal = 13 in item
-        check_numbers(item, _SEAL_NUMBERS if seal else _NUMBERS, "record")
         if item[1] != VERSION:
             raise FormatError(f"record version {item[1]!r} is not known; this program reads version {VERSION}")
         if (item[2] == SEAL_KIND) is not seal:

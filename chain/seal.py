@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from chain.event import MAX_NUMBER, SignedSeal, Span, check_numbers, source_name
+from chain.event import SignedSeal, Span, source_name
 from chain.record import Record
-from crypto import cbor, labels
+from crypto import flat, labels
 from crypto.errors import FormatError, ProofError, SignatureError
+from crypto.flat import MAX_NUMBER, Shape
 from crypto.keys import PrivateKey, PublicKey
 from crypto.merkle import HASH_BYTES, root_of
 
@@ -21,9 +22,11 @@ MAX_SEAL_BYTES = 512
 MAX_SEALED_EVENTS = 65_536
 FIRST_PREVIOUS = bytes(HASH_BYTES)  # what the first seal of a source names as its predecessor
 
-_SHAPE = {1: int, 2: str, 3: int, 4: int, 5: int, 6: bytes, 7: bytes, 8: int, 9: bytes}
-_NUMBERS = {1: "version", 3: "boot", 4: "first seq", 5: "count", 8: "signed time"}
-_HASHES = {6: "root", 7: "previous", 9: "kid"}
+_SHAPE = Shape({
+    1: ("version", int), 2: ("source", str), 3: ("boot", int), 4: ("first seq", int), 5: ("count", int),
+    6: ("root", bytes), 7: ("previous", bytes), 8: ("signed time", int), 9: ("kid", bytes),
+})  # fmt: skip
+_HASHES = (6, 7, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Seal:
         return Span(self.boot, self.first, self.count)
 
     def encode(self) -> bytes:
-        return cbor.encode_flat({
+        return flat.encode({
             1: VERSION, 2: self.source, 3: self.boot, 4: self.first, 5: self.count,
             6: self.root, 7: self.previous, 8: self.signed_us, 9: self.kid,
         })  # fmt: skip
@@ -53,11 +56,10 @@ class Seal:
     @classmethod
     def decode(cls, data: bytes) -> "Seal":
         """Strictly parse seal bytes; FormatError or LimitError says what is wrong."""
-        item = cbor.decode_flat(data, MAX_SEAL_BYTES, "a seal", _SHAPE)
-        check_numbers(item, _NUMBERS, "seal")
-        for key, what in _HASHES.items():
+        item = flat.decode(data, MAX_SEAL_BYTES, "a seal", _SHAPE)
+        for key in _HASHES:
             if len(item[key]) != HASH_BYTES:
-                raise FormatError(f"seal {what} (key {key}) must be {HASH_BYTES} bytes")
+                raise FormatError(f"a seal: {_SHAPE.fields[key][0]} (key {key}) must be {HASH_BYTES} bytes")
         if item[1] != VERSION or not 1 <= item[5] <= MAX_SEALED_EVENTS or item[4] + item[5] > MAX_NUMBER:
             raise FormatError(f"a seal has version {VERSION} and covers 1 to {MAX_SEALED_EVENTS} events below 2^63")
         return cls(source_name(item[2]), item[3], item[4], item[5], item[6], item[7], item[8], item[9])

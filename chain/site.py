@@ -60,6 +60,7 @@ class Folder:
             write_durably(name, origin.encode() + b"\n")
         if folder.origin != origin:
             raise StoreError(f"{root} belongs to the log {folder.origin!r}, not {origin!r}; a log keeps its name")
+        folder.site_key()  # before there is a database
         return folder
 
     @classmethod
@@ -91,8 +92,12 @@ class Folder:
         return private_key_at(path, Algorithm.ED25519) if create else read_private_key(path)
 
     def site_key(self) -> bytes:
-        """Wraps the keys of payloads at rest."""
-        return secret_at(self.keys / "site.key", KEY_BYTES)
+        """Wraps the keys of payloads at rest. Made with a new site; one that is lost is never made anew, because
+        what was stored under it would silently stay closed."""
+        path = self.keys / "site.key"
+        if self.database.exists() and not path.exists():
+            raise StoreError("keys/site.key is gone, and the payloads in site.db open with no other: restore it")
+        return secret_at(path, KEY_BYTES)
 
     def log_vkeys(self) -> tuple[VerifierKey, ...]:
         return tuple(signer.vkey for signer in self.log_signers())

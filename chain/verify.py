@@ -26,7 +26,7 @@ from chain.event import Event, SignedSeal, content_hash
 from chain.ledger import evidence as embedded
 from chain.ledger.transaction_leaf import TransactionLeaf
 from chain.policy import NONE, Policy
-from chain.receipt import Field, LedgerPart, Receipt
+from chain.receipt import MAX_VALUE_BYTES, Field, LedgerPart, Receipt
 from chain.record import SEAL_KIND, Record
 from chain.seal import Seal, require_names, verify_seal
 from chaincode.identity_records import Identity, Role
@@ -38,7 +38,6 @@ from crypto.merkle import leaf_hash, verify_inclusion
 from crypto.note import parse_note
 
 IDENTITY_FUNCTIONS = frozenset({"identities.bootstrap", "identities.enrol", "identities.rotate", "identities.revoke"})
-MAX_VALUE_BYTES = 65_535
 _T = TypeVar("_T")
 
 

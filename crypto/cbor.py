@@ -6,7 +6,6 @@ are refused while decoding: a few shared references (tag 29) in one small item w
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import cbor2
@@ -51,7 +50,7 @@ def decode(data: bytes, limit: int, *, number_keys: bool = True) -> Any:
     """
     if len(data) > limit:
         raise LimitError(f"CBOR item of {len(data)} bytes is over the bound of {limit}")
-    value = _loads(data, MAX_DEPTH, "one canonical CBOR item", number_keys)
+    value = loads(data, MAX_DEPTH, "one item", number_keys)
     try:
         again = cbor2.dumps(value, canonical=True)
     except (cbor2.CBOREncodeError, ValueError, TypeError, OverflowError) as e:
@@ -61,7 +60,8 @@ def decode(data: bytes, limit: int, *, number_keys: bool = True) -> Any:
     return value
 
 
-def _loads(data: bytes, depth: int, what: str, number_keys: bool = True) -> Any:
+def loads(data: bytes, depth: int, what: str, number_keys: bool = True) -> Any:
+    """One item, not checked for its canonical encoding: untagged, of definite lengths, no key twice."""
     try:
         return cbor2.loads(
             data, max_depth=depth, allow_indefinite=False, allow_duplicate_keys=False, semantic_decoders=_NO_TAGS,
@@ -69,37 +69,6 @@ def _loads(data: bytes, depth: int, what: str, number_keys: bool = True) -> Any:
         )  # fmt: skip
     except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError) as e:
         raise FormatError(f"expected {what} in canonical CBOR: {e}") from e
-
-
-def encode_flat(item: dict[int, Any]) -> bytes:
-    """Canonical encoding of a map whose keys are small integers in rising order and whose values are integers,
-    text and byte strings. The same bytes as `encode`, four times as fast, since nothing has to be sorted."""
-    return cbor2.dumps(item)
-
-
-def decode_flat(data: bytes, limit: int, what: str, *shapes: Mapping[int, type]) -> dict[int, Any]:
-    """Decode a canonical map that has exactly the keys of one of `shapes`, each value of exactly that type.
-
-    Raises:
-        LimitError, FormatError: as `decode`, and where keys or types differ; the message names `what`.
-    """
-    if len(data) > limit:
-        raise LimitError(f"{what} of {len(data)} bytes is over the bound of {limit}")
-    item = _loads(data, 1, what)
-    # 1.0 and True equal the integer 1, so the keys' types are looked at before they are compared.
-    keys = list(item) if type(item) is dict and set(map(type, item)) == {int} else None
-    shape = next((shape for shape in shapes if list(shape) == keys), None)
-    if shape is None:
-        expected = " or ".join(str(list(shape)) for shape in shapes)
-        got = keys or type(item).__name__
-        raise FormatError(f"{what} must be a map with the keys {expected} in this order, got {got}")
-    if list(map(type, item.values())) != list(shape.values()):
-        wrong = next(key for key, kind in shape.items() if type(item[key]) is not kind)
-        raise FormatError(f"{what}: key {wrong} must be {shape[wrong].__name__}, got {type(item[wrong]).__name__}")
-    if cbor2.dumps(item) != data:
-        raise FormatError(f"{what} is not in its canonical encoding; encode with shortest forms")
-    flat: dict[int, Any] = item
-    return flat
 
 
 def pack(value: CborValue) -> bytes:

@@ -93,9 +93,7 @@ class PublicKey:
             else:
                 _load_public(self).verify(signature, message, context)
         except InvalidSignature as e:
-            raise SignatureError(
-                f"{self.algorithm} signature does not verify under key {self.kid.hex()[:16]}…"
-            ) from e
+            raise SignatureError(f"{self.algorithm} signature does not verify under key {self.kid.hex()[:16]}…") from e
 
 
 def _is_small_order(raw: bytes) -> bool:

@@ -90,9 +90,7 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
         raise ProofError(f"consistency proof leads to new root {computed_new.hex()}, expected {new_root.hex()}")
 
 
-def _verify_trivial_consistency(
-    old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes
-) -> None:
+def _verify_trivial_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> None:
     if proof:
         raise ProofError(f"consistency proof from {old} to {new} must be empty, got {len(proof)} hashes")
     if old == new and old_root != new_root:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from chain.event import MAX_NUMBER
+from crypto.flat import MAX_NUMBER
 from gateway.access import SeriesLimits, SourceSettings
 from gateway.api.parameters import SourceName
 

@@ -9,7 +9,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from chain.event import MAX_NUMBER, SOURCE_NAME
+from chain.event import SOURCE_NAME
+from crypto.flat import MAX_NUMBER
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from chain.event import MAX_NUMBER, MAX_PAYLOAD_BYTES
+from chain.event import MAX_PAYLOAD_BYTES
 from chain.record import SEAL_KIND
 from crypto.errors import FormatError, LimitError
+from crypto.flat import MAX_NUMBER
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from chain.acknowledgement import Acknowledgement, StoredRange
-from chain.event import MAX_NUMBER, SignedSeal
+from chain.event import SignedSeal
+from crypto.flat import MAX_NUMBER
 from crypto.merkle import root_of
 from gateway.device.buffer import REJECTED, ROW_BYTES, STORED, WAITING, Buffer
 

@@ -6,7 +6,7 @@ Spans are (first, last), both inside: a number may be 2^63-1, and one past it wo
 import sqlite3
 from collections.abc import Iterable
 
-from chain.event import MAX_NUMBER
+from crypto.flat import MAX_NUMBER
 
 _TOUCHING = "SELECT first, last FROM span WHERE source = ? AND boot = ? AND what = ? AND first <= ? ORDER BY first DESC"
 _DELETE = "DELETE FROM span WHERE source = ? AND boot = ? AND what = ? AND first = ?"

@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from chain.event import MAX_NUMBER
 from chain.record import SEAL_KIND, Record, RecordFlag
 from chain.store.payloads import Fields
+from crypto.flat import MAX_NUMBER
 from gateway.access import SeriesLimits, SourceSettings
 from gateway.index.coverage import cover, runs
 from gateway.index.schema import BLOCK_BITS, SEALED, STORED

@@ -18,6 +18,9 @@ from crypto.commitments import SEED_BYTES, fields_root
 from gateway.pipeline.batch import AdmittedEvent, AdmittedSeal, Batch, Group
 
 EVENTS_PER_SEGMENT = 1024
+# Fields may be some fifty times as long as what came in (a SenML base name stands in every row), and a segment must
+# stay below the bound at which it is read.
+BYTES_PER_SEGMENT = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,22 @@ def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, logged_us: int
         if new and draft.alert:  # a device that repeats itself must not push other alerts out
             site.notices.alert(tx, logged_us, draft.alert, m.source, draft.reason, None)
     for group in batch.groups.values():
-        for at in range(0, len(group.events), EVENTS_PER_SEGMENT):
-            _write_events(site, tx, group, group.events[at : at + EVENTS_PER_SEGMENT], logged_us)
+        for events in _segments(group.events):
+            _write_events(site, tx, group, events, logged_us)
         for seal in group.seals:
             _write_seal(site, tx, seal, logged_us)
+
+
+def _segments(events: Sequence[AdmittedEvent]) -> Iterator[Sequence[AdmittedEvent]]:
+    """Stretches that each fit a segment, counted in events and in the bytes that came in."""
+    first, size = 0, 0
+    for at, event in enumerate(events):
+        if at > first and (at - first == EVENTS_PER_SEGMENT or size + len(event.raw) > BYTES_PER_SEGMENT):
+            yield events[first:at]
+            first, size = at, 0
+        size += len(event.raw)
+    if events:
+        yield events[first:]
 
 
 def _write_events(

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from chain.event import MAX_NUMBER
 from chain.ledger.interface import Ledger
 from chaincode.log_records import AnchoredCheckpoint
 from crypto.errors import SealtrailError
+from crypto.flat import MAX_NUMBER
 from crypto.merkle import HASH_BYTES
 from gateway.query.view import View
 

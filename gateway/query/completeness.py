@@ -7,9 +7,10 @@ lost at the very end, before any seal named it, cannot be known: a boot's last s
 from dataclasses import dataclass
 from itertools import pairwise
 
-from chain.event import MAX_NUMBER, Span
+from chain.event import Span
 from chain.record import SEAL_KIND
 from chain.store.seals import SealState
+from crypto.flat import MAX_NUMBER
 from gateway.index.schema import SEALED, STORED
 from gateway.query.errors import NotFoundError, QueryError
 from gateway.query.records import source_id

@@ -8,9 +8,9 @@ import base64
 import binascii
 from hashlib import sha256
 
-from chain.event import MAX_NUMBER
 from crypto import cbor
 from crypto.errors import FormatError
+from crypto.flat import MAX_NUMBER
 from gateway.query.errors import QueryError
 
 VERSION = 1

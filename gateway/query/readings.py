@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from heapq import nlargest
 
-from chain.event import MAX_NUMBER
+from crypto.flat import MAX_NUMBER
 from gateway.query.errors import NotFoundError, QueryError
 from gateway.query.records import source_id
 from gateway.query.view import View

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from chain.event import MAX_NUMBER
 from chain.store.notices import Alert, DeadLetter
+from crypto.flat import MAX_NUMBER
 from gateway.access import SeriesLimits, SourceSettings
 from gateway.api.auth import Caller
 from gateway.api.services import Services

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.event import MAX_NUMBER
 from chain.record import Record
 from chain.site import SiteReader
+from crypto.flat import MAX_NUMBER
 from gateway.access import SeriesLimits, SourceSettings
 from gateway.index import Index
 from gateway.index.coverage import cover, runs

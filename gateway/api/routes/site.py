@@ -7,8 +7,8 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from chain.event import MAX_NUMBER
 from crypto.errors import SealtrailError
+from crypto.flat import MAX_NUMBER
 from gateway.api.auth import Operator, PayloadReader, Reader, WhoeverCalls
 from gateway.api.metrics import CONTENT_TYPE, exposition
 from gateway.api.parameters import FromTime, Number, SourceName, Text, ToTime

@@ -186,3 +186,18 @@ def test_a_refusal_is_durable_before_it_is_told(site: Site) -> None:
         rows = other.execute("SELECT source, channel, at_us FROM dead_letter").fetchall()
     assert [(source, channel) for source, channel, _ in rows] == [("stranger", str(Channel.EVENTS))]
     assert rows[0][2] > START_US - 1
+
+
+def test_payloads_that_resolve_to_fifty_times_their_size_can_be_read_again(site: Site) -> None:
+    """An amplification: a base name of 250 bytes in 256 rows of eight. All must stay provable and erasable."""
+    source = site.enrol("logger")
+    rows = ",".join(['{"v":1}'] * 255)
+    payload = f'[{{"bn":"{"b" * 250}","bu":"{"u" * 64}","v":1}},{rows}]'.encode()
+    messages = [message([source.event(payload) for _ in range(100)]) for _ in range(8)]
+    verdicts = site.send_all([site.inbound(source, one) for one in messages])
+    assert verdicts == [OK] * 8
+    site.drain()
+    with site.reader() as reader:
+        segments = reader.payloads.segments(0, 100)
+        assert sum(len(segment.events) for segment in segments) == 800
+    assert fsck(site.folder).events == 800

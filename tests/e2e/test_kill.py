@@ -1,0 +1,151 @@
+"""kill −9 at random moments under load: every event whose PUBACK came is in the log, exactly once, and all is whole."""
+
+import base64
+import json
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import paho.mqtt.client as mqtt
+
+from chain.event import content_hash
+from chain.fsck import fsck
+from chain.record import SEAL_KIND, Record
+from chain.site import Folder, SiteReader
+from chaincode.identities import enrolment
+from crypto import labels
+from tests.e2e.programs import Up, run, until, write_config
+from tests.support.source import Source, message
+
+KILLS = 10
+EVENTS = 4  # in a message
+IN_FLIGHT = 24
+
+
+class Publisher:
+    """A device's sending half over real MQTT: what is not PUBACKed when the connection dies is sent again first."""
+
+    def __init__(self, source: Source, password: str) -> None:
+        self.source, self._password = source, password
+        self._waiting: dict[int, tuple[bytes, list[int]]] = {}  # by our own number: message, its seqs
+        self._mids: dict[int, int] = {}
+        self._made = 0
+        self.acknowledged: list[int] = []
+        self.resent = 0
+
+    def send_until(self, port: int, stop: threading.Event, *, more: bool = True) -> None:
+        """Connect, send again what waits, then go on with new events, until told to stop, all is acknowledged, or
+        the other end is gone."""
+        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=self.source.name, protocol=mqtt.MQTTv5)
+        client.username_pw_set(self.source.name, self._password)
+        client.on_publish = self._published
+        client.max_inflight_messages_set(IN_FLIGHT)
+        try:
+            client.connect("127.0.0.1", port)
+        except OSError:
+            return  # it was killed before we got there
+        self._mids.clear()
+        again = sorted(self._waiting.items())
+        while not client.is_connected():
+            if client.loop(0.01) != mqtt.MQTT_ERR_SUCCESS:
+                return
+        self.resent += len(again)
+        for number, (payload, _) in again:
+            self._publish(client, number, payload)
+        while not stop.is_set() and (more or self._waiting):
+            if more and len(self._waiting) < IN_FLIGHT:
+                self._publish(client, *self._new())
+            if client.loop(0.002) != mqtt.MQTT_ERR_SUCCESS:
+                return
+        client.disconnect()
+
+    def _new(self) -> tuple[int, bytes]:
+        seqs = list(range(self.source.seq, self.source.seq + EVENTS))
+        payload, self._made = message(self.source.batch(EVENTS), self.source.seal()), self._made + 1
+        self._waiting[self._made] = payload, seqs
+        return self._made, payload
+
+    def _publish(self, client: mqtt.Client, number: int, payload: bytes) -> None:
+        info = client.publish(f"st/1/{self.source.name}/events", payload, qos=1)
+        self._mids[info.mid] = number
+
+    def _published(self, client: Any, data: Any, mid: int, reason: Any, properties: Any) -> None:
+        assert not reason.is_failure, reason
+        self.acknowledged += self._waiting.pop(self._mids.pop(mid))[1]
+
+
+def _enrolled(gateway: Up, name: str) -> Publisher:
+    code = json.loads(run("source", "invite", name, "--data", gateway.data, "--json").stdout)["code"]
+    offer = httpx.post(f"{gateway.url}/v1/enrol/offer", json={"code": code}).json()
+    source = Source(name)
+    proof = source.key.sign(enrolment(name, offer["origin"], source.key.public), labels.ENROL)
+    body = {
+        "code": code, "algorithm": "ed25519", "public_key": base64.b64encode(source.key.public.raw).decode(),
+        "proof": base64.b64encode(proof).decode(),
+    }  # fmt: skip
+    return Publisher(source, httpx.post(f"{gateway.url}/v1/enrol", json=body).json()["password"])
+
+
+def _under_load(gateway: Up, publishers: list[Publisher], seconds: float, how: signal.Signals) -> int:
+    stop = threading.Event()
+    port = int(gateway.where["mqtt_port"])
+    threads = [threading.Thread(target=p.send_until, args=(port, stop)) for p in publishers]
+    before = sum(len(p.acknowledged) for p in publishers)
+    for thread in threads:
+        thread.start()
+    until(lambda: sum(len(p.acknowledged) for p in publishers) > before)
+    time.sleep(seconds)
+    code = gateway.end(how)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return code
+
+
+def _finish(gateway: Up, publishers: list[Publisher]) -> None:
+    """Everything that still waits is sent once more and acknowledged."""
+    for publisher in publishers:
+        publisher.send_until(int(gateway.where["mqtt_port"]), threading.Event(), more=False)
+
+
+def _exactly_once(data: Path, publishers: list[Publisher]) -> None:
+    with closing(SiteReader.open(Folder.existing(data))) as reader:
+        records = [Record.decode(entry) for entry in reader.entries.entries(0, reader.entries.size())]
+    events = [r for r in records if r.kind != SEAL_KIND]
+    stored = Counter((r.source, r.boot, r.seq) for r in events)
+    assert max(stored.values()) == 1
+    hashes = {(r.source, r.seq): r.content_hash for r in events}
+    for publisher in publishers:
+        source = publisher.source
+        assert sorted(publisher.acknowledged) == list(range(source.seq))
+        for seq, raw in source.events.items():
+            assert hashes[source.name, seq] == content_hash(raw)
+    assert len(events) == sum(p.source.seq for p in publishers)
+
+
+def test_killed_ten_times_under_load(tmp_path: Path) -> None:
+    config, rng = write_config(tmp_path), random.Random()
+    gateway = Up(config)
+    try:
+        publishers = [_enrolled(gateway, name) for name in ("alpha", "beta")]
+        for _ in range(KILLS):
+            assert _under_load(gateway, publishers, rng.uniform(0.0, 0.35), signal.SIGKILL) == -signal.SIGKILL
+            gateway = Up(config)  # refuses to start where log and anchor contradict each other
+        assert _under_load(gateway, publishers, 0.2, signal.SIGTERM) == 0
+        gateway = Up(config)
+        _finish(gateway, publishers)
+    finally:
+        code = gateway.end()
+    assert code == 0
+    assert sum(p.resent for p in publishers) > 0  # it was in the middle of something
+    _exactly_once(gateway.data, publishers)
+    report = fsck(Folder.existing(gateway.data))
+    assert report.events == sum(p.source.seq for p in publishers)
+    assert report.seals == report.events // EVENTS
+    assert b"Traceback" not in (tmp_path / "up.log").read_bytes()
