@@ -34,16 +34,9 @@ def test_tessera_finds_a_real_site_whole(program: list[str], tmp_path: Path) -> 
     key = tmp_path / "key.txt"
     key.write_text(run("log", "vkey", "--data", tmp_path / "data").stdout.strip())
     with up(write_config(tmp_path)) as gateway:
-        flags = [
-            f"--storage_url={gateway.url}/log/",
-            f"--public_key={key}",
-            f"--origin={ORIGIN}",
-            "--ui=false",
-            "--N=8",
-        ]
-        done = subprocess.run(
-            [*program, *where, "--ui=false", "--N=8"], capture_output=True, text=True, timeout=120, check=False
-        )
+        where = [f"--storage_url={gateway.url}/log/", f"--public_key={key}", f"--origin={ORIGIN}"]
+        command = [*program, *where, "--ui=false", "--N=8"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     # Version 1.0.2 exits with 0 even when it failed: its own verdict line is what counts.
     assert "Successfully fsck'd log with size 707 " in done.stderr
     assert "failed" not in done.stderr
