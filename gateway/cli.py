@@ -151,7 +151,7 @@ def plain(
         print(json.dumps({"source": name, "password": password}))
         return
     print(f"password of {name}, shown once: {password}")
-    print(f"mosquitto_pub -q 1 -u {name} -P PASSWORD -t st/1/{name}/plain/reading -m '[{{\"n\":\"t\",\"v\":4.2}}]'")
+    print(f'mosquitto_pub -q 1 -u {name} -P PASSWORD -t st/1/{name}/plain/reading -m \'[{{"n":"t","v":4.2}}]\'')
 
 
 @sources.command("list")

@@ -74,6 +74,4 @@ def require_no_more(connection: sqlite3.Connection, size: int, entry_bytes: int)
     both = "SELECT entries FROM log_bundle UNION ALL SELECT entries FROM log_tail"
     stored = connection.execute(f"SELECT COALESCE(SUM(length(entries)), 0) FROM ({both})").fetchone()[0]
     if stored != entry_bytes + 2 * size:
-        raise FsckError(
-            f"log_bundle and log_tail: they hold {stored} bytes, the {size} entries need another number"
-        )
+        raise FsckError(f"log_bundle and log_tail: they hold {stored} bytes, the {size} entries need another number")

@@ -167,4 +167,3 @@ def _valid(folder: Any, site: SiteReader, leaf: int) -> bool:
     finally:
         ledger.close()
     return verify_receipt(parse_receipt(file), site_policy(folder)).outcome is Outcome.VALID
-

@@ -18,8 +18,8 @@ from crypto.commitments import SEED_BYTES, fields_root
 from gateway.pipeline.batch import AdmittedEvent, AdmittedSeal, Batch, Group
 
 EVENTS_PER_SEGMENT = 1024
-# Fields may be some fifty times as long as what came in (a SenML base name stands in every row), and a segment must
-# stay below the bound at which it is read.
+# Fields may be some fifty times as long as what came in (a SenML base name stands in every row), and whoever reads one
+# event reads its whole segment.
 BYTES_PER_SEGMENT = 512 * 1024
 
 

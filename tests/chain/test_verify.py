@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -18,7 +18,7 @@ from chain.event import content_hash
 from chain.ledger.embedded import EmbeddedLedger
 from chain.ledger.evidence import EmbeddedEvidence
 from chain.policy import GroupLine, LedgerLine, LogLine, Policy, WitnessLine, parse_policy
-from chain.receipt import LedgerPart, Receipt, parse_receipt
+from chain.receipt import LedgerPart, Receipt, SealPart, parse_receipt
 from chain.record import Record
 from chain.seal import Seal, sign_seal
 from chain.site import Folder
@@ -35,6 +35,7 @@ from tests.support.source import INFERENCE as INFERENCE_KIND
 from tests.support.source import PRODUCTION as PRODUCTION_KIND
 from tests.support.source import Source, message
 
+P = TypeVar("P", bound=msgspec.Struct)
 STEPS = ("checkpoint", "witnesses", "record", "event", "fields", "identity", "seal", "anchor")
 
 
@@ -104,8 +105,13 @@ def flipped(data: bytes, at: int = -1) -> bytes:
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
-def change(part: Any, **fields: Any) -> Any:
+def change(part: P, **fields: Any) -> P:
     return msgspec.structs.replace(part, **fields)
+
+
+def seal_of(world: World) -> SealPart:
+    assert world.reading.seal is not None
+    return world.reading.seal
 
 
 # -- what holds
@@ -262,7 +268,7 @@ def _swapped_values(w: World) -> Receipt:
 
 
 def _seal(**changed: Any) -> Attack:
-    return lambda w: change(w.reading, seal=change(w.reading.seal, **changed))
+    return lambda w: change(w.reading, seal=change(seal_of(w), **changed))
 
 
 def _seal_of(which: str, receipt: str = "reading") -> Attack:
@@ -274,7 +280,7 @@ def _resealed_by_a_thief(w: World) -> Receipt:
     assert w.reading.event is not None
     thief.events = {1: w.reading.event}
     seal = sign_seal(thief.draft(first=1, count=1), thief.key)
-    return change(w.reading, seal=change(w.reading.seal, seal=seal.seal, signature=seal.signature, range_proof=()))
+    return change(w.reading, seal=change(seal_of(w), seal=seal.seal, signature=seal.signature, range_proof=()))
 
 
 def _sealed_by_the_source_but_not_logged(w: World) -> Receipt:
@@ -282,12 +288,12 @@ def _sealed_by_the_source_but_not_logged(w: World) -> Receipt:
     assert w.reading.event is not None
     owner.events = {1: w.reading.event}
     seal = sign_seal(owner.draft(first=1, count=1), owner.key)
-    return change(w.reading, seal=change(w.reading.seal, seal=seal.seal, signature=seal.signature, range_proof=()))
+    return change(w.reading, seal=change(seal_of(w), seal=seal.seal, signature=seal.signature, range_proof=()))
 
 
 ONE_STEP: dict[str, tuple[Attack, dict[str, str]]] = {
-    "event byte": (lambda w: change(w.reading, event=flipped(w.reading.event)), {"event": "false"}),
-    "event cut": (lambda w: change(w.reading, event=w.reading.event[:-1]), {"event": "false"}),
+    "event byte": (lambda w: change(w.reading, event=flipped(w.reading.event or b'')), {"event": "false"}),
+    "event cut": (lambda w: change(w.reading, event=(w.reading.event or b'')[:-1]), {"event": "false"}),
     "event of the neighbour": (lambda w: change(w.reading, event=w.neighbour.event), {"event": "false"}),
     "event empty": (lambda w: change(w.reading, event=b""), {"event": "false"}),
     "field value": (_field(value=cbor.encode("04099999000009")), {"fields": "false"}),
@@ -302,12 +308,12 @@ ONE_STEP: dict[str, tuple[Attack, dict[str, str]]] = {
     "field count": (lambda w: change(w.production, field_count=3), {"fields": "false"}),
     "fields of another event": (lambda w: change(w.reading, fields=w.neighbour.fields), {"fields": "false"}),
     "seal byte": (_seal(seal=b"\xa9" + bytes(60)), {"seal": "false"}),
-    "seal last byte": (lambda w: _seal(seal=flipped(w.reading.seal.seal))(w), {"seal": "false"}),
-    "seal signature": (lambda w: _seal(signature=flipped(w.reading.seal.signature))(w), {"seal": "false"}),
+    "seal last byte": (lambda w: _seal(seal=flipped(seal_of(w).seal))(w), {"seal": "false"}),
+    "seal signature": (lambda w: _seal(signature=flipped(seal_of(w).signature))(w), {"seal": "false"}),
     "seal signature gone": (_seal(signature=b""), {"seal": "false"}),
     "seal range proof": (_seal(range_proof=(bytes(32), bytes(32))), {"seal": "false"}),
     "seal range proof gone": (_seal(range_proof=()), {"seal": "false"}),
-    "seal record": (lambda w: _seal(record=flipped(w.reading.seal.record))(w), {"seal": "false"}),
+    "seal record": (lambda w: _seal(record=flipped(seal_of(w).record))(w), {"seal": "false"}),
     "seal record of an event": (lambda w: _seal(record=w.reading.record)(w), {"seal": "false"}),
     "seal index": (_seal(index=2), {"seal": "false"}),
     "seal inclusion": (_seal(inclusion=()), {"seal": "false"}),
@@ -386,6 +392,41 @@ def test_a_seal_at_a_place_where_its_key_was_revoked_is_false(world: World, tmp_
 def _kid(receipt: Receipt) -> bytes:
     assert receipt.seal is not None
     return Seal.decode(receipt.seal.seal).kid
+
+
+# -- a gateway that lies in what it logs, with all its own keys
+
+
+@pytest.mark.parametrize(
+    ("index", "lie", "expected"),
+    [
+        (0, {"seq": 7}, {"event": "false", "fields": "false", "seal": "missing"}),
+        (0, {"kind": 2}, {"event": "false"}),
+        (2, {"count": 3}, {"event": "missing", "fields": "missing", "seal": "false"}),
+        (2, {"sensed_us": 1}, {"event": "missing", "fields": "missing", "seal": "false"}),
+    ],
+    ids=["number", "kind", "sealed count", "time of signing"],
+)
+def test_a_record_that_says_otherwise_than_the_source_is_false(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int, lie: dict[str, int], expected: dict[str, str]
+) -> None:
+    """It holds in the log, on the ledger and under the gateway's signatures, and is still no word of the source."""
+    honest, wanted = Record.encode, 4 if index == 2 else 1
+    with Site(tmp_path / "site") as site:
+        source = site.enrol("alpha")
+
+        def lying(record: Record) -> bytes:
+            meant = record.kind == wanted and record.seq == 0
+            return honest(replace(record, **lie) if meant else record)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Record, "encode", lying)
+        _send(site, source, message(source.batch(2), source.seal()))
+        monkeypatch.undo()
+        site.drain()
+        with receipts(site.folder) as builder:
+            report = verify_receipt(builder.build(index), site.policy)
+    assert found(report) == expected
+    assert report.outcome is Outcome.INVALID
 
 
 # -- policies

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from chain.event import content_hash
 from chain.fsck import fsck
@@ -46,7 +47,7 @@ class Publisher:
     def send_until(self, port: int, stop: threading.Event, *, more: bool = True) -> None:
         """Connect, send again what waits, then go on with new events, until told to stop, all is acknowledged, or
         the other end is gone."""
-        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=self.source.name, protocol=mqtt.MQTTv5)
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=self.source.name, protocol=mqtt.MQTTv5)
         client.username_pw_set(self.source.name, self._password)
         client.on_publish = self._published
         client.max_inflight_messages_set(IN_FLIGHT)

@@ -14,7 +14,7 @@ from chain.store.seals import SealState, StoredSeal
 from chaincode.identities import rotation
 from crypto import labels
 from crypto.keys import Algorithm, PrivateKey
-from gateway.ingest.inbound import Verdict
+from gateway.ingest.inbound import Inbound, Verdict
 from tests.support.site import Site
 from tests.support.source import Source, message
 
@@ -182,22 +182,26 @@ def _seal_with(site: Site, source: Source, key: PrivateKey) -> Verdict:
     return verdict
 
 
+async def _stream_while_revoking(site: Site, source: Source, other: Source) -> None:
+    def chunk() -> list[Inbound]:
+        pairs = [(s, message(s.batch(2), s.seal())) for s in (other, source, other, source)]
+        return [site.inbound(s, payload) for s, payload in pairs]
+
+    async def stream() -> None:
+        while not revoking.done():
+            await site._send_all(chunk())
+
+    revoking = asyncio.ensure_future(site.gateway.revoke(source.name, "stolen"))
+    await stream()
+    await revoking
+    assert await site._send_all(chunk()) == [OK, Verdict.NOT_AUTHORIZED] * 2
+
+
 def test_a_seal_is_never_logged_where_its_key_has_just_ended(site: Site) -> None:
     """Revocation against the commits in flight: whichever comes first, fsck and receipts must agree with it."""
     for round_ in range(6):
-        source, others = site.enrol(f"stolen-{round_}"), [site.enrol(f"honest-{round_}-{i}") for i in range(3)]
-        messages = []
-        for i in range(60):
-            messages.append(site.inbound(others[i % 3], message(others[i % 3].batch(2), others[i % 3].seal())))
-            messages.append(site.inbound(source, message(source.batch(2), source.seal())))
-
-        async def race(messages: list[object] = messages, name: str = source.name) -> None:
-            sending = asyncio.create_task(site._send_all(messages))  # type: ignore[arg-type]
-            await asyncio.sleep(0)
-            await site.gateway.revoke(name, "stolen")
-            await sending
-
-        site.run(race())
+        source, other = site.enrol(f"stolen-{round_}"), site.enrol(f"honest-{round_}")
+        site.run(_stream_while_revoking(site, source, other))
     site.drain()
     fsck(site.folder)  # every logged seal stands where its key counts
 
