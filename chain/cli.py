@@ -103,8 +103,14 @@ def _read(path: Path) -> bytes:
 
 def _as_text(report: "Report") -> str:
     lines = [f" {step.number}. {MARKS[step.state]} {step.name:<10} {step.state}: {step.text}" for step in report.steps]
-    shown = [f"    {path} = {_readable(value)}" for path, value in report.fields]
-    return "\n".join([*lines, *(["disclosed:", *shown] if shown else []), f"result: {report.outcome}"])
+    shown = [f"    {path} = {json.dumps(_readable(value), ensure_ascii=False)}" for path, value in report.fields]
+    said = [*lines, *(["disclosed:", *shown] if shown else []), f"result: {report.outcome}"]
+    return "\n".join(map(_printable, said))
+
+
+def _printable(line: str) -> str:
+    """What a receipt says must not be able to draw lines of its own on the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def _as_json(report: "Report") -> dict[str, Any]:

@@ -66,4 +66,4 @@ class Live(Protocol):
         """Replace a source's key; both keys have signed the change (labels.KEY_ROTATION)."""
 
     async def revoke(self, source: str, reason: str) -> None:
-        """End the validity of a source's key at the present log size; what it sends after that is refused."""
+        """End the validity of a source's key at the present log size, and close its connections."""

@@ -241,6 +241,7 @@ class Gateway:
 
     async def revoke(self, source: str, reason: str) -> None:
         await self.registrar.revoke(source, reason)
+        self.front.put_out(source)
 
 
 def _tls(settings: FrontDoorConfig) -> ssl.SSLContext | None:

@@ -4,9 +4,7 @@ Takes untrusted bytes, returns parsed events and undecoded seals, or raises Refu
 """
 
 import os
-from collections import OrderedDict
 from dataclasses import dataclass
-from hashlib import sha256
 
 from chain.event import BLIND_BYTES, Event, Message, SignedSeal
 from crypto.errors import FormatError
@@ -16,8 +14,6 @@ from gateway.pipeline.sources import EnrolledSource, SourceBook
 from gateway.preprocess import kinds
 from gateway.preprocess.errors import UnknownKindError
 from gateway.preprocess.kind import Kind
-
-MAX_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +28,14 @@ class Parcel:
 class PlainNumbers:
     """Numbers for plain payloads, which bring none: the gateway's own boot, and a count for each source.
 
-    A redelivery (DUP) of a payload that this start of the gateway has stored is recognised by its bytes; one
-    across a restart is not, and is logged twice: only numbered events are exactly once. What is not stored gives
-    its number back, so that a hole always means a record that is gone.
+    A redelivery (DUP) is logged again: a payload without a number cannot be told from an equal one that never
+    arrived, and losing one is worse than having it twice; only numbered events are exactly once. What is not
+    stored gives its number back, so that a hole always means a record that is gone.
     """
 
     def __init__(self, boot: int) -> None:
         self._boot = boot
         self._next: dict[str, int] = {}
-        self._stored: OrderedDict[tuple[str, bytes], None] = OrderedDict()
-
-    def remember(self, message: Inbound) -> None:
-        """Note a plain payload that is on disk now."""
-        self._stored[message.source, sha256(message.payload).digest()] = None
-        if len(self._stored) > MAX_REMEMBERED:
-            self._stored.popitem(last=False)
-
-    def redelivered(self, message: Inbound) -> bool:
-        """True where the broker or the device sends once more what is stored."""
-        return message.duplicate and (message.source, sha256(message.payload).digest()) in self._stored
 
     def take(self, source: str) -> tuple[int, int]:
         seq = self._next.get(source, 0)
@@ -79,8 +64,6 @@ def admit(message: Inbound, book: SourceBook, numbers: PlainNumbers) -> Parcel:
         raise RefusedError(_wrong_channel(source), Verdict.NOT_AUTHORIZED)
     # 3. Form.
     if message.channel is Channel.PLAIN:
-        if numbers.redelivered(message):
-            return Parcel(source, (), ())
         return Parcel(source, (_wrap(message, source, numbers),), ())
     try:
         opened = Message.decode(message.payload)

@@ -17,7 +17,7 @@ from chain.errors import DiskFullError, StoreError
 from chain.seal import seal_hash
 from chain.site import SiteWriter
 from crypto.errors import SealtrailError
-from gateway.ingest.inbound import Channel, Inbound, Verdict
+from gateway.ingest.inbound import Inbound, Verdict
 from gateway.pipeline.acknowledging import StoredNumbers
 from gateway.pipeline.admission import PlainNumbers, admit
 from gateway.pipeline.batch import Batch, Group
@@ -173,9 +173,6 @@ class Committer:
         self.failure = None
         self._count(batch)
         self._remember(batch)
-        for message, verdict in verdicts:
-            if message.channel is Channel.PLAIN and verdict is Verdict.STORED:
-                self._numbers.remember(message)
         if messages:
             self._tell(Committed(verdicts, self._news(batch, logged_us), batch.urgent))
 

@@ -69,6 +69,9 @@ class Connection(Publishing):
     def give_way(self) -> None:
         self._close(Reason.TAKEN_OVER, "taken over by another connection")
 
+    def put_out(self) -> None:
+        self._close(Reason.NOT_AUTHORIZED, "the source was revoked")
+
     def shut_down(self) -> None:
         """The gateway stops: that is no death of the device, so no will."""
         self._will = None

@@ -96,6 +96,10 @@ class FrontDoor:
         """How many authenticated connections there are now."""
         return len(self._registry)
 
+    def put_out(self, source: str) -> None:
+        """Close the connections of a source that was revoked; it cannot log in again."""
+        self._registry.put_out(source)
+
     async def publish_receipt(self, source: str, payload: bytes) -> bool:
         """Send a receipt with QoS 0. False: dropped, because the source is not connected and subscribed, or
         does not read fast enough. Nothing is queued; the gateway states its position at each subscription."""

@@ -32,6 +32,9 @@ class Member(Protocol):
     def give_way(self) -> None:
         """Another connection takes over: say so, leave the registry, close."""
 
+    def put_out(self) -> None:
+        """Its source may not be here any longer: say so, leave the registry, close."""
+
     def send_receipt(self, payload: bytes) -> bool:
         """Send a receipt, if subscribed and able to take it."""
 
@@ -97,6 +100,11 @@ class Registry:
         del self._by_source[key.source]
         self.counters.wills += will is not None
         self.liveness.disconnected(key.source, reason, will)
+
+    def put_out(self, source: str) -> None:
+        """Close every connection of a source."""
+        for member in list(self._by_source.get(source, ())):
+            member.put_out()
 
     def sources(self) -> frozenset[str]:
         """Names of the sources that are connected now."""

@@ -437,6 +437,14 @@ def test_a_second_connection_takes_over(gateway: Gateway, v5: bool) -> None:
         assert gateway.door.connected_sources() == {"dev"}
 
 
+def test_a_revoked_source_is_put_out_and_nobody_else(gateway: Gateway) -> None:
+    with Raw(gateway.port).login("dev", v5=True) as revoked, Raw(gateway.port).login("other", v5=True) as other:
+        gateway.thread.call(gateway.door.put_out, "dev")
+        assert reason_of(revoked) == Reason.NOT_AUTHORIZED
+        assert other.send(PINGREQ).read() == (0xD0, b"")
+        assert gateway.door.connected_sources() == {"other"}
+
+
 def test_another_source_cannot_take_over(gateway: Gateway) -> None:
     with (
         Raw(gateway.port).login("dev", v5=True, client_id="same") as one,
