@@ -23,17 +23,17 @@ from chain.ledger.check import check_file
 from chain.ledger.store import FILE
 from chain.log.rebuild import RebuiltTree, require_no_more
 from chain.record import SEAL_KIND, Record
-from chain.seal import Seal, require_names, verify_range, verify_seal
+from chain.seal import require_names, verify_seal
 from chain.site import Folder, SiteReader
 from chain.store.database import Database
 from chain.store.payloads import Segment
-from chain.store.seals import SealState, StoredSeal, expected_previous
+from chain.store.seals import StoredSeal, expected_previous, state_of
 from chaincode.identity_records import Identity
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.state import checkpoint_key, identity_key
 from crypto.checkpoint import open_checkpoint
 from crypto.commitments import fields_root
-from crypto.errors import ProofError, SealtrailError
+from crypto.errors import SealtrailError
 from crypto.merkle import leaf_hash
 
 Progress = Callable[[str, int, int], None]
@@ -221,19 +221,9 @@ class _Fsck:
         require_names(record, seal)
         if seal.previous != expected_previous(before, seal):
             raise FsckError(f"it does not follow the seal of {seal.source} before it")
-        state = self._state_of(seal)
+        state = state_of(seal, self._reader.content_hashes(seal.source, seal.span))
         if state is not stored.state:
             raise FsckError(f"its state is said to be {stored.state.name}, but its events show {state.name}")
-
-    def _state_of(self, seal: Seal) -> SealState:
-        hashes = self._reader.content_hashes(seal.source, seal.span)
-        if hashes is None:
-            return SealState.PENDING
-        try:
-            verify_range(seal, hashes)
-        except ProofError:
-            return SealState.BROKEN
-        return SealState.HOLDS
 
     def _identity(self, source: str) -> Identity | None:
         query = "SELECT value FROM state WHERE key = ?"

@@ -12,6 +12,10 @@ import typer
 
 DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+KindOption = Annotated[list[str] | None, typer.Option(help="A kind it may report; may be repeated. Default: all.")]
+LowOption = Annotated[float | None, typer.Option(help="Lowest allowed reading.")]
+HighOption = Annotated[float | None, typer.Option(help="Highest allowed reading.")]
+UnitOption = Annotated[str, typer.Option(help="Unit of the limits (SenML), like Cel.")]
 sources = typer.Typer(help="Invite and list the sources of a gateway.", no_args_is_help=True)
 tokens = typer.Typer(help="Make and revoke API tokens.", no_args_is_help=True)
 
@@ -120,10 +124,10 @@ def _shown(row: Any) -> dict[str, Any]:
 def invite(
     name: Annotated[str, typer.Argument(help="Name of the source, like logger-7.")],
     data: DataOption,
-    kind: Annotated[list[str] | None, typer.Option(help="A kind it may report; may be repeated. Default: all.")] = None,
-    low: Annotated[float | None, typer.Option(help="Lowest allowed reading.")] = None,
-    high: Annotated[float | None, typer.Option(help="Highest allowed reading.")] = None,
-    unit: Annotated[str, typer.Option(help="Unit of the limits (SenML), like Cel.")] = "Cel",
+    kind: KindOption = None,
+    low: LowOption = None,
+    high: HighOption = None,
+    unit: UnitOption = "Cel",
     as_json: JsonOption = False,
 ) -> None:
     """Print a one-time code with which a device enrols under this name."""
@@ -139,10 +143,10 @@ def invite(
 def plain(
     name: Annotated[str, typer.Argument(help="Name of the source, like old-thermometer.")],
     data: DataOption,
-    kind: Annotated[list[str] | None, typer.Option(help="A kind it may report; may be repeated. Default: all.")] = None,
-    low: Annotated[float | None, typer.Option(help="Lowest allowed reading.")] = None,
-    high: Annotated[float | None, typer.Option(help="Highest allowed reading.")] = None,
-    unit: Annotated[str, typer.Option(help="Unit of the limits (SenML), like Cel.")] = "Cel",
+    kind: KindOption = None,
+    low: LowOption = None,
+    high: HighOption = None,
+    unit: UnitOption = "Cel",
     as_json: JsonOption = False,
 ) -> None:
     """Let in a source that has no key and publishes bare JSON; its records say "gateway only"."""

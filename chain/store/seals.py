@@ -5,13 +5,14 @@ seal that covers an event.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from chain.event import SignedSeal
-from chain.seal import FIRST_PREVIOUS, Seal, seal_hash
+from chain.seal import FIRST_PREVIOUS, Seal, seal_hash, verify_range
 from chain.store.database import Database
+from crypto.errors import ProofError
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS seal (leaf INTEGER PRIMARY KEY, source TEXT NOT NULL, boot INTEGER NOT NULL,"
@@ -112,3 +113,14 @@ def expected_previous(last: StoredSeal | None, new: Seal) -> bytes:
     if last is None or (last.seal.kid != new.kid and new.previous == FIRST_PREVIOUS):
         return FIRST_PREVIOUS
     return seal_hash(last.signed.seal)
+
+
+def state_of(seal: Seal, hashes: Sequence[bytes] | None) -> SealState:
+    """What the stored events of a seal's range say of it; None where some of them have not arrived."""
+    if hashes is None:
+        return SealState.PENDING
+    try:
+        verify_range(seal, hashes)
+    except ProofError:
+        return SealState.BROKEN
+    return SealState.HOLDS

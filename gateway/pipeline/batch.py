@@ -14,11 +14,11 @@ from functools import reduce
 from chain.errors import LogError, StoreError
 from chain.event import Event, SignedSeal, content_hash
 from chain.record import Authentication, Record, RecordFlag
-from chain.seal import Seal, verify_range, verify_seal
+from chain.seal import Seal, verify_seal
 from chain.site import SiteWriter
-from chain.store.seals import SealState, StoredSeal, expected_previous
+from chain.store.seals import SealState, StoredSeal, expected_previous, state_of
 from chaincode.identity_records import KeyRecord
-from crypto.errors import ProofError, SealtrailError
+from crypto.errors import SealtrailError
 from gateway.ingest.inbound import Inbound, Verdict
 from gateway.pipeline.admission import Parcel, open_event
 from gateway.pipeline.errors import ConflictError, FaultError, RefusedError
@@ -220,14 +220,7 @@ class Batch:
         return self._site.seals.last(source)
 
     def _state(self, group: Group, seal: Seal) -> SealState:
-        hashes = self._hashes(group, seal)
-        if hashes is None:
-            return SealState.PENDING
-        try:
-            verify_range(seal, hashes)
-        except ProofError:
-            return SealState.BROKEN
-        return SealState.HOLDS
+        return state_of(seal, self._hashes(group, seal))
 
     def _hashes(self, group: Group, seal: Seal) -> Sequence[bytes] | None:
         """Content hashes of the sealed range from this batch, from memory or from the log; None if one is missing."""
