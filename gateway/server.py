@@ -78,7 +78,7 @@ def _server(app: Any) -> Any:
             """The gateway stops in its own order; uvicorn must not take its signals."""
             yield
 
-    return Server(uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=3))
+    return Server(uvicorn.Config(app, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3))
 
 
 class Follower:

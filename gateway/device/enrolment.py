@@ -75,6 +75,8 @@ def enrol(url: str, code: str, folder: Path, algorithm: Algorithm = Algorithm.ED
     except OSError as e:
         raise DeviceError(f"cannot make the folder {folder}: {e.strerror}") from e
     key = private_key_at(folder / KEY_FILE, algorithm)
+    if url.startswith("http://"):
+        _LOG.warning("enrolling over plain HTTP: whoever sits on the line can pose as the gateway")
     offer = _parse_offer(_post(url, "/v1/enrol/offer", {"code": code}, folder))
     request = enrolment_request(code, offer.source, offer.origin, key)
     answer = _parse(_post(url, "/v1/enrol", request, folder))
@@ -101,8 +103,6 @@ def _post(url: str, path: str, body: dict[str, str], folder: Path) -> bytes:
     import httpx
 
     target = url.rstrip("/") + path
-    if target.startswith("http://"):
-        _LOG.warning("enrolling over plain HTTP: whoever sits on the line can pose as the gateway")
     try:
         trust: Any = ssl.create_default_context(cafile=ca_of(folder))
         with (
