@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -48,6 +49,7 @@ async def running(config: Config) -> AsyncIterator[Running]:
         async with Gateway(config) as gateway:
             server = _server(_application(gateway, config.api))
             serving = asyncio.create_task(server.serve([listening]))
+            _collect_less_often()
             follower = Follower(gateway)
             following = asyncio.create_task(follower.run())
             try:
@@ -56,6 +58,14 @@ async def running(config: Config) -> AsyncIterator[Running]:
                 following.cancel()
                 server.should_exit = True
                 await asyncio.gather(serving, following, return_exceptions=True)
+
+
+def _collect_less_often() -> None:
+    """A batch makes many objects that all live until its commit. Looking for garbage among them every 700
+    objects, as Python does by default, costs about a quarter of the throughput and finds none."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _application(gateway: Gateway, settings: ApiConfig) -> Any:
