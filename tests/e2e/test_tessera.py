@@ -1,6 +1,5 @@
 """Somebody else's program audits a real gateway: Tessera's fsck reads /log and rebuilds every tile from the entries."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,19 +9,15 @@ from gateway.ingest.inbound import Verdict
 from tests.e2e.programs import run, up, write_config
 from tests.support.site import Site
 from tests.support.source import message
+from tests.support.tessera import tessera_fsck
 
-pytestmark = pytest.mark.tessera
+pytestmark = [pytest.mark.tessera, pytest.mark.timeout(480)]  # a first build takes a while
 ORIGIN = "plant.example/line-1"
-SOURCE = "github.com/transparency-dev/tessera/cmd/fsck@v1.0.2"
 
 
 @pytest.fixture(scope="module")
-def program() -> list[str]:
-    if shutil.which("tessera-fsck"):
-        return ["tessera-fsck"]
-    if shutil.which("go"):
-        return ["go", "run", SOURCE]
-    pytest.skip("neither tessera-fsck nor Go is on PATH: install one to have Tessera check our tiles")
+def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return [tessera_fsck(tmp_path_factory.mktemp("tessera"))]
 
 
 def test_tessera_finds_a_real_site_whole(program: list[str], tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Somebody else's program reads the log: Tessera's fsck over HTTP rebuilds every tile from the entries."""
 
 import asyncio
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,20 +14,16 @@ from chain.log.publish import Publisher
 from crypto.errors import FormatError
 from tests.chain.log.logs import OpenLog, log_signers, open_log
 from tests.simulator.witness import serving
+from tests.support.tessera import tessera_fsck
 
-pytestmark = pytest.mark.tessera
+pytestmark = [pytest.mark.tessera, pytest.mark.timeout(480)]  # a first build takes a while
 ORIGIN = "log.example/tessera"
 SIGNERS = log_signers(ORIGIN)
-SOURCE = "github.com/transparency-dev/tessera/cmd/fsck@v1.0.2"
 
 
 @pytest.fixture(scope="module")
-def program() -> list[str]:
-    if shutil.which("tessera-fsck"):
-        return ["tessera-fsck"]
-    if shutil.which("go"):
-        return ["go", "run", SOURCE]
-    pytest.skip("neither tessera-fsck nor Go is on PATH: install one to have Tessera check our tiles")
+def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return [tessera_fsck(tmp_path_factory.mktemp("tessera"))]
 
 
 class LogSite:
