@@ -3,9 +3,11 @@
 import typer
 
 from chain import cli as chain_cli
+from chaincode import cli as chaincode_cli
 from gateway import cli as gateway_cli
 from gateway.demo import cli as demo_cli
 from gateway.device import cli as device_cli
+from network import cli as network_cli
 
 HELP = "Turns what devices and edge models report into evidence that anyone can check."
 
@@ -23,5 +25,7 @@ def application() -> typer.Typer:
     app.command("verify")(chain_cli.verify)
     app.add_typer(chain_cli.policy, name="policy")
     app.add_typer(chain_cli.log, name="log")
+    app.add_typer(network_cli.app, name="network")
+    app.add_typer(chaincode_cli.app, name="chaincode")
     app.command("fsck")(chain_cli.fsck)
     return app

@@ -1,0 +1,112 @@
+"""gRPC over TLS to several nodes: the first that answers is used until it fails, then the next one.
+
+Messages are bounded, every call has a deadline. What nodes say of an error is untrusted text, cut to a bound.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from chain.ledger.fabric import protos
+from chain.ledger.fabric.errors import FabricError, PeerMessage
+from chain.ledger.fabric.profile import Node, read_file
+
+grpc = protos.load("grpc")
+_gateway = protos.load("fabric_protos.gateway.gateway_pb2")
+_any = protos.load("google.protobuf.any_pb2")
+_descriptor = protos.load("google.protobuf.descriptor_pb2")
+_pool = protos.load("google.protobuf.descriptor_pool")
+_factory = protos.load("google.protobuf.message_factory")
+_message = protos.load("google.protobuf.message")
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+MAX_DETAILS, MAX_TEXT = 20, 2000
+Call = Callable[[Any], Awaitable[Any]]
+
+
+class Connection:
+    """Channels to the nodes of one kind, made when first used."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = tuple(nodes)
+        self._channels: dict[Node, Any] = {}
+        self._current = 0
+
+    def channel(self, node: Node) -> Any:
+        """The gRPC channel to one node; LedgerError where its TLS root cannot be read."""
+        if node not in self._channels:
+            roots = read_file(Path(node.tls_ca), "TLS root")
+            options = [
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ]
+            if node.server_name:
+                options.append(("grpc.ssl_target_name_override", node.server_name))  # type: ignore[arg-type]
+            credentials = grpc.ssl_channel_credentials(root_certificates=roots)
+            self._channels[node] = grpc.aio.secure_channel(node.address, credentials, options=options)
+        return self._channels[node]
+
+    @property
+    def current(self) -> Any:
+        return self.channel(self.nodes[self._current])
+
+    def next_node(self) -> None:
+        """Go on with the node after the one in use."""
+        self._current = (self._current + 1) % len(self.nodes)
+
+    async def call(self, call: Call) -> Any:
+        """`call(channel)` on the node in use, then on the others in turn while nodes are UNAVAILABLE. For calls that
+        may be repeated. Raises the last grpc.aio.AioRpcError."""
+        for left in reversed(range(len(self.nodes))):
+            try:
+                return await call(self.current)
+            except grpc.aio.AioRpcError as e:
+                if e.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                self.next_node()
+                if not left:
+                    raise
+        raise AssertionError("a connection has at least one node")
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+
+
+def _status_kind() -> Any:
+    """google.rpc.Status without its package: of it only the details (field 3), each an encoded protobuf Any."""
+    file = _descriptor.FileDescriptorProto(name="sealtrail/status.proto", package="sealtrail", syntax="proto3")
+    kind = _descriptor.FieldDescriptorProto
+    file.message_type.add(name="Status").field.add(
+        name="details", number=3, type=kind.TYPE_BYTES, label=kind.LABEL_REPEATED
+    )
+    pool = _pool.DescriptorPool()
+    pool.Add(file)
+    return _factory.GetMessageClass(pool.FindMessageTypeByName("sealtrail.Status"))
+
+
+_Status = _status_kind()
+
+
+def peer_messages(error: Any) -> tuple[PeerMessage, ...]:
+    """What nodes said, from the trailing metadata `grpc-status-details-bin` (google.rpc.Status)."""
+    found: list[PeerMessage] = []
+    for key, value in error.trailing_metadata() or ():
+        if key != "grpc-status-details-bin":
+            continue
+        try:
+            details = map(_any.Any.FromString, _Status.FromString(value).details[:MAX_DETAILS])
+            found += [_peer_message(one) for one in details if one.Is(_gateway.ErrorDetail.DESCRIPTOR)]
+        except _message.DecodeError:
+            continue  # the error stands without its details
+    return tuple(found)
+
+
+def _peer_message(detail: Any) -> PeerMessage:
+    one = _gateway.ErrorDetail.FromString(detail.value)
+    return PeerMessage(one.address[:MAX_TEXT], one.msp_id[:MAX_TEXT], one.message[:MAX_TEXT])
+
+
+def typed(kind: type[FabricError], error: Any, tx_id: str) -> FabricError:
+    """A gRPC error as the error of its stage."""
+    text = f"{error.code().name}: {(error.details() or '')[:MAX_TEXT]}"
+    return kind(text, tx_id, peer_messages(error))

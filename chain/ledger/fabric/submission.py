@@ -1,0 +1,96 @@
+"""A transaction's way through the Gateway: endorse, check, sign, submit, wait for the commit, and what may be retried.
+
+The order of retries keeps a call from being committed twice: while it is not known whether the orderers have a
+transaction, only the same signed envelope is handed in again, and Fabric takes a transaction id once. A new id is
+used only when the one before is known to have changed nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from chain.ledger.fabric.connection import Connection
+from chain.ledger.fabric.errors import CommitError, CommitStatusError, EndorseError, LyingPeerError
+from chain.ledger.fabric.gateway import Gateway, NotKnownError
+from chain.ledger.fabric.profile import Identity, Profile
+from chain.ledger.fabric.proposal import check_prepared, make_proposal
+from chain.ledger.fabric.reader import Reader
+from chain.ledger.fabric.transaction import Transaction
+from chain.ledger.interface import Submitted
+from crypto.errors import SealtrailError
+from crypto.keys import PrivateKey
+
+ATTEMPTS, SENDINGS = 5, 3
+PAUSE_S = 0.1
+UNSURE_S = 5.0  # how long an unsure transaction is looked for before it is handed in again
+_CONFLICTS = ("MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT")
+# Peers that are a block apart answer differently; a moment later they do not.
+_APART = "ProposalResponsePayloads do not match"
+
+
+class Submission:
+    """Runs calls as transactions, one method call each."""
+
+    def __init__(
+        self, gateway: Gateway, connection: Connection, identity: Identity, reader: Reader, profile: Profile
+    ) -> None:
+        self._gateway, self._connection, self._identity = gateway, connection, identity
+        self._reader, self._profile = reader, profile
+
+    async def run(self, args: Sequence[bytes], caller: PrivateKey | None = None) -> Submitted:
+        """Commit a call of the chaincode, signed by `caller` too where there is one; tried again under new ids where
+        it conflicted with another.
+
+        Raises:
+            ContractError: the contract refused.
+            EndorseError, LyingPeerError, SubmitError, CommitStatusError, CommitError: the stage that failed.
+        """
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return await self._once(args, caller)
+            except (CommitError, EndorseError) as e:
+                conflict = isinstance(e, CommitError) and e.code in _CONFLICTS
+                if not conflict and _APART not in str(e):
+                    raise
+            await asyncio.sleep(PAUSE_S * attempt)
+        return await self._once(args, caller)
+
+    async def _once(self, args: Sequence[bytes], caller: PrivateKey | None) -> Submitted:
+        # 1. Endorse, and sign nothing that is not what was sent.
+        transaction, payload = await self._endorsed(args, caller)
+        tx_id = transaction.tx_id
+        # 2. Hand it in, and wait until it is in a block.
+        code, block = await self._committed(tx_id, payload)
+        if code != "VALID":
+            raise CommitError(code, tx_id)
+        return Submitted(tx_id, transaction.result, await self._reader.index(block, tx_id))
+
+    async def _endorsed(self, args: Sequence[bytes], caller: PrivateKey | None) -> tuple[Transaction, bytes]:
+        sent = make_proposal(self._identity, self._profile.channel, self._profile.chaincode, args, caller)
+        channel = await self._reader.channel()
+        payload = await self._gateway.endorse(sent)
+        try:
+            return check_prepared(payload, sent, channel), payload
+        except SealtrailError as e:
+            # The channel may have new organisations since its configuration was read.
+            renewed = await self._reader.channel(renew=True)
+            if renewed != channel:
+                try:
+                    return check_prepared(payload, sent, renewed), payload
+                except SealtrailError as again:
+                    raise LyingPeerError(f"the gateway peer's answer is false: {again}", sent.tx_id) from again
+            raise LyingPeerError(f"the gateway peer's answer is false: {e}", sent.tx_id) from e
+
+    async def _committed(self, tx_id: str, payload: bytes) -> tuple[str, int]:
+        for _ in range(SENDINGS - 1):
+            try:
+                await self._gateway.submit(tx_id, payload)
+                break
+            except NotKnownError:
+                self._connection.next_node()
+            try:
+                return await self._gateway.commit_status(tx_id, UNSURE_S)
+            except CommitStatusError:
+                continue
+        else:
+            await self._gateway.submit(tx_id, payload)
+        return await self._gateway.commit_status(tx_id)

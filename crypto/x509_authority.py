@@ -1,0 +1,158 @@
+"""X.509 as Fabric wants it: an authority for each organisation, and the certificates it gives.
+
+ECDSA P-256 with SHA-256. Fabric takes only signatures with a low S (BIP 146's rule; Fabric, bccsp/utils/ecdsa.go)
+and otherwise rewrites the certificate, so that its bytes would no longer be those that the channel names as a
+consenter: certificates are therefore signed again until S is low. Private keys leave as PKCS#8 PEM.
+"""
+
+import datetime
+import ipaddress
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from crypto.errors import KeyMaterialError
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+AUTHORITY_DAYS = 7300
+# Clocks of partners differ; a certificate is valid from a little before it was made.
+CLOCK_SKEW = datetime.timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A certificate and its private key, both PEM."""
+
+    certificate: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Signs certificates of one organisation."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def create(cls, organisation: str, name: str) -> "Authority":
+        """A new self-signed authority."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = _subject(organisation, name)
+        usage = _key_usage(certificate_signing=True)
+        builder = (
+            _builder(subject, subject, key.public_key(), AUTHORITY_DAYS)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+        )
+        return cls(_sign(builder, key), key)
+
+    @classmethod
+    def load(cls, credential: Credential) -> "Authority":
+        """An authority from its PEM files."""
+        try:
+            certificate = x509.load_pem_x509_certificate(credential.certificate)
+            key = serialization.load_pem_private_key(credential.key, None)
+        except ValueError as e:
+            raise KeyMaterialError(f"an authority's certificate or key is not PEM: {e}") from e
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise KeyMaterialError("an authority's key must be ECDSA P-256; make the organisation anew")
+        return cls(certificate, key)
+
+    def credential(self) -> Credential:
+        """Certificate and key as PEM."""
+        return Credential(_pem(self.certificate), _key_pem(self.key))
+
+    def issue(self, name: str, unit: str, days: int) -> Credential:
+        """An identity: `unit` is its NodeOU (peer, orderer, client, admin)."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        return self._issued(key, self._leaf(name, unit, key, days))
+
+    def issue_tls(self, name: str, days: int) -> Credential:
+        """A TLS certificate for both sides, valid for `name`, localhost and 127.0.0.1."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+        loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        names = x509.SubjectAlternativeName([x509.DNSName(name), x509.DNSName("localhost"), loopback])
+        builder = self._leaf(name, None, key, days).add_extension(purposes, critical=False)
+        return self._issued(key, builder.add_extension(names, critical=False))
+
+    def _leaf(self, name: str, unit: str | None, key: ec.EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
+        organisation = self.certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value
+        subject = _subject(str(organisation), name, unit)
+        above = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        return (
+            _builder(subject, self.certificate.subject, key.public_key(), days)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(certificate_signing=False), critical=True)
+            .add_extension(above, critical=False)
+        )
+
+    def _issued(self, key: ec.EllipticCurvePrivateKey, builder: x509.CertificateBuilder) -> Credential:
+        return Credential(_pem(_sign(builder, self.key)), _key_pem(key))
+
+
+def expiry(certificate: bytes) -> datetime.datetime:
+    """When a PEM certificate ends, UTC."""
+    try:
+        return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+    except ValueError as e:
+        raise KeyMaterialError(f"not a PEM certificate: {e}") from e
+
+
+def _subject(organisation: str, name: str, unit: str | None = None) -> x509.Name:
+    parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation)]
+    if unit is not None:
+        parts.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
+    return x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+) -> x509.CertificateBuilder:
+    start = datetime.datetime.now(datetime.UTC) - CLOCK_SKEW
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _key_usage(*, certificate_signing: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=certificate_signing,
+        crl_sign=certificate_signing,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _sign(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """Sign until S is low; each try succeeds with probability one half."""
+    while True:
+        certificate = builder.sign(key, hashes.SHA256())
+        if decode_dss_signature(certificate.signature)[1] <= P256_ORDER // 2:
+            return certificate
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(encoding, form, serialization.NoEncryption())

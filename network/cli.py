@@ -1,0 +1,128 @@
+"""Subcommands of `sealtrail network`: a whole network of partners on this machine, from one topology file.
+
+Exit codes: 0, or 1 for an error and for a `status` that is not healthy throughout; 2 for wrong usage.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from network.health import NodeStatus
+    from network.topology import Topology
+
+TopologyOption = Annotated[
+    Path, typer.Option("--topology", "-t", help="Topology file (TOML).", envvar="SEALTRAIL_TOPOLOGY")
+]
+app = typer.Typer(help="The partners' Hyperledger Fabric network, on this machine.", no_args_is_help=True)
+COLUMNS = "{:<26} {:<10} {:<16} {:<22} {:>8} {:<10} {}"
+
+
+def _load(file: Path) -> "Topology":
+    from network.topology import load_topology
+
+    return load_topology(file)
+
+
+@app.command()
+def up(topology: TopologyOption) -> None:
+    """Make what is missing, start every node, and bring the contract onto the channel."""
+    from network.lifecycle import up as bring_up
+
+    start = time.monotonic()
+    profiles = bring_up(_load(topology), lambda line: print(f"{time.monotonic() - start:5.1f} s  {line}", flush=True))
+    print(f"{time.monotonic() - start:5.1f} s  healthy; connection profiles:")
+    for msp_id, file in profiles.items():
+        print(f"         {msp_id}: {file}")
+
+
+@app.command()
+def down(topology: TopologyOption) -> None:
+    """End the processes that `up` started. Ledgers and keys stay."""
+    from network.lifecycle import down as take_down
+
+    stopped = take_down(_load(topology))
+    print(f"ended {len(stopped)} processes" if stopped else "nothing was running")
+
+
+@app.command()
+def status(
+    topology: TopologyOption,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Show each node's health, the channel's height, and when certificates end."""
+    from network.lifecycle import log_keeper
+    from network.lifecycle import status as ask
+
+    loaded = _load(topology)
+    nodes = ask(loaded)
+    if as_json:
+        print(json.dumps([_as_json(node) for node in nodes], indent=1))
+    else:
+        _print_status(nodes)
+        if any(node.pid for node in nodes) and log_keeper(loaded).pid() is None:
+            print("warning: the log keeper is not running, so logs grow; `sealtrail network up` starts it")
+    if not nodes or any(node.health != "healthy" for node in nodes):
+        raise typer.Exit(1)
+
+
+def _print_status(nodes: "list[NodeStatus]") -> None:
+    if not nodes:
+        print("there is no network here yet; `sealtrail network up` makes it")
+        return
+    print(COLUMNS.format("NODE", "KIND", "ORGANISATION", "ADDRESS", "PID", "HEALTH", "CERTIFICATES UNTIL"))
+    for node in nodes:
+        until = f"{node.certificate_until:%Y-%m-%d}" if node.certificate_until else "-"
+        detail = f"  {node.detail}" if node.detail else ""
+        where = (node.name, node.kind, node.msp_id, node.address, node.pid or "-", node.health)
+        print(COLUMNS.format(*where, until + detail).rstrip())
+    for node in nodes:
+        if node.warning:
+            print(f"warning: {node.warning}")
+
+
+def _as_json(node: "NodeStatus") -> dict[str, object]:
+    until = node.certificate_until
+    return {
+        "name": node.name, "kind": node.kind, "msp_id": node.msp_id, "address": node.address, "pid": node.pid,
+        "health": node.health, "detail": node.detail, "warning": node.warning,
+        "certificate_until": until.isoformat() if until else None,
+    }  # fmt: skip
+
+
+@app.command()
+def logs(
+    topology: TopologyOption,
+    node: Annotated[str, typer.Argument(help="A node as `status` names it; none: list the files.")] = "",
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=10_000, help="How many, from the end.")] = 50,
+) -> None:
+    """Show the end of a node's log, or where the logs are."""
+    from network.errors import NetworkError
+    from network.processes import Process
+
+    run = _load(topology).folder / "run"
+    known = sorted(file.stem for file in run.glob("*.log"))
+    if not node:
+        print("\n".join(str(run / f"{name}.log") for name in known) or "there are no logs yet")
+        return
+    if node not in known:
+        raise NetworkError(f"no log of {node[:60]!r}; there are: {', '.join(known) or 'none'}")
+    print("\n".join(Process(run, node).last_lines(lines)))
+
+
+@app.command()
+def clean(
+    topology: TopologyOption,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """End the processes and remove the data folder: ledgers, keys, profiles."""
+    from network.lifecycle import clean as remove
+
+    loaded = _load(topology)
+    if not yes:
+        typer.confirm(f"Remove {loaded.folder} with its ledgers and keys?", abort=True)
+    remove(loaded)
+    print(f"removed {loaded.folder}")

@@ -1,0 +1,104 @@
+"""Who runs what, where: the nodes of a topology with their folders and ports. Touches no process.
+
+<data>/organisations/<msp id>/{ca,tlsca}/          authorities: cert.pem and key.pem
+                             /users/<user>/{msp,tls}/
+                             /profile.json         what a gateway needs (docs/formats/connection-profile.md)
+                             /package.tar.gz       the chaincode package of this organisation
+<data>/nodes/<name>/{msp,tls,config,ledger}/
+<data>/run/<name>.{pid,log}
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from network.ports import LOOPBACK, remembered_ports
+from network.topology import Topology
+
+
+class Kind(StrEnum):
+    """What a node is; identity certificates of peers and orderers carry it as their NodeOU."""
+
+    ORDERER = "orderer"
+    PEER = "peer"
+    CHAINCODE = "chaincode"
+
+
+PORTS = {
+    Kind.ORDERER: ("serve", "admin", "operations"),
+    Kind.PEER: ("serve", "chaincode", "operations"),
+    Kind.CHAINCODE: ("serve",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One process: `name` is also its host name in its TLS certificate."""
+
+    kind: Kind
+    name: str
+    msp_id: str
+    folder: Path
+    ports: dict[str, int]
+
+    @property
+    def address(self) -> str:
+        """host:port that others connect to."""
+        return f"{LOOPBACK}:{self.ports['serve']}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A topology with its folders and ports."""
+
+    topology: Topology
+    nodes: tuple[Node, ...]
+
+    @property
+    def run(self) -> Path:
+        """Folder of pid files and logs."""
+        return self.topology.folder / "run"
+
+    @property
+    def genesis(self) -> Path:
+        """The channel's first block."""
+        return self.topology.folder / "genesis.block"
+
+    def organisation(self, msp_id: str) -> Path:
+        """Folder of an organisation's authorities, users, profile and package."""
+        return self.topology.folder / "organisations" / msp_id
+
+    def of_kind(self, kind: Kind) -> list[Node]:
+        """All nodes of one kind, in the order of the topology."""
+        return [node for node in self.nodes if node.kind is kind]
+
+    def peers_of(self, msp_id: str) -> list[Node]:
+        """An organisation's peers; there is at least one."""
+        return [node for node in self.of_kind(Kind.PEER) if node.msp_id == msp_id]
+
+
+def lay_out(topology: Topology) -> Layout:
+    """Nodes with their ports; writes nothing but the file that remembers free ports."""
+    topology.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    members = list(_members(topology))
+    names = [f"{name}/{use}" for kind, name, _ in members for use in PORTS[kind]]
+    ports = remembered_ports(topology.folder / "ports.json", names, topology.first_port)
+    nodes = (
+        Node(kind, name, msp_id, topology.folder / "nodes" / name, {use: ports[f"{name}/{use}"] for use in PORTS[kind]})
+        for kind, name, msp_id in members
+    )
+    return Layout(topology, tuple(nodes))
+
+
+def _members(topology: Topology) -> Iterator[tuple[Kind, str, str]]:
+    """(kind, name, msp id) of every node; orderers go to the organisations in turn."""
+    ids = topology.msp_ids
+    for index in range(topology.ordering.orderers):
+        owner = ids[index % len(ids)]
+        yield Kind.ORDERER, f"orderer{index}.{owner.lower()}", owner
+    for organisation in topology.organisations:
+        for index in range(organisation.peers):
+            yield Kind.PEER, f"peer{index}.{organisation.msp_id.lower()}", organisation.msp_id
+    for msp_id in ids:
+        yield Kind.CHAINCODE, f"chaincode.{msp_id.lower()}", msp_id

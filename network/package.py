@@ -1,0 +1,70 @@
+"""The chaincode package of an organisation: where its peers find its chaincode server, and how they trust it.
+
+A `ccaas` package is a tar.gz of metadata.json and code.tar.gz, which holds connection.json. Its id is the label and
+the SHA-256 of the file (Fabric, core/chaincode/persistence/persistence.go PackageID). Peer and server know each
+other by certificates of the organisation's TLS authority; the peer's client key is in the package, so the package
+is as private as a key and is installed on the organisation's own peers only.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from crypto.files import write_durably
+from network.identities import ADMIN, CERTIFICATE, KEY
+from network.layout import Layout, Node
+
+
+def package_file(layout: Layout, server: Node) -> Path:
+    """The organisation's package, made on first use."""
+    file = layout.organisation(server.msp_id) / "package.tar.gz"
+    if not file.exists():
+        write_durably(file, build_package(label(layout), connection(layout, server)), mode=0o600)
+    return file
+
+
+def package_id(layout: Layout, file: Path) -> str:
+    """The id that every peer computes for this file."""
+    return f"{label(layout)}:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+
+
+def label(layout: Layout) -> str:
+    """Name and version of the contract."""
+    chaincode = layout.topology.chaincode
+    return f"{chaincode.name}_{chaincode.version}"
+
+
+def connection(layout: Layout, server: Node) -> dict[str, object]:
+    """connection.json."""
+    organisation = layout.organisation(server.msp_id)
+    client = organisation / "users" / ADMIN / "tls"
+    return {
+        "address": server.address,
+        "dial_timeout": "10s",
+        "tls_required": True,
+        "client_auth_required": True,
+        "root_cert": (organisation / "tlsca" / CERTIFICATE).read_text(),
+        "client_cert": (client / CERTIFICATE).read_text(),
+        "client_key": (client / KEY).read_text(),
+    }
+
+
+def build_package(name: str, content: dict[str, object]) -> bytes:
+    """The same bytes for the same content: no times, no owners."""
+    code = _archive({"connection.json": json.dumps(content).encode()})
+    metadata = json.dumps({"path": "", "type": "ccaas", "label": name}).encode()
+    return _archive({"metadata.json": metadata, "code.tar.gz": code})
+
+
+def _archive(files: Mapping[str, bytes]) -> bytes:
+    whole = io.BytesIO()
+    with gzip.GzipFile(fileobj=whole, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o600
+            archive.addfile(entry, io.BytesIO(content))
+    return whole.getvalue()

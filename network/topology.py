@@ -1,0 +1,122 @@
+"""The topology file: which organisations there are, with how many peers and orderers, and by which rules.
+
+One TOML file (docs/network.md), trusted as the operator's word; every value is checked, unknown keys are refused.
+"""
+
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from network.errors import TopologyError
+
+MAX_FILE_BYTES = 64 * 1024
+MspId = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,30}$")]
+ChannelName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9.-]{0,62}$")]
+ChaincodeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,20}$")]
+BFT_LEAST_ORDERERS = 4
+PORTS_END = 65_536
+
+
+class Consensus(StrEnum):
+    """How the orderers agree: BFT outlives lying orderers, Raft only crashed ones."""
+
+    BFT = "BFT"
+    RAFT = "raft"
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Organisation(_Section, frozen=True):
+    """A partner: its MSP id and how many peers it runs."""
+
+    msp_id: MspId
+    peers: Annotated[int, Meta(ge=1, le=4)] = 1
+
+
+class Ordering(_Section, frozen=True):
+    """The ordering service; the orderers are handed out to the organisations in turn."""
+
+    consensus: Consensus = Consensus.BFT
+    orderers: Annotated[int, Meta(ge=1, le=16)] = 4
+    batch_timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 200
+    batch_messages: Annotated[int, Meta(ge=1, le=5000)] = 500
+
+
+class Chaincode(_Section, frozen=True):
+    """The contract: its definition on the channel, and the command that serves it."""
+
+    name: ChaincodeName = "sealtrail"
+    version: Version = "1"
+    endorsement: Annotated[str, Meta(min_length=1, max_length=2000)] = "majority"
+    command: Annotated[list[str], Meta(max_length=32)] = []
+
+
+class Topology(_Section, frozen=True):
+    """The whole file. `data` is absolute once loaded; `first_port` 0 takes free ports."""
+
+    organisations: Annotated[list[Organisation], Meta(min_length=1, max_length=16)]
+    channel: ChannelName = "sealtrail"
+    data: str = "network-data"
+    first_port: Annotated[int, Meta(ge=0, lt=PORTS_END)] = 0
+    certificate_days: Annotated[int, Meta(ge=1, le=7300)] = 1825
+    log_bytes: Annotated[int, Meta(ge=64 * 1024, le=2**30)] = 16 * 2**20
+    ordering: Ordering = Ordering()
+    chaincode: Chaincode = Chaincode()
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return Path(self.data)
+
+    @property
+    def msp_ids(self) -> list[str]:
+        """Organisations in the file's order."""
+        return [organisation.msp_id for organisation in self.organisations]
+
+    def what_is_fixed(self) -> dict[str, object]:
+        """The part of a topology that cannot change once a channel was made from it."""
+        fixed = ("organisations", "channel", "first_port", "ordering", "chaincode")
+        whole: dict[str, object] = msgspec.to_builtins(self)
+        chaincode: dict[str, object] = msgspec.to_builtins(self.chaincode)
+        return {name: whole[name] for name in fixed} | {"chaincode": chaincode | {"command": None}}
+
+
+def load_topology(file: Path) -> Topology:
+    """Read and check a topology file; a relative `data` is relative to the file.
+
+    Raises:
+        TopologyError: unreadable, not TOML, or a value is wrong; names the place.
+    """
+    try:
+        content = file.read_bytes()
+        if len(content) > MAX_FILE_BYTES:
+            raise TopologyError(f"{file}: expected at most {MAX_FILE_BYTES:,} bytes, got {len(content):,}")
+        topology = msgspec.convert(tomllib.loads(content.decode()), Topology)
+    except OSError as e:
+        raise TopologyError(f"cannot read the topology {file}: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise TopologyError(f"{file} is not TOML: {e}") from e
+    except msgspec.ValidationError as e:
+        raise TopologyError(f"{file}: {e}") from e
+    _check(file, topology)
+    return msgspec.structs.replace(topology, data=str(file.absolute().parent / topology.data))
+
+
+def _check(file: Path, topology: Topology) -> None:
+    """Rules between values."""
+    names = [name.lower() for name in topology.msp_ids]
+    if double := sorted({name for name in names if names.count(name) > 1}):
+        raise TopologyError(f"{file}: two organisations have the msp_id {double[0]}; each needs its own")
+    ordering = topology.ordering
+    if ordering.consensus is Consensus.BFT and ordering.orderers < BFT_LEAST_ORDERERS:
+        raise TopologyError(
+            f"{file}: BFT needs at least {BFT_LEAST_ORDERERS} orderers to outlive one, got {ordering.orderers}; "
+            'add orderers or set consensus = "raft"'
+        )

@@ -1,0 +1,148 @@
+"""Transactions over a real gRPC stream: state, ranges, events, refusals, and many of them at once."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+pytest.importorskip("grpc", reason="needs sealtrail[fabric]")
+pytest.importorskip("fabric_protos", reason="needs sealtrail[fabric]")
+
+
+from chaincode.errors import Code
+from chaincode.identity_records import Identity
+from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord
+from chaincode.server.wire import Kind, Message
+from chaincode.state import kid_key
+from chaincode.transaction import Transaction
+from crypto import cbor
+from tests.chaincode.scripted_peer import (
+    TIME_S,
+    ScriptedPeer,
+    result,
+)  # fmt: skip
+from tests.chaincode.serving import (
+    GATEWAY,
+    LOG,
+    ORIGIN,
+    call,
+    drive,
+    gateway_call,
+    refused,
+    start,
+)
+from tests.contract_suite.actors import Actor
+
+
+def test_registers_under_its_package_id() -> None:
+    async def check(peer: ScriptedPeer) -> None:
+        assert peer.registered.result() == Message.FromString(b"").payload + b"\x12\x0esealtrail:0123"
+
+    drive(check)
+
+
+def test_the_contract_runs_from_bootstrap_to_an_anchored_checkpoint() -> None:
+    async def check(peer: ScriptedPeer) -> None:
+        await start(peer)
+        message = gateway_call("logs.anchor", *LOG.anchor(0, 5))
+        answer = await peer.call(message)
+        anchored = AnchorAnswer.decode(result(answer))
+        assert (anchored.status, anchored.root) == (AnchorStatus.ANCHORED, LOG.checkpoint(5).root)
+        peer.state.update(peer.simulations[message.txid].writes)
+        head = AnchoredCheckpoint.decode(result(await peer.call(call("logs.head", ORIGIN.encode()))))
+        assert (head.size, head.tx_id, head.anchored_us) == (5, message.txid, TIME_S * 1_000_000 + 123_456)
+        event = answer.chaincode_event
+        assert (event.event_name, cbor.decode(event.payload, 999)) == (
+            "logs.anchored", [ORIGIN, 5, LOG.checkpoint(5).root],
+        )  # fmt: skip
+        identity = Identity.decode(result(await peer.call(call("identities.get", GATEWAY.name.encode()))))
+        assert identity.organisation == "Org1MSP"
+        assert peer.state[kid_key(GATEWAY.key.public.kid)] == GATEWAY.name.encode()
+
+    drive(check)
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 5, 100])
+def test_ranges_come_in_pages(page_size: int) -> None:
+    async def check(peer: ScriptedPeer) -> None:
+        await start(peer)
+        for number in range(5):
+            thing = Actor(f"thing-{number}", ORIGIN)
+            await peer.commit(gateway_call("identities.enrol", *thing.enrolment("source")))
+        message = call("identities.list", b"source")
+        assert cbor.decode(result(await peer.call(message)), 999) == [f"thing-{n}" for n in range(5)]
+        simulation = peer.simulations[message.txid]
+        assert simulation.asked == [Kind.GET_STATE_BY_RANGE] + [Kind.QUERY_STATE_NEXT] * (4 // page_size)
+        assert simulation.open == {}
+
+    drive(check, page_size=page_size)
+
+
+def test_a_range_that_is_left_early_is_closed() -> None:
+    async def check(peer: ScriptedPeer) -> None:
+        await start(peer)
+        for size in range(1, 19):
+            await peer.commit(gateway_call("logs.anchor", *LOG.anchor(size - 1, size)))
+            await peer.commit(gateway_call("logs.anchor", *LOG.fork().anchor(size, size)))
+        message = call("logs.forks", ORIGIN.encode())
+        records = [ForkRecord.decode(item) for item in cbor.decode(result(await peer.call(message)), 2**21)]
+        assert [record.size for record in records] == list(range(1, 17))
+        assert peer.simulations[message.txid].open == {}
+        assert peer.simulations[message.txid].asked[-1] == Kind.QUERY_STATE_CLOSE
+
+    drive(check, page_size=2)
+
+
+def test_200_concurrent_transactions_do_not_mix() -> None:
+    async def echo(tx: Transaction, function: str, args: Sequence[bytes]) -> bytes:
+        found = [await tx.get(f"{args[0].decode()}/{n}") for n in range(5)]
+        await tx.put(args[0].decode(), tx.id.encode())
+        tx.set_event("seen", args[0])
+        return b"".join(value or b"?" for value in found)
+
+    async def check(peer: ScriptedPeer) -> None:
+        for number in range(200):
+            peer.state |= {f"{number}/{n}": b"<%d.%d>" % (number, n) for n in range(5)}
+        messages = [call("f", b"%d" % number) for number in range(200)]
+        answers = await asyncio.gather(*map(peer.call, messages))
+        for number, (message, answer) in enumerate(zip(messages, answers, strict=True)):
+            assert answer.txid == message.txid
+            assert result(answer) == b"".join(b"<%d.%d>" % (number, n) for n in range(5))
+            assert answer.chaincode_event.payload == b"%d" % number
+            assert peer.simulations[message.txid].writes == {str(number): message.txid.encode()}
+        assert peer.strays == []
+
+    drive(check, invoke=echo)
+
+
+def test_refusals_carry_their_code() -> None:
+    async def check(peer: ScriptedPeer) -> None:
+        await start(peer)
+        refused(await peer.call(gateway_call("logs.nothing")), Code.UNKNOWN_FUNCTION)
+        refused(await peer.call(call("\N{SNOWMAN}" * 100)), Code.UNKNOWN_FUNCTION)
+        refused(await peer.call(call("logs.head")), Code.ARGUMENT_COUNT)
+        refused(await peer.call(call("logs.head", b"x" * 300)), Code.ARGUMENT_SIZE)
+        refused(await peer.call(call("logs.head", b"\xff\xfe")), Code.MALFORMED)
+        refused(await peer.call(call("identities.get", b"nobody")), Code.UNKNOWN_IDENTITY)
+        refused(await peer.call(gateway_call("logs.anchor", LOG.note(3), bytes(32))), Code.BAD_PROOF)
+
+    drive(check)
+
+
+def test_a_contract_that_asks_twice_at_once_waits_its_turn() -> None:
+    async def greedy(tx: Transaction, function: str, args: Sequence[bytes]) -> bytes:
+        return b"".join(value or b"" for value in await asyncio.gather(*(tx.get(key) for key in "abc")))
+
+    async def check(peer: ScriptedPeer) -> None:
+        peer.state |= {"a": b"1", "b": b"2", "c": b"3"}
+        assert result(await peer.call(call("f"))) == b"123"
+
+    drive(check, invoke=greedy)
+
+
+def test_transient_data_is_never_opened() -> None:
+    async def check(peer: ScriptedPeer) -> None:
+        await start(peer)
+        result(await peer.call(call("logs.head", ORIGIN.encode(), transient=b"\xff no protobuf \xff")))
+
+    drive(check)
