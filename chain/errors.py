@@ -31,6 +31,10 @@ class AnchorRefusedError(LedgerError):
     """The contract refused a checkpoint, with its reason."""
 
 
+class UntrustedError(SealtrailError):
+    """The policy holds no key for this log or ledger, so nothing can be said of it."""
+
+
 class PolicyError(SealtrailError):
     """A trust policy is malformed."""
 

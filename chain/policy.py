@@ -1,9 +1,9 @@
 """What an auditor trusts: logs, witnesses, a quorum, and ledgers, in the text form of c2sp.org/tlog-policy.
 
 The file is chosen by whoever verifies; nothing in it comes from what is verified. The form is checked in full,
-so that a typing error cannot weaken it. One extension: `ledger embedded <vkey>` lines (all keys of a ledger must
-sign); `to_text(plain=True)` leaves them out for other tools. Bytes beyond ASCII are opaque, as specified: names
-are compared as they stand, without any Unicode equivalence.
+so that a typing error cannot weaken it. Two extensions: `ledger embedded <vkey>` (all keys of a ledger must sign)
+and `ledger fabric <channel> <config block hash>`; `to_text(plain=True)` leaves them out for other tools. Bytes
+beyond ASCII are opaque, as specified: names are compared as they stand, without any Unicode equivalence.
 """
 
 import re
@@ -18,6 +18,8 @@ MAX_POLICY_BYTES = 1024 * 1024
 MAX_LINES_OF_A_KIND = 62  # with the log's two, all witnesses' signatures still fit one note (crypto.note)
 NONE = "none"
 _FORBIDDEN = re.compile(rb"[^\t\n\x20-\x7e\x80-\xff]")
+_CHANNEL = re.compile(r"[a-z][a-z0-9.-]{0,248}")  # Fabric, common/configtx/validator.go
+_HASH = re.compile(r"[0-9a-f]{64}")
 _THRESHOLD = re.compile(r"[1-9][0-9]{0,2}")
 _COSIGNERS = (SignatureType.ED25519_COSIGNATURE, SignatureType.ML_DSA_44_COSIGNATURE)
 _LOG_SIGNERS = (SignatureType.ED25519, SignatureType.ML_DSA_44_COSIGNATURE)
@@ -58,6 +60,15 @@ class LedgerLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelLine:
+    """A trusted Hyperledger Fabric channel: its name, and the SHA-256 of the header of a config block, 32 bytes. One
+    line for each configuration that is accepted."""
+
+    channel: str
+    config_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A trust policy. `parse_policy` checks every rule; one put together by hand is checked by parsing its text."""
 
@@ -66,6 +77,7 @@ class Policy:
     groups: tuple[GroupLine, ...]
     quorum: str
     ledgers: tuple[LedgerLine, ...] = ()
+    channels: tuple[ChannelLine, ...] = ()
 
     def satisfied_by(self, cosigners: Iterable[VerifierKey]) -> bool:
         """Whether witnesses with these keys, whose cosignatures were verified, make up the quorum."""
@@ -94,7 +106,9 @@ class Policy:
         lines += [_line("witness", witness.name, witness.key, witness.url) for witness in self.witnesses]
         lines += [_line("group", group.name, group.threshold, *group.members) for group in self.groups]
         lines += [_line("quorum", self.quorum)]
-        lines += [] if plain else [_line("ledger", ledger.kind, ledger.key) for ledger in self.ledgers]
+        if not plain:
+            lines += [_line("ledger", ledger.kind, ledger.key) for ledger in self.ledgers]
+            lines += [_line("ledger", "fabric", line.channel, line.config_hash.hex()) for line in self.channels]
         return "".join(lines)
 
 
@@ -123,8 +137,9 @@ def parse_policy(data: bytes | str) -> Policy:
     if parser.quorum is None:
         raise PolicyError("a policy needs one quorum line; write 'quorum none' to demand no witnesses")
     return Policy(
-        tuple(parser.logs), tuple(parser.witnesses), tuple(parser.groups), parser.quorum, tuple(parser.ledgers)
-    )
+        tuple(parser.logs), tuple(parser.witnesses), tuple(parser.groups), parser.quorum, tuple(parser.ledgers),
+        tuple(parser.channels),
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -133,6 +148,7 @@ class _Parser:
     witnesses: list[WitnessLine] = field(default_factory=list)
     groups: list[GroupLine] = field(default_factory=list)
     ledgers: list[LedgerLine] = field(default_factory=list)
+    channels: list[ChannelLine] = field(default_factory=list)
     quorum: str | None = None
     names: set[str] = field(default_factory=set)
     members: set[str] = field(default_factory=set)
@@ -183,10 +199,23 @@ class _Parser:
         self.quorum = items[0]
 
     def _ledger(self, items: list[str]) -> None:
+        if items[:1] == ["fabric"]:
+            self._channel(items)
+            return
         _count(items, 2, 2, "ledger embedded <vkey>")
         if items[0] != "embedded":
-            raise PolicyError(f"unknown kind of ledger {items[0]!r}; expected 'embedded'")
+            raise PolicyError(f"unknown kind of ledger {items[0]!r}; expected 'embedded' or 'fabric'")
         self.ledgers.append(LedgerLine(items[0], _key(items[1], _LOG_SIGNERS, "ledger", self.ledgers)))
+
+    def _channel(self, items: list[str]) -> None:
+        _count(items, 3, 3, "ledger fabric <channel> <config block hash>")
+        channel, encoded = items[1:]
+        if not _CHANNEL.fullmatch(channel) or not _HASH.fullmatch(encoded):
+            raise PolicyError("a channel has a name like 'medicines' and a hash of 64 lower-case hexadecimal digits")
+        line = ChannelLine(channel, bytes.fromhex(encoded))
+        if line in self.channels or len(self.channels) >= MAX_LINES_OF_A_KIND:
+            raise PolicyError(f"each configuration stands once, and at most {MAX_LINES_OF_A_KIND} of them")
+        self.channels.append(line)
 
     def _define(self, name: str) -> None:
         if name == NONE or name in self.names:

@@ -21,12 +21,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
-from chain.errors import ReceiptError
+from chain.errors import ReceiptError, UntrustedError
 from chain.event import Event, SignedSeal, content_hash
-from chain.ledger import evidence as embedded
-from chain.ledger.transaction_leaf import TransactionLeaf
+from chain.ledger.proof import anchored_checkpoint, prove
 from chain.policy import NONE, Policy
-from chain.receipt import MAX_VALUE_BYTES, Field, LedgerPart, Receipt
+from chain.receipt import MAX_VALUE_BYTES, Field, Receipt
 from chain.record import SEAL_KIND, Record
 from chain.seal import Seal, require_names, verify_seal
 from chaincode.identity_records import Identity, Role
@@ -91,10 +90,6 @@ class Report:
         if any(step.state is State.MISSING and step.needed for step in self.steps):
             return Outcome.INCOMPLETE
         return Outcome.VALID
-
-
-class UntrustedError(SealtrailError):
-    """The policy holds no key for this log or ledger, so nothing can be said of it."""
 
 
 class MissingError(SealtrailError):
@@ -211,16 +206,16 @@ def _identity(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
     record = _proved(facts.record, "a record that holds")
     if receipt.identity is None:
         raise MissingError(f"no key of {record.source} is shown: this record rests on the gateway's word only")
-    leaf = _transaction(receipt.identity, policy)
-    if leaf.request.function not in IDENTITY_FUNCTIONS:
-        raise ReceiptError(f"ledger evidence is of {leaf.request.function!r}, expected an enrolment or key change")
-    identity = Identity.decode(leaf.result)
+    call = prove(receipt.identity, policy)
+    if call.function not in IDENTITY_FUNCTIONS:
+        raise ReceiptError(f"ledger evidence is of {call.function!r}, expected an enrolment or key change")
+    identity = Identity.decode(call.result)
     origin = _proved(facts.signed, "a checkpoint that holds").checkpoint.origin
     if (identity.name, identity.role, identity.origin) != (record.source, Role.SOURCE, origin):
         named = f"{identity.role} {identity.name} at {identity.origin}"
         raise ReceiptError(f"the ledger entry is of {named}, expected source {record.source} at {origin}")
     facts.identity = identity
-    return f"{leaf.request.ledger} enrolled {record.source} with {_plural(len(identity.keys), 'key')}"
+    return f"{call.ledger} enrolled {record.source} with {_plural(len(identity.keys), 'key')}"
 
 
 def _seal(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
@@ -258,23 +253,13 @@ def _in_range(seal: Seal, record: Record) -> None:
 def _anchor(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
     checkpoint = _proved(facts.signed, "a checkpoint that holds").checkpoint
     if receipt.anchor is None:
-        raise MissingError("the receipt does not show this checkpoint on a ledger", needed=bool(policy.ledgers))
-    leaf = _transaction(receipt.anchor, policy)
-    anchored = Checkpoint.parse(parse_note(embedded.anchored_note(leaf)).text)
+        demanded = bool(policy.ledgers or policy.channels)
+        raise MissingError("the receipt does not show this checkpoint on a ledger", needed=demanded)
+    call = prove(receipt.anchor, policy)
+    anchored = anchored_checkpoint(call)
     if anchored != checkpoint:
         raise ReceiptError(f"the ledger holds a checkpoint of size {anchored.size}, not the one of this receipt")
-    return f"{leaf.request.ledger} holds this checkpoint"
-
-
-def _transaction(part: LedgerPart, policy: Policy) -> TransactionLeaf:
-    if part.kind != "embedded":
-        raise ReceiptError(f"ledger evidence of kind {part.kind!r} is not known; expected 'embedded'")
-    evidence = embedded.EmbeddedEvidence.decode(part.evidence)
-    name = Checkpoint.parse(parse_note(evidence.note).text).origin
-    keys = policy.ledger_keys(name)
-    if not keys:
-        raise UntrustedError(f"the policy has no key for the ledger {name!r}")
-    return embedded.verify(evidence, keys)
+    return f"{call.ledger} holds this checkpoint"
 
 
 def _proved(fact: _T | None, what: str) -> _T:
