@@ -72,12 +72,12 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         return self._issued(key, self._leaf(name, unit, key, days))
 
-    def issue_tls(self, name: str, days: int) -> Credential:
-        """A TLS certificate for both sides, valid for `name`, localhost and 127.0.0.1."""
+    def issue_tls(self, name: str, days: int, host: str = "127.0.0.1") -> Credential:
+        """A TLS certificate for both sides, valid for `name`, localhost, 127.0.0.1 and `host`."""
         key = ec.generate_private_key(ec.SECP256R1())
         purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-        loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        names = x509.SubjectAlternativeName([x509.DNSName(name), x509.DNSName("localhost"), loopback])
+        hosts = dict.fromkeys((name, "localhost", "127.0.0.1", host))
+        names = x509.SubjectAlternativeName([_general_name(one) for one in hosts])
         builder = self._leaf(name, None, key, days).add_extension(purposes, critical=False)
         return self._issued(key, builder.add_extension(names, critical=False))
 
@@ -102,6 +102,13 @@ def expiry(certificate: bytes) -> datetime.datetime:
         return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
     except ValueError as e:
         raise KeyMaterialError(f"not a PEM certificate: {e}") from e
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _subject(organisation: str, name: str, unit: str | None = None) -> x509.Name:

@@ -10,7 +10,6 @@ from typing import Any
 from crypto.files import write_durably
 from network.identities import CERTIFICATE
 from network.layout import Kind, Layout, Node
-from network.ports import LOOPBACK
 from network.programs import Programs, run_program
 from network.topology import Consensus
 
@@ -59,7 +58,7 @@ def _organisation(layout: Layout, msp_id: str) -> dict[str, Any]:
             "Endorsement": _signature(f"OR('{msp_id}.peer')"),
         },
         "OrdererEndpoints": orderers,
-        "AnchorPeers": [{"Host": LOOPBACK, "Port": anchor.ports["serve"]}],
+        "AnchorPeers": [{"Host": anchor.host, "Port": anchor.ports["serve"]}],
     }
 
 
@@ -117,7 +116,7 @@ def _raft(layout: Layout) -> dict[str, Any]:
 
 def _consenter(node: Node) -> dict[str, Any]:
     certificate = str(node.folder / "tls" / CERTIFICATE)
-    address = {"Host": LOOPBACK, "Port": node.ports["serve"]}
+    address = {"Host": node.host, "Port": node.ports["serve"]}
     return address | {"ClientTLSCert": certificate, "ServerTLSCert": certificate}
 
 

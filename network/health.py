@@ -14,7 +14,6 @@ from network.errors import NodeError
 from network.identities import CERTIFICATE
 from network.layout import Kind, Layout, Node
 from network.orderer_admin import OrdererAdmin
-from network.ports import LOOPBACK
 from network.processes import Process
 
 TIMEOUT_S = 2.0
@@ -43,24 +42,24 @@ class NodeStatus:
 def is_healthy(node: Node) -> bool:
     """Fabric's /healthz; a chaincode server is healthy when it accepts connections."""
     if node.kind is Kind.CHAINCODE:
-        return _accepts(node.ports["serve"])
+        return _accepts(node, "serve")
     return operations_page(node, "/healthz") is not None
 
 
 def _is_ready(node: Node) -> bool:
     """Healthy, and listening on every port: a node's health page is there before its other listeners."""
-    return is_healthy(node) and all(_accepts(node.ports[use]) for use in ("serve", "admin") if use in node.ports)
+    return is_healthy(node) and all(_accepts(node, use) for use in ("serve", "admin") if use in node.ports)
 
 
-def _accepts(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), TIMEOUT_S):
+def _accepts(node: Node, use: str) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((node.host, node.ports[use]), TIMEOUT_S):
         return True
     return False
 
 
 def operations_page(node: Node, path: str) -> str | None:
     """A page of a node's operations listener; None when it does not answer, or not with 200."""
-    connection = http.client.HTTPConnection(LOOPBACK, node.ports["operations"], timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(node.host, node.ports["operations"], timeout=TIMEOUT_S)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

@@ -47,7 +47,7 @@ def _make_node(layout: Layout, node: Node) -> None:
     if node.kind is not Kind.CHAINCODE:
         _write_msp(node.folder / "msp", ca, tls_ca, ca.issue(node.name, node.kind, days))
     # The TLS pair comes last: it is the mark that the node's identities are whole.
-    write_credential(node.folder / "tls", tls_ca.issue_tls(node.name, days))
+    write_credential(node.folder / "tls", tls_ca.issue_tls(node.name, days, node.host))
 
 
 def authority_at(folder: Path, msp_id: str, name: str) -> Authority:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from network.ports import LOOPBACK, remembered_ports
+from network.ports import remembered_ports
 from network.topology import Topology
 
 
@@ -39,13 +39,18 @@ class Node:
     kind: Kind
     name: str
     msp_id: str
+    host: str
     folder: Path
     ports: dict[str, int]
 
     @property
     def address(self) -> str:
         """host:port that others connect to."""
-        return f"{LOOPBACK}:{self.ports['serve']}"
+        return self.address_of("serve")
+
+    def address_of(self, use: str) -> str:
+        """host:port of one of its listeners."""
+        return f"{self.host}:{self.ports[use]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +88,17 @@ def lay_out(topology: Topology) -> Layout:
     topology.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     members = list(_members(topology))
     names = [f"{name}/{use}" for kind, name, _ in members for use in PORTS[kind]]
+    hosts = {organisation.msp_id: organisation.host for organisation in topology.organisations}
     ports = remembered_ports(topology.folder / "ports.json", names, topology.first_port)
     nodes = (
-        Node(kind, name, msp_id, topology.folder / "nodes" / name, {use: ports[f"{name}/{use}"] for use in PORTS[kind]})
+        Node(
+            kind,
+            name,
+            msp_id,
+            hosts[msp_id],
+            topology.folder / "nodes" / name,
+            {use: ports[f"{name}/{use}"] for use in PORTS[kind]},
+        )
         for kind, name, msp_id in members
     )
     return Layout(topology, tuple(nodes))

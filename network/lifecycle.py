@@ -151,7 +151,7 @@ def _start_nodes(layout: Layout, programs: Programs, progress: Progress) -> None
 def _check_ports(nodes: Sequence[Node]) -> None:
     for node in nodes:
         for use, port in node.ports.items():
-            if not is_free(port):
+            if not is_free(port, node.host):
                 raise NodeError(
                     f"{node.name}: port {port} ({use}) is taken by another program; end that one (ss -ltnp shows it), "
                     "or begin anew with `sealtrail network clean` and another first_port"

@@ -14,7 +14,6 @@ from typing import Any
 from network.errors import NodeError
 from network.identities import ADMIN, CERTIFICATE, KEY
 from network.layout import Layout, Node
-from network.ports import LOOPBACK
 
 CHANNELS = "/participation/v1/channels"
 TIMEOUT_S = 20.0
@@ -65,7 +64,7 @@ class OrdererAdmin:
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, Any]]:
         port = self._node.ports["admin"]
-        connection = http.client.HTTPSConnection(LOOPBACK, port, context=self._context, timeout=TIMEOUT_S)
+        connection = http.client.HTTPSConnection(self._node.host, port, context=self._context, timeout=TIMEOUT_S)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

@@ -51,12 +51,12 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def is_free(port: int) -> bool:
-    """Whether this port can be listened on at the loopback address."""
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Whether this port can be listened on at this host."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True

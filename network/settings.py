@@ -1,8 +1,8 @@
 """core.yaml and orderer.yaml of each node, so that nothing of Fabric is needed but its programs.
 
-Written in JSON, which is a part of YAML. All listeners are on the loopback address; peers and orderers talk TLS,
-the orderers' admin listener demands a certificate of its own organisation, and the operations listener (health,
-metrics) is plain. `vm.endpoint` is empty: a peer's health must not wait for Docker.
+Written in JSON, which is a part of YAML. All listeners are on the organisation's host, by default the loopback
+address; peers and orderers talk TLS, the orderers' admin listener demands a certificate of its own organisation, and
+the operations listener (health, metrics) is plain. `vm.endpoint` is empty: a peer's health must not wait for Docker.
 """
 
 import json
@@ -11,7 +11,6 @@ from typing import Any
 from crypto.files import write_durably
 from network.identities import CERTIFICATE, KEY
 from network.layout import Kind, Layout, Node
-from network.ports import LOOPBACK
 from network.programs import Programs
 
 MESSAGE_BYTES = 100 * 2**20
@@ -42,7 +41,7 @@ def orderer_settings(layout: Layout, node: Node) -> dict[str, Any]:
     ledger = node.folder / "ledger"
     return {
         "General": {
-            "ListenAddress": LOOPBACK,
+            "ListenAddress": node.host,
             "ListenPort": node.ports["serve"],
             "TLS": tls | {"ClientAuthRequired": False},
             "Cluster": {
@@ -62,10 +61,10 @@ def orderer_settings(layout: Layout, node: Node) -> dict[str, Any]:
         "Consensus": {"WALDir": str(ledger / "consensus" / "wal"), "SnapDir": str(ledger / "consensus" / "snapshot")},
         "ChannelParticipation": {"Enabled": True, "MaxRequestBodySize": "1 MB"},
         "Admin": {
-            "ListenAddress": f"{LOOPBACK}:{node.ports['admin']}",
+            "ListenAddress": node.address_of("admin"),
             "TLS": tls | {"ClientAuthRequired": True, "ClientRootCAs": roots},
         },
-        "Operations": {"ListenAddress": f"{LOOPBACK}:{node.ports['operations']}", "TLS": {"Enabled": False}},
+        "Operations": {"ListenAddress": node.address_of("operations"), "TLS": {"Enabled": False}},
         "Metrics": {"Provider": "prometheus"},
     }
 
@@ -97,7 +96,7 @@ def peer_settings(layout: Layout, node: Node, programs: Programs) -> dict[str, A
             },
             "snapshots": {"rootDir": str(node.folder / "ledger" / "snapshots")},
         },
-        "operations": {"listenAddress": f"{LOOPBACK}:{node.ports['operations']}", "tls": {"enabled": False}},
+        "operations": {"listenAddress": node.address_of("operations"), "tls": {"enabled": False}},
         "metrics": {"provider": "prometheus"},
     }
 
@@ -109,7 +108,7 @@ def _peer(layout: Layout, node: Node) -> dict[str, Any]:
         "networkId": layout.topology.channel,
         "listenAddress": node.address,
         "address": node.address,
-        "chaincodeListenAddress": f"{LOOPBACK}:{node.ports['chaincode']}",
+        "chaincodeListenAddress": node.address_of("chaincode"),
         "addressAutoDetect": False,
         "gateway": {"enabled": True, "endorsementTimeout": "30s", "broadcastTimeout": "30s", "dialTimeout": "30s"},
         "keepalive": _keepalive(),

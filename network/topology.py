@@ -12,11 +12,13 @@ import msgspec
 from msgspec import Meta
 
 from network.errors import TopologyError
+from network.ports import LOOPBACK
 
 MAX_FILE_BYTES = 64 * 1024
 MspId = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,30}$")]
 ChannelName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9.-]{0,62}$")]
 ChaincodeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
+Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$")]
 Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,20}$")]
 BFT_LEAST_ORDERERS = 4
 PORTS_END = 65_536
@@ -34,9 +36,10 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Organisation(_Section, frozen=True):
-    """A partner: its MSP id and how many peers it runs."""
+    """A partner: its MSP id, the host of its nodes (name or IPv4 address), and how many peers it runs."""
 
     msp_id: MspId
+    host: Host = LOOPBACK
     peers: Annotated[int, Meta(ge=1, le=4)] = 1
 
 
