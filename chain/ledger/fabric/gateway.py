@@ -19,8 +19,8 @@ from chain.ledger.fabric.refusal import refused
 messages = protos.load("fabric_protos.gateway.gateway_pb2")
 _stubs = protos.load("fabric_protos.gateway.gateway_pb2_grpc")
 _ab = protos.load("fabric_protos.orderer.ab_pb2")
-EVALUATE_S, ENDORSE_S, SUBMIT_S, COMMIT_S = 15.0, 15.0, 10.0, 60.0  # Fabric's own clients use 5 to 60 s
-ASK_S, PAUSE_S = 10.0, 0.2  # one peer is asked so long what became of a transaction, then the next one
+EVALUATE_S, ENDORSE_S, SUBMIT_S, COMMIT_S = 10.0, 15.0, 10.0, 60.0  # Fabric's own clients use 5 to 60 s
+ASK_S, PAUSE_S = 5.0, 0.2  # one peer is asked so long what became of a transaction, then the next one
 LEVEL_S = 10.0  # how long a peer may take to get the newest block that is known
 # What Submit may answer although an orderer has the transaction.
 _NOT_KNOWN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "INTERNAL", "UNKNOWN")

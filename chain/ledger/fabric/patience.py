@@ -26,7 +26,7 @@ PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0
 # definition wants endorsers that it does not have.
 _PASSING_CODES = ("MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT", "ENDORSEMENT_POLICY_FAILURE")
 # A peer or chaincode server that starts, peers a block apart, a definition that not every peer has or knows of yet.
-_PASSING_STATES = ("ABORTED", "FAILED_PRECONDITION", "UNAVAILABLE")
+_PASSING_STATES = ("ABORTED", "FAILED_PRECONDITION", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 # The chaincode failed by itself, or the client may not: the same again would fail again.
 _STAYS = ("chaincode response 5", "access denied")
 

@@ -59,14 +59,14 @@ class Anchorer:
         deadline = time.monotonic() + PROVED_WITHIN_S
         while True:
             try:
-                self._reached((await self.head()).size)
+                self._reached((await self.head(self.ledger)).size)
                 return
             except LedgerError:
                 assert time.monotonic() < deadline, "the ledger did not come back"
                 await asyncio.sleep(PAUSE_S)
 
-    async def head(self) -> AnchoredCheckpoint:
-        return AnchoredCheckpoint.decode(await self.ledger.evaluate("logs.head", self.log.origin.encode()))
+    async def head(self, ledger: FabricLedger) -> AnchoredCheckpoint:
+        return AnchoredCheckpoint.decode(await ledger.evaluate("logs.head", self.log.origin.encode()))
 
     def _reached(self, size: int) -> None:
         assert size in (self.size, self.size + 1), f"{self.log.origin} went from {self.size} to {size}"
@@ -106,9 +106,14 @@ class Load:
             sizes = seen[one.log.origin]
             assert sizes == list(range(1, one.size + 1)), f"{one.log.origin}: {sizes}"
             assert one.reported == sizes
-            for ledger in self.ledgers:
-                found = AnchoredCheckpoint.decode(await ledger.evaluate("logs.head", one.log.origin.encode()))
-                assert (found.size, found.root) == (one.size, one.log.checkpoint(one.size).root)
+        await asyncio.gather(*(self._agrees(ledger, one) for ledger in self.ledgers for one in self.anchorers))
+
+    async def _agrees(self, ledger: FabricLedger, one: Anchorer) -> None:
+        """Wait until this partner's peer has caught up with the log's head, and compare it."""
+        async with asyncio.timeout(PROVED_WITHIN_S):
+            while (found := await one.head(ledger)).size < one.size:
+                await asyncio.sleep(PAUSE_S)
+        assert (found.size, found.root) == (one.size, one.log.checkpoint(one.size).root)
 
     async def _anchored(self) -> dict[str, list[int]]:
         """The sizes in the chain's events by origin, up to every anchorer's head; nothing comes after it."""
