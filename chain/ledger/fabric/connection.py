@@ -30,7 +30,7 @@ _LIVENESS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
 )
-_SILENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+_SILENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")  # a node's own deadline, which came before ours, cancels
 Call = Callable[[Any], Awaitable[Any]]
 
 
