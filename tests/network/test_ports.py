@@ -7,7 +7,7 @@ import pytest
 
 from network.errors import NetworkError
 from network.layout import lay_out
-from network.ports import LOOPBACK, free_ports, is_free, remembered_ports
+from network.ports import LOOPBACK, forget_ports, free_ports, is_free, remembered_ports
 from network.topology import Topology
 from tests.network.networks import topology
 
@@ -29,8 +29,17 @@ def test_ports_are_remembered(tmp_path: Path) -> None:
     file = tmp_path / "ports.json"
     first = remembered_ports(file, ["a", "b"], 0)
     assert remembered_ports(file, ["a", "b"], 0) == first
-    with pytest.raises(NetworkError, match="another topology"):
-        remembered_ports(file, ["a", "c"], 0)
+    more = remembered_ports(file, ["a", "c"], 0)
+    assert more["a"] == first["a"]
+    assert more["c"] not in first.values()
+    assert remembered_ports(file, ["b"], 0) == {"b": first["b"]}
+
+
+def test_forgotten_ports_are_given_again(tmp_path: Path) -> None:
+    file = tmp_path / "ports.json"
+    remembered_ports(file, ["a", "b", "c"], 7050)
+    forget_ports(file, ["b"])
+    assert remembered_ports(file, ["a", "d", "e"], 7050) == {"a": 7050, "d": 7051, "e": 7053}
 
 
 def test_given_ports_follow_each_other(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -160,12 +160,14 @@ class Partners:
         return first + await asyncio.gather(*(self._enrol(msp_id, ledger) for _ in range(count - 1)))
 
     @contextlib.asynccontextmanager
-    async def anchoring(self, each: int, profiles: dict[str, Profile] | None = None) -> AsyncIterator[Load]:
+    async def anchoring(
+        self, each: int, open_ledger: Callable[[Profile], FabricLedger] = FabricLedger
+    ) -> AsyncIterator[Load]:
         """So many anchorers for each organisation at work; ended and proved when the block ends."""
         async with contextlib.AsyncExitStack() as stack:
             ledgers = {
-                msp_id: await stack.enter_async_context(FabricLedger(profile))
-                for msp_id, profile in (profiles or self.profiles).items()
+                msp_id: await stack.enter_async_context(open_ledger(profile))
+                for msp_id, profile in self.profiles.items()
             }
             enrolled = [await self._enrol_some(msp_id, ledger, each) for msp_id, ledger in ledgers.items()]
             load, stop = Load(list(ledgers.values()), list(itertools.chain(*enrolled))), asyncio.Event()

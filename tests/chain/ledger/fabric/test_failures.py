@@ -20,9 +20,9 @@ import pytest
 pytest.importorskip("grpc", reason="needs the extra 'fabric'")
 pytest.importorskip("fabric_protos", reason="needs the extra 'fabric'")
 
-from chain.ledger.fabric.errors import ClockError
+from chain.ledger.fabric.errors import ClockError, CommitStatusError
 from chain.ledger.fabric.ledger import FabricLedger
-from chain.ledger.fabric.profile import now_us, read_identity
+from chain.ledger.fabric.profile import Profile, now_us, read_identity
 from network.health import operations_page
 from network.layout import Kind, Node
 from network.lifecycle import status, up
@@ -230,25 +230,34 @@ def test_a_partner_is_cut_off(network: RunningNetwork, partners: Partners, apart
     _run(network, act())
 
 
-def test_a_clock_that_is_wrong(network: RunningNetwork, partners: Partners) -> None:
-    """Refused by all peers, changes nothing, and goes on once the clock is right."""
-    profile = partners.profiles[PLANT]
-    behind = [0]
+def test_clocks_that_are_wrong(network: RunningNetwork, partners: Partners) -> None:
+    """An hour behind, and stopped some time ago: all peers refuse, and the error says so until the clock is right."""
+    clocks = [now_us]
+
+    def with_our_clock(profile: Profile) -> FabricLedger:
+        def current() -> int:
+            return clocks[-1]()
+
+        identity = dataclasses.replace(read_identity(profile), now_us=current)
+        return FabricLedger(profile, identity=identity)
 
     async def act() -> None:
-        slow = dataclasses.replace(read_identity(profile), now_us=lambda: now_us() - behind[0])
-        async with partners.anchoring(1, {PLANT: profile}) as load, FabricLedger(profile, identity=slow) as ledger:
-            one = load.anchorers[0]
-            gateway = ledger.as_caller(one.actor.key)
-            behind[0] = HOUR_US
-            size = one.size
-            told = r"incorrect timestamp .*, peer time .* set the clock that is wrong"
-            with pytest.raises(ClockError, match=told):
-                await gateway.submit("logs.anchor", *one.log.anchor(size, size + 1))
-            with pytest.raises(ClockError, match=told):
-                await gateway.evaluate("logs.head", one.log.origin.encode())
-            behind[0] = 0
-            assert await gateway.evaluate("logs.head", one.log.origin.encode())
+        stopped = now_us() - 16 * 60 * 1_000_000
+        for wrong in (lambda: now_us() - HOUR_US, lambda: stopped):
+            async with partners.anchoring(1, with_our_clock) as load:
+                clocks.append(wrong)
+                while not all(one.errors for one in load.anchorers):
+                    await asyncio.sleep(0.05)
+                one = load.anchorers[0]
+                with pytest.raises(
+                    ClockError, match=r"incorrect timestamp .*, peer time .* set the clock that is wrong"
+                ):
+                    await one.head(one.ledger)
+                clocks.pop()
+                await load.progress(2)
+            # The one whose transaction had just committed could not read its place any more.
+            assert {type(error) for error in load.errors} <= {ClockError, CommitStatusError}
+            assert all("set the clock that is wrong" in str(error) for error in load.errors)
 
     asyncio.run(act())
 
