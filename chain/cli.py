@@ -42,12 +42,12 @@ def receipt(
 
 
 def _receipt_from(data: Path, index: int, disclose: list[str], tlog_proof: bool) -> bytes:
-    from chain.ledger.reading import EmbeddedLedgerReader
+    from chain.ledger.reading import open_reader
     from chain.receipts import ReceiptBuilder
     from chain.site import Folder, SiteReader
 
     folder = Folder.existing(data)
-    reader, ledger = SiteReader.open(folder), EmbeddedLedgerReader(folder.ledger)
+    reader, ledger = SiteReader.open(folder), open_reader(folder)
     builder = ReceiptBuilder(reader, ledger)
     return builder.tlog_proof(index).encode() if tlog_proof else builder.build(index, disclose or None).to_json()
 

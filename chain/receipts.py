@@ -5,12 +5,12 @@ Reads only; what it builds is as true as what is stored, and whoever receives it
 
 import base64
 from collections.abc import Sequence
-from typing import Protocol
 
 from chain.errors import ReceiptError
 from chain.event import SignedSeal
+from chain.ledger.reading import LedgerReader
 from chain.log.proofs import ProofBuilder, inclusion_path
-from chain.receipt import FORMAT, Field, LedgerPart, Receipt, SealPart
+from chain.receipt import FORMAT, Field, Receipt, SealPart
 from chain.record import SEAL_KIND, Record
 from chain.site import SiteReader
 from chain.store.payloads import Segment, StoredEvent
@@ -19,13 +19,6 @@ from crypto import cbor
 from crypto.checkpoint import Checkpoint
 from crypto.commitments import field_leaves, salt_for
 from crypto.note import parse_note
-
-
-class LedgerReader(Protocol):
-    """What a receipt needs of a ledger: the proof of the transaction that last wrote a key of its state."""
-
-    def evidence_for(self, key: str) -> LedgerPart | None:
-        """The proof; None where the ledger has no such key."""
 
 
 class ReceiptBuilder:

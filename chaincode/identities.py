@@ -65,7 +65,7 @@ async def _add(tx: Transaction, record: Identity, possession: bytes) -> bytes:
     await tx.put(identity_key(record.name), encoded)
     await tx.put(kid_key(key.kid), record.name.encode())
     await tx.put(role_key(record.role, record.name), PRESENT)
-    tx.set_event("identities.enrolled", cbor.encode([record.name, str(record.role), key.kid]))
+    tx.set_event("identities.enrolled", cbor.encode([record.name, record.origin, str(record.role), key.kid]))
     return encoded
 
 
@@ -86,7 +86,7 @@ async def rotate(tx: Transaction, args: Sequence[bytes]) -> bytes:
     old.key.verify(args[4], message, labels.KEY_ROTATION)
     new.verify(args[5], message, labels.KEY_ROTATION)
     await tx.put(kid_key(new.kid), record.name.encode())
-    tx.set_event("identities.rotated", cbor.encode([record.name, old.key.kid, new.kid, from_index]))
+    tx.set_event("identities.rotated", cbor.encode([record.name, record.origin, old.key.kid, new.kid, from_index]))
     keys = (*record.keys[:-1], replace(old, until=from_index), KeyRecord(new, from_index))
     return await _save(tx, replace(record, keys=keys))
 
@@ -103,7 +103,7 @@ async def revoke(tx: Transaction, args: Sequence[bytes]) -> bytes:
         raise ContractError(Code.SELF_REVOCATION, "a gateway cannot revoke the key it acts with; another one must")
     _require_within(record.keys[place], at_index)
     ended = replace(record.keys[place], until=at_index, reason=reason)
-    tx.set_event("identities.revoked", cbor.encode([record.name, args[1], at_index, reason]))
+    tx.set_event("identities.revoked", cbor.encode([record.name, record.origin, args[1], at_index, reason]))
     return await _save(tx, replace(record, keys=(*record.keys[:place], ended, *record.keys[place + 1 :])))
 
 

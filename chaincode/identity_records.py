@@ -61,6 +61,11 @@ class Identity:
     keys: tuple[KeyRecord, ...]
 
     @property
+    def current_key(self) -> PublicKey | None:
+        """The key by which it acts now; None where that is revoked."""
+        return self.current.key if self.current else None
+
+    @property
     def current(self) -> KeyRecord | None:
         """The open key, None once it was revoked."""
         return self.keys[-1] if self.keys[-1].until is None else None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.errors import ReceiptError
-from chain.ledger.reading import EmbeddedLedgerReader
+from chain.ledger.reading import open_reader
 from chain.policies import site_policy
 from chain.receipt import parse_receipt
 from chain.receipts import ReceiptBuilder
@@ -159,7 +159,7 @@ def _sample(leaves: list[int], excursions_at: list[int]) -> list[int]:
 
 
 def _valid(folder: Any, site: SiteReader, leaf: int) -> bool:
-    ledger = EmbeddedLedgerReader(folder.ledger)
+    ledger = open_reader(folder)
     try:
         file = ReceiptBuilder(site, ledger).build(leaf).to_json()
     except ReceiptError:

@@ -18,7 +18,7 @@ from chain.ledger.fabric.profile import Identity, Profile, read_identity
 from chain.ledger.fabric.proposal import make_proposal
 from chain.ledger.fabric.reader import POSITION_BITS, Reader
 from chain.ledger.fabric.submission import Submission
-from chain.ledger.interface import LedgerEvent, Submitted
+from chain.ledger.interface import LedgerEvent, Submitted, Wanted, every
 from chaincode import contract
 from crypto.keys import PrivateKey
 
@@ -78,8 +78,9 @@ class FabricLedger:
                 make_proposal(self._identity, self._profile.channel, self._profile.chaincode, called, self._caller)
             )
 
-    async def events(self, after: int) -> AsyncIterator[LedgerEvent]:
-        source = follow(self._gateway, self._connection, self._reader, self._profile.chaincode, after, self._closed)
+    async def events(self, after: int, wanted: Wanted = every) -> AsyncIterator[LedgerEvent]:
+        chaincode = self._profile.chaincode
+        source = follow(self._gateway, self._connection, self._reader, chaincode, after, self._closed, wanted)
         async with contextlib.aclosing(source):
             async for event in source:
                 yield event
