@@ -83,8 +83,8 @@ class FabricConfig(_Section):
     """A channel of Hyperledger Fabric, where the partners run it together."""
 
     profile: Path = Field(description="connection profile, docs/formats/connection-profile.md")
-    config_hashes: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = Field(
-        (), description="config blocks to believe, by hash; empty: the newest that the gateway's own peers tell"
+    config_hashes: list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
+        [], description="config blocks to believe, by hash; empty: the newest that the gateway's own peers tell"
     )
 
 
