@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
 
-.PHONY: env demo demo-fabric test lint clean
+.PHONY: env demo demo-fabric bench-fabric test lint clean
 
 env: $(STAMP)
 
@@ -22,6 +22,9 @@ demo: $(STAMP)
 
 demo-fabric: $(STAMP)
 	$(BIN)/sealtrail demo --fabric $(DEMO)
+
+bench-fabric: $(STAMP)
+	$(BIN)/python -m bench.fabric $(BENCH)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
