@@ -45,7 +45,7 @@ def read_call(message: Any) -> Call:
     if (channel.tx_id, channel.channel_id) != (message.txid, message.channel_id):
         raise ProposalError("the proposal is of another transaction or channel than the message")
     # 3. The caller: its organisation from the creator; its key from the creator, or from who signed the call.
-    caller, time_us = caller_of(creator), _time_us(channel.timestamp)
+    caller, claimed_us = caller_of(creator), time_us(channel.timestamp)
     authorisation, named = unwrap(given)
     if not 1 <= len(named) <= MAX_ARGUMENTS:
         raise ProposalError(f"a call has 1 to {MAX_ARGUMENTS} arguments, the function's name first; got {len(named)}")
@@ -53,10 +53,11 @@ def read_call(message: Any) -> Call:
     if authorisation is not None:
         key = open_call(authorisation, message.channel_id, message.txid, function, args)
         caller = Caller(key.kid, caller.organisation)
-    return Call(message.txid, caller, time_us, function, args)
+    return Call(message.txid, caller, claimed_us, function, args)
 
 
-def _time_us(timestamp: Any) -> int:
+def time_us(timestamp: Any) -> int:
+    """A google.protobuf.Timestamp in whole µs since 1970; ProposalError where it is out of bounds."""
     if not (0 <= timestamp.seconds <= _MAX_TIME_S and 0 <= timestamp.nanos < 1_000_000_000):
         raise ProposalError("the proposal's time must lie after 1970 and below 2^63 µs")
     return int(timestamp.seconds * 1_000_000 + timestamp.nanos // 1000)

@@ -34,6 +34,7 @@ Kind: Final[Any] = shim.ChaincodeMessage.Type
 Header, ChannelHeader, SignatureHeader = _common.Header, _common.ChannelHeader, _common.SignatureHeader
 SerializedIdentity: Final[Any] = _msp.SerializedIdentity
 KeyValue: Final[Any] = _results.KV
+KeyModification: Final[Any] = _results.KeyModification
 ChaincodeEvent: Final[Any] = _event.ChaincodeEvent
 ChaincodeID, ChaincodeInput = _chaincode.ChaincodeID, _chaincode.ChaincodeInput
 Proposal: Final[Any] = _proposal.Proposal

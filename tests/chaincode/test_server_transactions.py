@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from hashlib import sha256
 
 import pytest
 
@@ -12,9 +13,9 @@ pytest.importorskip("fabric_protos", reason="needs sealtrail[fabric]")
 from chaincode.errors import Code
 from chaincode.identity_records import Identity
 from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord
-from chaincode.server.wire import Kind, Message
+from chaincode.server.wire import KeyModification, Kind, Message
 from chaincode.state import kid_key
-from chaincode.transaction import Transaction
+from chaincode.transaction import Transaction, Version
 from crypto import cbor
 from tests.chaincode.scripted_peer import (
     TIME_S,
@@ -91,6 +92,39 @@ def test_a_range_that_is_left_early_is_closed() -> None:
         assert peer.simulations[message.txid].asked[-1] == Kind.QUERY_STATE_CLOSE
 
     drive(check, page_size=2)
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 100])
+def test_histories_come_in_pages_and_are_closed(page_size: int) -> None:
+    async def first(tx: Transaction, function: str, args: Sequence[bytes]) -> bytes:
+        async for version in tx.history("key"):
+            return repr((version.tx_id, version.timestamp_us, version.value_hash)).encode()
+        return b"none"
+
+    async def everything(tx: Transaction, function: str, args: Sequence[bytes]) -> bytes:
+        return repr([version async for version in tx.history("key")]).encode()
+
+    async def either(tx: Transaction, function: str, args: Sequence[bytes]) -> bytes:
+        return await (first if function == "first" else everything)(tx, function, args)
+
+    async def check(peer: ScriptedPeer) -> None:
+        assert result(await peer.call(call("first"))) == b"none"
+        changes = [KeyModification(tx_id=str(n), value=b"%d" % n) for n in range(5)]
+        changes[3] = KeyModification(tx_id="3", is_delete=True)
+        for change in changes:
+            change.timestamp.seconds, change.timestamp.nanos = TIME_S, 1999
+        peer.history["key"] = changes
+        at = TIME_S * 1_000_000 + 1
+        versions = [Version(str(n), at, None if n == 3 else sha256(b"%d" % n).digest()) for n in range(5)]
+        message = call("everything")
+        assert result(await peer.call(message)) == repr(versions).encode()
+        asked = peer.simulations[message.txid].asked
+        assert asked == [Kind.GET_HISTORY_FOR_KEY] + [Kind.QUERY_STATE_NEXT] * (4 // page_size)
+        early = call("first")
+        assert result(await peer.call(early)) == repr(("0", at, sha256(b"0").digest())).encode()
+        assert peer.simulations[early.txid].open == {}
+
+    drive(check, invoke=either, page_size=page_size)
 
 
 def test_200_concurrent_transactions_do_not_mix() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from chaincode import contract
 from chaincode.server.json_lines import log_to_stderr
 from chaincode.server.server import ChaincodeServer, TlsFiles
-from chaincode.transaction import Transaction
+from chaincode.transaction import Transaction, Version
 
 
 class OneWorld:
@@ -33,6 +33,10 @@ class OneWorld:
     async def range(self, start: str, end: str) -> AsyncIterator[tuple[str, bytes]]:
         async for key, value in self._below.range(self._prefix + start, self._prefix + end):
             yield key.removeprefix(self._prefix), value
+
+    async def history(self, key: str) -> AsyncIterator[Version]:
+        async for version in self._below.history(self._prefix + key):
+            yield version
 
     def set_event(self, name: str, payload: bytes) -> None:
         self._below.set_event(self._prefix + name, payload)

@@ -81,6 +81,10 @@ class World:
         names: list[str] = cbor.decode(self.evaluate("identities.list", role.encode(), *after), 2**20)
         return names
 
+    def history(self, name: str, *before: str) -> list[tuple[str, int, bytes]]:
+        changes = cbor.decode(self.evaluate("identities.history", name.encode(), *map(str.encode, before)), 2**20)
+        return [tuple(change) for change in changes]
+
     def enrolled(self, name: str, role: str, origin: str = ORIGIN, by: Actor | None = None) -> Actor:
         actor = Actor(name, origin)
         self.submit(by or self.gateway, "identities.enrol", *actor.enrolment(role))
