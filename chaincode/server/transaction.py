@@ -16,10 +16,12 @@ from chaincode.transaction import Version
 
 
 class PeerTransaction:
-    """One transaction that a peer simulates."""
+    """One transaction that a peer simulates. `transient` is what the client gave to the peers alone: it is in no
+    transaction and reaches the ledger only where the contract writes it."""
 
     def __init__(self, call: Call, exchange: Exchange) -> None:
         self.id, self.caller, self.timestamp_us = call.id, call.caller, call.timestamp_us
+        self.transient = call.transient
         self.event: Any = None
         self._exchange = exchange
         self._open: dict[str, None] = {}

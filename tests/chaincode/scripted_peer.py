@@ -21,6 +21,7 @@ from fabric_protos.peer import chaincode_shim_pb2_grpc
 
 from chaincode.server.wire import (
     ChaincodeInput,
+    ChaincodeProposalPayload,
     ChannelHeader,
     Header,
     KeyModification,
@@ -73,7 +74,7 @@ def transaction(creator: Creator, args: list[bytes], key: PrivateKey | None = No
     header.timestamp.seconds, header.timestamp.nanos = TIME_S, 123_456_789
     signature = SignatureHeader(creator=creator.serialized, nonce=nonce)
     both = Header(channel_header=header.SerializeToString(), signature_header=signature.SerializeToString())
-    payload = changes.pop("transient", b"")
+    payload = ChaincodeProposalPayload(TransientMap=changes.pop("transient", {})).SerializeToString()
     message = Message(
         type=Kind.TRANSACTION, txid=txid, channel_id=CHANNEL, payload=ChaincodeInput(args=args).SerializeToString()
     )

@@ -1,8 +1,10 @@
 """Transactions over a real gRPC stream: state, ranges, events, refusals, and many of them at once."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,9 @@ pytest.importorskip("fabric_protos", reason="needs sealtrail[fabric]")
 from chaincode.errors import Code
 from chaincode.identity_records import Identity
 from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord
-from chaincode.server.wire import KeyModification, Kind, Message
+from chaincode.server.call import MAX_TRANSIENT, MAX_TRANSIENT_BYTES
+from chaincode.server.json_lines import JsonLines
+from chaincode.server.wire import KeyModification, Kind, Message, Proposal
 from chaincode.state import kid_key
 from chaincode.transaction import Transaction, Version
 from crypto import cbor
@@ -28,6 +32,7 @@ from tests.chaincode.serving import (
     ORIGIN,
     call,
     drive,
+    failed,
     gateway_call,
     refused,
     start,
@@ -174,9 +179,42 @@ def test_a_contract_that_asks_twice_at_once_waits_its_turn() -> None:
     drive(check, invoke=greedy)
 
 
-def test_transient_data_is_never_opened() -> None:
+def test_transient_data_is_given_to_the_contract_and_logged_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    secret, name = b"a wrapped key, not for the ledger", "the name of it"
+
+    async def use(tx: Any, function: str, args: Sequence[bytes]) -> bytes:
+        if function == "write":
+            tx.transient["more"] = b""
+        if function == "raise":
+            raise ValueError(secret, tx.transient)
+        return repr(dict(tx.transient)).encode()
+
     async def check(peer: ScriptedPeer) -> None:
-        await start(peer)
-        result(await peer.call(call("logs.head", ORIGIN.encode(), transient=b"\xff no protobuf \xff")))
+        assert result(await peer.call(call("f"))) == b"{}"
+        message = call("f", transient={name: secret})
+        assert result(await peer.call(message)) == repr({name: secret}).encode()
+        for function in ("write", "raise"):
+            assert secret.decode() not in failed(await peer.call(call(function, transient={name: secret})))
+        large = {name: secret, "large": bytes(MAX_TRANSIENT_BYTES)}
+        for transient in (large, {f"{n}": secret for n in range(MAX_TRANSIENT + 1)}):
+            text = failed(await peer.call(call("f", transient=transient)))
+            assert "transient data has at most" in text
+            assert secret.decode() not in text
+
+    caplog.set_level(logging.DEBUG)
+    drive(check, invoke=use)
+    lines = [JsonLines().format(record) + repr(vars(record)) for record in caplog.records]
+    assert "TypeError" in "".join(lines)  # the mapping is read-only
+    assert not any(word in line for line in lines for word in (secret.decode(), name))
+
+
+def test_transient_data_that_cannot_be_read_is_answered() -> None:
+    message = call("logs.head", ORIGIN.encode())
+    proposal = Proposal.FromString(message.proposal.proposal_bytes)
+    proposal.payload = b"\xff no protobuf"
+    message.proposal.proposal_bytes = proposal.SerializeToString()
+
+    async def check(peer: ScriptedPeer) -> None:
+        assert "not what Fabric 2 and 3 send" in failed(await peer.call(message))
 
     drive(check)

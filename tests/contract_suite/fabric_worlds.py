@@ -4,7 +4,6 @@ One network serves the whole suite, since starting one takes seconds; many_world
 """
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from crypto.keys import Algorithm, PrivateKey
 from network.topology import Chaincode
 from tests.contract_suite import many_worlds
 from tests.contract_suite.world import World
+from tests.network.chaincode_program import serving
 from tests.network.networks import running, topology
 
 if TYPE_CHECKING:
@@ -103,9 +103,7 @@ def _is_query(called: str) -> bool:
 @contextmanager
 def channel(folder: Path, runner: asyncio.Runner) -> Iterator[Channel]:
     """A network with many_worlds.py on its channel; at the end, what is on it is what the tests committed."""
-    wanted = msgspec.structs.replace(
-        topology(folder), chaincode=Chaincode(command=[sys.executable, str(Path(many_worlds.__file__))])
-    )
+    wanted = msgspec.structs.replace(topology(folder), chaincode=Chaincode(command=serving(many_worlds.__name__)))
     with running(wanted) as network:
         from chain.ledger.fabric.ledger import FabricLedger
         from chain.ledger.fabric.profile import read_profile

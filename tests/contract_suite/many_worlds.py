@@ -1,19 +1,12 @@
-"""A chaincode server for tests: the real contract, with as many worlds on one channel as tests want.
+"""The real contract with as many worlds on one channel as tests want; chaincode_program.py serves it.
 
 A call of `<world>/<function>` runs chaincode.contract.invoke of `<function>` on the state keys below `<world>/`, and
-its event is named `<world>/<event>`. Nothing else differs from `sealtrail chaincode serve`, whose options it takes.
-Run as a program by Fabric's test network, so it imports nothing of the tests.
+its event is named `<world>/<event>`. Nothing else differs.
 """
 
-import argparse
-import asyncio
-import signal
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 from chaincode import contract
-from chaincode.server.json_lines import log_to_stderr
-from chaincode.server.server import ChaincodeServer, TlsFiles
 from chaincode.transaction import Transaction, Version
 
 
@@ -46,26 +39,3 @@ async def invoke(tx: Transaction, name: str, args: Sequence[bytes]) -> bytes:
     """contract.invoke in the world that the name begins with."""
     world, _, function = name.partition("/")
     return await contract.invoke(OneWorld(tx, world), function, args)
-
-
-async def _serve(given: argparse.Namespace) -> None:
-    told = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
-    server = ChaincodeServer(given.package_id, invoke=invoke)
-    await server.start(given.address, TlsFiles(given.tls_cert, given.tls_key, given.tls_client_ca))
-    await told.wait()
-    await server.stop(1)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    for name in ("--address", "--package-id"):
-        parser.add_argument(name, required=True)
-    for name in ("--tls-cert", "--tls-key", "--tls-client-ca"):
-        parser.add_argument(name, type=Path, required=True)
-    log_to_stderr("WARNING")
-    asyncio.run(_serve(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    main()
