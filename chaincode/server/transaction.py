@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from hashlib import sha256
 from typing import Any
 
+from chaincode.errors import StateError
 from chaincode.server.call import Call, time_us
 from chaincode.server.errors import PeerError
 from chaincode.server.exchange import Exchange
@@ -31,6 +32,9 @@ class PeerTransaction:
         return await self._exchange.ask(Kind.GET_STATE, shim.GetState(key=key).SerializeToString()) or None
 
     async def put(self, key: str, value: bytes) -> None:
+        """To Fabric an empty value is a deletion."""
+        if not key or not value:
+            raise StateError(f"state keys and values are never empty, got one for {key!r}")
         await self._exchange.ask(Kind.PUT_STATE, shim.PutState(key=key, value=value).SerializeToString())
 
     async def range(self, start: str, end: str) -> AsyncIterator[tuple[str, bytes]]:
