@@ -14,6 +14,7 @@ from chaincode.identity_records import Identity, KeyRecord, Role
 from chaincode.state import PRESENT, identity_key, kid_key, organisation_key, read, role_key
 from chaincode.transaction import Transaction
 from crypto import cbor, labels
+from crypto.errors import FormatError
 from crypto.keys import PublicKey
 
 MAX_KEYS = 32
@@ -123,6 +124,24 @@ async def listing(tx: Transaction, args: Sequence[bytes]) -> bytes:
         if len(names) == MAX_LISTED:
             break
     return cbor.encode(names)
+
+
+async def history(tx: Transaction, args: Sequence[bytes]) -> bytes:
+    """history(name, [before]): CBOR list of [transaction id, time, SHA-256 of the Identity record], one for each
+    change, newest first, at most 1,000; with `before` those older than the change by that transaction."""
+    name = (await _known(tx, arguments.name(args[0], "name"))).name
+    before = arguments.text(args[1], "before") if len(args) > 1 else None
+    found: list[cbor.CborValue] = []
+    async for version in tx.history(identity_key(name)):
+        if before is None:
+            found.append([version.tx_id, version.timestamp_us, version.value_hash])
+        elif version.tx_id == before:
+            before = None
+        if len(found) == MAX_LISTED:
+            break
+    if before is not None:
+        raise FormatError(f"before must be the id of a transaction that changed {name}, got {before[:64]!r}")
+    return cbor.encode(found)
 
 
 async def _known(tx: Transaction, name: str) -> Identity:

@@ -39,6 +39,7 @@ VALID = {
     "identities.rotate": THING.rotation(NEW_KEY, 7),
     "identities.revoke": THING.revocation(7),
     "identities.get": [b"thing"],
+    "identities.history": [b"thing"],
     "identities.list": [b"source", b"a"],
 }
 

@@ -1,5 +1,7 @@
 """Enrolment, rotation and revocation: what is accepted, what is refused, and where each key counts."""
 
+from hashlib import sha256
+
 import pytest
 
 from chain.errors import LedgerError
@@ -219,3 +221,37 @@ def test_queries_are_not_submitted_and_evaluating_changes_nothing(world: World) 
     thing = Actor("thing", ORIGIN)
     world.evaluate(ENROL, *thing.enrolment("source"))
     world.submit(world.gateway, ENROL, *thing.enrolment("source"))
+
+
+def test_every_change_of_an_identity_is_in_its_history(world: World) -> None:
+    thing, new = Actor("thing", ORIGIN), PrivateKey.generate(Algorithm.ED25519)
+    changes = [
+        world.submit(world.gateway, ENROL, *thing.enrolment("source")),
+        world.submit(world.gateway, ROTATE, *thing.rotation(new, 100)),
+        world.submit(world.gateway, REVOKE, *Actor("thing", ORIGIN, new).revocation(200)),
+        world.submit(world.gateway, REVOKE, *Actor("thing", ORIGIN, new).revocation(150, b"stolen")),
+    ]
+    world.enrolled("thing/2", "source")  # another name, and a key of the state behind this one's
+    world.refused(Code.BAD_RANGE, world.gateway, REVOKE, *Actor("thing", ORIGIN, new).revocation(151))
+    found = world.history("thing")
+    expected = [(done.tx_id, sha256(done.result).digest()) for done in reversed(changes)]  # all return the record
+    assert [(tx_id, digest) for tx_id, _, digest in found] == expected
+    assert found[0][2] == sha256(world.identity("thing").encode()).digest()
+    times = [time_us for _, time_us, _ in found]
+    assert times == sorted(times, reverse=True)
+    assert abs(times[-1] - world.head().anchored_us) < 600_000_000  # µs since 1970, as everywhere
+
+
+def test_a_history_goes_on_before_a_transaction(world: World) -> None:
+    thing = world.enrolled("thing", "source")
+    for index in (9, 7, 5):
+        world.submit(world.gateway, REVOKE, *thing.revocation(index))
+    found = world.history("thing")
+    for place, (tx_id, _, _) in enumerate(found):
+        assert world.history("thing", tx_id) == found[place + 1 :]
+    other = world.history(world.gateway.name)[0][0]
+    for before in (other, "", "0" * 64):
+        with refusal(Code.MALFORMED):
+            world.history("thing", before)
+    with refusal(Code.UNKNOWN_IDENTITY):
+        world.history("nobody")

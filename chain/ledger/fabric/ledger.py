@@ -15,7 +15,7 @@ from chain.ledger.fabric.connection import Connection
 from chain.ledger.fabric.events import follow
 from chain.ledger.fabric.gateway import Gateway
 from chain.ledger.fabric.profile import Identity, Profile, read_identity
-from chain.ledger.fabric.proposal import make_proposal
+from chain.ledger.fabric.proposal import NONE, Transient, make_proposal
 from chain.ledger.fabric.reader import POSITION_BITS, Reader
 from chain.ledger.fabric.submission import Submission
 from chain.ledger.interface import LedgerEvent, Submitted, Wanted, every
@@ -62,13 +62,14 @@ class FabricLedger:
         other._caller = caller
         return other
 
-    async def submit(self, function: str, *args: bytes) -> Submitted:
-        """See Ledger.submit. Errors are of chain.ledger.fabric.errors and name the stage."""
+    async def submit(self, function: str, *args: bytes, transient: Transient = NONE) -> Submitted:
+        """See Ledger.submit. Errors are of chain.ledger.fabric.errors and name the stage. `transient` is given to the
+        endorsing peers' chaincodes, and is in no transaction."""
         self._require_open()
         if self._is_query(function):
             raise LedgerError(f"{function} is a query: evaluate it")
         async with self._slots:
-            return await self._submission.run((function.encode(), *args), self._caller)
+            return await self._submission.run((function.encode(), *args), self._caller, transient)
 
     async def evaluate(self, function: str, *args: bytes) -> bytes:
         self._require_open()

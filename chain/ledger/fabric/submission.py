@@ -12,7 +12,7 @@ from chain.ledger.fabric.connection import Connection
 from chain.ledger.fabric.errors import CommitError, CommitStatusError, EndorseError, LyingPeerError
 from chain.ledger.fabric.gateway import Gateway, NotKnownError
 from chain.ledger.fabric.profile import Identity, Profile
-from chain.ledger.fabric.proposal import check_prepared, make_proposal
+from chain.ledger.fabric.proposal import NONE, Transient, check_prepared, make_proposal
 from chain.ledger.fabric.reader import Reader
 from chain.ledger.fabric.transaction import Transaction
 from chain.ledger.interface import Submitted
@@ -36,9 +36,11 @@ class Submission:
         self._gateway, self._connection, self._identity = gateway, connection, identity
         self._reader, self._profile = reader, profile
 
-    async def run(self, args: Sequence[bytes], caller: PrivateKey | None = None) -> Submitted:
-        """Commit a call of the chaincode, signed by `caller` too where there is one; tried again under new ids where
-        it conflicted with another.
+    async def run(
+        self, args: Sequence[bytes], caller: PrivateKey | None = None, transient: Transient = NONE
+    ) -> Submitted:
+        """Commit a call of the chaincode, signed by `caller` too where there is one, with transient data beside it;
+        tried again under new ids where it conflicted with another.
 
         Raises:
             ContractError: the contract refused.
@@ -46,17 +48,17 @@ class Submission:
         """
         for attempt in range(1, ATTEMPTS):
             try:
-                return await self._once(args, caller)
+                return await self._once(args, caller, transient)
             except (CommitError, EndorseError) as e:
                 conflict = isinstance(e, CommitError) and e.code in _CONFLICTS
                 if not conflict and _APART not in str(e):
                     raise
             await asyncio.sleep(PAUSE_S * attempt)
-        return await self._once(args, caller)
+        return await self._once(args, caller, transient)
 
-    async def _once(self, args: Sequence[bytes], caller: PrivateKey | None) -> Submitted:
+    async def _once(self, args: Sequence[bytes], caller: PrivateKey | None, transient: Transient) -> Submitted:
         # 1. Endorse, and sign nothing that is not what was sent.
-        transaction, payload = await self._endorsed(args, caller)
+        transaction, payload = await self._endorsed(args, caller, transient)
         tx_id = transaction.tx_id
         # 2. Hand it in, and wait until it is in a block.
         code, block = await self._committed(tx_id, payload)
@@ -64,8 +66,10 @@ class Submission:
             raise CommitError(code, tx_id)
         return Submitted(tx_id, transaction.result, await self._reader.index(block, tx_id))
 
-    async def _endorsed(self, args: Sequence[bytes], caller: PrivateKey | None) -> tuple[Transaction, bytes]:
-        sent = make_proposal(self._identity, self._profile.channel, self._profile.chaincode, args, caller)
+    async def _endorsed(
+        self, args: Sequence[bytes], caller: PrivateKey | None, transient: Transient
+    ) -> tuple[Transaction, bytes]:
+        sent = make_proposal(self._identity, self._profile.channel, self._profile.chaincode, args, caller, transient)
         channel = await self._reader.channel()
         payload = await self._gateway.endorse(sent)
         try:
