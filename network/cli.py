@@ -40,6 +40,16 @@ def up(topology: TopologyOption) -> None:
 
 
 @app.command()
+def upgrade(topology: TopologyOption) -> None:
+    """Bring the topology's version of the contract onto the running channel; clients go on meanwhile."""
+    from network.upgrade import upgrade as bring
+
+    start = time.monotonic()
+    bring(_load(topology), lambda line: print(f"{time.monotonic() - start:5.1f} s  {line}", flush=True))
+    print(f"{time.monotonic() - start:5.1f} s  upgraded")
+
+
+@app.command()
 def down(topology: TopologyOption) -> None:
     """End the processes that `up` started. Ledgers and keys stay."""
     from network.lifecycle import down as take_down

@@ -3,7 +3,7 @@
 <data>/organisations/<msp id>/{ca,tlsca}/          authorities: cert.pem and key.pem
                              /users/<user>/{msp,tls}/
                              /profile.json         what a gateway needs (docs/formats/connection-profile.md)
-                             /package.tar.gz       the chaincode package of this organisation
+                             /package.tar.gz       the chaincode package of this organisation; -2 and so on by sequence
 <data>/nodes/<name>/{msp,tls,config,ledger}/
 <data>/run/<name>.{pid,log}
 """
@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import msgspec
+
 from network.ports import remembered_ports
+from network.releases import Release, numbered, sequence_in_force
 from network.topology import Topology
 
 
@@ -25,6 +28,7 @@ class Kind(StrEnum):
     CHAINCODE = "chaincode"
 
 
+PORTS_FILE = "ports.json"
 PORTS = {
     Kind.ORDERER: ("serve", "admin", "operations"),
     Kind.PEER: ("serve", "chaincode", "operations"),
@@ -55,10 +59,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A topology with its folders and ports."""
+    """A topology with its folders and ports. `sequence` is that of the contract's release (network.releases); each
+    has chaincode servers of its own, so that an old and a new one can run side by side."""
 
     topology: Topology
     nodes: tuple[Node, ...]
+    sequence: int = 1
 
     @property
     def run(self) -> Path:
@@ -83,13 +89,17 @@ class Layout:
         return [node for node in self.of_kind(Kind.PEER) if node.msp_id == msp_id]
 
 
-def lay_out(topology: Topology) -> Layout:
-    """Nodes with their ports; writes nothing but the file that remembers free ports."""
+def lay_out(topology: Topology, release: Release | None = None) -> Layout:
+    """Nodes with their ports; writes nothing but the file that remembers free ports. The contract is that of the
+    topology with the servers in force, or that of `release` with its servers."""
     topology.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    members = list(_members(topology))
+    if release is not None:
+        topology = msgspec.structs.replace(topology, chaincode=release.chaincode)
+    sequence = release.sequence if release else sequence_in_force(topology)
+    members = list(_members(topology, sequence))
     names = [f"{name}/{use}" for kind, name, _ in members for use in PORTS[kind]]
     hosts = {organisation.msp_id: organisation.host for organisation in topology.organisations}
-    ports = remembered_ports(topology.folder / "ports.json", names, topology.first_port)
+    ports = remembered_ports(topology.folder / PORTS_FILE, names, topology.first_port)
     nodes = (
         Node(
             kind,
@@ -101,10 +111,10 @@ def lay_out(topology: Topology) -> Layout:
         )
         for kind, name, msp_id in members
     )
-    return Layout(topology, tuple(nodes))
+    return Layout(topology, tuple(nodes), sequence)
 
 
-def _members(topology: Topology) -> Iterator[tuple[Kind, str, str]]:
+def _members(topology: Topology, sequence: int) -> Iterator[tuple[Kind, str, str]]:
     """(kind, name, msp id) of every node; orderers go to the organisations in turn."""
     ids = topology.msp_ids
     for index in range(topology.ordering.orderers):
@@ -114,4 +124,4 @@ def _members(topology: Topology) -> Iterator[tuple[Kind, str, str]]:
         for index in range(organisation.peers):
             yield Kind.PEER, f"peer{index}.{organisation.msp_id.lower()}", organisation.msp_id
     for msp_id in ids:
-        yield Kind.CHAINCODE, f"chaincode.{msp_id.lower()}", msp_id
+        yield Kind.CHAINCODE, f"{numbered('chaincode', sequence)}.{msp_id.lower()}", msp_id

@@ -27,6 +27,7 @@ from network.ports import is_free
 from network.processes import Process, stop
 from network.profiles import write_profiles
 from network.programs import Programs, clean_environment, find_programs
+from network.releases import check_release, read_releases
 from network.settings import write_settings
 from network.topology import Topology
 
@@ -46,24 +47,32 @@ def up(topology: Topology, progress: Progress = lambda _: None) -> dict[str, Pat
         NetworkError: what is missing, taken or failed, with its mend. What was started stays up, to be looked at.
     """
     programs = find_programs()
-    with _locked(topology):
-        _check_unchanged(topology)
+    with locked(topology):
+        check_unchanged(topology)
+        check_release(topology)
         layout = lay_out(topology)
-        progress("identities, genesis block and settings")
-        make_identities(layout)
-        make_genesis(layout, programs)
-        write_settings(layout, programs)
-        _start_nodes(layout, programs, progress)
-        _join(layout, programs, progress)
-        _bring_contract(layout, programs, progress)
+        bring_up(layout, programs, progress)
         return write_profiles(layout)
+
+
+def bring_up(layout: Layout, programs: Programs, progress: Progress) -> None:
+    """Every step of `up`; each leaves alone what is there."""
+    progress("identities, genesis block and settings")
+    make_identities(layout)
+    make_genesis(layout, programs)
+    write_settings(layout, programs)
+    _start_nodes(layout, programs, progress)
+    _join(layout, programs, progress)
+    bring_contract(layout, programs, progress)
+    progress("waiting until all peers know each other")
+    wait_acquainted(layout, layout.of_kind(Kind.PEER))
 
 
 def down(topology: Topology) -> list[str]:
     """End the processes that `up` started; returns their names. The ledger stays."""
     if not topology.folder.exists():
         return []
-    with _locked(topology):
+    with locked(topology):
         return _stop_all(topology)
 
 
@@ -85,9 +94,11 @@ def status(topology: Topology) -> list[NodeStatus]:
     """How every node is; empty for a network that was never up."""
     if not (topology.folder / FIXED).exists():
         return []
-    _check_unchanged(topology)
-    layout = lay_out(topology)
-    return _parallel(lambda node: node_status(layout, node), layout.nodes)
+    check_unchanged(topology)
+    layout, nodes = lay_out(topology), list(lay_out(topology).nodes)
+    if (releases := read_releases(topology)) and releases.pending:
+        nodes += lay_out(topology, releases.pending).of_kind(Kind.CHAINCODE)
+    return parallel(lambda node: node_status(layout, node), nodes)
 
 
 def log_keeper(topology: Topology) -> Process:
@@ -96,7 +107,7 @@ def log_keeper(topology: Topology) -> Process:
 
 
 @contextlib.contextmanager
-def _locked(topology: Topology) -> Iterator[None]:
+def locked(topology: Topology) -> Iterator[None]:
     topology.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (topology.folder / LOCK).open("w") as file:
         try:
@@ -106,7 +117,7 @@ def _locked(topology: Topology) -> Iterator[None]:
         yield
 
 
-def _check_unchanged(topology: Topology) -> None:
+def check_unchanged(topology: Topology) -> None:
     """The channel was made from one topology; another one needs another data folder."""
     file, now = topology.folder / FIXED, json.dumps(topology.what_is_fixed(), indent=1).encode()
     if not file.exists():
@@ -136,7 +147,7 @@ def _stop_all(topology: Topology) -> list[str]:
 def _start_nodes(layout: Layout, programs: Programs, progress: Progress) -> None:
     nodes = layout.of_kind(Kind.ORDERER) + layout.of_kind(Kind.PEER)
     idle = [node for node in layout.nodes if Process(layout.run, node.name).pid() is None]
-    _check_ports(idle)
+    check_ports(idle)
     progress(f"starting {len([node for node in nodes if node in idle])} of {len(nodes)} orderers and peers")
     for node in nodes:
         if node in idle:
@@ -148,7 +159,7 @@ def _start_nodes(layout: Layout, programs: Programs, progress: Progress) -> None
     wait_healthy(layout, nodes)
 
 
-def _check_ports(nodes: Sequence[Node]) -> None:
+def check_ports(nodes: Sequence[Node]) -> None:
     for node in nodes:
         for use, port in node.ports.items():
             if not is_free(port, node.host):
@@ -168,11 +179,11 @@ def _start(layout: Layout, node: Node, command: Sequence[str]) -> None:
 def _join(layout: Layout, programs: Programs, progress: Progress) -> None:
     progress(f"joining the channel {layout.topology.channel}")
     genesis = layout.genesis.read_bytes()
-    _parallel(lambda node: OrdererAdmin(layout, node).join(genesis), layout.of_kind(Kind.ORDERER))
-    _parallel(lambda node: PeerCommand(layout, programs, node).join(), layout.of_kind(Kind.PEER))
+    parallel(lambda node: OrdererAdmin(layout, node).join(genesis), layout.of_kind(Kind.ORDERER))
+    parallel(lambda node: PeerCommand(layout, programs, node).join(), layout.of_kind(Kind.PEER))
 
 
-def _bring_contract(layout: Layout, programs: Programs, progress: Progress) -> None:
+def bring_contract(layout: Layout, programs: Programs, progress: Progress) -> None:
     """Start the chaincode servers; package, install, approve and commit, unless the contract is there."""
     servers = layout.of_kind(Kind.CHAINCODE)
     packages = {node.msp_id: package_file(layout, node) for node in servers}
@@ -183,16 +194,14 @@ def _bring_contract(layout: Layout, programs: Programs, progress: Progress) -> N
             _start(layout, node, chaincode_command(layout, node, ids[node.msp_id]))
     progress("installing the contract")
     peers = layout.of_kind(Kind.PEER)
-    _parallel(lambda node: PeerCommand(layout, programs, node).install(packages[node.msp_id], ids[node.msp_id]), peers)
+    parallel(lambda node: PeerCommand(layout, programs, node).install(packages[node.msp_id], ids[node.msp_id]), peers)
+    wait_healthy(layout, servers)
     firsts = [PeerCommand(layout, programs, layout.peers_of(msp_id)[0]) for msp_id in layout.topology.msp_ids]
-    if not firsts[0].committed():
+    if firsts[0].committed() < layout.sequence:
         progress(f"approving the contract in {len(firsts)} organisations")
-        _parallel(lambda pair: pair[0].approve(ids[pair[1]]), zip(firsts, layout.topology.msp_ids, strict=True))
+        parallel(lambda pair: pair[0].approve(ids[pair[1]]), zip(firsts, layout.topology.msp_ids, strict=True))
         progress("committing the contract")
         firsts[0].commit()
-    wait_healthy(layout, servers)
-    progress("waiting until all peers know each other")
-    wait_acquainted(layout, peers)
 
 
 def chaincode_command(layout: Layout, node: Node, identifier: str) -> list[str]:
@@ -204,7 +213,7 @@ def chaincode_command(layout: Layout, node: Node, identifier: str) -> list[str]:
     return [*program, *where, *keys]
 
 
-def _parallel(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+def parallel(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Do this for all, a few at once; the first error is raised when all have ended."""
     with ThreadPoolExecutor(min(AT_ONCE, 2 * (os.cpu_count() or 1))) as pool:
         return list(pool.map(work, items))

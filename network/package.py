@@ -17,14 +17,20 @@ from pathlib import Path
 from crypto.files import write_durably
 from network.identities import ADMIN, CERTIFICATE, KEY
 from network.layout import Layout, Node
+from network.releases import numbered
 
 
 def package_file(layout: Layout, server: Node) -> Path:
     """The organisation's package, made on first use."""
-    file = layout.organisation(server.msp_id) / "package.tar.gz"
+    file = package_place(layout, server.msp_id)
     if not file.exists():
         write_durably(file, build_package(label(layout), connection(layout, server)), mode=0o600)
     return file
+
+
+def package_place(layout: Layout, msp_id: str) -> Path:
+    """Where the package of an organisation and this release lies."""
+    return layout.organisation(msp_id) / f"{numbered('package', layout.sequence)}.tar.gz"
 
 
 def package_id(layout: Layout, file: Path) -> str:

@@ -11,12 +11,14 @@ from network.layout import Kind, Layout, Node
 from network.programs import Programs, run_program
 from network.topology import Chaincode
 
-SEQUENCE = 1
 LEADER_WITHIN_S = 45.0
 POLL_S = 0.3
 # Words of Fabric's own messages; it has no codes for these two.
 NO_LEADER = "SERVICE_UNAVAILABLE"
 APPROVED_ALREADY = "with unchanged content"
+REFUSED = "endorsement failure during query"  # by the chaincode, or by the peer itself with one of these words:
+NOT_REACHED = ("error in simulation", "make sure the chaincode")
+NO_FUNCTION = "?"
 
 
 class PeerCommand:
@@ -38,12 +40,21 @@ class PeerCommand:
         if identifier not in {one["package_id"] for one in installed.get("installed_chaincodes", [])}:
             self._run("lifecycle", "chaincode", "install", str(package))
 
-    def committed(self) -> bool:
-        """Whether the contract is on the channel."""
+    def committed(self) -> int:
+        """The sequence of the contract's definition that is in force on this peer; 0 where there is none."""
         name = self._layout.topology.chaincode.name
         command = ("lifecycle", "chaincode", "querycommitted", "--channelID", self._channel, "--output", "json")
         definitions = self._json(*command).get("chaincode_definitions", [])
-        return any(one["name"] == name for one in definitions)
+        return max((int(one["sequence"]) for one in definitions if one["name"] == name), default=0)
+
+    def answers(self) -> bool:
+        """Whether a chaincode server answers this peer; a refusal is an answer."""
+        name, call = self._layout.topology.chaincode.name, json.dumps({"Args": [NO_FUNCTION]})
+        try:
+            self._run("chaincode", "query", "--channelID", self._channel, "--name", name, "--ctor", call)
+        except ProgramError as e:
+            return REFUSED in str(e) and not any(words in str(e) for words in NOT_REACHED)
+        return True
 
     def approve(self, identifier: str) -> None:
         """Approve the contract for the organisation and wait until that is committed."""
@@ -65,7 +76,7 @@ class PeerCommand:
 
     def _definition(self) -> list[str]:
         chaincode = self._layout.topology.chaincode
-        named = ["--name", chaincode.name, "--version", chaincode.version, "--sequence", str(SEQUENCE)]
+        named = ["--name", chaincode.name, "--version", chaincode.version, "--sequence", str(self._layout.sequence)]
         return ["--channelID", self._channel, *named, *endorsement_flags(chaincode, self._layout.topology.msp_ids)]
 
     def _order(self, *arguments: str) -> None:

@@ -7,7 +7,7 @@ no outgoing connection holds a node's port when it comes back.
 import json
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from crypto.files import write_durably
@@ -16,24 +16,34 @@ from network.errors import NetworkError, NodeError
 LOOPBACK = "127.0.0.1"
 LOWEST, HIGHEST = 16_000, 32_000
 TRIES = 200
+PORTS_END = 65_536
 
 
 def remembered_ports(file: Path, names: Sequence[str], first: int) -> dict[str, int]:
-    """The port of every name: `first` and the ones after it, or free ones when `first` is 0."""
-    if file.exists():
-        return _read(file, names)
-    if first + len(names) > 65_536:
-        raise NetworkError(f"first_port {first}: {len(names)} ports are needed; choose a lower one")
-    ports = range(first, first + len(names)) if first else free_ports(len(names))
-    chosen = dict(zip(names, ports, strict=True))
-    write_durably(file, json.dumps(chosen, indent=1).encode())
-    return chosen
+    """The port of every name: `first` and the ones after it, or free ones when `first` is 0. Names that are not yet
+    in the file get ports then."""
+    known: dict[str, int] = json.loads(file.read_bytes()) if file.exists() else {}
+    if new := [name for name in names if name not in known]:
+        known |= dict(zip(new, _new_ports(known, len(new), first), strict=True))
+        write_durably(file, json.dumps(known, indent=1).encode())
+    return {name: known[name] for name in names}
 
 
-def _read(file: Path, names: Sequence[str]) -> dict[str, int]:
-    ports: dict[str, int] = json.loads(file.read_bytes())
-    if set(ports) != set(names):
-        raise NetworkError(f"{file} has the ports of another topology; `sealtrail network clean` begins anew")
+def forget_ports(file: Path, names: Collection[str]) -> None:
+    """Let these names' ports go."""
+    known: dict[str, int] = json.loads(file.read_bytes())
+    kept = {name: port for name, port in known.items() if name not in names}
+    if kept != known:
+        write_durably(file, json.dumps(kept, indent=1).encode())
+
+
+def _new_ports(known: Mapping[str, int], count: int, first: int) -> list[int]:
+    taken = set(known.values())
+    if not first:
+        return [port for port in free_ports(count + len(taken)) if port not in taken][:count]
+    ports = [port for port in range(first, PORTS_END) if port not in taken][:count]
+    if len(ports) < count:
+        raise NetworkError(f"first_port {first}: {len(taken) + count} ports are needed; choose a lower one")
     return ports
 
 

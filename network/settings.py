@@ -110,7 +110,8 @@ def _peer(layout: Layout, node: Node) -> dict[str, Any]:
         "address": node.address,
         "chaincodeListenAddress": node.address_of("chaincode"),
         "addressAutoDetect": False,
-        "gateway": {"enabled": True, "endorsementTimeout": "30s", "broadcastTimeout": "30s", "dialTimeout": "30s"},
+        # A partner's peer that is silent is given up for another partner's within the client's own deadline of 15 s.
+        "gateway": {"enabled": True, "endorsementTimeout": "5s", "broadcastTimeout": "10s", "dialTimeout": "3s"},
         "keepalive": _keepalive(),
         "gossip": _gossip(node, layout.peers_of(node.msp_id)),
         "tls": {

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from network.errors import TopologyError
-from network.ports import LOOPBACK
+from network.ports import LOOPBACK, PORTS_END
 
 MAX_FILE_BYTES = 64 * 1024
 MspId = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,30}$")]
@@ -21,7 +21,6 @@ ChaincodeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$")]
 Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,20}$")]
 BFT_LEAST_ORDERERS = 4
-PORTS_END = 65_536
 
 
 class Consensus(StrEnum):
@@ -85,10 +84,9 @@ class Topology(_Section, frozen=True):
 
     def what_is_fixed(self) -> dict[str, object]:
         """The part of a topology that cannot change once a channel was made from it."""
-        fixed = ("organisations", "channel", "first_port", "ordering", "chaincode")
+        fixed = ("organisations", "channel", "first_port", "ordering")
         whole: dict[str, object] = msgspec.to_builtins(self)
-        chaincode: dict[str, object] = msgspec.to_builtins(self.chaincode)
-        return {name: whole[name] for name in fixed} | {"chaincode": chaincode | {"command": None}}
+        return {name: whole[name] for name in fixed} | {"chaincode": {"name": self.chaincode.name}}
 
 
 def load_topology(file: Path) -> Topology:

@@ -20,6 +20,17 @@ _factory = protos.load("google.protobuf.message_factory")
 _message = protos.load("google.protobuf.message")
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_DETAILS, MAX_TEXT = 20, 2000
+_LIVENESS = (
+    # A node that comes back is found in seconds; gRPC's own pauses between attempts grow to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 3_000),  # also how long one attempt may take
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A stream of events whose node is gone without a word ends; peers take more than one ping a minute for an attack.
+    ("grpc.keepalive_time_ms", 70_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+_SILENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 Call = Callable[[Any], Awaitable[Any]]
 
 
@@ -38,6 +49,7 @@ class Connection:
             options = [
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                *_LIVENESS,
             ]
             if node.server_name:
                 options.append(("grpc.ssl_target_name_override", node.server_name))  # type: ignore[arg-type]
@@ -49,20 +61,22 @@ class Connection:
     def current(self) -> Any:
         return self.channel(self.nodes[self._current])
 
-    def next_node(self) -> None:
-        """Go on with the node after the one in use."""
-        self._current = (self._current + 1) % len(self.nodes)
+    def leave(self, channel: Any) -> None:
+        """Go on with the node after the one of this channel; many calls may leave a node, which moves on once."""
+        if channel is self.current:
+            self._current = (self._current + 1) % len(self.nodes)
 
     async def call(self, call: Call) -> Any:
-        """`call(channel)` on the node in use, then on the others in turn while nodes are UNAVAILABLE. For calls that
-        may be repeated. Raises the last grpc.aio.AioRpcError."""
+        """`call(channel)` on the node in use, then on the others in turn while nodes are not there or silent. For
+        calls that may be repeated. Raises the last grpc.aio.AioRpcError."""
         for left in reversed(range(len(self.nodes))):
+            channel = self.current
             try:
-                return await call(self.current)
+                return await call(channel)
             except grpc.aio.AioRpcError as e:
-                if e.code() is not grpc.StatusCode.UNAVAILABLE:
+                if not is_silent(e):
                     raise
-                self.next_node()
+                self.leave(channel)
                 if not left:
                     raise
         raise AssertionError("a connection has at least one node")
@@ -70,6 +84,11 @@ class Connection:
     async def close(self) -> None:
         for channel in self._channels.values():
             await channel.close()
+
+
+def is_silent(error: Any) -> bool:
+    """Whether a node is not there or does not answer, so that another one may."""
+    return error.code().name in _SILENT
 
 
 def _status_kind() -> Any:
@@ -108,5 +127,5 @@ def _peer_message(detail: Any) -> PeerMessage:
 
 def typed(kind: type[FabricError], error: Any, tx_id: str) -> FabricError:
     """A gRPC error as the error of its stage."""
-    text = f"{error.code().name}: {(error.details() or '')[:MAX_TEXT]}"
-    return kind(text, tx_id, peer_messages(error))
+    status, said = error.code().name, (error.details() or "")[:MAX_TEXT]
+    return kind(f"{status}: {said}", tx_id, peer_messages(error), status)

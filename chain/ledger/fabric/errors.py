@@ -18,12 +18,14 @@ class PeerMessage:
 
 
 class FabricError(LedgerError):
-    """A transaction or query failed; `tx_id` names it and `peers` has what the nodes said of it."""
+    """A transaction or query failed; `tx_id` names it, `peers` has what the nodes said of it, and `status` is the name
+    of the gRPC status, empty where there was none."""
 
-    def __init__(self, message: str, tx_id: str, peers: tuple[PeerMessage, ...] = ()) -> None:
+    def __init__(self, message: str, tx_id: str, peers: tuple[PeerMessage, ...] = (), status: str = "") -> None:
         super().__init__("; ".join([f"transaction {tx_id}: {message}", *map(str, peers)]))
         self.tx_id = tx_id
         self.peers = peers
+        self.status = status
 
 
 class EvaluateError(FabricError):
@@ -32,6 +34,10 @@ class EvaluateError(FabricError):
 
 class EndorseError(FabricError):
     """Too few organisations endorsed the transaction. Nothing changed."""
+
+
+class ClockError(EvaluateError, EndorseError):
+    """Peers refuse the proposal for its time: this machine's clock, or the peer's, is wrong. Nothing changed."""
 
 
 class LyingPeerError(EndorseError):

@@ -24,7 +24,8 @@ async def follow(
     """Wanted events behind index `after` (−1: all) until `closed` is set. Breaks of a stream are mended."""
     pause = PAUSE_S
     while not closed.is_set():
-        stream = gateway.events(chaincode, max(after, 0) >> POSITION_BITS)
+        channel = connection.current
+        stream = gateway.events(channel, chaincode, max(after, 0) >> POSITION_BITS)
         try:
             while (answer := await _read(stream, closed)) is not None:
                 for event in await _located(reader, answer, wanted):
@@ -32,7 +33,7 @@ async def follow(
                         after, pause = event.index, PAUSE_S
                         yield event
         except (grpc.aio.AioRpcError, EvaluateError):
-            connection.next_node()
+            connection.leave(channel)
         finally:
             stream.cancel()
         with contextlib.suppress(TimeoutError):

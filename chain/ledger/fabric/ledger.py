@@ -7,15 +7,16 @@ peer is untrusted with what it prepares; its answers to queries and its events a
 import asyncio
 import contextlib
 import copy
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Self
 
 from chain.errors import LedgerError
 from chain.ledger.fabric.connection import Connection
 from chain.ledger.fabric.events import follow
 from chain.ledger.fabric.gateway import Gateway
+from chain.ledger.fabric.patience import patiently
 from chain.ledger.fabric.profile import Identity, Profile, read_identity
-from chain.ledger.fabric.proposal import NONE, Transient, make_proposal
+from chain.ledger.fabric.proposal import NONE, Proposal, Transient, make_proposal
 from chain.ledger.fabric.reader import POSITION_BITS, Reader
 from chain.ledger.fabric.submission import Submission
 from chain.ledger.interface import LedgerEvent, Submitted, Wanted, every
@@ -49,7 +50,7 @@ class FabricLedger:
         self._connection = Connection(profile.gateways)
         gateway = Gateway(self._connection, identity, profile.channel)
         self._reader = Reader(gateway, identity, profile.channel, profile.chaincode, config_hashes)
-        self._submission = Submission(gateway, self._connection, identity, self._reader, profile)
+        self._submission = Submission(gateway, identity, self._reader, profile)
         self._gateway, self._identity, self._profile = gateway, identity, profile
         self._caller = caller
         self._is_query = is_query
@@ -75,9 +76,10 @@ class FabricLedger:
         self._require_open()
         called = (function.encode(), *args)
         async with self._slots:
-            return await self._gateway.evaluate(
-                make_proposal(self._identity, self._profile.channel, self._profile.chaincode, called, self._caller)
-            )
+            return await patiently(lambda: self._gateway.evaluate(self._proposal(called)))
+
+    def _proposal(self, called: Sequence[bytes]) -> Proposal:
+        return make_proposal(self._identity, self._profile.channel, self._profile.chaincode, called, self._caller)
 
     async def events(self, after: int, wanted: Wanted = every) -> AsyncIterator[LedgerEvent]:
         chaincode = self._profile.chaincode

@@ -3,6 +3,7 @@
 Written by whoever set the network up and read from the site's own disk, so it is trusted; its form is checked.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,13 +49,20 @@ class Profile(msgspec.Struct, frozen=True):
         return tuple(peer for peer in self.peers if peer.msp_id == self.msp_id) or self.peers
 
 
+def now_us() -> int:
+    """The system's clock."""
+    return time.time_ns() // 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A member who signs: its serialised identity, and the callback that makes a low-S ECDSA signature with SHA-256
-    in DER. The key itself may stay in a hardware module behind the callback."""
+    in DER. The key itself may stay in a hardware module behind the callback. `now_us` is its clock, in µs since 1970:
+    peers refuse proposals whose time is more than 15 minutes off."""
 
     creator: bytes
     sign: Callable[[bytes], bytes]
+    now_us: Callable[[], int] = now_us
 
 
 def read_profile(path: Path) -> Profile:

@@ -57,7 +57,7 @@ def make_proposal(
         args = sign_call(caller, channel, tx_id, args[0].decode(), args[1:])
     name = protos.chaincode.ChaincodeID(name=chaincode)
     now = _timestamp()
-    now.GetCurrentTime()
+    now.FromMicroseconds(identity.now_us())
     extension = protos.proposal.ChaincodeHeaderExtension(chaincode_id=name).SerializeToString()
     channel_header = protos.common.ChannelHeader(
         type=ENDORSER_TRANSACTION, timestamp=now, channel_id=channel, tx_id=tx_id, extension=extension

@@ -5,12 +5,12 @@ transaction, only the same signed envelope is handed in again, and Fabric takes 
 used only when the one before is known to have changed nothing.
 """
 
-import asyncio
+import contextlib
 from collections.abc import Sequence
 
-from chain.ledger.fabric.connection import Connection
-from chain.ledger.fabric.errors import CommitError, CommitStatusError, EndorseError, LyingPeerError
+from chain.ledger.fabric.errors import CommitError, CommitStatusError, EvaluateError, LyingPeerError
 from chain.ledger.fabric.gateway import Gateway, NotKnownError
+from chain.ledger.fabric.patience import patiently
 from chain.ledger.fabric.profile import Identity, Profile
 from chain.ledger.fabric.proposal import NONE, Transient, check_prepared, make_proposal
 from chain.ledger.fabric.reader import Reader
@@ -19,44 +19,39 @@ from chain.ledger.interface import Submitted
 from crypto.errors import SealtrailError
 from crypto.keys import PrivateKey
 
-ATTEMPTS, SENDINGS = 5, 3
-PAUSE_S = 0.1
+SENDINGS = 3
 UNSURE_S = 5.0  # how long an unsure transaction is looked for before it is handed in again
-_CONFLICTS = ("MVCC_READ_CONFLICT", "PHANTOM_READ_CONFLICT")
-# Peers that are a block apart answer differently; a moment later they do not.
-_APART = "ProposalResponsePayloads do not match"
 
 
 class Submission:
     """Runs calls as transactions, one method call each."""
 
-    def __init__(
-        self, gateway: Gateway, connection: Connection, identity: Identity, reader: Reader, profile: Profile
-    ) -> None:
-        self._gateway, self._connection, self._identity = gateway, connection, identity
-        self._reader, self._profile = reader, profile
+    def __init__(self, gateway: Gateway, identity: Identity, reader: Reader, profile: Profile) -> None:
+        self._gateway, self._identity, self._reader, self._profile = gateway, identity, reader, profile
 
     async def run(
         self, args: Sequence[bytes], caller: PrivateKey | None = None, transient: Transient = NONE
     ) -> Submitted:
         """Commit a call of the chaincode, signed by `caller` too where there is one, with transient data beside it;
-        tried again under new ids where it conflicted with another.
+        tried again under new ids where what it failed for passes and it is known to have changed nothing.
 
         Raises:
             ContractError: the contract refused.
+            ClockError: this machine's clock is wrong.
             EndorseError, LyingPeerError, SubmitError, CommitStatusError, CommitError: the stage that failed.
         """
-        for attempt in range(1, ATTEMPTS):
-            try:
-                return await self._once(args, caller, transient)
-            except (CommitError, EndorseError) as e:
-                conflict = isinstance(e, CommitError) and e.code in _CONFLICTS
-                if not conflict and _APART not in str(e):
-                    raise
-            await asyncio.sleep(PAUSE_S * attempt)
-        return await self._once(args, caller, transient)
+        transaction, block = await patiently(lambda: self._once(args, caller, transient))
+        try:
+            index = await patiently(lambda: self._reader.index(block, transaction.tx_id))
+        except EvaluateError as e:
+            raise CommitStatusError(
+                f"it is valid in block {block}, which cannot be read: {e}", transaction.tx_id
+            ) from e
+        return Submitted(transaction.tx_id, transaction.result, index)
 
-    async def _once(self, args: Sequence[bytes], caller: PrivateKey | None, transient: Transient) -> Submitted:
+    async def _once(
+        self, args: Sequence[bytes], caller: PrivateKey | None, transient: Transient
+    ) -> tuple[Transaction, int]:
         # 1. Endorse, and sign nothing that is not what was sent.
         transaction, payload = await self._endorsed(args, caller, transient)
         tx_id = transaction.tx_id
@@ -64,7 +59,7 @@ class Submission:
         code, block = await self._committed(tx_id, payload)
         if code != "VALID":
             raise CommitError(code, tx_id)
-        return Submitted(tx_id, transaction.result, await self._reader.index(block, tx_id))
+        return transaction, block
 
     async def _endorsed(
         self, args: Sequence[bytes], caller: PrivateKey | None, transient: Transient
@@ -90,11 +85,8 @@ class Submission:
                 await self._gateway.submit(tx_id, payload)
                 break
             except NotKnownError:
-                self._connection.next_node()
-            try:
-                return await self._gateway.commit_status(tx_id, UNSURE_S)
-            except CommitStatusError:
-                continue
+                with contextlib.suppress(CommitStatusError):
+                    return await self._gateway.commit_status(tx_id, UNSURE_S)
         else:
             await self._gateway.submit(tx_id, payload)
         return await self._gateway.commit_status(tx_id)

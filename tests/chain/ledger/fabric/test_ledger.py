@@ -219,7 +219,9 @@ def test_orderers_that_refuse_all(small: SmallNetwork) -> None:
     asyncio.run(act())
 
 
-def test_no_commit_status(small: SmallNetwork) -> None:
+def test_no_commit_status(small: SmallNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chain.ledger.fabric.gateway.COMMIT_S", 1.0)
+
     async def act() -> None:
         async with proxied(small) as (proxy, profile):
 
@@ -236,7 +238,8 @@ def test_no_commit_status(small: SmallNetwork) -> None:
     asyncio.run(act())
 
 
-def test_a_dead_gateway_peer_is_passed_over(small: SmallNetwork) -> None:
+def test_a_dead_gateway_peer_is_passed_over(small: SmallNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chain.ledger.fabric.patience.PATIENCE_S", 1.0)
     profile = small.write_profile()
     dead = msgspec.structs.replace(profile.peers[0], address="127.0.0.1:1")
 

@@ -1,0 +1,255 @@
+"""Processes die, freeze and are cut off while gateways anchor: nothing is lost and nothing doubled.
+
+One network for all: the first partner has two peers, the second lives in a network namespace where that is possible.
+What each failure costs is printed (pytest -rP shows it) and stands in docs/network.md.
+"""
+
+import asyncio
+import collections
+import contextlib
+import os
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import msgspec
+import pytest
+
+pytest.importorskip("grpc", reason="needs the extra 'fabric'")
+pytest.importorskip("fabric_protos", reason="needs the extra 'fabric'")
+
+from chain.ledger.fabric.errors import ClockError
+from chain.ledger.fabric.ledger import FabricLedger
+from chain.ledger.fabric.profile import now_us, read_identity
+from network.health import operations_page
+from network.layout import Kind, Node
+from network.lifecycle import status, up
+from network.processes import Process
+from network.topology import Organisation
+from tests.chain.ledger.fabric.anchorers import Load, Partners
+from tests.network.namespace import Namespace, namespace
+from tests.network.networks import PARTNERS, RunningNetwork, need_fabric, running, topology
+
+pytestmark = pytest.mark.fabric
+PLANT, CARRIER, PHARMACY = PARTNERS
+EACH = 4  # anchorers for each partner
+HOUR_US = 3_600_000_000
+
+
+@pytest.fixture(scope="module")
+def apart() -> Iterator[Namespace | None]:
+    """Where the carrier's nodes run; None where namespaces cannot be made: then only the cut is skipped."""
+    need_fabric()
+    with contextlib.ExitStack() as stack:
+        try:
+            made: Namespace | None = stack.enter_context(namespace())
+        except pytest.skip.Exception:
+            made = None
+        yield made
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory, apart: Namespace | None) -> Iterator[RunningNetwork]:
+    wanted = topology(tmp_path_factory.mktemp("failures"))
+    plant, carrier, pharmacy = wanted.organisations
+    plant = msgspec.structs.replace(plant, peers=2)
+    with pytest.MonkeyPatch.context() as patched:
+        if apart:
+            plant, pharmacy = _at(plant, apart.outside), _at(pharmacy, apart.outside)
+            carrier = _at(carrier, apart.inside)
+            _start_inside(patched, apart)
+        with running(msgspec.structs.replace(wanted, organisations=[plant, carrier, pharmacy])) as net:
+            yield net
+
+
+def _at(organisation: Organisation, host: str) -> Organisation:
+    return msgspec.structs.replace(organisation, host=host)
+
+
+def _start_inside(patched: pytest.MonkeyPatch, apart: Namespace) -> None:
+    """The carrier's processes start in the namespace, where alone its address is."""
+    start = Process.start
+
+    def started(self: Process, command: Sequence[str], environment: dict[str, str]) -> None:
+        inside = self.name.endswith(f".{CARRIER.lower()}")
+        start(self, apart.command(list(command)) if inside else command, environment)
+
+    patched.setattr(Process, "start", started)
+    patched.setattr("network.lifecycle.is_free", lambda port, host: True)
+
+
+@pytest.fixture(scope="module")
+def partners(network: RunningNetwork) -> Partners:
+    return Partners(network.profiles)
+
+
+def _node(network: RunningNetwork, name: str) -> Node:
+    return next(node for node in network.layout.nodes if node.name == name)
+
+
+def _signal(network: RunningNetwork, node: Node, number: signal.Signals) -> None:
+    pid = Process(network.layout.run, node.name).pid()
+    assert pid is not None, f"{node.name} does not run"
+    os.kill(pid, number)
+
+
+def _leader(network: RunningNetwork) -> Node:
+    """The orderer that most orderers follow."""
+    orderers = network.layout.of_kind(Kind.ORDERER)
+    pages = [operations_page(node, "/metrics") or "" for node in orderers]
+    named = [re.search(r"^consensus_BFT_leader_id{[^}]*} (\d+)$", page, re.MULTILINE) for page in pages]
+    return orderers[int(collections.Counter(found[1] for found in named if found).most_common(1)[0][0]) - 1]
+
+
+@contextlib.asynccontextmanager
+async def _measured(load: Load, what: str) -> AsyncIterator[None]:
+    """A failure happens in the block, and everybody goes on after it."""
+    since, before = time.monotonic(), len(load.errors)
+    yield
+    await load.progress(2)
+    told = collections.Counter(type(error).__name__ for error in load.errors[before:])
+    print(f"{what}: longest pause {load.longest_pause(since):.1f} s, unsure or refused: {dict(told) or 'none'}")
+    for error in load.errors[before:]:
+        print(f"    {error}"[:400])
+
+
+def _run(network: RunningNetwork, act: "collections.abc.Coroutine[None, None, None]") -> None:
+    """Run it, bring back what fell, and see the whole network well."""
+    asyncio.run(act)
+    deadline = time.monotonic() + 60
+    while {node.health for node in status(network.topology)} != {"healthy"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+async def _restart(network: RunningNetwork) -> None:
+    await asyncio.to_thread(up, network.topology)
+
+
+def test_the_leading_orderer_is_killed_and_comes_back(network: RunningNetwork, partners: Partners) -> None:
+    async def act() -> None:
+        async with partners.anchoring(EACH) as load:
+            leader = _leader(network)
+            async with _measured(load, "leading orderer killed"):
+                _signal(network, leader, signal.SIGKILL)
+            assert _leader(network) != leader
+            async with _measured(load, "and restarted"):
+                await _restart(network)
+
+    _run(network, act())
+
+
+def test_a_partners_only_peer_is_killed_and_comes_back(network: RunningNetwork, partners: Partners) -> None:
+    async def act() -> None:
+        async with partners.anchoring(EACH) as load:
+            others = Load(load.ledgers, [one for one in load.anchorers if PHARMACY.lower() not in one.log.origin])
+            async with _measured(load, "a partner's only peer killed and restarted"):
+                _signal(network, _node(network, "peer0.pharmacymsp"), signal.SIGKILL)
+                await others.progress(2)
+                await _restart(network)
+            assert [error for one in others.anchorers for error in one.errors] == []
+
+    _run(network, act())
+
+
+def test_the_gateway_peer_is_killed_and_the_other_one_takes_over(network: RunningNetwork, partners: Partners) -> None:
+    """Each peer in its turn, while transactions are being endorsed, submitted and asked for."""
+
+    async def act() -> None:
+        async with partners.anchoring(EACH) as load:
+            for name in ("peer0.plantmsp", "peer1.plantmsp"):
+                async with _measured(load, f"gateway peer {name} killed"):
+                    _signal(network, _node(network, name), signal.SIGKILL)
+                await _restart(network)
+            assert load.errors == []
+
+    _run(network, act())
+
+
+def test_a_chaincode_server_is_killed_and_comes_back(network: RunningNetwork, partners: Partners) -> None:
+    async def act() -> None:
+        async with partners.anchoring(EACH) as load:
+            async with _measured(load, "chaincode server killed and restarted"):
+                _signal(network, _node(network, "chaincode.plantmsp"), signal.SIGKILL)
+                await _restart(network)
+            assert load.errors == []
+
+    _run(network, act())
+
+
+def test_nodes_that_freeze(network: RunningNetwork, partners: Partners, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway peer that takes calls and never answers, a partner's peer, and the leading orderer."""
+    for name in ("EVALUATE_S", "ENDORSE_S", "SUBMIT_S", "ASK_S"):
+        monkeypatch.setattr(f"chain.ledger.fabric.gateway.{name}", 2.0)
+
+    async def act() -> None:
+        async with partners.anchoring(EACH) as load:
+            for node in (_node(network, "peer0.plantmsp"), _leader(network)):
+                async with _measured(load, f"{node.name} frozen for 6 s"):
+                    _signal(network, node, signal.SIGSTOP)
+                    try:
+                        await asyncio.sleep(6)
+                    finally:
+                        _signal(network, node, signal.SIGCONT)
+            assert {type(error).__module__ for error in load.errors} <= {"chain.ledger.fabric.errors"}
+
+    _run(network, act())
+
+
+def test_a_partner_is_cut_off(network: RunningNetwork, partners: Partners, apart: Namespace | None) -> None:
+    """Its peer, its orderer and its chaincode server see each other and nobody else."""
+    if apart is None:
+        pytest.skip("cutting a network needs root, iproute2 and the right to make network namespaces")
+
+    async def act() -> None:
+        async with partners.anchoring(EACH) as load:
+            others = Load(load.ledgers, [one for one in load.anchorers if CARRIER.lower() not in one.log.origin])
+            async with _measured(load, "a partner cut off for some seconds, and healed"):
+                await asyncio.to_thread(apart.cut)
+                try:
+                    began = time.monotonic()
+                    await asyncio.sleep(4)
+                    await others.progress(2)
+                    print(f"others went on within {time.monotonic() - began:.1f} s")
+                finally:
+                    await asyncio.to_thread(apart.heal)
+
+    _run(network, act())
+
+
+def test_a_clock_that_is_wrong(network: RunningNetwork, partners: Partners) -> None:
+    """Refused by all peers, changes nothing, and goes on once the clock is right."""
+    profile = partners.profiles[PLANT]
+    behind = [0]
+
+    async def act() -> None:
+        identity = msgspec.structs.replace if False else read_identity(profile)
+        slow = type(identity)(identity.creator, identity.sign, lambda: now_us() - behind[0])
+        async with partners.anchoring(1, {PLANT: profile}) as load, FabricLedger(profile, identity=slow) as ledger:
+            one = load.anchorers[0]
+            gateway = ledger.as_caller(one.actor.key)
+            behind[0] = HOUR_US
+            size = one.size
+            for call in (gateway.submit, gateway.evaluate):
+                function, args = ("logs.anchor", one.log.anchor(size, size + 1))
+                if call == gateway.evaluate:
+                    function, args = "logs.head", [one.log.origin.encode()]
+                with pytest.raises(ClockError, match=r"apart from current server time .* set the clock that is wrong"):
+                    await call(function, *args)
+            behind[0] = 0
+            assert await gateway.evaluate("logs.head", one.log.origin.encode())
+
+    asyncio.run(act())
+
+
+def test_an_orderer_is_lost_for_good(network: RunningNetwork, partners: Partners) -> None:
+    async def act() -> None:
+        async with partners.anchoring(EACH) as load:
+            async with _measured(load, "one orderer of four lost for good"):
+                lost = next(node for node in network.layout.of_kind(Kind.ORDERER) if node != _leader(network))
+                _signal(network, lost, signal.SIGKILL)
+            await load.progress(5)
+            assert load.errors == []
+
+    asyncio.run(act())
