@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from chain.ledger.fabric.keeper import OnKept, ProofKeeper
     from chain.ledger.fabric.ledger import FabricLedger
 
+PATIENCE_S = 3.0  # the gateway tries again by itself, and shows meanwhile that it waits
+
 
 @dataclass(frozen=True, slots=True)
 class SiteLedger:
@@ -69,4 +71,5 @@ def open_channel(settings: FabricConfig, key: PrivateKey) -> "FabricLedger":
     profile = read_profile(settings.profile)
     if profile.chaincode != CHAINCODE:
         raise LedgerError(f"{settings.profile}: the chaincode must be named {CHAINCODE}, got {profile.chaincode!r}")
-    return FabricLedger(profile, key, config_hashes=tuple(map(bytes.fromhex, settings.config_hashes)))
+    hashes = tuple(map(bytes.fromhex, settings.config_hashes))
+    return FabricLedger(profile, key, config_hashes=hashes, patience_s=PATIENCE_S)

@@ -26,8 +26,11 @@ UNSURE_S = 5.0  # how long an unsure transaction is looked for before it is hand
 class Submission:
     """Runs calls as transactions, one method call each."""
 
-    def __init__(self, gateway: Gateway, identity: Identity, reader: Reader, profile: Profile) -> None:
+    def __init__(
+        self, gateway: Gateway, identity: Identity, reader: Reader, profile: Profile, patience_s: float
+    ) -> None:
         self._gateway, self._identity, self._reader, self._profile = gateway, identity, reader, profile
+        self._patience_s = patience_s
 
     async def run(
         self, args: Sequence[bytes], caller: PrivateKey | None = None, transient: Transient = NONE
@@ -40,9 +43,9 @@ class Submission:
             ClockError: this machine's clock is wrong.
             EndorseError, LyingPeerError, SubmitError, CommitStatusError, CommitError: the stage that failed.
         """
-        transaction, block = await patiently(lambda: self._once(args, caller, transient))
+        transaction, block = await patiently(lambda: self._once(args, caller, transient), self._patience_s)
         try:
-            index = await patiently(lambda: self._reader.index(block, transaction.tx_id))
+            index = await patiently(lambda: self._reader.index(block, transaction.tx_id), self._patience_s)
         except EvaluateError as e:
             raise CommitStatusError(
                 f"it is valid in block {block}, which cannot be read: {e}", transaction.tx_id
