@@ -104,6 +104,21 @@ def expiry(certificate: bytes) -> datetime.datetime:
         raise KeyMaterialError(f"not a PEM certificate: {e}") from e
 
 
+def require_authority(certificate: bytes) -> None:
+    """KeyMaterialError unless this PEM certificate is a CA's and valid now."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate)
+        constraints = found.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (ValueError, x509.ExtensionNotFound) as e:
+        raise KeyMaterialError(f"expected the PEM certificate of a CA: {e}") from e
+    name = found.subject.rfc4514_string()
+    if not constraints.ca:
+        raise KeyMaterialError(f"{name} is no CA")
+    first, last = found.not_valid_before_utc, found.not_valid_after_utc
+    if not first <= datetime.datetime.now(datetime.UTC) <= last:
+        raise KeyMaterialError(f"{name} is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}, which is not now")
+
+
 def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))

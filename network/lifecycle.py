@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from crypto.files import write_durably
 from network.errors import NetworkError, NodeError
@@ -30,6 +30,9 @@ from network.programs import Programs, clean_environment, find_programs
 from network.settings import write_settings
 from network.topology import Topology
 
+if TYPE_CHECKING:
+    from network.guest import Entry
+
 LOG_KEEPER = "log-keeper"
 FIXED = "topology.json"
 LOCK = "lock"
@@ -39,8 +42,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def up(topology: Topology, progress: Progress = lambda _: None) -> dict[str, Path]:
-    """Bring a network up and the contract onto its channel; returns {msp id: connection profile}.
+def up(topology: Topology, progress: Progress = lambda _: None, *, entry: "Entry | None" = None) -> dict[str, Path]:
+    """Bring a network up and the contract onto its channel; returns {msp id: connection profile}. Organisations
+    without orderers join the channel of others by `entry`, once; afterwards they come up without it.
 
     Raises:
         NetworkError: what is missing, taken or failed, with its mend. What was started stays up, to be looked at.
@@ -51,12 +55,22 @@ def up(topology: Topology, progress: Progress = lambda _: None) -> dict[str, Pat
         layout = lay_out(topology)
         progress("identities, genesis block and settings")
         make_identities(layout)
-        make_genesis(layout, programs)
+        if layout.is_guest:
+            _take_entry(layout, entry)
+        else:
+            make_genesis(layout, programs)
         write_settings(layout, programs)
         _start_nodes(layout, programs, progress)
-        _join(layout, programs, progress)
+        _join(layout, programs, progress, entry.snapshot.absolute() if entry and entry.snapshot else None)
         _bring_contract(layout, programs, progress)
         return write_profiles(layout)
+
+
+def prepare(topology: Topology) -> None:
+    """Only make what is missing of the identities; for organisations that are to join a channel."""
+    with _locked(topology):
+        _check_unchanged(topology)
+        make_identities(lay_out(topology))
 
 
 def down(topology: Topology) -> list[str]:
@@ -165,11 +179,23 @@ def _start(layout: Layout, node: Node, command: Sequence[str]) -> None:
     Process(layout.run, node.name).start(command, environment)
 
 
-def _join(layout: Layout, programs: Programs, progress: Progress) -> None:
+def _take_entry(layout: Layout, entry: "Entry | None") -> None:
+    from network.guest import take_entry
+
+    take_entry(layout, entry)
+
+
+def _join(layout: Layout, programs: Programs, progress: Progress, snapshot: Path | None) -> None:
     progress(f"joining the channel {layout.topology.channel}")
-    genesis = layout.genesis.read_bytes()
-    _parallel(lambda node: OrdererAdmin(layout, node).join(genesis), layout.of_kind(Kind.ORDERER))
-    _parallel(lambda node: PeerCommand(layout, programs, node).join(), layout.of_kind(Kind.PEER))
+    commands = [PeerCommand(layout, programs, node) for node in layout.of_kind(Kind.PEER)]
+    if not layout.is_guest:
+        genesis = layout.genesis.read_bytes()
+        _parallel(lambda node: OrdererAdmin(layout, node).join(genesis), layout.of_kind(Kind.ORDERER))
+    _parallel(lambda command: command.join(snapshot), commands)
+    if layout.is_guest:
+        from network.guest import become_member
+
+        become_member(layout, commands, progress)
 
 
 def _bring_contract(layout: Layout, programs: Programs, progress: Progress) -> None:
@@ -185,7 +211,9 @@ def _bring_contract(layout: Layout, programs: Programs, progress: Progress) -> N
     peers = layout.of_kind(Kind.PEER)
     _parallel(lambda node: PeerCommand(layout, programs, node).install(packages[node.msp_id], ids[node.msp_id]), peers)
     firsts = [PeerCommand(layout, programs, layout.peers_of(msp_id)[0]) for msp_id in layout.topology.msp_ids]
-    if not firsts[0].committed():
+    if layout.is_guest:
+        _approve_as_guest(layout, firsts, ids, progress)
+    elif not firsts[0].committed():
         progress(f"approving the contract in {len(firsts)} organisations")
         _parallel(lambda pair: pair[0].approve(ids[pair[1]]), zip(firsts, layout.topology.msp_ids, strict=True))
         progress("committing the contract")
@@ -193,6 +221,15 @@ def _bring_contract(layout: Layout, programs: Programs, progress: Progress) -> N
     wait_healthy(layout, servers)
     progress("waiting until all peers know each other")
     wait_acquainted(layout, peers)
+
+
+def _approve_as_guest(layout: Layout, firsts: list[PeerCommand], ids: dict[str, str], progress: Progress) -> None:
+    from network.guest import approve_as_committed
+
+    name = layout.topology.chaincode.name
+    for command, msp_id in zip(firsts, layout.topology.msp_ids, strict=True):
+        if approve_as_committed(command, msp_id, name, ids[msp_id]):
+            progress(f"{msp_id} approved the contract as the members committed it")
 
 
 def chaincode_command(layout: Layout, node: Node, identifier: str) -> list[str]:
