@@ -49,11 +49,18 @@ def take_entry(layout: Layout, entry: Entry | None) -> None:
     elif entry.snapshot is not None:
         _require_channel(layout, snapshot_facts(entry.snapshot)[0])
     elif entry.genesis is not None:
-        content = entry.genesis.read_bytes()
+        content = _content(entry.genesis)
         configuration = read_block(content)
         _require_channel(layout, configuration.channel)
         _require_orderers(entry.genesis, configuration)
         write_durably(layout.genesis, content)
+
+
+def _content(block: Path) -> bytes:
+    try:
+        return block.read_bytes()
+    except OSError as e:
+        raise NetworkError(f"cannot read the block {block}: {e.strerror}") from e
 
 
 def snapshot_facts(folder: Path) -> tuple[str, int, str]:
@@ -117,12 +124,13 @@ def _not_there(layout: Layout, command: PeerCommand, found: Configuration | None
     )
 
 
-def approve_as_committed(command: PeerCommand, msp_id: str, name: str, identifier: str) -> bool:
+def approve_as_committed(command: PeerCommand, msp_id: str, identifier: str) -> bool:
     """Approve the contract as it is committed; returns whether that was still to do.
 
     Raises:
         NetworkError: no such contract there, or it changed meanwhile.
     """
+    name = command.contract
     if not command.committed():
         raise NetworkError(
             f"the channel has no contract {name!r}; set chaincode.name in the topology as the members do"

@@ -226,9 +226,8 @@ def _bring_contract(layout: Layout, programs: Programs, progress: Progress) -> N
 def _approve_as_guest(layout: Layout, firsts: list[PeerCommand], ids: dict[str, str], progress: Progress) -> None:
     from network.guest import approve_as_committed
 
-    name = layout.topology.chaincode.name
     for command, msp_id in zip(firsts, layout.topology.msp_ids, strict=True):
-        if approve_as_committed(command, msp_id, name, ids[msp_id]):
+        if approve_as_committed(command, msp_id, ids[msp_id]):
             progress(f"{msp_id} approved the contract as the members committed it")
 
 

@@ -68,7 +68,10 @@ class Member:
             if time.monotonic() > deadline:
                 raise NodeError(f"{self._node.name} made no snapshot within {SNAPSHOT_WITHIN_S:.0f} s; see its log")
             time.sleep(POLL_S)
-        shutil.copytree(made / str(max(new)), folder)
+        try:
+            shutil.copytree(made / str(max(new)), folder)
+        except OSError as e:
+            raise NetworkError(f"cannot copy the snapshot {made / str(max(new))} to {folder}: {e}") from e
         return snapshot_facts(folder)[1:]
 
 

@@ -27,21 +27,14 @@ orderers that it runs stay orderers."""
 @app.command()
 def new(
     topology: TopologyOption,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Copy the definition to this file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File of the definition; by default in the data folder.")
+    ] = None,
 ) -> None:
     """Joiner: make identities, and the organisation's definition to be mailed to a member."""
-    from crypto.files import write_durably
-    from network.errors import NetworkError
     from network.partners import new_organisations
 
-    written = new_organisations(load(topology))
-    if output is not None:
-        if len(written) > 1:
-            raise NetworkError(f"--output takes one definition, the topology has {len(written)}; they are in its data")
-        (file,) = written
-        write_durably(output, file.read_bytes())
-        written = {output: written[file]}
-    for file, lines in written.items():
+    for file, lines in new_organisations(load(topology), output).items():
         print("\n".join(lines))
         print(f"  definition: {file}")
     print("Mail the definition to a member, and compare the CA's fingerprint by telephone.")

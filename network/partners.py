@@ -39,17 +39,21 @@ class Standing:
     needed: int
 
 
-def new_organisations(topology: Topology) -> dict[Path, list[str]]:
+def new_organisations(topology: Topology, copy: Path | None = None) -> dict[Path, list[str]]:
     """Make the identities of a topology that is to join a channel, and each organisation's definition; returns the
-    definitions' files with their summaries."""
+    definitions' files with their summaries. `copy` takes the one definition of one organisation."""
     if topology.ordering.orderers:
         raise NetworkError("an organisation that joins others' channel has [ordering] orderers = 0 in its topology")
+    if copy is not None and len(topology.msp_ids) > 1:
+        raise NetworkError(f"one file takes one definition, the topology has {len(topology.msp_ids)}; leave --output")
     prepare(topology)
     layout, written = lay_out(topology), dict[Path, list[str]]()
     for msp_id in topology.msp_ids:
         file, content = layout.organisation(msp_id) / DEFINITION, make_definition(layout, msp_id)
         write_durably(file, content)
-        written[file] = summary(*check_definition(content))
+        if copy is not None:
+            _write_copy(copy, content)
+        written[copy or file] = summary(*check_definition(content))
     return written
 
 
@@ -161,6 +165,13 @@ def _write(configuration: Configuration, after: Any, output: Path) -> list[str]:
     words = describe(update, configuration)
     update.write(output)
     return words
+
+
+def _write_copy(file: Path, content: bytes) -> None:
+    try:
+        write_durably(file, content)
+    except OSError as e:
+        raise NetworkError(f"cannot write the definition {file}: {e.strerror}") from e
 
 
 def _copy(config: Any) -> Any:

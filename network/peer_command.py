@@ -36,6 +36,11 @@ class PeerCommand:
         """The peer's name."""
         return self._node.name
 
+    @property
+    def contract(self) -> str:
+        """The contract's name on the channel."""
+        return self._layout.topology.chaincode.name
+
     def join(self, snapshot: Path | None = None) -> None:
         """Join the channel by its genesis block, or by a snapshot of it."""
         if self._channel in self._run("channel", "list").split():
@@ -73,15 +78,13 @@ class PeerCommand:
 
     def committed(self) -> bool:
         """Whether the contract is on the channel."""
-        name = self._layout.topology.chaincode.name
         command = ("lifecycle", "chaincode", "querycommitted", "--channelID", self._channel, "--output", "json")
         definitions = self._json(*command).get("chaincode_definitions", [])
-        return any(one["name"] == name for one in definitions)
+        return any(one["name"] == self.contract for one in definitions)
 
     def definition(self) -> dict[str, Any]:
         """The contract's committed definition, with {msp id: approved} under `approvals`."""
-        name = self._layout.topology.chaincode.name
-        where = ("--channelID", self._channel, "--name", name, "--output", "json")
+        where = ("--channelID", self._channel, "--name", self.contract, "--output", "json")
         return self._json("lifecycle", "chaincode", "querycommitted", *where)
 
     def approve_committed(self, flags: Sequence[str], identifier: str) -> None:

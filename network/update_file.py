@@ -112,7 +112,10 @@ class Update:
 
     def write(self, file: Path) -> None:
         """Write the file anew."""
-        write_durably(file, encode(self.envelope()))
+        try:
+            write_durably(file, encode(self.envelope()))
+        except OSError as e:
+            raise UpdateError(f"cannot write the update {file}: {e.strerror}") from e
 
 
 def read_update(file: Path) -> Update:
