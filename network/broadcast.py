@@ -7,9 +7,10 @@ proves nothing; the caller waits for the block. What an orderer answers is untru
 from collections.abc import Sequence
 from typing import Any
 
+from network import messages
 from network.configuration import OrdererAddress
 from network.errors import NetworkError, UpdateError
-from network.messages import common, load, shown
+from network.messages import load, shown
 
 TIMEOUT_S = 15.0
 
@@ -21,7 +22,7 @@ def broadcast(envelope: Any, orderers: Sequence[OrdererAddress]) -> str:
         UpdateError: an orderer judged it and refused; says why in the orderer's words.
         NetworkError: no orderer could be reached.
     """
-    answers = []
+    common, answers = messages.common, []
     for orderer in orderers:
         status, told = _send(envelope, orderer)
         if status == common.SUCCESS:

@@ -10,8 +10,8 @@ Pure: the caller fetched the original and says what it trusts of it.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from network import messages
 from network.errors import UpdateError
-from network.messages import configtx
 
 MAPS = ("groups", "values", "policies")
 
@@ -21,12 +21,12 @@ def compute_update(channel: str, original: Any, updated: Any) -> Any:
     read, write, changed = _group(original.channel_group, updated.channel_group)
     if not changed:
         raise UpdateError(f"nothing would change on {channel}: the configuration already is so")
-    return configtx.ConfigUpdate(channel_id=channel, read_set=read, write_set=write)
+    return messages.configtx.ConfigUpdate(channel_id=channel, read_set=read, write_set=write)
 
 
 def _group(original: Any, updated: Any) -> tuple[Any, Any, bool]:
     """Read set, write set, and whether anything in the group differs."""
-    read, write, same = (configtx.ConfigGroup(version=original.version) for _ in range(3))
+    read, write, same = (messages.configtx.ConfigGroup(version=original.version) for _ in range(3))
     itself = original.mod_policy != updated.mod_policy
     for name in MAPS:
         before, after = getattr(original, name), getattr(updated, name)
@@ -67,12 +67,12 @@ def _leaf(name: str, key: str, before: Mapping[str, Any], after: Mapping[str, An
 
 def _content(leaf: Any) -> tuple[str, Any]:
     """A value or policy without its version."""
-    return leaf.mod_policy, leaf.value if isinstance(leaf, configtx.ConfigValue) else leaf.policy
+    return leaf.mod_policy, leaf.value if isinstance(leaf, messages.configtx.ConfigValue) else leaf.policy
 
 
 def _fresh(group: Any) -> Any:
     """A new group: all versions are 0, whatever its maker wrote there."""
-    fresh = configtx.ConfigGroup()
+    fresh = messages.configtx.ConfigGroup()
     fresh.CopyFrom(group)
     _visit(fresh, lambda element: setattr(element, "version", 0))
     return fresh

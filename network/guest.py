@@ -124,8 +124,8 @@ def _not_there(layout: Layout, command: PeerCommand, found: Configuration | None
     )
 
 
-def approve_as_committed(command: PeerCommand, msp_id: str, identifier: str) -> bool:
-    """Approve the contract as it is committed; returns whether that was still to do.
+def approve_as_committed(command: PeerCommand, msp_id: str, identifier: str) -> str:
+    """Approve the contract as it is committed; returns in words what was done.
 
     Raises:
         NetworkError: no such contract there, or it changed meanwhile.
@@ -137,7 +137,7 @@ def approve_as_committed(command: PeerCommand, msp_id: str, identifier: str) -> 
         )
     definition = command.definition()
     if definition.get("approvals", {}).get(msp_id):
-        return False
+        return "the contract is approved already"
     try:
         command.approve_committed(approval_flags(name, definition), identifier)
     except ProgramError as e:
@@ -147,4 +147,4 @@ def approve_as_committed(command: PeerCommand, msp_id: str, identifier: str) -> 
             f"the contract {name} is not committed as {msp_id} read it (sequence {definition.get('sequence')}); "
             f"it changed meanwhile, or the peer is behind: run `sealtrail network up` again:\n{e}"
         ) from e
-    return True
+    return f"approved the contract as it is committed, sequence {definition.get('sequence')}"

@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from crypto.files import write_durably
 from network.errors import NetworkError, NodeError
 from network.genesis import make_genesis
+from network.guest import Entry, approve_as_committed, become_member, take_entry
 from network.health import NodeStatus, node_status, wait_acquainted, wait_healthy
 from network.identities import CERTIFICATE, KEY, make_identities
 from network.layout import Kind, Layout, Node, lay_out
@@ -30,9 +31,6 @@ from network.programs import Programs, clean_environment, find_programs
 from network.settings import write_settings
 from network.topology import Topology
 
-if TYPE_CHECKING:
-    from network.guest import Entry
-
 LOG_KEEPER = "log-keeper"
 FIXED = "topology.json"
 LOCK = "lock"
@@ -42,7 +40,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def up(topology: Topology, progress: Progress = lambda _: None, *, entry: "Entry | None" = None) -> dict[str, Path]:
+def up(topology: Topology, progress: Progress = lambda _: None, *, entry: Entry | None = None) -> dict[str, Path]:
     """Bring a network up and the contract onto its channel; returns {msp id: connection profile}. Organisations
     without orderers join the channel of others by `entry`, once; afterwards they come up without it.
 
@@ -56,7 +54,7 @@ def up(topology: Topology, progress: Progress = lambda _: None, *, entry: "Entry
         progress("identities, genesis block and settings")
         make_identities(layout)
         if layout.is_guest:
-            _take_entry(layout, entry)
+            take_entry(layout, entry)
         else:
             make_genesis(layout, programs)
         write_settings(layout, programs)
@@ -179,12 +177,6 @@ def _start(layout: Layout, node: Node, command: Sequence[str]) -> None:
     Process(layout.run, node.name).start(command, environment)
 
 
-def _take_entry(layout: Layout, entry: "Entry | None") -> None:
-    from network.guest import take_entry
-
-    take_entry(layout, entry)
-
-
 def _join(layout: Layout, programs: Programs, progress: Progress, snapshot: Path | None) -> None:
     progress(f"joining the channel {layout.topology.channel}")
     commands = [PeerCommand(layout, programs, node) for node in layout.of_kind(Kind.PEER)]
@@ -193,8 +185,6 @@ def _join(layout: Layout, programs: Programs, progress: Progress, snapshot: Path
         _parallel(lambda node: OrdererAdmin(layout, node).join(genesis), layout.of_kind(Kind.ORDERER))
     _parallel(lambda command: command.join(snapshot), commands)
     if layout.is_guest:
-        from network.guest import become_member
-
         become_member(layout, commands, progress)
 
 
@@ -212,7 +202,8 @@ def _bring_contract(layout: Layout, programs: Programs, progress: Progress) -> N
     _parallel(lambda node: PeerCommand(layout, programs, node).install(packages[node.msp_id], ids[node.msp_id]), peers)
     firsts = [PeerCommand(layout, programs, layout.peers_of(msp_id)[0]) for msp_id in layout.topology.msp_ids]
     if layout.is_guest:
-        _approve_as_guest(layout, firsts, ids, progress)
+        for command, msp_id in zip(firsts, layout.topology.msp_ids, strict=True):
+            progress(f"{msp_id}: {approve_as_committed(command, msp_id, ids[msp_id])}")
     elif not firsts[0].committed():
         progress(f"approving the contract in {len(firsts)} organisations")
         _parallel(lambda pair: pair[0].approve(ids[pair[1]]), zip(firsts, layout.topology.msp_ids, strict=True))
@@ -221,14 +212,6 @@ def _bring_contract(layout: Layout, programs: Programs, progress: Progress) -> N
     wait_healthy(layout, servers)
     progress("waiting until all peers know each other")
     wait_acquainted(layout, peers)
-
-
-def _approve_as_guest(layout: Layout, firsts: list[PeerCommand], ids: dict[str, str], progress: Progress) -> None:
-    from network.guest import approve_as_committed
-
-    for command, msp_id in zip(firsts, layout.topology.msp_ids, strict=True):
-        if approve_as_committed(command, msp_id, ids[msp_id]):
-            progress(f"{msp_id} approved the contract as the members committed it")
 
 
 def chaincode_command(layout: Layout, node: Node, identifier: str) -> list[str]:

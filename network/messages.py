@@ -1,5 +1,5 @@
-"""Fabric's Protocol Buffers messages that a channel's configuration is made of. Imported only when used: they are in
-the extra `fabric`. Whatever is read here may come from anybody; reading it believes nothing.
+"""Fabric's Protocol Buffers messages that a channel's configuration is made of. Each module of them is imported when it
+is first used: they are in the extra `fabric`. What is read here may come from anybody; reading it believes nothing.
 """
 
 from importlib import import_module
@@ -8,6 +8,17 @@ from typing import Any
 from network.errors import ConfigurationError, NetworkError
 
 MAX_BYTES = 16 * 2**20
+MODULES = {
+    "common": "common.common",
+    "configtx": "common.configtx",
+    "configuration": "common.configuration",
+    "policies": "common.policies",
+    "identities": "msp.identities",
+    "msp_config": "msp.msp_config",
+    "msp_principal": "msp.msp_principal",
+    "peer_configuration": "peer.configuration",
+    "peer_policy": "peer.policy",
+}
 
 
 def load(name: str) -> Any:
@@ -18,17 +29,12 @@ def load(name: str) -> Any:
         raise NetworkError(f"{name} is not installed; partners need the extra: pip install sealtrail[fabric]") from e
 
 
-common = load("fabric_protos.common.common_pb2")
-configtx = load("fabric_protos.common.configtx_pb2")
-configuration = load("fabric_protos.common.configuration_pb2")
-policies = load("fabric_protos.common.policies_pb2")
-identities = load("fabric_protos.msp.identities_pb2")
-msp_config = load("fabric_protos.msp.msp_config_pb2")
-msp_principal = load("fabric_protos.msp.msp_principal_pb2")
-peer_configuration = load("fabric_protos.peer.configuration_pb2")
-peer_policy = load("fabric_protos.peer.policy_pb2")
-orderer = load("fabric_protos.orderer.ab_pb2")
-_message = load("google.protobuf.message")
+def __getattr__(name: str) -> Any:
+    """The messages by the short names of MODULES, as in `messages.common.Block`."""
+    if name not in MODULES:
+        raise AttributeError(name)
+    globals()[name] = load(f"fabric_protos.{MODULES[name]}_pb2")
+    return globals()[name]
 
 
 def read(kind: Any, data: bytes, what: str) -> Any:
@@ -37,7 +43,7 @@ def read(kind: Any, data: bytes, what: str) -> Any:
         raise ConfigurationError(f"{what} has at most {MAX_BYTES:,} bytes, got {len(data):,}")
     try:
         return kind.FromString(data)
-    except _message.DecodeError as e:
+    except load("google.protobuf.message").DecodeError as e:
         raise ConfigurationError(f"expected {what} as a {kind.DESCRIPTOR.full_name} message: {e}") from e
 
 

@@ -6,15 +6,12 @@ configuration is.
 """
 
 import json
-from typing import TYPE_CHECKING
 
 from crypto.files import write_durably
+from network.configuration import Configuration
 from network.errors import NetworkError
 from network.identities import CERTIFICATE
 from network.layout import Kind, Layout
-
-if TYPE_CHECKING:
-    from network.configuration import Configuration
 
 Reach = dict[str, str]
 
@@ -36,7 +33,7 @@ def orderers(layout: Layout) -> list[Reach]:
     return found
 
 
-def learn_orderers(layout: Layout, configuration: "Configuration") -> None:
+def learn_orderers(layout: Layout, configuration: Configuration) -> None:
     """Write down the orderers of a channel that others run."""
     folder, found = layout.orderers.with_suffix(""), []
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -20,8 +20,8 @@ AsOption = Annotated[str, typer.Option("--as", help="MSP id that signs; needed w
 LEAVING = """\
 Leaving takes effect with the block that this update makes. From then on the organisation is shown no new blocks, its
 endorsements and signatures no longer count, and the majority is counted without it. It keeps what it has seen: its copy
-of the ledger, and payloads whose keys it holds. A contract whose endorsement policy names it still asks for it;
-orderers that it runs stay orderers."""
+of the ledger, and payloads whose keys it holds. A contract whose endorsement policy names it still asks for it.
+Orderers that it runs stay orderers and still see every block: this command does not remove them."""
 
 
 @app.command()
