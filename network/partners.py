@@ -119,14 +119,23 @@ def submit(topology: Topology, file: Path) -> Configuration:
     before = member.configuration()
     require_current(update, before)
     member = _stays(topology, member, joining_and_leaving(update, before)[1])
-    signers, needed = update.signers(before), before.admins_needed()
-    if len(signers) < needed:
-        raise UpdateError(
-            f"{needed} of {len(before.members)} organisations must sign, {len(signers)} did "
-            f"({', '.join(signers) or 'none'}); missing are any {needed - len(signers)} of "
-            f"{', '.join(sorted(set(before.members) - set(signers)))} (`sealtrail network org sign`)"
-        )
+    _require_signatures(update, before)
     taken_by = broadcast(update.envelope(admin_of(member.layout, member.msp_id)), before.orderers())
+    return _next_configuration(member, before, taken_by)
+
+
+def _require_signatures(update: Update, configuration: Configuration) -> None:
+    signers, needed, members = update.signers(configuration), configuration.admins_needed(), configuration.members
+    if len(signers) < needed:
+        missing = ", ".join(sorted(set(members) - set(signers)))
+        raise UpdateError(
+            f"{needed} of {len(members)} organisations must sign, {len(signers)} did ({', '.join(signers) or 'none'}); "
+            f"missing are any {needed - len(signers)} of {missing} (`sealtrail network org sign`)"
+        )
+
+
+def _next_configuration(member: Member, before: Configuration, taken_by: str) -> Configuration:
+    """Wait until the member's peer has a newer config block."""
     deadline = time.monotonic() + BLOCK_WITHIN_S
     while (now := member.configuration()).number == before.number:
         if time.monotonic() > deadline:

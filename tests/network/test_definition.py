@@ -148,7 +148,7 @@ def test_policies_in_words_become_the_same_policies_again(tmp_path: Path) -> Non
     """Fabric's own parser reads the words that are given back for an approval."""
     need_fabric()
     layout = identities_of(topology(tmp_path, partners=2))
-    rule = "OutOf(2,'PlantMSP.peer',OutOf(1,'CarrierMSP.admin','PlantMSP.peer'),'CarrierMSP.member')"
+    rule = "AND('PlantMSP.peer',OutOf(2,'CarrierMSP.admin','PlantMSP.peer','CarrierMSP.peer'),OR('CarrierMSP.member'))"
     policies = []
     for words in (rule, None):
         wanted = words or signature_words(policies[0])

@@ -31,8 +31,10 @@ from network.identities import ADMIN
 from network.layout import Kind, Layout, Node
 from network.lifecycle import clean, up
 from network.member import Member
+from network.package import package_file, package_id
 from network.partners import join, leave, new_organisations, propose, sign, submit
 from network.peer_command import PeerCommand
+from network.ports import LOOPBACK, free_ports
 from network.programs import find_programs, run_program
 from network.topology import Chaincode, Topology, load_topology
 from network.update_file import admin_of, read_update
@@ -141,11 +143,13 @@ def _member_by_command_line(partners_file: Path, file: Path, folder: Path) -> No
         _sealtrail("org", "propose", "-t", partners_file, *options)
 
 
-def _leaves(network: RunningNetwork, msp_id: str, signers: Sequence[tuple[Topology, str]], folder: Path) -> None:
-    update = folder / "leave.pb"
+def _leaves(network: RunningNetwork, leaver: Topology, signers: Sequence[tuple[Topology, str]], folder: Path) -> None:
+    update, (msp_id,) = folder / "leave.pb", leaver.msp_ids
     assert leave(network.topology, msp_id, update) == [f"removes the organisation {msp_id}"]
     for wanted, signer in signers:
         sign(wanted, signer, update)
+    with pytest.raises(UpdateError, match="a member that stays submits it"):
+        submit(leaver, update)
     assert msp_id not in submit(network.topology, update).members
 
 
@@ -169,17 +173,34 @@ def test_a_partner_joins_by_genesis_block_endorses_and_leaves(
         assert _verdict(fabric_network, [plant, carrier]) == "ENDORSEMENT_POLICY_FAILURE"
         assert asyncio.run(_ask(profile)) == b"\x80"
         _sealtrail("down", "-t", file)
-        _sealtrail("up", "-t", file)
+        _commit_next(fabric_network)
+        assert "approved the contract as it is committed, sequence 2" in _sealtrail("up", "-t", file)
         assert _verdict(fabric_network, [plant, carrier, new]) == "VALID"
 
         signers = [(ours, "PlantMSP"), (ours, "CarrierMSP"), (clinic, "ClinicMSP")]
-        _leaves(fabric_network, "ClinicMSP", signers, tmp_path)
+        _leaves(fabric_network, clinic, signers, tmp_path)
         assert _verdict(fabric_network, [plant, new]) == "ENDORSEMENT_POLICY_FAILURE"
         assert _verdict(fabric_network, [plant, carrier]) == "VALID"
 
 
 def _old(network: RunningNetwork) -> tuple[Where, Where]:
     return _first_peer(network.layout, "PlantMSP"), _first_peer(network.layout, "CarrierMSP")
+
+
+def _commit_next(network: RunningNetwork) -> None:
+    """The three partners commit the contract's second definition, while the fourth is away."""
+    layout, programs = network.layout, find_programs()
+    flags = ["--name", "sealtrail", "--version", "2", "--sequence", "2"]
+    flags += ["--channel-config-policy", "/Channel/Application/Endorsement"]
+    servers, where = {node.msp_id: node for node in layout.of_kind(Kind.CHAINCODE)}, []
+    for peer in layout.of_kind(Kind.PEER):
+        identifier = package_id(layout, package_file(layout, servers[peer.msp_id]))
+        PeerCommand(layout, programs, peer).approve_committed(flags, identifier)
+        where += ["--peerAddresses", peer.address, "--tlsRootCertFiles", str(_tls_ca((layout, peer)))]
+    orderer = layout.of_kind(Kind.ORDERER)[0]
+    where += ["-o", orderer.address, "--tls", "--cafile", str(_tls_ca((layout, orderer)))]
+    command = [programs.peer, "lifecycle", "chaincode", "commit", "--waitForEvent", "--channelID", "sealtrail"]
+    run_program([*command, *flags, *where], _environment(*_first_peer(layout, "PlantMSP")))
 
 
 async def _ask(profile: Path) -> bytes:
@@ -202,7 +223,10 @@ def test_a_partner_joins_by_snapshot_and_fabrics_own_program_signs_too(
         run_program([find_programs().peer, "channel", "signconfigtx", "-f", str(update)], _environment(*carrier))
         assert sign(ours, "PlantMSP", update).signers == ["CarrierMSP", "PlantMSP"]
         number = submit(ours, update).number
-        _sealtrail("org", "snapshot", "-t", partners_file, "-o", tmp_path / "snapshot")
+        snapshot = _sealtrail("org", "snapshot", "-t", partners_file, "-o", tmp_path / "snapshot")
+        again = _sealtrail("org", "snapshot", "-t", partners_file, "-o", tmp_path / "again")
+        assert snapshot.partition(":")[2] == again.partition(":")[2]
+        assert f"after block {number}; hash of that block" in snapshot
         with pytest.raises(NetworkError, match="the channel other as in the topology, got 'sealtrail'"):
             _joined_to("other", tmp_path)
         profiles = join(lab, Entry(snapshot=tmp_path / "snapshot"))
@@ -214,7 +238,7 @@ def test_a_partner_joins_by_snapshot_and_fabrics_own_program_signs_too(
         new = _first_peer(identities_of(lab), "LabMSP")
         assert _verdict(fabric_network, [plant, carrier, new]) == "VALID"
         _wait_acquainted(new[1])
-        _leaves(fabric_network, "LabMSP", [(ours, "PlantMSP"), (ours, "CarrierMSP"), (ours, "PharmacyMSP")], tmp_path)
+        _leaves(fabric_network, lab, [(ours, "PlantMSP"), (ours, "CarrierMSP"), (ours, "PharmacyMSP")], tmp_path)
 
 
 def _status_of_lab(folder: Path) -> dict[str, object]:
@@ -249,8 +273,15 @@ def test_an_orderer_refuses_what_was_signed_for_nothing(fabric_network: RunningN
     sign(fabric_network.topology, "PlantMSP", update)
     sender = admin_of(fabric_network.layout, "PlantMSP")
     orderers = Member(fabric_network.topology).configuration().orderers()
+    envelope = read_update(update).envelope(sender)
+    away = dataclasses.replace(orderers[0], address=f"{LOOPBACK}:{free_ports(1)[0]}")
     with pytest.raises(UpdateError, match=r"refused it \(BAD_REQUEST\).*not satisfied"):
-        broadcast(read_update(update).envelope(sender), orderers)
+        broadcast(envelope, [away, *orderers])
+    with pytest.raises(NetworkError, match=f"no orderer of the channel took it:\n  {away.address}: UNAVAILABLE"):
+        broadcast(envelope, [away])
+    stranger = dataclasses.replace(orderers[0], tls_roots=orderers[1].tls_roots)
+    with pytest.raises(NetworkError, match="no orderer of the channel took it"):
+        broadcast(envelope, [stranger])
 
 
 class _Stale(PeerCommand):
@@ -263,7 +294,7 @@ class _Stale(PeerCommand):
 def test_an_approval_of_what_is_no_longer_committed_is_told(fabric_network: RunningNetwork) -> None:
     layout, peer = _first_peer(fabric_network.layout, "PlantMSP")
     command = _Stale(layout, find_programs(), peer)
-    with pytest.raises(ConfigurationError, match=r"not committed as PlantMSP read it \(sequence 1\).*up` again"):
+    with pytest.raises(ConfigurationError, match=r"not committed as PlantMSP read it \(sequence \d\).*up` again"):
         approve_as_committed(command, "PlantMSP", "sealtrail_1:" + "ab" * 32)
     wanted = msgspec.structs.replace(layout.topology, chaincode=Chaincode(name="other"))
     elsewhere = PeerCommand(dataclasses.replace(layout, topology=wanted), find_programs(), peer)
