@@ -26,7 +26,7 @@ from chain.seal import require_names, verify_seal
 from chain.site import Folder, SiteReader
 from chain.store.payloads import Segment
 from chain.store.seals import StoredSeal, expected_previous, state_of
-from chaincode.identity_records import Identity
+from chaincode.identity_records import Identity, source_handle
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.state import checkpoint_key, identity_key
 from crypto.checkpoint import open_checkpoint
@@ -225,7 +225,7 @@ class _Fsck:
             raise FsckError(f"its state is said to be {stored.state.name}, but its events show {state.name}")
 
     def _identity(self, source: str) -> Identity | None:
-        value = self._ledger.value(identity_key(source))
+        value = self._ledger.value(identity_key(source_handle(self._folder.origin, source)))
         return None if value is None else _at(f"identity of {source}", partial(Identity.decode, value))
 
 

@@ -14,6 +14,7 @@ from chain.receipt import FORMAT, Field, Receipt, SealPart
 from chain.record import SEAL_KIND, Record
 from chain.site import SiteReader
 from chain.store.payloads import Segment, StoredEvent
+from chaincode.identity_records import source_handle
 from chaincode.state import checkpoint_key, identity_key
 from crypto import cbor
 from crypto.checkpoint import Checkpoint
@@ -48,7 +49,7 @@ class ReceiptBuilder:
         event = content[1].event if content and disclose is None else None
         return Receipt(
             FORMAT, index, leaf, tuple(proofs.inclusion(index)), note, count, fields, event, seal,
-            self._ledger.evidence_for(identity_key(record.source)),
+            self._ledger.evidence_for(identity_key(source_handle(checkpoint.origin, record.source))),
             self._ledger.evidence_for(checkpoint_key(checkpoint.origin, size)),
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ from chain.ledger.reading import LedgerReader
 from chain.site import Folder
 from chaincode.errors import Code, ContractError
 from chaincode.identities import enrolment as enrolment_message
-from chaincode.identity_records import Identity, Role
+from chaincode.identity_records import Identity, Role, source_handle
 from chaincode.state import identity_key
 from crypto import labels
 from crypto.errors import FormatError
@@ -57,7 +57,7 @@ class Registrar:
             NotAdmittedError: the organisation has its first gateway, and this one is not enrolled yet.
         """
         try:
-            if (await self._identity(self._origin)).current_key != key.public:
+            if (await self._known(self._origin)).current_key != key.public:
                 raise LedgerError(f"{self._origin} acts on the ledger with another key than keys/gateway.pem, or none")
         except ContractError as e:
             if e.code is not Code.UNKNOWN_IDENTITY:
@@ -103,11 +103,17 @@ class Registrar:
     def recall(self, reader: LedgerReader) -> None:
         """Read all sources as this site last knew them, while the ledger is away."""
         for name, settings in self._access.settings().items():
-            value = None if settings.allow_plain else reader.value(identity_key(name))
+            value = None if settings.allow_plain else reader.value(identity_key(self._handle(name)))
             self._book.put(name, Identity.decode(value).keys if value else (), settings)
 
+    def _handle(self, source: str) -> str:
+        return source_handle(self._origin, source)
+
     async def _identity(self, source: str) -> Identity:
-        return Identity.decode(await self._ledger.evaluate("identities.get", source.encode()))
+        return await self._known(self._handle(source))
+
+    async def _known(self, handle: str) -> Identity:
+        return Identity.decode(await self._ledger.evaluate("identities.get", handle.encode()))
 
     def offer(self, code: str) -> Offer:
         """What this code enrols; AccessError where it is not valid."""
@@ -149,7 +155,7 @@ class Registrar:
                      new: bytes) -> None:  # fmt: skip
         """Change a source's key from a log index on; both keys have signed (labels.KEY_ROTATION)."""
         key = PublicKey(algorithm_named(algorithm), public_key)
-        args = (source.encode(), str(key.algorithm).encode(), key.raw, str(from_index).encode(), old, new)
+        args = (self._handle(source).encode(), str(key.algorithm).encode(), key.raw, str(from_index).encode(), old, new)
         async with self._until_settled(source, lambda: self._book.narrow(source, from_index)):
             if from_index < self._log_size():
                 raise FormatError(f"a new key counts from the log's present size on ({self._log_size()}) or later")
@@ -160,7 +166,7 @@ class Registrar:
         key = (await self._identity(source)).keys[-1]
         async with self._until_settled(source, lambda: self._book.block(source)):
             at = max(self._log_size(), key.from_index)
-            args = (source.encode(), key.key.kid, str(at).encode(), reason.encode("ascii", "replace"))
+            args = (self._handle(source).encode(), key.key.kid, str(at).encode(), reason.encode("ascii", "replace"))
             await self._ledger.submit("identities.revoke", *args)
 
     @asynccontextmanager

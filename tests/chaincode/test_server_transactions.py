@@ -76,7 +76,7 @@ def test_ranges_come_in_pages(page_size: int) -> None:
             thing = Actor(f"thing-{number}", ORIGIN)
             await peer.commit(gateway_call("identities.enrol", *thing.enrolment("source")))
         message = call("identities.list", b"source")
-        assert cbor.decode(result(await peer.call(message)), 999) == [f"thing-{n}" for n in range(5)]
+        assert cbor.decode(result(await peer.call(message)), 999) == [f"{ORIGIN}#thing-{n}" for n in range(5)]
         simulation = peer.simulations[message.txid]
         assert simulation.asked == [Kind.GET_STATE_BY_RANGE] + [Kind.QUERY_STATE_NEXT] * (4 // page_size)
         assert simulation.open == {}

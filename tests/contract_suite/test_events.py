@@ -55,4 +55,4 @@ def test_many_submits_at_once_are_all_there_once(world: World) -> None:
     assert world.transactions() == before + len(things)
     enrolled = world.events(2 + len(things))[2:]
     assert [event.index for event in enrolled] == sorted(set(indices))
-    assert world.names("source") == sorted(thing.name for thing in things)
+    assert world.names("source") == sorted(thing.handle for thing in things)

@@ -119,7 +119,7 @@ def _written(proved: Proved) -> tuple[str, bytes]:
     chaincode/identities.py)."""
     call, transaction = call_of(proved), proved.transaction
     if call.function != "logs.anchor":
-        return identity_key(Identity.decode(call.result).name), call.result
+        return identity_key(Identity.decode(call.result).handle), call.result
     new, note = anchored_checkpoint(call), call.args[0].decode()
     record = AnchoredCheckpoint(new.origin, new.size, new.root, note, transaction.time_us, transaction.tx_id)
     return checkpoint_key(new.origin, new.size), record.encode()

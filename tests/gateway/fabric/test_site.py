@@ -16,7 +16,7 @@ from chain.ledger.fabric.kept import KeptProofs
 from chain.policies import site_policy
 from chain.receipt import parse_receipt
 from chain.verify import Outcome, verify_receipt
-from chaincode.identity_records import Identity
+from chaincode.identity_records import Identity, source_handle
 from chaincode.state import identity_key
 from gateway.enrolment import NotAdmittedError
 from gateway.ingest.inbound import Verdict
@@ -40,10 +40,12 @@ def on_fabric(channel: RunningNetwork, msp_id: str) -> dict[str, Any]:
 def _revoke_from_elsewhere(site: Site, name: str) -> None:
     """By the gateway's key, but not by the running gateway."""
 
+    handle = source_handle(site.folder.origin, name).encode()
+
     async def act() -> None:
         async with open_channel(site.config.fabric, site.folder.gateway_key()) as ledger:
-            key = Identity.decode(await ledger.evaluate("identities.get", name.encode())).keys[-1].key
-            await ledger.submit("identities.revoke", name.encode(), key.kid, b"9", b"stolen")
+            key = Identity.decode(await ledger.evaluate("identities.get", handle)).keys[-1].key
+            await ledger.submit("identities.revoke", handle, key.kid, b"9", b"stolen")
 
     site.run(act())
 
@@ -81,7 +83,9 @@ def test_from_the_device_to_a_receipt_and_through_a_restart(channel: RunningNetw
         _revoke_from_elsewhere(site, "plant-logger-2")
         site.wait(lambda: site.gateway.book.get("plant-logger-2").revoked)
         with closing(KeptProofs(site.folder.ledger, readonly=True)) as kept:
-            proved = Identity.decode(kept.value(identity_key("plant-logger-2")) or b"")
+            proved = Identity.decode(
+                kept.value(identity_key(source_handle(site.folder.origin, "plant-logger-2"))) or b""
+            )
         assert proved.current_key is None  # receipts show it from now on
     with closing(KeptProofs(site.folder.ledger, readonly=True)) as kept:
         assert kept.place > place
