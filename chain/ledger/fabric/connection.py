@@ -19,6 +19,14 @@ _pool = protos.load("google.protobuf.descriptor_pool")
 _factory = protos.load("google.protobuf.message_factory")
 _message = protos.load("google.protobuf.message")
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+# A stream of events may be silent for days; pings show that the peer's machine is still there. Peers cut off clients
+# that ping more often than every 60 s. Of gRPC's two timeouts the longer one counts.
+PINGS = (
+    ("grpc.keepalive_time_ms", 120_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
 MAX_DETAILS, MAX_TEXT = 20, 2000
 Call = Callable[[Any], Awaitable[Any]]
 
@@ -38,6 +46,7 @@ class Connection:
             options = [
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                *PINGS,
             ]
             if node.server_name:
                 options.append(("grpc.ssl_target_name_override", node.server_name))  # type: ignore[arg-type]
