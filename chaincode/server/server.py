@@ -30,10 +30,10 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
-    # We ping too, for as long as nothing is said, or the stream of a machine that died would keep its place for ever.
-    ("grpc.http2.max_pings_without_data", 0),
+    # We ping too, or the stream of a machine that died would keep its place for ever; the longer timeout counts.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake
 )
 

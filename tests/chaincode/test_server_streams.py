@@ -19,14 +19,17 @@ pytest.importorskip("fabric_protos", reason="needs sealtrail[fabric]")
 import grpc
 from typer.testing import CliRunner
 
+import chaincode.server.server as server_module
 from chaincode.cli import app
 from chaincode.server.errors import ServeError
+from chaincode.server.link import Limits
 from chaincode.server.server import MAX_STREAMS, ChaincodeServer, TlsFiles
 from chaincode.server.wire import Kind, Message
 from chaincode.state import head_key
 from chaincode.transaction import Transaction
 from tests.chaincode.scripted_peer import Creator, certificate, connected, response_of, result, transaction
 from tests.support.certificates import Authority
+from tests.support.dead_network import forwarding
 
 HOME = Path(__file__).resolve().parents[2]
 CREATOR = Creator("Org1MSP", certificate("gateway"))
@@ -58,8 +61,10 @@ class Slow:
 
 
 @asynccontextmanager
-async def serving(slow: Slow, tls: TlsFiles | None = None) -> AsyncIterator[tuple[ChaincodeServer, int]]:
-    server = ChaincodeServer("sealtrail:0123", invoke=slow.invoke)
+async def serving(
+    slow: Slow, tls: TlsFiles | None = None, limits: Limits | None = None
+) -> AsyncIterator[tuple[ChaincodeServer, int]]:
+    server = ChaincodeServer("sealtrail:0123", invoke=slow.invoke, limits=limits)
     port = await server.start("127.0.0.1:0", tls)
     try:
         yield server, port
@@ -171,6 +176,29 @@ def test_an_idle_connection_survives_pings() -> None:
                 answered += 1
             writer.close()
             await writer.wait_closed()
+
+    run(check)
+
+
+def test_the_stream_of_a_machine_that_died_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection stays open and silent; only unanswered pings show it. With the server's options, but quicker."""
+    named = ("grpc.keepalive_time_ms", "grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms")
+    quick = {name: 1000 for name in named if name in dict(server_module._OPTIONS)}
+    monkeypatch.setattr(server_module, "_OPTIONS", tuple((dict(server_module._OPTIONS) | quick).items()))
+
+    async def check() -> None:
+        slow = Slow()
+        limits = Limits(seconds=600)  # so that nothing but the pings ends it
+        async with AsyncExitStack() as stack:
+            _, port = await stack.enter_async_context(serving(slow, limits=limits))
+            forwarder = await stack.enter_async_context(forwarding(port))
+            peer = await stack.enter_async_context(connected(forwarder.port))
+            await peer.begin(call())
+            await slow.working.wait()
+            await asyncio.sleep(3.5)  # idle, and alive
+            assert not slow.cancelled.is_set()
+            forwarder.freeze()
+            await asyncio.wait_for(slow.cancelled.wait(), 20)
 
     run(check)
 

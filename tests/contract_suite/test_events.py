@@ -44,7 +44,7 @@ def test_new_events_arrive_while_one_listens(world: World) -> None:
 
 def test_many_submits_at_once_are_all_there_once(world: World) -> None:
     ledger = world.open_as(world.gateway.key)
-    things = [Actor(f"thing-{i}", ORIGIN) for i in range(40)]
+    things = [Actor(f"thing-{i}", ORIGIN) for i in range(120)]  # more than a peer hands out in one page
 
     async def act() -> list[int]:
         calls = (ledger.submit("identities.enrol", *thing.enrolment("source")) for thing in things)

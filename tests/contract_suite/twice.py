@@ -16,7 +16,7 @@ class Recording:
         self.reads: list[tuple[str, bytes | None]] = []
         self.writes: list[tuple[str, bytes]] = []
         self.events: list[tuple[str, bytes]] = []
-        self.queried = False  # Fabric protects neither ranges nor histories in a transaction that is submitted
+        self.queried = False  # ranges make conflicts on Fabric, and a history is not checked there at the commit
 
     async def get(self, key: str) -> bytes | None:
         value = await self._below.get(key)
