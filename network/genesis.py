@@ -84,15 +84,16 @@ def _orderer(layout: Layout, organisations: list[dict[str, Any]]) -> dict[str, A
 def _bft(layout: Layout) -> dict[str, Any]:
     """Timeouts decide what a leader's death costs: no block is cut until its heartbeats are missed for
     LeaderHeartbeatTimeout. 5 s is what Fabric's Raft waits too (10 ticks of 500 ms), and ten heartbeats; shorter, a
-    slow disk or a busy machine looks like a death. A leader that lives but holds requests back is replaced after
-    RequestForwardTimeout + RequestComplainTimeout; that stays long, or an overload would cost the leader its place."""
+    slow disk or a busy machine looks like a death. A leader that lives but holds requests back, or that only some
+    missed, is replaced after RequestForwardTimeout + RequestComplainTimeout: 10 s, since an overload, in which requests
+    wait that long, would cost every leader its place."""
     nodes = enumerate(layout.of_kind(Kind.ORDERER), start=1)
     return {
         "OrdererType": "BFT",
         "SmartBFT": {
             "RequestBatchMaxInterval": f"{layout.topology.ordering.batch_timeout_ms}ms",
             "RequestForwardTimeout": "2s",
-            "RequestComplainTimeout": "20s",
+            "RequestComplainTimeout": "8s",
             "RequestAutoRemoveTimeout": "3m0s",
             "ViewChangeResendInterval": "2s",
             "ViewChangeTimeout": "10s",

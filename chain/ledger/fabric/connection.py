@@ -34,7 +34,7 @@ _RETURN = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 MAX_DETAILS, MAX_TEXT = 20, 2000
-_SILENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+_SILENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")  # a node's own deadline, which came before ours, cancels
 Call = Callable[[Any], Awaitable[Any]]
 
 

@@ -15,7 +15,7 @@ from chaincode.errors import Code, ContractError
 from crypto.errors import SealtrailError
 
 _REFUSAL = re.compile(r"chaincode response 400, ([a-z][a-z-]{0,40}): (.{0,2000})", re.DOTALL)
-_CLOCK = re.compile(r"timestamp .{0,80} is more than .{0,20} apart from current server time .{0,80}")
+_CLOCK = re.compile(r"incorrect timestamp [^,]{0,60}, peer time [^,]{0,60}, peer\.authentication\.timewindow \S{0,20}")
 
 
 def refused(kind: type[FabricError], error: Any, tx_id: str, organisations: Collection[str]) -> SealtrailError:

@@ -11,6 +11,7 @@ pytest.importorskip("grpc", reason="needs the extra 'fabric'")
 pytest.importorskip("fabric_protos", reason="needs the extra 'fabric'")
 
 import grpc
+from google.protobuf import any_pb2
 
 from chain.errors import LedgerError
 from chain.ledger.fabric import connection
@@ -300,3 +301,40 @@ def test_a_failed_function_is_an_endorse_error(small: SmallNetwork) -> None:
         assert caught.value.peers
 
     _with(small, act)
+
+
+def _status_of(msp_id: str, message: str) -> bytes:
+    """google.rpc.Status with what one peer said (gateway.ErrorDetail)."""
+    packed = any_pb2.Any()
+    packed.Pack(messages.ErrorDetail(address="peer.test:7051", msp_id=msp_id, message=message))
+    detail: bytes = packed.SerializeToString()
+    return bytes([0x1A, len(detail) & 0x7F | 0x80, len(detail) >> 7]) + detail  # field 3 and its length as a varint
+
+
+@pytest.mark.parametrize(("msp_id", "kind"), [("Org1MSP", ContractError), ("Org2MSP", EndorseError)])
+def test_another_partners_peer_cannot_refuse_for_the_contract(
+    small: SmallNetwork, monkeypatch: pytest.MonkeyPatch, msp_id: str, kind: type[Exception]
+) -> None:
+    """It may be blocks behind: the call is tried again. A refusal of the client's own peer counts at once."""
+    monkeypatch.setattr("chain.ledger.fabric.patience.PATIENCE_S", 1.0)
+    said = _status_of(msp_id, f"chaincode response 400, bad-proof: {'behind ' * 10}")
+
+    async def act() -> None:
+        async with proxied(small) as (proxy, profile):
+            refusals = [10]
+
+            async def hook(name: str, request: bytes, forward: Forward, context: Any) -> bytes:
+                if name == "Endorse" and refusals[0]:
+                    refusals[0] -= 1
+                    context.set_trailing_metadata((("grpc-status-details-bin", said),))
+                    await context.abort(grpc.StatusCode.ABORTED, "failed to collect enough transaction endorsements")
+                return await forward()
+
+            proxy.hook = hook
+            async with FabricLedger(profile, is_query=is_query) as ledger:
+                with pytest.raises(kind, match="bad-proof: behind"):
+                    await ledger.submit("put", b"behind", b"1")
+                refusals[0] = 0 if kind is ContractError else 1
+                assert (await ledger.submit("put", b"behind", b"2")).result == b"2"
+
+    asyncio.run(act())

@@ -27,7 +27,7 @@ from tests.chain.ledger.fabric.anchorers import Partners
 from tests.network.networks import PARTNERS, RunningNetwork, running, topology
 
 pytestmark = pytest.mark.fabric
-EACH, FEW = 14, 4  # for each of three partners
+EACH, FEW = 14, 2  # for each of three partners
 
 
 @pytest.fixture(scope="module")
