@@ -1,12 +1,13 @@
 # Everything a new machine needs: Python 3.11 and make.
 #   make demo [DEMO="--once --json out.json"]   sets everything up and runs the main job
+#   make demo-fabric [DEMO=...]                 the same on a network of three companies (needs Fabric's programs)
 #   make test [TEST="-k receipt"]               sets everything up and passes the tests
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
 
-.PHONY: env demo test lint clean
+.PHONY: env demo demo-fabric bench-fabric test lint clean
 
 env: $(STAMP)
 
@@ -18,6 +19,12 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP)
 	$(BIN)/sealtrail demo $(DEMO)
+
+demo-fabric: $(STAMP)
+	$(BIN)/sealtrail demo --fabric $(DEMO)
+
+bench-fabric: $(STAMP)
+	$(BIN)/python -m bench.fabric $(BENCH)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -7,18 +7,14 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from chain.verify import Report
 
 DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 policy = typer.Typer(help="The trust policy that an auditor needs.", no_args_is_help=True)
 log = typer.Typer(help="Keys and proofs of the log.", no_args_is_help=True)
-MARKS = {"holds": "✓", "missing": "–", "false": "✗"}
 
 
 def receipt(
@@ -42,12 +38,12 @@ def receipt(
 
 
 def _receipt_from(data: Path, index: int, disclose: list[str], tlog_proof: bool) -> bytes:
-    from chain.ledger.reading import EmbeddedLedgerReader
+    from chain.ledger.reading import open_reader
     from chain.receipts import ReceiptBuilder
     from chain.site import Folder, SiteReader
 
     folder = Folder.existing(data)
-    reader, ledger = SiteReader.open(folder), EmbeddedLedgerReader(folder.ledger)
+    reader, ledger = SiteReader.open(folder), open_reader(folder)
     builder = ReceiptBuilder(reader, ledger)
     return builder.tlog_proof(index).encode() if tlog_proof else builder.build(index, disclose or None).to_json()
 
@@ -80,15 +76,19 @@ def _index(record: str) -> int:
 def verify(
     file: Annotated[Path, typer.Argument(help="Receipt file.")],
     policy: Annotated[Path, typer.Option(help="Policy file: the keys and the quorum you trust.")],
+    explain: Annotated[bool, typer.Option("--explain", help="Say what each link proves, and what not.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Verify a receipt offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete."""
     from chain.policy import parse_policy
     from chain.receipt import parse_receipt
+    from chain.report import as_json as in_json
+    from chain.report import as_text
     from chain.verify import EXIT_CODE, verify_receipt
 
     report = verify_receipt(parse_receipt(_read(file)), parse_policy(_read(policy)))
-    print(json.dumps(_as_json(report), indent=2, ensure_ascii=False) if as_json else _as_text(report))
+    shown = json.dumps(in_json(report), indent=2, ensure_ascii=False) if as_json else as_text(report, explain=explain)
+    print(shown)
     sys.exit(EXIT_CODE[report.outcome])
 
 
@@ -99,35 +99,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as e:
         raise ReceiptError(f"cannot read {path}: {e.strerror}") from e
-
-
-def _as_text(report: "Report") -> str:
-    lines = [f" {step.number}. {MARKS[step.state]} {step.name:<10} {step.state}: {step.text}" for step in report.steps]
-    shown = [f"    {path} = {json.dumps(_readable(value), ensure_ascii=False)}" for path, value in report.fields]
-    said = [*lines, *(["disclosed:", *shown] if shown else []), f"result: {report.outcome}"]
-    return "\n".join(map(_printable, said))
-
-
-def _printable(line: str) -> str:
-    """What a receipt says must not be able to draw lines of its own on the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-
-
-def _as_json(report: "Report") -> dict[str, Any]:
-    steps = [{"number": s.number, "name": s.name, "state": s.state, "text": s.text} for s in report.steps]
-    fields = {path: _readable(value) for path, value in report.fields}
-    return {"result": report.outcome, "steps": steps, "fields": fields}
-
-
-def _readable(value: Any) -> Any:
-    """CBOR values as JSON shows them; bytes as hex."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, list):
-        return [_readable(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _readable(item) for key, item in value.items()}
-    return value
 
 
 @policy.command("export")

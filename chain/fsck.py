@@ -19,16 +19,14 @@ from typing import TypeVar
 
 from chain.errors import FsckError
 from chain.event import Event, SignedSeal, content_hash
-from chain.ledger.check import check_file
-from chain.ledger.store import FILE
+from chain.ledger.reading import LedgerReader, open_reader
 from chain.log.rebuild import RebuiltTree, require_no_more
 from chain.record import SEAL_KIND, Record
 from chain.seal import require_names, verify_seal
 from chain.site import Folder, SiteReader
-from chain.store.database import Database
 from chain.store.payloads import Segment
 from chain.store.seals import StoredSeal, expected_previous, state_of
-from chaincode.identity_records import Identity
+from chaincode.identity_records import Identity, source_handle
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.state import checkpoint_key, identity_key
 from crypto.checkpoint import open_checkpoint
@@ -59,7 +57,7 @@ def fsck(folder: Folder, progress: Progress = lambda what, done, total: None) ->
     progress: called with (what, done, total) from time to time.
     """
     reader = SiteReader.open(folder)
-    ledger = Database(folder.ledger / FILE, readonly=True)
+    ledger = open_reader(folder)
     try:
         # The ledger's anchors before the site, its identities after it: a gateway that runs on meanwhile anchors
         # only what is logged and enrols before it logs.
@@ -79,17 +77,15 @@ def fsck(folder: Folder, progress: Progress = lambda what, done, total: None) ->
         reader.close()
 
 
-def _anchored(ledger: Database, origin: str) -> dict[int, bytes]:
-    """Roots by size of all checkpoints of this log that the ledger's state holds."""
-    query = "SELECT key, value FROM state WHERE key >= ? AND key < ?"
-    start, end = checkpoint_key(origin, 0), checkpoint_key(origin, 10**20 - 1)
-    rows = ledger.connection.execute(query, (start, end)).fetchall()
+def _anchored(ledger: LedgerReader, origin: str) -> dict[int, bytes]:
+    """Roots by size of all checkpoints of this log that the ledger holds; of a ledger elsewhere, of the newest."""
+    rows = ledger.values(checkpoint_key(origin, 0), checkpoint_key(origin, 10**20 - 1))
     found = [_at(f"state key {key}", partial(AnchoredCheckpoint.decode, value)) for key, value in rows]
     return {anchored.size: anchored.root for anchored in found}
 
 
 class _Fsck:
-    def __init__(self, folder: Folder, reader: SiteReader, ledger: Database, size: int, head: int,
+    def __init__(self, folder: Folder, reader: SiteReader, ledger: LedgerReader, size: int, head: int,
                  progress: Progress) -> None:  # fmt: skip
         self._folder, self._reader, self._ledger, self._progress = folder, reader, ledger, progress
         self._size, self._head = size, head
@@ -103,19 +99,18 @@ class _Fsck:
         self._ranges(events)
         self._seals(seals)
         self._progress("ledger", 0, 1)
-        path, name = self._folder.ledger / FILE, self._folder.ledger_name
-        transactions = check_file(path, name, self._folder.ledger_vkeys())
+        transactions = self._ledger.check()
         return FsckReport(self._folder.origin, self._size, events, seals, checkpoints, transactions)
 
     def _checkpoints(self) -> int:
         keys = self._folder.log_vkeys()
-        stored = self._reader.checkpoints.kept()
+        stored, oldest = self._reader.checkpoints.kept(), self._oldest()
         for row in stored:
             place = f"checkpoint of size {row.size}"
             checkpoint = _at(place, partial(open_checkpoint, row.note, keys)).checkpoint
             if checkpoint.size != row.size or checkpoint.size > self._size:
                 raise FsckError(f"{place}: its note is of size {checkpoint.size}, the log has {self._size} entries")
-            if row.evidence is not None and row.size not in self._anchored:
+            if row.evidence is not None and row.size >= oldest and row.size not in self._anchored:
                 raise FsckError(f"{place}: it is marked as anchored, but the ledger does not hold it")
             self._roots[row.size] = checkpoint.root
         if dict(self._run("SELECT size, root FROM log_checkpoint").fetchall()) != self._roots:
@@ -123,6 +118,10 @@ class _Fsck:
         if self._head > self._size:
             raise FsckError(f"log: the ledger's anchor is of {self._head} entries, only {self._size} are stored")
         return len(stored)
+
+    def _oldest(self) -> int:
+        """From which size on the anchored checkpoints are all at hand. An embedded ledger has them all."""
+        return 0 if self._ledger.complete else min(self._anchored, default=0)
 
     def _run(self, query: str) -> sqlite3.Cursor:
         return self._reader.db.connection.execute(query)
@@ -226,9 +225,8 @@ class _Fsck:
             raise FsckError(f"its state is said to be {stored.state.name}, but its events show {state.name}")
 
     def _identity(self, source: str) -> Identity | None:
-        query = "SELECT value FROM state WHERE key = ?"
-        row = self._ledger.connection.execute(query, (identity_key(source),)).fetchone()
-        return None if row is None else _at(f"identity of {source}", partial(Identity.decode, row[0]))
+        value = self._ledger.value(identity_key(source_handle(self._folder.origin, source)))
+        return None if value is None else _at(f"identity of {source}", partial(Identity.decode, value))
 
 
 def _at(place: str, check: Callable[[], _T]) -> _T:

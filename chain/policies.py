@@ -1,14 +1,19 @@
-"""The policy that trusts one site: its log's and its ledger's keys, and the witnesses its gateway demands."""
+"""The policy that trusts one site: its log's keys, its ledger, and the witnesses its gateway demands."""
 
-from chain.policy import LedgerLine, LogLine, Policy, parse_policy
+from contextlib import closing
+
+from chain.ledger.reading import open_reader
+from chain.policy import LogLine, Policy, parse_policy
 from chain.site import Folder
 
 
 def site_policy(folder: Folder) -> Policy:
-    """Built from the public halves of the keys in the data directory and from the gateway's witness policy."""
+    """Built from the public halves of the keys in the data directory, from what the site has of its ledger, and from
+    the gateway's witness policy."""
     logs = tuple(LogLine(key) for key in folder.log_vkeys())
-    ledgers = tuple(LedgerLine("embedded", key) for key in folder.ledger_vkeys())
+    with closing(open_reader(folder)) as reader:
+        ledgers, channels = reader.lines()
     if not folder.witness_policy.exists():
-        return Policy(logs, (), (), "none", ledgers)
+        return Policy(logs, (), (), "none", ledgers, channels)
     demanded = parse_policy(folder.witness_policy.read_bytes())
-    return Policy(logs, demanded.witnesses, demanded.groups, demanded.quorum, ledgers)
+    return Policy(logs, demanded.witnesses, demanded.groups, demanded.quorum, ledgers, channels)

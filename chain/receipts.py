@@ -5,27 +5,21 @@ Reads only; what it builds is as true as what is stored, and whoever receives it
 
 import base64
 from collections.abc import Sequence
-from typing import Protocol
 
 from chain.errors import ReceiptError
 from chain.event import SignedSeal
+from chain.ledger.reading import LedgerReader
 from chain.log.proofs import ProofBuilder, inclusion_path
-from chain.receipt import FORMAT, Field, LedgerPart, Receipt, SealPart
+from chain.receipt import FORMAT, Field, Receipt, SealPart
 from chain.record import SEAL_KIND, Record
 from chain.site import SiteReader
 from chain.store.payloads import Segment, StoredEvent
+from chaincode.identity_records import source_handle
 from chaincode.state import checkpoint_key, identity_key
 from crypto import cbor
 from crypto.checkpoint import Checkpoint
 from crypto.commitments import field_leaves, salt_for
 from crypto.note import parse_note
-
-
-class LedgerReader(Protocol):
-    """What a receipt needs of a ledger: the proof of the transaction that last wrote a key of its state."""
-
-    def evidence_for(self, key: str) -> LedgerPart | None:
-        """The proof; None where the ledger has no such key."""
 
 
 class ReceiptBuilder:
@@ -55,7 +49,7 @@ class ReceiptBuilder:
         event = content[1].event if content and disclose is None else None
         return Receipt(
             FORMAT, index, leaf, tuple(proofs.inclusion(index)), note, count, fields, event, seal,
-            self._ledger.evidence_for(identity_key(record.source)),
+            self._ledger.evidence_for(identity_key(source_handle(checkpoint.origin, record.source))),
             self._ledger.evidence_for(checkpoint_key(checkpoint.origin, size)),
         )  # fmt: skip
 

@@ -215,7 +215,7 @@ def _identity(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
         named = f"{identity.role} {identity.name} at {identity.origin}"
         raise ReceiptError(f"the ledger entry is of {named}, expected source {record.source} at {origin}")
     facts.identity = identity
-    return f"{call.ledger} enrolled {record.source} with {_plural(len(identity.keys), 'key')}"
+    return f"{call.ledger} enrolled {record.source} with {_plural(len(identity.keys), 'key')} ({call.vouched})"
 
 
 def _seal(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
@@ -259,7 +259,7 @@ def _anchor(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
     anchored = anchored_checkpoint(call)
     if anchored != checkpoint:
         raise ReceiptError(f"the ledger holds a checkpoint of size {anchored.size}, not the one of this receipt")
-    return f"{call.ledger} holds this checkpoint"
+    return f"{call.ledger} holds this checkpoint ({call.vouched})"
 
 
 def _proved(fact: _T | None, what: str) -> _T:

@@ -36,6 +36,12 @@ def name(argument: bytes, what: str) -> str:
     return value
 
 
+def handle(argument: bytes, what: str) -> str:
+    """What an identity is asked for by: its name, or `origin#name` for a source."""
+    origin, mark, source = argument.partition(b"#")
+    return f"{name(origin, 'origin')}#{name(source, what)}" if mark else name(argument, what)
+
+
 def index(argument: bytes, what: str) -> int:
     """A log index or tree size: decimal, from 0 to 2^63-1."""
     value = text(argument, what)

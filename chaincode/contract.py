@@ -41,6 +41,7 @@ FUNCTIONS: Final = {
     "identities.rotate": Function(identities.rotate, 6, 6, _KEYED),
     "identities.revoke": Function(identities.revoke, 4, 4, _SHORT),
     "identities.get": Function(identities.get, 1, 1, _SHORT, query=True),
+    "identities.history": Function(identities.history, 1, 2, _SHORT, query=True),
     "identities.list": Function(identities.listing, 1, 2, _SHORT, query=True),
 }
 

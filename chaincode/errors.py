@@ -44,4 +44,4 @@ class ContractError(SealtrailError):
 
 
 class StateError(SealtrailError):
-    """A record in the ledger's own state cannot be read: the state is damaged or of a newer version."""
+    """A record in the ledger's own state cannot be read, being damaged or of a newer version, or is none to be kept."""

@@ -14,6 +14,7 @@ from chaincode.identity_records import Identity, KeyRecord, Role
 from chaincode.state import PRESENT, identity_key, kid_key, organisation_key, read, role_key
 from chaincode.transaction import Transaction
 from crypto import cbor, labels
+from crypto.errors import FormatError
 from crypto.keys import PublicKey
 
 MAX_KEYS = 32
@@ -57,23 +58,23 @@ async def enrol(tx: Transaction, args: Sequence[bytes]) -> bytes:
 
 async def _add(tx: Transaction, record: Identity, possession: bytes) -> bytes:
     key = record.keys[0].key
-    if await tx.get(identity_key(record.name)) is not None:
+    if await tx.get(identity_key(record.handle)) is not None:
         raise ContractError(Code.IDENTITY_EXISTS, f"{record.name} is enrolled; choose another name or rotate its key")
     await _require_unused(tx, key)
     key.verify(possession, enrolment(record.name, record.origin, key), labels.ENROL)
     encoded = record.encode()
-    await tx.put(identity_key(record.name), encoded)
-    await tx.put(kid_key(key.kid), record.name.encode())
-    await tx.put(role_key(record.role, record.name), PRESENT)
-    tx.set_event("identities.enrolled", cbor.encode([record.name, str(record.role), key.kid]))
+    await tx.put(identity_key(record.handle), encoded)
+    await tx.put(kid_key(key.kid), record.handle.encode())
+    await tx.put(role_key(record.role, record.handle), PRESENT)
+    tx.set_event("identities.enrolled", cbor.encode([record.name, record.origin, str(record.role), key.kid]))
     return encoded
 
 
 async def rotate(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """rotate(name, algorithm, public key, from_index, old signature, new signature): the old key counts below
+    """rotate(handle, algorithm, public key, from_index, old signature, new signature): the old key counts below
     from_index, the new one from there on. Calls to the ledger take the new key at once."""
     # 1. Who calls, for whom, with which keys.
-    record = await _managed(tx, arguments.name(args[0], "name"))
+    record = await _managed(tx, arguments.handle(args[0], "name"))
     old, new = _open_key(record), arguments.public_key(args[1], args[2])
     from_index = arguments.index(args[3], "from_index")
     # 2. The ranges do not overlap, the record stays small, and nobody else has the new key.
@@ -85,16 +86,16 @@ async def rotate(tx: Transaction, args: Sequence[bytes]) -> bytes:
     message = rotation(record.name, old.key, new, from_index)
     old.key.verify(args[4], message, labels.KEY_ROTATION)
     new.verify(args[5], message, labels.KEY_ROTATION)
-    await tx.put(kid_key(new.kid), record.name.encode())
-    tx.set_event("identities.rotated", cbor.encode([record.name, old.key.kid, new.kid, from_index]))
+    await tx.put(kid_key(new.kid), record.handle.encode())
+    tx.set_event("identities.rotated", cbor.encode([record.name, record.origin, old.key.kid, new.kid, from_index]))
     keys = (*record.keys[:-1], replace(old, until=from_index), KeyRecord(new, from_index))
     return await _save(tx, replace(record, keys=keys))
 
 
 async def revoke(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """revoke(name, kid, at_index, reason): the key counts below at_index only. May shorten a range further,
+    """revoke(handle, kid, at_index, reason): the key counts below at_index only. May shorten a range further,
     and may reach back, since a theft is noticed late; the transaction shows when it was declared."""
-    record = await _managed(tx, arguments.name(args[0], "name"))
+    record = await _managed(tx, arguments.handle(args[0], "name"))
     at_index, reason = arguments.index(args[2], "at_index"), arguments.reason(args[3])
     place = next((i for i, known in enumerate(record.keys) if known.key.kid == args[1]), None)
     if place is None:
@@ -103,26 +104,44 @@ async def revoke(tx: Transaction, args: Sequence[bytes]) -> bytes:
         raise ContractError(Code.SELF_REVOCATION, "a gateway cannot revoke the key it acts with; another one must")
     _require_within(record.keys[place], at_index)
     ended = replace(record.keys[place], until=at_index, reason=reason)
-    tx.set_event("identities.revoked", cbor.encode([record.name, args[1], at_index, reason]))
+    tx.set_event("identities.revoked", cbor.encode([record.name, record.origin, args[1], at_index, reason]))
     return await _save(tx, replace(record, keys=(*record.keys[:place], ended, *record.keys[place + 1 :])))
 
 
 async def get(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """get(name): the Identity record."""
-    return (await _known(tx, arguments.name(args[0], "name"))).encode()
+    """get(handle): the Identity record."""
+    return (await _known(tx, arguments.handle(args[0], "name"))).encode()
 
 
 async def listing(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """list(role, [after]): CBOR list of the names with that role that sort after `after`, at most 1,000."""
+    """list(role, [after]): CBOR list of the handles with that role that sort after `after`, at most 1,000."""
     role = arguments.choice(Role, args[0], "role")
     prefix = role_key(role, "")
-    start = prefix + arguments.name(args[1], "after") + "\x00" if len(args) > 1 else prefix
+    start = prefix + arguments.handle(args[1], "after") + "\x00" if len(args) > 1 else prefix
     names: list[cbor.CborValue] = []
     async for key, _ in tx.range(start, prefix + "\x7f"):
         names.append(key[len(prefix) :])
         if len(names) == MAX_LISTED:
             break
     return cbor.encode(names)
+
+
+async def history(tx: Transaction, args: Sequence[bytes]) -> bytes:
+    """history(handle, [before]): CBOR list of [transaction id, time, SHA-256 of the Identity record], one for each
+    change, newest first, at most 1,000; with `before` those older than the change by that transaction."""
+    name = (await _known(tx, arguments.handle(args[0], "name"))).handle
+    before = arguments.text(args[1], "before") if len(args) > 1 else None
+    found: list[cbor.CborValue] = []
+    async for version in tx.history(identity_key(name)):
+        if before is None:
+            found.append([version.tx_id, version.timestamp_us, version.value_hash])
+        elif version.tx_id == before:
+            before = None
+        if len(found) == MAX_LISTED:
+            break
+    if before is not None:
+        raise FormatError(f"before must be the id of a transaction that changed {name}, got {before[:64]!r}")
+    return cbor.encode(found)
 
 
 async def _known(tx: Transaction, name: str) -> Identity:
@@ -169,5 +188,5 @@ def _require_within(record: KeyRecord, index: int) -> None:
 
 async def _save(tx: Transaction, record: Identity) -> bytes:
     encoded = record.encode()
-    await tx.put(identity_key(record.name), encoded)
+    await tx.put(identity_key(record.handle), encoded)
     return encoded

@@ -50,6 +50,11 @@ class KeyRecord:
         return cls(PublicKey(algorithm_named(algorithm), raw), start, until, reason)
 
 
+def source_handle(origin: str, name: str) -> str:
+    """The handle of a source: two gateways may each have a source `fridge-7`. No name or origin holds a `#`."""
+    return f"{origin}#{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """An enrolled identity. Its key ranges count indexes of the log `origin`; the newest key comes last."""
@@ -59,6 +64,16 @@ class Identity:
     organisation: str
     origin: str
     keys: tuple[KeyRecord, ...]
+
+    @property
+    def handle(self) -> str:
+        """What it is asked for by on the ledger: a source's name is its log's own, all others are the ledger's."""
+        return source_handle(self.origin, self.name) if self.role is Role.SOURCE else self.name
+
+    @property
+    def current_key(self) -> PublicKey | None:
+        """The key by which it acts now; None where that is revoked."""
+        return self.current.key if self.current else None
 
     @property
     def current(self) -> KeyRecord | None:

@@ -18,6 +18,16 @@ class Caller:
     organisation: str
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One writing of a key: by which transaction, when by that client's claim (µs since 1970), and SHA-256 of the
+    value that was put there (None: it was deleted, which this contract never does)."""
+
+    tx_id: str
+    timestamp_us: int
+    value_hash: bytes | None
+
+
 class Transaction(Protocol):
     """One transaction. Keys are text, values non-empty bytes."""
 
@@ -40,6 +50,9 @@ class Transaction(Protocol):
 
     def range(self, start: str, end: str) -> AsyncIterator[tuple[str, bytes]]:
         """Pairs with start ≤ key < end in bytewise order of keys. For queries only."""
+
+    def history(self, key: str) -> AsyncIterator[Version]:
+        """Every version of `key` before this transaction, newest first. For queries only."""
 
     def set_event(self, name: str, payload: bytes) -> None:
         """The one event that is emitted when the transaction commits; a second call replaces the first."""

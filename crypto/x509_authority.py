@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from crypto.errors import KeyMaterialError
+from crypto.x509_ecdsa import BAD_EXTENSIONS
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 AUTHORITY_DAYS = 7300
@@ -102,6 +103,21 @@ def expiry(certificate: bytes) -> datetime.datetime:
         return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
     except ValueError as e:
         raise KeyMaterialError(f"not a PEM certificate: {e}") from e
+
+
+def require_authority(certificate: bytes) -> None:
+    """KeyMaterialError unless this PEM certificate is a CA's and valid now."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate)
+        constraints = found.extensions.get_extension_for_class(x509.BasicConstraints).value
+        name = found.subject.rfc4514_string()
+    except (ValueError, x509.InvalidVersion, *BAD_EXTENSIONS) as e:
+        raise KeyMaterialError(f"expected the PEM certificate of a CA: {e}") from e
+    if not constraints.ca:
+        raise KeyMaterialError(f"{name} is no CA")
+    first, last = found.not_valid_before_utc, found.not_valid_after_utc
+    if not first <= datetime.datetime.now(datetime.UTC) <= last:
+        raise KeyMaterialError(f"{name} is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}, which is not now")
 
 
 def _general_name(host: str) -> x509.GeneralName:

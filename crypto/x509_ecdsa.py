@@ -24,6 +24,8 @@ from crypto.errors import KeyMaterialError, LimitError, SignatureError
 MAX_CERTIFICATE_BYTES: Final = 16 * 1024
 MAX_SIGNATURE_BYTES: Final = 104  # DER of two 384-bit integers
 MAX_CHAIN: Final = 5
+# What cryptography raises beside ValueError for extensions that are absent, there twice, or cannot be read.
+BAD_EXTENSIONS: Final = (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _ORDER: Final = {
     "secp256r1": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
     "secp384r1": int(
@@ -85,7 +87,7 @@ def _der(data: bytes) -> bytes:
         else:
             certificate = x509.load_der_x509_certificate(data)
         return certificate.public_bytes(serialization.Encoding.DER)
-    except ValueError as e:
+    except (ValueError, x509.InvalidVersion) as e:
         raise KeyMaterialError(f"expected one X.509 certificate: {e}") from e
 
 
@@ -160,7 +162,7 @@ def _issued(certificate: Certificate, issuer: Certificate) -> bool:
     try:
         _load(certificate.der).verify_directly_issued_by(_load(issuer.der))
         constraints = _load(issuer.der).extensions.get_extension_for_class(x509.BasicConstraints)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound, UnsupportedAlgorithm):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, *BAD_EXTENSIONS):
         return False
     return bool(constraints.value.ca) and certificate != issuer
 

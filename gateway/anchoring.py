@@ -34,6 +34,7 @@ class AnchorState:
 
     checkpoint_size: int = 0
     anchored_size: int = 0
+    proved_size: int = 0  # the newest anchored checkpoint whose proof receipts can show
     anchored_us: int = 0
     anchors: int = 0
     problem: str = ""
@@ -43,15 +44,16 @@ class Anchorer:
     """Moves the log's published head and the ledger's head behind the log's size."""
 
     def __init__(self, db: Database, publisher: Publisher, ledger: Ledger, *, checkpoint_s: float, anchor_s: float,
-                 on_fork: Callable[[ForkError], None]) -> None:  # fmt: skip
+                 on_fork: Callable[[ForkError], None], proofs_follow: bool = False) -> None:  # fmt: skip
+        """`proofs_follow`: an anchored checkpoint is proved later, by a call of `proved`; else at once."""
         self._db, self._publisher, self._ledger = db, publisher, ledger
         self._reader, self._checkpoints = LogReader(db), Checkpoints(db)
         self._checkpoint_s, self._anchor_s = checkpoint_s, anchor_s
-        self._on_fork = on_fork
+        self._on_fork, self._proofs_follow = on_fork, proofs_follow
         self._urgent = asyncio.Event()
         self._next_anchor = 0.0
         self._one_at_a_time = asyncio.Lock()
-        self._closed = False
+        self._closed = self._checked = False
         self.state = AnchorState()
 
     def urgent(self) -> None:
@@ -71,6 +73,11 @@ class Anchorer:
         head = await self._head()
         await asyncio.to_thread(self._compare, head)
         self.state.anchored_size, self.state.anchored_us = head.size, head.anchored_us
+        self._checked = True
+
+    async def proved(self, size: int) -> None:
+        """The proof that the ledger holds the checkpoint of this size is at hand."""
+        await self._alone(asyncio.to_thread(self._mark, size))
 
     async def close(self) -> None:
         """Wait for what is being done; nothing is published afterwards. Then the database may be closed."""
@@ -103,7 +110,10 @@ class Anchorer:
         except ForkError as e:
             ours = newest.note if newest else "none"
             raise ForkError(f"{e}\nthe newest checkpoint that is stored here:\n{ours}") from e
-        self._mark(head.size)
+        if not self._proofs_follow:
+            self._mark(head.size)
+        elif anchored:
+            self.state.proved_size = size
 
     async def run(self) -> None:
         """Publish and anchor until cancelled."""
@@ -138,6 +148,8 @@ class Anchorer:
         return True
 
     async def _round(self, urgent: bool) -> None:
+        if not self._checked:  # the ledger was away at the start
+            await self._check()
         note = await self._publisher.sign()
         self.state.checkpoint_size = Checkpoint.parse(note.text).size
         due = urgent or time.monotonic() >= self._next_anchor
@@ -148,6 +160,10 @@ class Anchorer:
     async def _anchor(self, note: Note) -> None:
         checkpoint = Checkpoint.parse(note.text)
         head = await self._head()
+        if head.size == checkpoint.size and head.root == checkpoint.root:
+            # The answer to the anchor before was lost, not the anchor.
+            await self._took(checkpoint.size)
+            return
         proof = await asyncio.to_thread(consistency_proof, self._reader, head.size, checkpoint.size)
         submitted = await self._ledger.submit("logs.anchor", note.marshal().encode(), *proof)
         answer = AnchorAnswer.decode(submitted.result)
@@ -155,17 +171,22 @@ class Anchorer:
             raise ForkError(f"the ledger holds another root for size {checkpoint.size} and kept both notes")
         if (answer.size, answer.root) != (checkpoint.size, checkpoint.root):
             raise AnchorRefusedError(f"the ledger's head is at {answer.size}, expected {checkpoint.size}")
-        await asyncio.to_thread(self._mark, checkpoint.size)
-        self.state.anchored_size, self.state.anchored_us = checkpoint.size, time.time_ns() // 1000
+        await self._took(checkpoint.size)
         self.state.anchors += 1
 
+    async def _took(self, size: int) -> None:
+        if not self._proofs_follow:
+            await asyncio.to_thread(self._mark, size)
+        self.state.anchored_size, self.state.anchored_us = size, time.time_ns() // 1000
+
     def _mark(self, size: int) -> None:
-        """Note that the ledger holds this checkpoint. At start too: a crash may have come after the ledger's
-        commit and before ours. The proof itself is read from the ledger when a receipt needs it."""
+        """Note that the ledger holds this checkpoint, and that its proof can be shown. At start too: a crash may have
+        come after the ledger's commit and before ours."""
         stored = self._checkpoints.at(size)
         if stored and stored.evidence is None:
             with self._db.transaction() as tx:
-                self._checkpoints.mark_anchored(tx, size, b"embedded")
+                self._checkpoints.mark_anchored(tx, size, b"fabric" if self._proofs_follow else b"embedded")
+        self.state.proved_size = max(self.state.proved_size, size)
 
     async def _head(self) -> AnchoredCheckpoint:
         return AnchoredCheckpoint.decode(await self._ledger.evaluate("logs.head", self._publisher.origin.encode()))

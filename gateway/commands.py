@@ -5,6 +5,7 @@ import typer
 from chain import cli as chain_cli
 from chaincode import cli as chaincode_cli
 from gateway import cli as gateway_cli
+from gateway import joining
 from gateway.demo import cli as demo_cli
 from gateway.device import cli as device_cli
 from network import cli as network_cli
@@ -18,6 +19,10 @@ def application() -> typer.Typer:
     app.command("demo")(demo_cli.demo)
     app.command("up")(gateway_cli.up)
     app.command("records")(gateway_cli.records)
+    gateways = typer.Typer(help="Further gateways of an organisation.", no_args_is_help=True)
+    gateways.callback()(lambda: None)  # else a group of one command would be that command
+    gateways.command("admit")(joining.admit_command)
+    app.add_typer(gateways, name="gateway")
     app.add_typer(gateway_cli.sources, name="source")
     app.add_typer(gateway_cli.tokens, name="token")
     app.add_typer(device_cli.app, name="device")

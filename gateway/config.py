@@ -5,7 +5,7 @@ The file is trusted as the operator's word; a mistake in it stops the start with
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -79,10 +79,13 @@ class PipelineConfig(_Section):
     late_after_s: float = Field(300, gt=0, description="an event received later than this is marked late")
 
 
-class LedgerConfig(_Section):
-    """Where checkpoints are anchored."""
+class FabricConfig(_Section):
+    """A channel of Hyperledger Fabric, where the partners run it together."""
 
-    kind: str = Field("embedded", pattern="^embedded$", description="the ledger in this process")
+    profile: Path = Field(description="connection profile, docs/formats/connection-profile.md")
+    config_hashes: list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(
+        [], description="config blocks to believe, by hash; empty: the newest that the gateway's own peers tell"
+    )
 
 
 class LogConfig(_Section):
@@ -103,7 +106,8 @@ class Config(_Section):
     api: ApiConfig = ApiConfig()  # type: ignore[call-arg]
     storage: StorageConfig = StorageConfig()  # type: ignore[call-arg]
     pipeline: PipelineConfig = PipelineConfig()  # type: ignore[call-arg]
-    ledger: LedgerConfig = LedgerConfig()  # type: ignore[call-arg]
+    ledger: Literal["embedded", "fabric"] = "embedded"
+    fabric: FabricConfig | None = None
     log: LogConfig = LogConfig()  # type: ignore[call-arg]
 
     @field_validator("origin")
@@ -112,6 +116,12 @@ class Config(_Section):
         if not ORIGIN.fullmatch(origin):
             raise ValueError("must be like plant-7.example/line-3: lower case, no spaces")
         return origin
+
+    @model_validator(mode="after")
+    def _fabric_section(self) -> "Config":
+        if (self.ledger == "fabric") != (self.fabric is not None):
+            raise ValueError('ledger = "fabric" and a section [fabric] with a profile belong together')
+        return self
 
 
 def load_config(path: Path) -> Config:

@@ -4,23 +4,29 @@ The contract decides about keys (proof of possession, rotation by both keys, val
 carries requests to it and gives the device what it needs to connect.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from chain.errors import LedgerError
 from chain.ledger.interface import Ledger
+from chain.ledger.reading import LedgerReader
 from chain.site import Folder
 from chaincode.errors import Code, ContractError
 from chaincode.identities import enrolment as enrolment_message
-from chaincode.identity_records import Identity, Role
-from crypto import cbor, labels
+from chaincode.identity_records import Identity, Role, source_handle
+from chaincode.state import identity_key
+from crypto import labels
 from crypto.errors import FormatError
 from crypto.keys import PrivateKey, PublicKey, algorithm_named
 from crypto.note import VerifierKey
 from gateway.access import Access, AccessError
 from gateway.pipeline.sources import SourceBook
 
-GATEWAY_NAME = "gateway"
+
+class NotAdmittedError(LedgerError):
+    """This gateway is not enrolled on the ledger, and cannot enrol itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +48,34 @@ class Registrar:
         self._origin = folder.origin
         self._settled = settled
         self._ledger, self._access, self._book, self._log_size = ledger, access, book, log_size
+        self._restricted: set[str] = set()
 
     async def prepare(self, key: PrivateKey, vkeys: tuple[VerifierKey, ...]) -> None:
-        """On a new ledger enrol the gateway itself and register its log; then read all sources."""
-        names = cbor.decode(await self._ledger.evaluate("identities.list", b"gateway"), 1 << 20)
-        if not names:
-            public, origin = key.public, self._origin.encode()
-            possession = key.sign(enrolment_message(GATEWAY_NAME, self._origin, public), labels.ENROL)
-            algorithm = str(public.algorithm).encode()
-            await self._ledger.submit(
-                "identities.bootstrap", GATEWAY_NAME.encode(), algorithm, public.raw, origin, possession
-            )
+        """On a new ledger enrol the gateway itself, under its log's name, and register that log; then read all sources.
+
+        Raises:
+            NotAdmittedError: the organisation has its first gateway, and this one is not enrolled yet.
+        """
+        try:
+            if (await self._known(self._origin)).current_key != key.public:
+                raise LedgerError(f"{self._origin} acts on the ledger with another key than keys/gateway.pem, or none")
+        except ContractError as e:
+            if e.code is not Code.UNKNOWN_IDENTITY:
+                raise
+            await self._bootstrap(key)
         await self._register_log(vkeys)
         await self.refresh()
+
+    async def _bootstrap(self, key: PrivateKey) -> None:
+        name, public = self._origin.encode(), key.public
+        possession = key.sign(enrolment_message(self._origin, self._origin, public), labels.ENROL)
+        args = (name, str(public.algorithm).encode(), public.raw, name, possession)
+        try:
+            await self._ledger.submit("identities.bootstrap", *args)
+        except ContractError as e:
+            if e.code is not Code.BOOTSTRAPPED:
+                raise
+            raise NotAdmittedError(f"{self._origin} is not enrolled, and its organisation has its first gateway") from e
 
     async def _register_log(self, vkeys: tuple[VerifierKey, ...]) -> None:
         """Apart from the enrolment, because a crash may have come between the two."""
@@ -68,12 +89,31 @@ class Registrar:
 
     async def refresh(self, source: str | None = None) -> None:
         """Read one source, or all of them, from the settings and the contract into the pipeline's book."""
-        for name, settings in self._access.settings(source).items():
-            keys = () if settings.allow_plain else (await self._identity(name)).keys
-            self._book.put(name, keys, settings)
+        found = self._access.settings(source)
+        keyed = [name for name, settings in found.items() if not settings.allow_plain]
+        keys = {identity.name: identity.keys for identity in await asyncio.gather(*map(self._identity, keyed))}
+        for name, settings in found.items():
+            self._book.put(name, keys.get(name, ()), settings)
+
+    async def changed(self, name: str) -> None:
+        """The ledger has news of a source, maybe from somebody else; what is being changed here is read afterwards."""
+        if name not in self._restricted:
+            await self.refresh(name)
+
+    def recall(self, reader: LedgerReader) -> None:
+        """Read all sources as this site last knew them, while the ledger is away."""
+        for name, settings in self._access.settings().items():
+            value = None if settings.allow_plain else reader.value(identity_key(self._handle(name)))
+            self._book.put(name, Identity.decode(value).keys if value else (), settings)
+
+    def _handle(self, source: str) -> str:
+        return source_handle(self._origin, source)
 
     async def _identity(self, source: str) -> Identity:
-        return Identity.decode(await self._ledger.evaluate("identities.get", source.encode()))
+        return await self._known(self._handle(source))
+
+    async def _known(self, handle: str) -> Identity:
+        return Identity.decode(await self._ledger.evaluate("identities.get", handle.encode()))
 
     def offer(self, code: str) -> Offer:
         """What this code enrols; AccessError where it is not valid."""
@@ -115,7 +155,7 @@ class Registrar:
                      new: bytes) -> None:  # fmt: skip
         """Change a source's key from a log index on; both keys have signed (labels.KEY_ROTATION)."""
         key = PublicKey(algorithm_named(algorithm), public_key)
-        args = (source.encode(), str(key.algorithm).encode(), key.raw, str(from_index).encode(), old, new)
+        args = (self._handle(source).encode(), str(key.algorithm).encode(), key.raw, str(from_index).encode(), old, new)
         async with self._until_settled(source, lambda: self._book.narrow(source, from_index)):
             if from_index < self._log_size():
                 raise FormatError(f"a new key counts from the log's present size on ({self._log_size()}) or later")
@@ -126,7 +166,7 @@ class Registrar:
         key = (await self._identity(source)).keys[-1]
         async with self._until_settled(source, lambda: self._book.block(source)):
             at = max(self._log_size(), key.from_index)
-            args = (source.encode(), key.key.kid, str(at).encode(), reason.encode("ascii", "replace"))
+            args = (self._handle(source).encode(), key.key.kid, str(at).encode(), reason.encode("ascii", "replace"))
             await self._ledger.submit("identities.revoke", *args)
 
     @asynccontextmanager
@@ -134,9 +174,11 @@ class Registrar:
         """Restrict the source first and let the commit in flight end, so that no seal can come to stand where its
         key does not count any more."""
         restrict()
+        self._restricted.add(source)
         try:
             if self._settled is not None:
                 await self._settled()
             yield
         finally:
+            self._restricted.discard(source)
             await self.refresh(source)

@@ -9,10 +9,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from chain.errors import StoreError
-from chain.ledger.reading import EmbeddedLedgerReader
+from chain.ledger.reading import open_reader
 from chain.policies import site_policy
 from chain.receipts import ReceiptBuilder
 from chain.site import SiteReader
@@ -74,10 +75,10 @@ def _application(gateway: Gateway, settings: ApiConfig) -> Any:
     from gateway.api.app import create_app
     from gateway.api.ratelimit import RateLimits
 
-    ledger = EmbeddedLedgerReader(gateway.folder.ledger)
+    ledger, rate = open_reader(gateway.folder), settings.requests_per_second
     return create_app(
         gateway.folder, gateway, gateway.access, lambda reader: ReceiptBuilder(reader, ledger), gateway.ledger,
-        site_policy(gateway.folder), RateLimits(settings.requests_per_second, 4 * settings.requests_per_second),
+        partial(site_policy, gateway.folder), RateLimits(rate, 4 * rate),
     )  # fmt: skip
 
 

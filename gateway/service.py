@@ -6,15 +6,13 @@ and ledger, and refuses to go on where they contradict each other.
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
-from chain.errors import ForkError, StoreError
-from chain.ledger.embedded import EmbeddedLedger
+from chain.errors import ForkError, LedgerError, StoreError
+from chain.ledger.interface import LedgerEvent
 from chain.log.checkpoints import Checkpoints
 from chain.log.publish import Publisher
 from chain.log.quorum import WitnessQuorum
@@ -22,15 +20,19 @@ from chain.log.reader import LogReader
 from chain.policy import parse_policy
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.database import Database
+from crypto import cbor
 from crypto.files import write_durably
 from crypto.keys import PrivateKey
 from crypto.note import NoteSigner
 from gateway.access import Access, Scope, SourceSettings
 from gateway.anchoring import Anchorer
-from gateway.config import Config, FrontDoorConfig, SideDoorConfig
-from gateway.enrolment import Offer, Registrar
+from gateway.config import Config
+from gateway.doors import broker_options, read_file, tls_context
+from gateway.enrolment import NotAdmittedError, Offer, Registrar
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.listener import FrontDoor
+from gateway.joining import write_request
+from gateway.ledgers import SiteLedger, open_ledger
 from gateway.live import Enrolment, LiveStatus
 from gateway.pipeline.acknowledging import Acknowledger
 from gateway.pipeline.admission import PlainNumbers
@@ -41,6 +43,7 @@ from gateway.presence import Presence, SourceLogin
 
 log = logging.getLogger(__name__)
 FIRST_TOKEN_FILE = "first-token"  # noqa: S105 - a file name
+MAX_EVENT_BYTES = 8 * 1024
 _ALL_SCOPES = frozenset(Scope)
 
 
@@ -80,27 +83,55 @@ class Gateway:
         self._closing.callback(self.access.close)
         site = SiteWriter.open(self.folder)
         self._closing.callback(site.db.close)
-        ledger_signers = self.folder.ledger_signers(create=True)
-        self.ledger = EmbeddedLedger(self.folder.ledger, self.folder.ledger_name, ledger_signers, key)
-        self._closing.push_async_callback(self.ledger.close)
+        side = open_ledger(self.config, self.folder, key)
+        self._closing.push_async_callback(side.close)
+        self.ledger, self.keeper = side.ledger, side.keeper(self.folder.origin, self._heard)
         # 3. Never go on with a log that contradicts its anchor.
         publishing = Database(self.folder.database)
         self._closing.callback(publishing.close)
         self.anchorer = self._anchorer(publishing, signers)
         self._closing.push_async_callback(self.anchorer.close)
         self.registrar = Registrar(self.folder, self.ledger, self.access, self.book, self._log_size, self._settled)
-        await self.registrar.prepare(key, tuple(signer.vkey for signer in signers))
-        await self.anchorer.check()
+        await self._meet_ledger(key, signers, side)
         # 4. The pipeline, then the doors.
         self._start_pipeline(site, key)
         self._task(self.anchorer.run())
+        if self.keeper:
+            self._task(self.keeper.run())
         self._first_token()
         await self._open_doors()
+
+    async def _meet_ledger(self, key: PrivateKey, signers: tuple[NoteSigner, ...], side: SiteLedger) -> None:
+        """Enrol on the ledger and compare it with the log. A ledger elsewhere may be away: a site that it knows takes
+        events meanwhile, and signs nothing before the comparison."""
+        try:
+            await self.registrar.prepare(key, tuple(signer.vkey for signer in signers))
+            await self.anchorer.check()
+        except NotAdmittedError as e:
+            if side.kept is None:
+                raise
+            request = write_request(self.folder.root, self.folder.origin, key)
+            raise NotAdmittedError(f"{e}; there run `sealtrail gateway admit {request}`, then start again") from e
+        except LedgerError as e:
+            if side.kept is None or not side.may_be_away:
+                raise
+            log.warning("the ledger is away, events are logged and nothing is signed until it is back: %s", e)
+            self.registrar.recall(side.kept)
+
+    async def _heard(self, event: LedgerEvent) -> None:
+        """News from a ledger elsewhere, its proof being kept by now."""
+        items = cbor.decode(event.payload, MAX_EVENT_BYTES)
+        if event.name == "logs.fork":
+            self._forked(ForkError(f"transaction {event.tx_id} of the ledger keeps proof of two histories of this log"))
+        elif event.name == "logs.anchored":
+            await self.anchorer.proved(items[1])
+        else:
+            await self.registrar.changed(items[0])
 
     def _anchorer(self, db: Database, signers: tuple[NoteSigner, ...]) -> Anchorer:
         settings, quorum = self.config.log, None
         if settings.witness_policy:
-            text = _read(settings.witness_policy)
+            text = read_file(settings.witness_policy)
             quorum = WitnessQuorum(parse_policy(text))
             self._closing.push_async_callback(quorum.close)
             write_durably(self.folder.witness_policy, text)  # exported with the site's own keys
@@ -109,7 +140,7 @@ class Gateway:
         publisher = Publisher(LogReader(db), Checkpoints(db), signers, quorum)
         return Anchorer(
             db, publisher, self.ledger, checkpoint_s=settings.checkpoint_interval_s,
-            anchor_s=settings.anchor_interval_s, on_fork=self._forked,
+            anchor_s=settings.anchor_interval_s, on_fork=self._forked, proofs_follow=self.keeper is not None,
         )  # fmt: skip
 
     def _start_pipeline(self, site: SiteWriter, key: PrivateKey) -> None:
@@ -130,7 +161,7 @@ class Gateway:
         limits = FrontDoorLimits(connections=settings.max_connections, receive_maximum=settings.receive_maximum)
         login = SourceLogin(self.access, self.book)
         self.front = FrontDoor(
-            settings.host, settings.port, self.committer, login, self.presence, limits=limits, tls=_tls(settings)
+            settings.host, settings.port, self.committer, login, self.presence, limits=limits, tls=tls_context(settings)
         )
         try:
             await self.front.start()
@@ -141,7 +172,7 @@ class Gateway:
         if self.config.side_door:
             from gateway.ingest.broker import SideDoor
 
-            self.side = SideDoor(self.committer, _broker_options(self.config.side_door))
+            self.side = SideDoor(self.committer, broker_options(self.config.side_door))
             await self.side.start()
             self._closing.push_async_callback(self.side.stop)
 
@@ -185,10 +216,12 @@ class Gateway:
         return await self.side.publish_receipt(source, payload) if self.side else False
 
     async def drain(self) -> None:
-        """Wait until everything received is durable and anchored."""
+        """Wait until everything received is durable and anchored, and the proof of that is at hand."""
         while self.committer.queued_bytes:
             await asyncio.sleep(0.02)
         await self.anchorer.flush()
+        while self.anchorer.state.proved_size < self.anchorer.state.anchored_size:
+            await asyncio.sleep(0.02)
 
     def _log_size(self) -> int:
         return self.committer.counters.log_size
@@ -211,6 +244,8 @@ class Gateway:
         found = [str(p) for p in (self._fork, self.committer.failure) if p]
         if self.anchorer.state.problem:
             found.append(f"anchoring: {self.anchorer.state.problem}")
+        if self.keeper and self.keeper.problem:
+            found.append(f"proofs from the ledger: {self.keeper.problem}")
         if self.side and not self.side.subscribed:
             found.append("side door: not connected to the broker; it is tried again and again")
         return tuple(found)
@@ -242,36 +277,3 @@ class Gateway:
     async def revoke(self, source: str, reason: str) -> None:
         await self.registrar.revoke(source, reason)
         self.front.put_out(source)
-
-
-def _tls(settings: FrontDoorConfig) -> ssl.SSLContext | None:
-    if settings.tls_certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-        if settings.tls_client_ca:
-            context.load_verify_locations(settings.tls_client_ca)
-            context.verify_mode = ssl.CERT_OPTIONAL
-    except OSError as e:
-        raise StoreError(f"cannot use the TLS files of [front_door]: {e}") from e
-    return context
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as e:
-        raise StoreError(f"cannot read {path}: {e.strerror}") from e
-
-
-def _broker_options(settings: SideDoorConfig) -> Any:
-    from gateway.ingest.broker import BrokerOptions
-
-    password = _read(settings.password_file).decode().strip() if settings.password_file else None
-    tls = ssl.create_default_context(cafile=str(settings.tls_ca)) if settings.tls_ca else None
-    return BrokerOptions(
-        settings.host, settings.port, settings.client_id, settings.username or None, password, tls,
-        settings.shared_group or None,
-    )  # fmt: skip

@@ -4,27 +4,21 @@ Exit codes: 0, or 1 for an error and for a `status` that is not healthy througho
 """
 
 import json
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from network.options import TopologyOption, load, timed
+from network.org_cli import app as org_app
+
 if TYPE_CHECKING:
+    from network.configuration import Configuration
     from network.health import NodeStatus
     from network.topology import Topology
 
-TopologyOption = Annotated[
-    Path, typer.Option("--topology", "-t", help="Topology file (TOML).", envvar="SEALTRAIL_TOPOLOGY")
-]
 app = typer.Typer(help="The partners' Hyperledger Fabric network, on this machine.", no_args_is_help=True)
+app.add_typer(org_app, name="org")
 COLUMNS = "{:<26} {:<10} {:<16} {:<22} {:>8} {:<10} {}"
-
-
-def _load(file: Path) -> "Topology":
-    from network.topology import load_topology
-
-    return load_topology(file)
 
 
 @app.command()
@@ -32,9 +26,9 @@ def up(topology: TopologyOption) -> None:
     """Make what is missing, start every node, and bring the contract onto the channel."""
     from network.lifecycle import up as bring_up
 
-    start = time.monotonic()
-    profiles = bring_up(_load(topology), lambda line: print(f"{time.monotonic() - start:5.1f} s  {line}", flush=True))
-    print(f"{time.monotonic() - start:5.1f} s  healthy; connection profiles:")
+    tell = timed()
+    profiles = bring_up(load(topology), tell)
+    tell("healthy; connection profiles:")
     for msp_id, file in profiles.items():
         print(f"         {msp_id}: {file}")
 
@@ -44,9 +38,9 @@ def upgrade(topology: TopologyOption) -> None:
     """Bring the topology's version of the contract onto the running channel; clients go on meanwhile."""
     from network.upgrade import upgrade as bring
 
-    start = time.monotonic()
-    bring(_load(topology), lambda line: print(f"{time.monotonic() - start:5.1f} s  {line}", flush=True))
-    print(f"{time.monotonic() - start:5.1f} s  upgraded")
+    tell = timed()
+    bring(load(topology), tell)
+    tell("upgraded")
 
 
 @app.command()
@@ -54,7 +48,7 @@ def down(topology: TopologyOption) -> None:
     """End the processes that `up` started. Ledgers and keys stay."""
     from network.lifecycle import down as take_down
 
-    stopped = take_down(_load(topology))
+    stopped = take_down(load(topology))
     print(f"ended {len(stopped)} processes" if stopped else "nothing was running")
 
 
@@ -67,12 +61,15 @@ def status(
     from network.lifecycle import log_keeper
     from network.lifecycle import status as ask
 
-    loaded = _load(topology)
+    loaded = load(topology)
     nodes = ask(loaded)
+    found = _configuration(loaded, nodes)
     if as_json:
-        print(json.dumps([_as_json(node) for node in nodes], indent=1))
+        print(json.dumps(_as_json(nodes, found), indent=1))
     else:
         _print_status(nodes)
+        if nodes:
+            print(_configuration_line(found))
         if any(node.pid for node in nodes) and log_keeper(loaded).pid() is None:
             print("warning: the log keeper is not running, so logs grow; `sealtrail network up` starts it")
     if not nodes or any(node.health != "healthy" for node in nodes):
@@ -94,7 +91,36 @@ def _print_status(nodes: "list[NodeStatus]") -> None:
             print(f"warning: {node.warning}")
 
 
-def _as_json(node: "NodeStatus") -> dict[str, object]:
+def _configuration(topology: "Topology", nodes: "list[NodeStatus]") -> "Configuration | str":
+    """The channel's configuration in force, or why it is not known."""
+    from network.errors import NetworkError
+
+    healthy = next((node.msp_id for node in nodes if node.kind == "peer" and node.health == "healthy"), None)
+    if healthy is None:
+        return "no peer is up"
+    try:
+        from network.member import Member
+
+        return Member(topology, healthy).configuration()
+    except NetworkError as e:
+        return str(e)
+
+
+def _configuration_line(found: "Configuration | str") -> str:
+    """Number and hash of the latest config block; auditors pin the hash (docs/formats/fabric-evidence.md)."""
+    if isinstance(found, str):
+        return f"latest config block: not known: {found}"
+    return f"latest config block of {found.channel}: {found.number}, hash {found.block_hash}"
+
+
+def _as_json(nodes: "list[NodeStatus]", found: "Configuration | str") -> dict[str, object]:
+    configuration = None
+    if not isinstance(found, str):
+        configuration = {"channel": found.channel, "number": found.number, "hash": found.block_hash}
+    return {"nodes": [_node_as_json(node) for node in nodes], "configuration": configuration}
+
+
+def _node_as_json(node: "NodeStatus") -> dict[str, object]:
     until = node.certificate_until
     return {
         "name": node.name, "kind": node.kind, "msp_id": node.msp_id, "address": node.address, "pid": node.pid,
@@ -113,7 +139,7 @@ def logs(
     from network.errors import NetworkError
     from network.processes import Process
 
-    run = _load(topology).folder / "run"
+    run = load(topology).folder / "run"
     known = sorted(file.stem for file in run.glob("*.log"))
     if not node:
         print("\n".join(str(run / f"{name}.log") for name in known) or "there are no logs yet")
@@ -131,7 +157,7 @@ def clean(
     """End the processes and remove the data folder: ledgers, keys, profiles."""
     from network.lifecycle import clean as remove
 
-    loaded = _load(topology)
+    loaded = load(topology)
     if not yes:
         typer.confirm(f"Remove {loaded.folder} with its ledgers and keys?", abort=True)
     remove(loaded)

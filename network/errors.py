@@ -17,3 +17,11 @@ class ProgramError(NetworkError):
 
 class NodeError(NetworkError):
     """A node does not start, does not get healthy, or its port is taken."""
+
+
+class ConfigurationError(NetworkError):
+    """A channel's configuration, or something that is to become a part of it, does not have its form."""
+
+
+class UpdateError(NetworkError):
+    """An update of a channel's configuration cannot be signed or submitted as it is."""

@@ -72,7 +72,7 @@ def _orderer(layout: Layout, organisations: list[dict[str, Any]]) -> dict[str, A
         "BatchSize": {
             "MaxMessageCount": ordering.batch_messages,
             "AbsoluteMaxBytes": "10 MB",
-            "PreferredMaxBytes": "2 MB",
+            "PreferredMaxBytes": "512 KB",
         },
         "Organizations": [organisation for organisation in organisations if organisation["ID"] in owners],
         "Policies": _group_policies() | {"BlockValidation": _signature(f"OR({signers})")},

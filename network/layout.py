@@ -76,6 +76,16 @@ class Layout:
         """The channel's first block."""
         return self.topology.folder / "genesis.block"
 
+    @property
+    def orderers(self) -> Path:
+        """Where the orderers of a channel that others run are written down."""
+        return self.topology.folder / "orderers.json"
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether the channel is somebody else's, which these organisations join."""
+        return not self.topology.ordering.orderers
+
     def organisation(self, msp_id: str) -> Path:
         """Folder of an organisation's authorities, users, profile and package."""
         return self.topology.folder / "organisations" / msp_id

@@ -17,6 +17,7 @@ from typing import TypeVar
 from crypto.files import write_durably
 from network.errors import NetworkError, NodeError
 from network.genesis import make_genesis
+from network.guest import Entry, approve_as_committed, become_member, take_entry
 from network.health import NodeStatus, node_status, wait_acquainted, wait_healthy
 from network.identities import CERTIFICATE, KEY, make_identities
 from network.layout import Kind, Layout, Node, lay_out
@@ -40,8 +41,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def up(topology: Topology, progress: Progress = lambda _: None) -> dict[str, Path]:
-    """Bring a network up and the contract onto its channel; returns {msp id: connection profile}.
+def up(topology: Topology, progress: Progress = lambda _: None, *, entry: Entry | None = None) -> dict[str, Path]:
+    """Bring a network up and the contract onto its channel; returns {msp id: connection profile}. Organisations
+    without orderers join the channel of others by `entry`, once; afterwards they come up without it.
 
     Raises:
         NetworkError: what is missing, taken or failed, with its mend. What was started stays up, to be looked at.
@@ -51,21 +53,31 @@ def up(topology: Topology, progress: Progress = lambda _: None) -> dict[str, Pat
         check_unchanged(topology)
         check_release(topology)
         layout = lay_out(topology)
-        bring_up(layout, programs, progress)
+        bring_up(layout, programs, progress, entry)
         return write_profiles(layout)
 
 
-def bring_up(layout: Layout, programs: Programs, progress: Progress) -> None:
+def bring_up(layout: Layout, programs: Programs, progress: Progress, entry: Entry | None = None) -> None:
     """Every step of `up`; each leaves alone what is there."""
     progress("identities, genesis block and settings")
     make_identities(layout)
-    make_genesis(layout, programs)
+    if layout.is_guest:
+        take_entry(layout, entry)
+    else:
+        make_genesis(layout, programs)
     write_settings(layout, programs)
     _start_nodes(layout, programs, progress)
-    _join(layout, programs, progress)
+    _join(layout, programs, progress, entry.snapshot.absolute() if entry and entry.snapshot else None)
     bring_contract(layout, programs, progress)
     progress("waiting until all peers know each other")
     wait_acquainted(layout, layout.of_kind(Kind.PEER))
+
+
+def prepare(topology: Topology) -> None:
+    """Only make what is missing of the identities; for organisations that are to join a channel."""
+    with locked(topology):
+        check_unchanged(topology)
+        make_identities(lay_out(topology))
 
 
 def down(topology: Topology) -> list[str]:
@@ -176,11 +188,15 @@ def _start(layout: Layout, node: Node, command: Sequence[str]) -> None:
     Process(layout.run, node.name).start(command, environment)
 
 
-def _join(layout: Layout, programs: Programs, progress: Progress) -> None:
+def _join(layout: Layout, programs: Programs, progress: Progress, snapshot: Path | None) -> None:
     progress(f"joining the channel {layout.topology.channel}")
-    genesis = layout.genesis.read_bytes()
-    parallel(lambda node: OrdererAdmin(layout, node).join(genesis), layout.of_kind(Kind.ORDERER))
-    parallel(lambda node: PeerCommand(layout, programs, node).join(), layout.of_kind(Kind.PEER))
+    commands = [PeerCommand(layout, programs, node) for node in layout.of_kind(Kind.PEER)]
+    if not layout.is_guest:
+        genesis = layout.genesis.read_bytes()
+        parallel(lambda node: OrdererAdmin(layout, node).join(genesis), layout.of_kind(Kind.ORDERER))
+    parallel(lambda command: command.join(snapshot), commands)
+    if layout.is_guest:
+        become_member(layout, commands, progress)
 
 
 def bring_contract(layout: Layout, programs: Programs, progress: Progress) -> None:
@@ -197,7 +213,10 @@ def bring_contract(layout: Layout, programs: Programs, progress: Progress) -> No
     parallel(lambda node: PeerCommand(layout, programs, node).install(packages[node.msp_id], ids[node.msp_id]), peers)
     wait_healthy(layout, servers)
     firsts = [PeerCommand(layout, programs, layout.peers_of(msp_id)[0]) for msp_id in layout.topology.msp_ids]
-    if firsts[0].committed() < layout.sequence:
+    if layout.is_guest:
+        for command, msp_id in zip(firsts, layout.topology.msp_ids, strict=True):
+            progress(f"{msp_id}: {approve_as_committed(command, msp_id, ids[msp_id])}")
+    elif firsts[0].committed() < layout.sequence:
         progress(f"approving the contract in {len(firsts)} organisations")
         parallel(lambda pair: pair[0].approve(ids[pair[1]]), zip(firsts, layout.topology.msp_ids, strict=True))
         progress("committing the contract")

@@ -1,13 +1,17 @@
 """Fabric's `peer` program, run as an organisation's admin against one of its peers."""
 
 import json
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from network.errors import ProgramError
 from network.identities import ADMIN, CERTIFICATE
-from network.layout import Kind, Layout, Node
+from network.layout import Layout, Node
+from network.orderers import Reach, orderers
+from network.ports import accepts
 from network.programs import Programs, run_program
 from network.topology import Chaincode
 
@@ -29,10 +33,44 @@ class PeerCommand:
         self._program = programs.peer
         self._channel = layout.topology.channel
 
-    def join(self) -> None:
-        """Join the channel by its genesis block."""
-        if self._channel not in self._run("channel", "list").split():
+    @property
+    def name(self) -> str:
+        """The peer's name."""
+        return self._node.name
+
+    @property
+    def contract(self) -> str:
+        """The contract's name on the channel."""
+        return self._layout.topology.chaincode.name
+
+    def join(self, snapshot: Path | None = None) -> None:
+        """Join the channel by its genesis block, or by a snapshot of it."""
+        if self._channel in self._run("channel", "list").split():
+            return
+        if snapshot is None:
             self._run("channel", "join", "--blockpath", str(self._layout.genesis))
+        else:
+            self._run("channel", "joinbysnapshot", "--snapshotpath", str(snapshot))
+
+    def fetch_configuration(self, orderer: Reach | None = None) -> bytes:
+        """The channel's latest config block, as this peer has it or as an orderer gives it."""
+        where = [] if orderer is None else self._orderer_flags(orderer)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "configuration.block"
+            self._run("channel", "fetch", "config", str(file), "-c", self._channel, *where)
+            return file.read_bytes()
+
+    def query_configuration(self) -> bytes:
+        """The channel's `common.Config` by which this peer goes now, without its block."""
+        arguments = json.dumps({"Args": ["GetChannelConfig", self._channel]})
+        answer = self._run("chaincode", "query", "-C", self._channel, "-n", "cscc", "--hex", "-c", arguments)
+        return bytes.fromhex(answer.strip())
+
+    def request_snapshot(self) -> None:
+        """Ask the peer for a snapshot at its last block."""
+        tls_ca = self._layout.organisation(self._node.msp_id) / "tlsca" / CERTIFICATE
+        where = ["--peerAddress", self._node.address, "--tlsRootCertFile", str(tls_ca)]
+        self._run("snapshot", "submitrequest", "-c", self._channel, *where)
 
     def install(self, package: Path, identifier: str) -> None:
         """Install the organisation's chaincode package."""
@@ -42,19 +80,28 @@ class PeerCommand:
 
     def committed(self) -> int:
         """The sequence of the contract's definition that is in force on this peer; 0 where there is none."""
-        name = self._layout.topology.chaincode.name
         command = ("lifecycle", "chaincode", "querycommitted", "--channelID", self._channel, "--output", "json")
         definitions = self._json(*command).get("chaincode_definitions", [])
-        return max((int(one["sequence"]) for one in definitions if one["name"] == name), default=0)
+        return max((int(one["sequence"]) for one in definitions if one["name"] == self.contract), default=0)
 
     def answers(self) -> bool:
         """Whether a chaincode server answers this peer; a refusal is an answer."""
-        name, call = self._layout.topology.chaincode.name, json.dumps({"Args": [NO_FUNCTION]})
+        call = json.dumps({"Args": [NO_FUNCTION]})
         try:
-            self._run("chaincode", "query", "--channelID", self._channel, "--name", name, "--ctor", call)
+            self._run("chaincode", "query", "--channelID", self._channel, "--name", self.contract, "--ctor", call)
         except ProgramError as e:
             return REFUSED in str(e) and not any(words in str(e) for words in NOT_REACHED)
         return True
+
+    def definition(self) -> dict[str, Any]:
+        """The contract's committed definition, with {msp id: approved} under `approvals`."""
+        where = ("--channelID", self._channel, "--name", self.contract, "--output", "json")
+        return self._json("lifecycle", "chaincode", "querycommitted", *where)
+
+    def approve_committed(self, flags: Sequence[str], identifier: str) -> None:
+        """Approve what is committed already, for an organisation that came later."""
+        where = ("--channelID", self._channel, "--package-id", identifier)
+        self._order("lifecycle", "chaincode", "approveformyorg", *flags, *where)
 
     def approve(self, identifier: str) -> None:
         """Approve the contract for the organisation and wait until that is committed."""
@@ -92,9 +139,12 @@ class PeerCommand:
             time.sleep(POLL_S)
 
     def _orderer(self) -> list[str]:
-        orderer = self._layout.of_kind(Kind.ORDERER)[0]
-        tls_ca = self._layout.organisation(orderer.msp_id) / "tlsca" / CERTIFICATE
-        return ["--orderer", orderer.address, "--tls", "--cafile", str(tls_ca)]
+        """The first orderer that takes connections; one may be down."""
+        known = orderers(self._layout)
+        return self._orderer_flags(next((one for one in known if accepts(one["address"])), known[0]))
+
+    def _orderer_flags(self, orderer: Reach) -> list[str]:
+        return ["--orderer", orderer["address"], "--tls", "--cafile", orderer["tls_ca"]]
 
     def _json(self, *arguments: str) -> dict[str, Any]:
         answer = self._run(*arguments)

@@ -4,6 +4,7 @@ Free ports are taken below the range from which systems give out ports of their 
 no outgoing connection holds a node's port when it comes back.
 """
 
+import contextlib
 import json
 import random
 import socket
@@ -17,6 +18,7 @@ LOOPBACK = "127.0.0.1"
 LOWEST, HIGHEST = 16_000, 32_000
 TRIES = 200
 PORTS_END = 65_536
+CONNECT_S = 2.0
 
 
 def remembered_ports(file: Path, names: Sequence[str], first: int) -> dict[str, int]:
@@ -70,3 +72,11 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
         except OSError:
             return False
     return True
+
+
+def accepts(address: str) -> bool:
+    """Whether somebody takes connections at host:port."""
+    host, _, port = address.rpartition(":")
+    with contextlib.suppress(OSError, ValueError), socket.create_connection((host, int(port)), CONNECT_S):
+        return True
+    return False

@@ -7,6 +7,7 @@ from typing import Any
 from crypto.files import write_durably
 from network.identities import CERTIFICATE, GATEWAY
 from network.layout import Kind, Layout, Node
+from network.orderers import orderers
 
 VERSION = 1
 FILE = "profile.json"
@@ -34,7 +35,7 @@ def profile(layout: Layout, msp_id: str) -> dict[str, Any]:
         "certificate": str(user / "signcerts" / CERTIFICATE),
         "key": str(user / "keystore" / "priv_sk"),
         "peers": [_reach(layout, node) for node in peers],
-        "orderers": [_reach(layout, node) for node in layout.of_kind(Kind.ORDERER)],
+        "orderers": orderers(layout),
     }
 
 

@@ -43,10 +43,10 @@ class Organisation(_Section, frozen=True):
 
 
 class Ordering(_Section, frozen=True):
-    """The ordering service; the orderers are handed out to the organisations in turn."""
+    """The ordering service; the orderers are handed out to the organisations in turn. With 0 the channel is others'."""
 
     consensus: Consensus = Consensus.BFT
-    orderers: Annotated[int, Meta(ge=1, le=16)] = 4
+    orderers: Annotated[int, Meta(ge=0, le=16)] = 4
     batch_timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 200
     batch_messages: Annotated[int, Meta(ge=1, le=5000)] = 500
 
@@ -116,7 +116,7 @@ def _check(file: Path, topology: Topology) -> None:
     if double := sorted({name for name in names if names.count(name) > 1}):
         raise TopologyError(f"{file}: two organisations have the msp_id {double[0]}; each needs its own")
     ordering = topology.ordering
-    if ordering.consensus is Consensus.BFT and ordering.orderers < BFT_LEAST_ORDERERS:
+    if ordering.consensus is Consensus.BFT and 0 < ordering.orderers < BFT_LEAST_ORDERERS:
         raise TopologyError(
             f"{file}: BFT needs at least {BFT_LEAST_ORDERERS} orderers to outlive one, got {ordering.orderers}; "
             'add orderers or set consensus = "raft"'

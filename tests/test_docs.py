@@ -72,7 +72,7 @@ def test_the_page_gives_every_default(section: str, model: type[BaseModel]) -> N
 
 def test_the_examples_of_the_page_are_accepted(tmp_path: Path) -> None:
     examples = re.findall(r"^```toml\n(.*?)^```", CONFIGURATION, re.MULTILINE | re.DOTALL)
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         file = tmp_path / "gateway.toml"
         file.write_text(example)

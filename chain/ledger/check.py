@@ -1,9 +1,9 @@
 """Fsck of an embedded ledger: nothing in its file is believed but what the ledger's public keys vouch for.
 
 Rehashes every leaf and tile, verifies every caller's signature, and replays every transaction's writes against
-the state table. Finds altered, removed, added and doubled leaves and state rows. An old copy of the whole file it
-cannot tell from a young ledger: kept checkpoints show that. Nor does it run the contract again: that each write
-follows from the contract's rules is the word of whoever holds the ledger's keys.
+the tables of state and history. Finds altered, removed, added and doubled leaves and rows. An old copy of the
+whole file it cannot tell from a young ledger: kept checkpoints show that. Nor does it run the contract again: that
+each write follows from the contract's rules is the word of whoever holds the ledger's keys.
 """
 
 import sqlite3
@@ -25,6 +25,7 @@ from crypto.note import VerifierKey
 
 _SCRATCH = (
     "CREATE TABLE expected (key TEXT PRIMARY KEY, hash BLOB NOT NULL, leaf INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE written (key TEXT, leaf INTEGER, PRIMARY KEY (key, leaf)) WITHOUT ROWID",
     "CREATE TABLE seen (tx_id TEXT PRIMARY KEY) WITHOUT ROWID",
 )
 
@@ -51,6 +52,8 @@ def check_database(db: Database, name: str, keys: Sequence[VerifierKey]) -> int:
             _check_leaves(LogReader(db), scratch, head)
             # 3. The state is what the transactions wrote, no more and no less.
             _check_state(connection, scratch)
+            # 4. The history names every write, and no other.
+            _check_history(connection, scratch)
             return head.size
     except (sqlite3.Error, TypeError) as e:  # TypeError: a column was given a value of another type
         raise FsckError(f"the ledger's database cannot be read: {e}") from e
@@ -104,6 +107,7 @@ def _replay(leaf: TransactionLeaf, index: int, scratch: sqlite3.Connection) -> N
         raise FsckError(f"transaction {index}: {leaf.request.tx_id} is on the ledger twice") from e
     writes = [(write.key, write.value_hash, index) for write in leaf.writes]
     scratch.executemany("INSERT OR REPLACE INTO expected VALUES (?, ?, ?)", writes)
+    scratch.executemany("INSERT OR IGNORE INTO written VALUES (?, ?)", [(key, leaf) for key, _, leaf in writes])
 
 
 def _check_state(connection: sqlite3.Connection, scratch: sqlite3.Connection) -> None:
@@ -120,3 +124,11 @@ def _check_state(connection: sqlite3.Connection, scratch: sqlite3.Connection) ->
             raise FsckError(f"state key {have[0]}: its value is not the one that was last written")
         if have[2] != want[2]:
             raise FsckError(f"state key {have[0]}: it says transaction {have[2]} wrote it last, but {want[2]} did")
+
+
+def _check_history(connection: sqlite3.Connection, scratch: sqlite3.Connection) -> None:
+    stored = connection.execute("SELECT key, leaf FROM history ORDER BY key, leaf")
+    written = scratch.execute("SELECT key, leaf FROM written ORDER BY key, leaf")
+    for have, want in zip_longest(stored, written):
+        if have != want:
+            raise FsckError(f"history: expected key and transaction {want}, found {have}")

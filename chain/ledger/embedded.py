@@ -15,7 +15,7 @@ from typing import Self
 
 from chain.errors import LedgerError
 from chain.ledger.check import check_database
-from chain.ledger.interface import LedgerEvent, Submitted
+from chain.ledger.interface import LedgerEvent, Submitted, Wanted, every
 from chain.ledger.store import Contract, LedgerStore
 from chain.ledger.transaction_leaf import NONCE_BYTES, Request
 from chain.ledger.worker import Worker
@@ -69,12 +69,13 @@ class EmbeddedLedger:
     async def evaluate(self, function: str, *args: bytes) -> bytes:
         return await self._worker.run(partial(self._store.evaluate, self._request(function, args)))
 
-    async def events(self, after: int) -> AsyncIterator[LedgerEvent]:
+    async def events(self, after: int, wanted: Wanted = every) -> AsyncIterator[LedgerEvent]:
         while not self._worker.closed:
             finished = self._worker.next_finished
             found, last = await self._worker.run(partial(self._store.events_after, after))
             for event in found:
-                yield event
+                if wanted(event.name, event.payload):
+                    yield event
             if last == after:
                 await finished.wait()
             after = last

@@ -4,7 +4,7 @@ Refusals of the contract arrive as chaincode.errors.ContractError on every ledge
 everything that is the ledger's own trouble is a LedgerError. Nothing of one ledger may show here.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,6 +28,14 @@ class LedgerEvent:
     payload: bytes
 
 
+Wanted = Callable[[str, bytes], bool]
+
+
+def every(name: str, payload: bytes) -> bool:
+    """All events are wanted."""
+    return True
+
+
 class Ledger(Protocol):
     """A ledger as one caller sees it; every submit is signed with that caller's key."""
 
@@ -42,9 +50,9 @@ class Ledger(Protocol):
     async def evaluate(self, function: str, *args: bytes) -> bytes:
         """Run a contract function on the current state and change nothing."""
 
-    def events(self, after: int) -> AsyncIterator[LedgerEvent]:
-        """Events of the transactions behind index `after` (−1: all), old ones first, then new ones as they
-        commit. Ends when the ledger is closed."""
+    def events(self, after: int, wanted: Wanted = every) -> AsyncIterator[LedgerEvent]:
+        """Events of the transactions behind index `after` (−1: all) whose name and payload are wanted, old ones
+        first, then new ones as they commit. Ends when the ledger is closed."""
 
     async def evidence(self, index: int) -> bytes:
         """What a receipt carries to prove the transaction at `index` offline; its form is the ledger's."""

@@ -5,6 +5,7 @@ a Fabric channel's config block. Fabric's protocol packages are imported only fo
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from chain.errors import ReceiptError, UntrustedError
 from chain.ledger import evidence as embedded
@@ -14,15 +15,20 @@ from chaincode.log_records import AnchorAnswer, AnchorStatus
 from crypto.checkpoint import Checkpoint
 from crypto.note import parse_note
 
+if TYPE_CHECKING:
+    from chain.ledger.fabric.evidence import Proved
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerCall:
-    """A committed call of the contract: on which ledger, the function, its arguments, and what it answered."""
+    """A committed call of the contract: on which ledger, the function, its arguments, what it answered, and in words
+    who vouches for it."""
 
     ledger: str
     function: str
     args: tuple[bytes, ...]
     result: bytes
+    vouched: str
 
 
 def prove(part: LedgerPart, policy: Policy) -> LedgerCall:
@@ -55,7 +61,8 @@ def _embedded(data: bytes, policy: Policy) -> LedgerCall:
     if not keys:
         raise UntrustedError(f"the policy has no key for the ledger {name!r}")
     leaf = embedded.verify(evidence, keys)
-    return LedgerCall(leaf.request.ledger, leaf.request.function, leaf.request.args, leaf.result)
+    vouched = f"transaction {evidence.index}, signed by the ledger's {len(keys)} keys"
+    return LedgerCall(leaf.request.ledger, leaf.request.function, leaf.request.args, leaf.result, vouched)
 
 
 def _fabric(data: bytes, policy: Policy) -> LedgerCall:
@@ -69,10 +76,25 @@ def _fabric(data: bytes, policy: Policy) -> LedgerCall:
     pinned = {line.config_hash for line in policy.channels}
     if evidence.config_header.hash not in pinned:
         raise UntrustedError("the policy does not pin the channel configuration that this receipt is under")
-    proved = fabric.verify(evidence, pinned).transaction
+    proved = fabric.verify(evidence, pinned)
+    channel = proved.transaction.channel
     # A hash is pinned for the channel on its line, and for no other.
-    if not any(
-        (line.channel, line.config_hash) == (proved.channel, evidence.config_header.hash) for line in policy.channels
-    ):
-        raise UntrustedError(f"the policy pins this configuration for another channel than {proved.channel!r}")
-    return LedgerCall(f"the Fabric channel {proved.channel}", proved.function, tuple(proved.arguments), proved.result)
+    if not any((line.channel, line.config_hash) == (channel, evidence.config_header.hash) for line in policy.channels):
+        raise UntrustedError(f"the policy pins this configuration for another channel than {channel!r}")
+    return call_of(proved)
+
+
+def call_of(proved: "Proved") -> LedgerCall:
+    """The call of a transaction that was proved on Fabric."""
+    transaction = proved.transaction
+    signed = f"{proved.signed_by} of {proved.consenters} orderers" if proved.consenters else "one orderer (Raft)"
+    vouched = (
+        f"block {proved.block}, signed by {signed}; endorsed by {_names(proved.endorsed_by)}; "
+        f"said to be valid by {_names(proved.attested_by)}"
+    )
+    name = f"the Fabric channel {transaction.channel}"
+    return LedgerCall(name, transaction.function, transaction.arguments, transaction.result, vouched)
+
+
+def _names(organisations: frozenset[str]) -> str:
+    return ", ".join(sorted(organisations))

@@ -1,23 +1,71 @@
-"""Reads an embedded ledger beside its writer: proofs for receipts, without any private key.
+"""What a site has of its ledger on disk: values of the state, and their proofs for receipts, without any private key.
 
-Opens the file read-only; what it returns is believed by nobody before chain.ledger.evidence has verified it.
+Opens files read-only; what it returns is believed by nobody before it was verified.
 """
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
+from chain.ledger.check import check_file
 from chain.ledger.evidence import EmbeddedEvidence
 from chain.ledger.store import FILE, head_note
 from chain.log.proofs import inclusion_proof
 from chain.log.reader import LogReader
+from chain.policy import ChannelLine, LedgerLine
 from chain.receipt import LedgerPart
+from chain.site import Folder
 from chain.store.database import Database
+from crypto.note import VerifierKey
+
+
+class LedgerReader(Protocol):
+    """A site's own view of its ledger, whichever it is. Keys are those of chaincode.state. `complete`: every value
+    of the ledger is here, not only what the site kept of it."""
+
+    @property
+    def complete(self) -> bool: ...
+
+    def evidence_for(self, key: str) -> LedgerPart | None:
+        """The proof of the transaction that last wrote a key; None where there is none."""
+
+    def value(self, key: str) -> bytes | None:
+        """What that transaction wrote."""
+
+    def values(self, start: str, end: str) -> list[tuple[str, bytes]]:
+        """Pairs with start ≤ key < end, in the order of keys."""
+
+    def lines(self) -> tuple[tuple[LedgerLine, ...], tuple[ChannelLine, ...]]:
+        """What a policy says to trust this ledger."""
+
+    def check(self) -> int:
+        """Number of transactions that were checked, all of them true; FsckError names the first false place."""
+
+    def snapshot(self) -> AbstractContextManager[object]:
+        """Several reads of one state."""
+
+    def close(self) -> None: ...
+
+
+def open_reader(folder: Folder) -> LedgerReader:
+    """The reader of whichever ledger the site has."""
+    if (folder.ledger / FILE).exists():
+        return EmbeddedLedgerReader(folder.ledger, folder.ledger_name, folder.ledger_vkeys())
+    from chain.ledger.fabric.kept import KeptProofs
+
+    return KeptProofs(folder.ledger, readonly=True)
 
 
 class EmbeddedLedgerReader:
-    """Implements chain.receipts.LedgerReader over one read-only connection."""
+    """LedgerReader over one read-only connection to an embedded ledger, beside its writer. `name` and `keys` are
+    needed for `check` and `lines` only."""
 
-    def __init__(self, folder: Path) -> None:
-        self._db = Database(folder / FILE, readonly=True)
+    complete = True
+
+    def __init__(self, folder: Path, name: str = "", keys: tuple[VerifierKey, ...] = ()) -> None:
+        self._path, self._name, self._keys = folder / FILE, name, keys
+        self._db = Database(self._path, readonly=True)
         self._log = LogReader(self._db)
 
     def evidence_for(self, key: str) -> LedgerPart | None:
@@ -29,6 +77,25 @@ class EmbeddedLedgerReader:
             proof = tuple(inclusion_proof(self._log, index, size))
             evidence = EmbeddedEvidence(self._log.entry(index), index, proof, head_note(self._db))
         return LedgerPart("embedded", evidence.encode())
+
+    def value(self, key: str) -> bytes | None:
+        row = self._db.connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def values(self, start: str, end: str) -> list[tuple[str, bytes]]:
+        query = "SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key"
+        return self._db.connection.execute(query, (start, end)).fetchall()
+
+    def lines(self) -> tuple[tuple[LedgerLine, ...], tuple[ChannelLine, ...]]:
+        return tuple(LedgerLine("embedded", key) for key in self._keys), ()
+
+    def check(self) -> int:
+        return check_file(self._path, self._name, self._keys)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with self._db.snapshot():
+            yield
 
     def close(self) -> None:
         self._db.close()

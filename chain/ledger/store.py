@@ -84,7 +84,7 @@ class LedgerStore:
 
     def _transaction(self, request: Request) -> StateTransaction:
         caller = Caller(request.caller.kid, self.name)
-        return StateTransaction(self.db.connection, request.tx_id, caller, request.time_us)
+        return StateTransaction(self.db.connection, self._reader.entry, request.tx_id, caller, request.time_us)
 
     def _sign_head(self, time_us: int) -> None:
         checkpoint = Checkpoint(self.name, self._log.size, self._log.root())

@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`transactions` at work for one peer (Fabric 3.1's own limit for its clients is 2,500), each for at most
-    `seconds`; a peer gives its clients' transactions up after 30 s unless configured otherwise."""
+    `seconds`: less than the 30 s after which a peer gives a transaction up unless configured otherwise."""
 
     transactions: int = 512
-    seconds: float = 60.0
+    seconds: float = 25.0
 
 
 class PeerLink:
@@ -84,8 +84,11 @@ class PeerLink:
 
     async def _begin(self, message: Any) -> None:
         name = (message.channel_id, message.txid)
-        if name in self._working:  # its answer is on the way; a second one would be taken for another transaction's
-            _ignored(message, "the transaction is at work")
+        if name in self._working:
+            # The peer gave it up and simulates it anew. What the first run asks from now on would change the second
+            # simulation, and its answer would be endorsed with half of its writes: neither may go on.
+            self._working[name][1].cancel()
+            await self._refuse(message, "it was given up and sent again: send it as a new transaction")
         elif self._draining:
             await self._refuse(message, "the chaincode server is stopping: send the transaction again")
         elif len(self._working) >= self._limits.transactions:

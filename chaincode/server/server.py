@@ -30,8 +30,10 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
+    # We ping too, or the stream of a machine that died would keep its place for ever; the longer timeout counts.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake
 )
 
@@ -96,9 +98,22 @@ class ChaincodeServer(Servicer):  # type: ignore[misc]
 
 
 def _credentials(tls: TlsFiles) -> Any:
+    """Read anew for each connection, so that renewed certificates need no restart."""
+    return grpc.dynamic_ssl_server_credentials(_certificates(tls), lambda: _renewed(tls), tls.client_ca is not None)
+
+
+def _renewed(tls: TlsFiles) -> Any:
+    try:
+        return _certificates(tls)
+    except ServeError as e:
+        log.error("the TLS files of before stay in use", extra={"fields": {"why": str(e)}})
+        return None
+
+
+def _certificates(tls: TlsFiles) -> Any:
     try:
         pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
         client_ca = tls.client_ca.read_bytes() if tls.client_ca else None
     except OSError as e:
         raise ServeError(f"cannot read the TLS files: {e}") from e
-    return grpc.ssl_server_credentials([pair], client_ca, client_ca is not None)
+    return grpc.ssl_server_certificate_configuration([pair], client_ca)

@@ -1,6 +1,6 @@
 """Puts the interface together: routes, refusals, guards, pages."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
@@ -28,8 +28,8 @@ _ABOUT = (
 
 
 def create_app(
-    folder: Folder, live: Live, access: Access, receipts: ReceiptFactory, ledger: Ledger, policy: Policy,
-    limits: RateLimits | None = None,
+    folder: Folder, live: Live, access: Access, receipts: ReceiptFactory, ledger: Ledger,
+    site_policy: Callable[[], Policy], limits: RateLimits | None = None,
 ) -> FastAPI:  # fmt: skip
     """The application for one site. It reads beside the gateway that writes; closing it closes its readers."""
     views = Views(folder)
@@ -43,7 +43,7 @@ def create_app(
         title="Sealtrail", version=VERSION, description=_ABOUT, openapi_url="/v1/openapi.json", docs_url=None,
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
-    app.state.services = Services(folder, live, access, receipts, ledger, policy, views)
+    app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views)
     for module in (records, proofs, sources, devices, site, tiles, pages):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)

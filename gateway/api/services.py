@@ -26,17 +26,22 @@ ReceiptFactory = Callable[[SiteReader], ReceiptBuilder]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything a handler may need. `policy` is what this site itself would check receipts with."""
+    """Everything a handler may need. `site_policy` gives what this site itself would check receipts with."""
 
     folder: Folder
     live: Live
     access: Access
     receipts: ReceiptFactory
     ledger: Ledger
-    policy: Policy
+    site_policy: Callable[[], Policy]
     views: Views
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_VIEWS))
     _receipt_lock: Lock = field(default_factory=Lock)
+
+    @property
+    def policy(self) -> Policy:
+        """As it is now: a ledger elsewhere gets new configurations."""
+        return self.site_policy()
 
     def receipt(self, view: View, leaf: int, disclose: tuple[str, ...] | None = None) -> Receipt:
         """Build a receipt; one at a time, because the ledger's reading connection is shared."""

@@ -22,13 +22,18 @@ def demo(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary as JSON to this file.")] = None,
     data: Annotated[Path | None, typer.Option(help="Data directory to keep; default: a temporary one.")] = None,
     port: Annotated[int, typer.Option(help="Port of the pages and the REST interface; 0: a free one.")] = 0,
+    fabric: Annotated[bool, typer.Option("--fabric", help="Anchor on a Fabric network of three companies.")] = False,
 ) -> None:
     """Play a year of real temperatures and a packing line through a gateway, and verify a receipt."""
+    from gateway.demo.partners import partners
+
     with nullcontext(str(data)) if data else TemporaryDirectory(prefix="sealtrail-demo-") as folder:
-        asyncio.run(_demo(Path(folder).absolute(), once, json_file, port))
+        home = Path(folder).absolute()
+        with partners(home, keep=data is not None) if fabric else nullcontext() as profile:
+            asyncio.run(_demo(home, once, json_file, port, profile))
 
 
-async def _demo(data: Path, once: bool, json_file: Path | None, port: int) -> None:
+async def _demo(data: Path, once: bool, json_file: Path | None, port: int, profile: Path | None) -> None:
     from gateway.demo.run import demo_config, play, summarise
     from gateway.server import running
 
@@ -36,7 +41,7 @@ async def _demo(data: Path, once: bool, json_file: Path | None, port: int) -> No
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        served = await stack.enter_async_context(running(demo_config(data, port)))
+        served = await stack.enter_async_context(running(demo_config(data, port, profile)))
         playing = asyncio.create_task(_with_progress(play, served))
         waiting = asyncio.create_task(stop.wait())
         await asyncio.wait({playing, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -48,7 +53,7 @@ async def _demo(data: Path, once: bool, json_file: Path | None, port: int) -> No
         await served.index_caught_up()
         summary = await asyncio.to_thread(summarise, served, players, seconds)
         if json_file:
-            await asyncio.to_thread(json_file.write_text, json.dumps(asdict(summary), indent=2) + "\n")
+            await asyncio.to_thread(json_file.write_text, json.dumps(_as_json(summary), indent=2) + "\n")
         print(_in_words(summary, served, data))
         if not once:
             print("\nServing until Ctrl-C.", flush=True)
@@ -82,6 +87,11 @@ def _row(progress: Any, rows: dict[str, Any], name: str, done: int, total: int) 
     progress.update(rows[name], completed=done, total=max(total, done))
 
 
+def _as_json(summary: "Summary") -> dict[str, Any]:
+    """The counts; the report of one receipt is for people."""
+    return {name: value for name, value in asdict(summary).items() if name != "report"}
+
+
 def _in_words(summary: "Summary", served: "Running", data: Path) -> str:
     rate = summary.logged / max(summary.seconds, 0.001)
     token = (data / "first-token").read_text().strip()
@@ -91,16 +101,23 @@ A shipment's logger played a year of real hourly temperatures, and a packing lin
 
   {summary.sent:>7,} events sent by two devices, each in a process of its own, over MQTT
   {summary.acknowledged:>7,} acknowledged by the gateway, which means: on disk and in the log
-  {summary.logged:>7,} in the log, {summary.anchored:,} of them anchored on the ledger
+  {summary.logged:>7,} in the log, {summary.anchored:,} of them anchored {_where(summary)}
   {summary.rejected:>7,} rejected, {summary.gaps} gaps
   {summary.excursions:>7,} excursions out of 2–22 °C found on the way, each anchored at once
   {summary.seconds:>7.1f} seconds, {rate:,.0f} events a second from sensor to anchor
   {summary.receipts_valid:>7,} of {summary.receipts_checked} receipts built and verified offline: {_verdict(summary)}
 
+Receipt {summary.sample}, verified offline:
+{summary.report}
+
 Look:  {served.url}/login?token={token}
 Next:  {program} receipt {summary.sample} -o receipt.json --data {data}
        {program} policy export -o policy.txt --data {data}
        {program} verify receipt.json --policy policy.txt"""
+
+
+def _where(summary: "Summary") -> str:
+    return "on the channel of three companies" if summary.ledger == "fabric" else "on the ledger"
 
 
 def _verdict(summary: "Summary") -> str:

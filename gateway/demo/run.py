@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from chain.errors import ReceiptError
-from chain.ledger.reading import EmbeddedLedgerReader
+from chain.ledger.reading import open_reader
 from chain.policies import site_policy
 from chain.receipt import parse_receipt
 from chain.receipts import ReceiptBuilder
-from chain.site import SiteReader
-from chain.verify import Outcome, verify_receipt
+from chain.report import as_text
+from chain.site import Folder, SiteReader
+from chain.verify import Outcome, Report, verify_receipt
 from gateway.access import SeriesLimits, SourceSettings
 from gateway.config import Config
 from gateway.demo.errors import DemoError
@@ -65,11 +66,12 @@ class Summary:
     seconds: float
     ledger: str
     sample: str  # id of a record whose receipt is worth looking at
+    report: str  # what the verifier says of that receipt
 
 
-def demo_config(data: Path, port: int) -> Config:
+def demo_config(data: Path, port: int, profile: Path | None = None) -> Config:
     """Loopback only, free ports except where the caller names the API's. A data directory that was played
-    before keeps its MQTT port, because its enrolled devices know that one."""
+    before keeps its MQTT port, because its enrolled devices know that one. `profile`: of a Fabric channel."""
     known = data / MQTT_PORT_FILE
     return Config.model_validate({
         "origin": "demo.sealtrail.example/cold-chain",
@@ -78,7 +80,7 @@ def demo_config(data: Path, port: int) -> Config:
         "api": {"port": port},
         "log": {"checkpoint_interval_s": 0.5, "anchor_interval_s": 2.0},
         "storage": {"reserve_bytes": 0},
-    })  # fmt: skip
+    } | ({"ledger": "fabric", "fabric": {"profile": profile}} if profile else {}))  # fmt: skip
 
 
 async def play(served: Running, watch: Callable[[list[Player]], None]) -> tuple[list[Player], float]:
@@ -132,13 +134,15 @@ def summarise(served: Running, players: list[Player], seconds: float) -> Summary
         gaps = sum(boot.gap_count for name in pages for boot in completeness(view, name).boots)
         found = excursions(view, LOGGER, limit=500)
         checked = _sample(leaves, [e.leaf for e in found])
-        valid = sum(_valid(folder, view.site, leaf) for leaf in checked)
+        reports = [_report(folder, view.site, leaf) for leaf in checked]
     finally:
         view.close()
     return Summary(
         sum(p.count("recorded") for p in players), sum(p.count("acknowledged") for p in players), len(leaves),
         sum(leaf < anchored_size for leaf in leaves), sum(p.count("rejected") for p in players), gaps, len(found),
-        len(checked), valid, round(seconds, 3), "embedded", str(checked[0]) if checked else "",
+        len(checked), sum(report is not None and report.outcome is Outcome.VALID for report in reports),
+        round(seconds, 3), served.gateway.config.ledger, str(checked[0]) if checked else "",
+        as_text(reports[0]) if reports and reports[0] else "there is none",
     )  # fmt: skip
 
 
@@ -158,12 +162,13 @@ def _sample(leaves: list[int], excursions_at: list[int]) -> list[int]:
     return list(dict.fromkeys(wanted))[:CHECKED_RECEIPTS]
 
 
-def _valid(folder: Any, site: SiteReader, leaf: int) -> bool:
-    ledger = EmbeddedLedgerReader(folder.ledger)
+def _report(folder: Folder, site: SiteReader, leaf: int) -> Report | None:
+    """What the verifier says of a record's receipt as a file; None where none could be built."""
+    ledger = open_reader(folder)
     try:
         file = ReceiptBuilder(site, ledger).build(leaf).to_json()
     except ReceiptError:
-        return False
+        return None
     finally:
         ledger.close()
-    return verify_receipt(parse_receipt(file), site_policy(folder)).outcome is Outcome.VALID
+    return verify_receipt(parse_receipt(file), site_policy(folder))

@@ -1,15 +1,19 @@
 """Anchored checkpoints: those this site still keeps, and what the ledger says of each."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 
+from chain.errors import LedgerError
 from chain.ledger.interface import Ledger
+from chaincode.errors import ContractError
 from chaincode.log_records import AnchoredCheckpoint
-from crypto.errors import SealtrailError
+from crypto.errors import FormatError
 from crypto.flat import MAX_NUMBER
 from crypto.merkle import HASH_BYTES
 from gateway.query.view import View
 
 MAX_PAGE = 100
+ASK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +39,18 @@ def anchored_checkpoints(view: View, limit: int, below: int | None = None) -> tu
 
 async def with_ledger(anchors: tuple[Anchor, ...], ledger: Ledger, origin: str) -> tuple[Anchor, ...]:
     """The same anchors with the ledger's own word on each; unchanged where the ledger is away."""
-    found = []
-    for anchor in anchors:
-        try:
-            answer = await ledger.evaluate("logs.checkpoint", origin.encode(), str(anchor.size).encode())
-            held = AnchoredCheckpoint.decode(answer)
-        except SealtrailError:
-            found.append(anchor)
-            continue
-        same = held.root == anchor.root and len(anchor.root) == HASH_BYTES
-        found.append(Anchor(anchor.size, anchor.root, anchor.created_us, held.anchored_us, held.tx_id)
-                     if same else anchor)  # fmt: skip
-    return tuple(found)
+    try:
+        async with asyncio.timeout(ASK_S):
+            return tuple(await asyncio.gather(*(_asked(anchor, ledger, origin) for anchor in anchors)))
+    except (LedgerError, TimeoutError):
+        return anchors
+
+
+async def _asked(anchor: Anchor, ledger: Ledger, origin: str) -> Anchor:
+    try:
+        answer = await ledger.evaluate("logs.checkpoint", origin.encode(), str(anchor.size).encode())
+        held = AnchoredCheckpoint.decode(answer)
+    except (ContractError, FormatError):
+        return anchor
+    same = held.root == anchor.root and len(anchor.root) == HASH_BYTES
+    return replace(anchor, anchored_us=held.anchored_us, tx_id=held.tx_id) if same else anchor

@@ -187,7 +187,7 @@ def _anchor(detail: RecordDetail, policy: Policy, report: Report | SealtrailErro
     false = _false_step(report, "anchor")
     if false:
         return Link("anchor", title, LinkState.FALSE, f"The ledger's evidence does not hold: {false}.")
-    names = sorted({line.key.name for line in policy.ledgers})
+    names = sorted({line.key.name for line in policy.ledgers} | {line.channel for line in policy.channels})
     facts = (("Ledger", ", ".join(names) or "not in the policy"), ("Anchored size", f"{detail.checkpoint.size:,}"))
     text = "The ledger holds this checkpoint and refuses any other history: what came before cannot change unnoticed."
     return Link("anchor", title, LinkState.HOLDS, text, facts)

@@ -199,9 +199,15 @@ def test_two_rows_that_changed_places_are_found(
     [
         (f"UPDATE log_tail SET {flip('entries', 300)} WHERE first = 0", "transaction 0: "),
         (f"UPDATE log_tile SET {flip('hashes', 100)} WHERE id = 0", "tile 0 of level 0: leaf 3 "),
-        (f"UPDATE state SET {flip('value', 30)} WHERE key = 'id/alpha'", "identity of alpha|seal|state key id/alpha"),
-        ("DELETE FROM state WHERE key = 'id/alpha'", "alpha has no key on the ledger"),
-        ("DELETE FROM state WHERE key = 'role/source/alpha'", "state key role/source/alpha: a transaction wrote it"),
+        (
+            f"UPDATE state SET {flip('value', 30)} WHERE key LIKE 'id/%#alpha'",
+            "identity of alpha|seal|state key id/.*#alpha",
+        ),
+        ("DELETE FROM state WHERE key LIKE 'id/%#alpha'", "alpha has no key on the ledger"),
+        (
+            "DELETE FROM state WHERE key LIKE 'role/source/%#alpha'",
+            "state key role/source/.*#alpha: a transaction wrote it",
+        ),
         ("DELETE FROM state WHERE key LIKE 'cp/%625'", "checkpoint of size 625: it is marked as anchored, but"),
         (f"UPDATE state SET {flip('value', 60)} WHERE key LIKE 'cp/%301'", "state key cp/|root that the ledger"),
         ("UPDATE ledger_head SET note = replace(note, '\n8\n', '\n9\n')", "ledger checkpoint: "),
@@ -214,7 +220,7 @@ def test_damage_in_the_ledger_is_found_and_named(copy: Folder, statement: str, p
         fsck(copy)
 
 
-@pytest.mark.parametrize("swapped", [("id/alpha", "id/beta"), ("cp/{0}/{1:020}", "cp/{0}/{2:020}")])
+@pytest.mark.parametrize("swapped", [("id/{0}#alpha", "id/{0}#beta"), ("cp/{0}/{1:020}", "cp/{0}/{2:020}")])
 def test_swapped_state_of_the_ledger_is_found(copy: Folder, swapped: tuple[str, str]) -> None:
     a, b = (key.format(copy.origin, 301, 502) for key in swapped)
     move = "UPDATE state SET key = '{}' WHERE key = '{}'"

@@ -380,7 +380,9 @@ def test_a_seal_at_a_place_where_its_key_was_revoked_is_false(world: World, tmp_
 
     async def reach_back() -> None:
         ledger = EmbeddedLedger(folder.ledger, folder.ledger_name, folder.ledger_signers(), folder.gateway_key())
-        await ledger.submit("identities.revoke", b"gone", _kid(world.revoked_before), b"14", b"stolen earlier")
+        await ledger.submit(
+            "identities.revoke", f"{folder.origin}#gone".encode(), _kid(world.revoked_before), b"14", b"stolen earlier"
+        )
         await ledger.close()
 
     asyncio.run(reach_back())

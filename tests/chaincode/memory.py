@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from hashlib import sha256
 
-from chaincode.transaction import Caller
+from chaincode.transaction import Caller, Version
 from crypto.keys import PublicKey
 from tests.contract_suite.twice import invoke_twice
 
@@ -11,8 +12,8 @@ from tests.contract_suite.twice import invoke_twice
 class MemoryTransaction:
     """Reads the state before it, collects its writes."""
 
-    def __init__(self, state: dict[str, bytes], number: int, caller: Caller) -> None:
-        self._state = state
+    def __init__(self, state: dict[str, bytes], history: dict[str, list[Version]], number: int, caller: Caller) -> None:
+        self._state, self._history = state, history
         self.id, self.caller, self.timestamp_us = f"{number:064x}", caller, 1_700_000_000_000_000 + number
         self.writes: dict[str, bytes] = {}
 
@@ -29,6 +30,10 @@ class MemoryTransaction:
             if start <= key < end:
                 yield key, self._state[key]
 
+    async def history(self, key: str) -> AsyncIterator[Version]:
+        for version in reversed(self._history.get(key, [])):
+            yield version
+
     def set_event(self, name: str, payload: bytes) -> None:
         """Events are looked at in the contract suite."""
 
@@ -38,11 +43,14 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self.state: dict[str, bytes] = {}
+        self.history: dict[str, list[Version]] = {}
         self._calls = 0
 
     def call(self, caller: PublicKey, function: str, *args: bytes, organisation: str = "plant") -> bytes:
         self._calls += 1
-        tx = MemoryTransaction(self.state, self._calls, Caller(caller.kid, organisation))
+        tx = MemoryTransaction(self.state, self.history, self._calls, Caller(caller.kid, organisation))
         result = asyncio.run(invoke_twice(tx, function, args))
         self.state.update(tx.writes)
+        for key, value in tx.writes.items():
+            self.history.setdefault(key, []).append(Version(tx.id, tx.timestamp_us, sha256(value).digest()))
         return result

@@ -21,8 +21,10 @@ from fabric_protos.peer import chaincode_shim_pb2_grpc
 
 from chaincode.server.wire import (
     ChaincodeInput,
+    ChaincodeProposalPayload,
     ChannelHeader,
     Header,
+    KeyModification,
     KeyValue,
     Kind,
     Message,
@@ -72,7 +74,7 @@ def transaction(creator: Creator, args: list[bytes], key: PrivateKey | None = No
     header.timestamp.seconds, header.timestamp.nanos = TIME_S, 123_456_789
     signature = SignatureHeader(creator=creator.serialized, nonce=nonce)
     both = Header(channel_header=header.SerializeToString(), signature_header=signature.SerializeToString())
-    payload = changes.pop("transient", b"")
+    payload = ChaincodeProposalPayload(TransientMap=changes.pop("transient", {})).SerializeToString()
     message = Message(
         type=Kind.TRANSACTION, txid=txid, channel_id=CHANNEL, payload=ChaincodeInput(args=args).SerializeToString()
     )
@@ -109,6 +111,7 @@ class ScriptedPeer:
 
     def __init__(self, stream: Any, page_size: int = 100) -> None:
         self.state: dict[str, bytes] = {}
+        self.history: dict[str, list[Any]] = {}
         self.refused: set[str] = set()
         self.silent: set[str] = set()
         self.registered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -136,7 +139,11 @@ class ScriptedPeer:
     async def commit(self, message: Any) -> bytes:
         """Call, demand success, and apply the writes."""
         done = result(await self.call(message))
-        self.state.update(self.simulations[message.txid].writes)
+        for key, value in self.simulations[message.txid].writes.items():
+            self.state[key] = value
+            change = KeyModification(tx_id=message.txid, value=value)
+            change.timestamp.seconds = TIME_S
+            self.history.setdefault(key, []).insert(0, change)
         return done
 
     async def run(self) -> None:
@@ -176,6 +183,10 @@ class ScriptedPeer:
             found = [key for key in sorted(self.state, key=str.encode) if bounds.startKey <= key < bounds.endKey]
             simulation.open[name] = [KeyValue(key=key, value=self.state[key]) for key in found]
             return Kind.RESPONSE, self._page(simulation, name)
+        if message.type == Kind.GET_HISTORY_FOR_KEY:
+            name, key = str(len(simulation.asked)), shim.GetHistoryForKey.FromString(data).key
+            simulation.open[name] = list(self.history.get(key, []))
+            return Kind.RESPONSE, self._page(simulation, name)
         if message.type == Kind.QUERY_STATE_NEXT:
             return Kind.RESPONSE, self._page(simulation, shim.QueryStateNext.FromString(data).id)
         if message.type == Kind.QUERY_STATE_CLOSE:
@@ -191,8 +202,8 @@ class ScriptedPeer:
         if not (more := bool(simulation.open[name])):
             del simulation.open[name]
         response = shim.QueryResponse(has_more=more, id=name)
-        for pair in page:
-            response.results.add().resultBytes = pair.SerializeToString()
+        for one in page:
+            response.results.add().resultBytes = one.SerializeToString()
         data: bytes = response.SerializeToString()
         return data
 

@@ -38,7 +38,8 @@ VALID = {
     "identities.enrol": SPARE.enrolment("source"),
     "identities.rotate": THING.rotation(NEW_KEY, 7),
     "identities.revoke": THING.revocation(7),
-    "identities.get": [b"thing"],
+    "identities.get": [THING.handle.encode()],
+    "identities.history": [THING.handle.encode()],
     "identities.list": [b"source", b"a"],
 }
 

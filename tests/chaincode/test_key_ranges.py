@@ -32,7 +32,7 @@ def test_at_every_index_at_most_one_key_counts(start: int, course: list[tuple[st
     ledger.call(gateway.key.public, "identities.enrol", *thing.enrolment("source", start))
     past = [thing.key]
     for what, index, back in course:
-        before = Identity.decode(ledger.call(gateway.key.public, "identities.get", b"thing"))
+        before = Identity.decode(ledger.call(gateway.key.public, "identities.get", thing.handle.encode()))
         try:
             if what == "rotate":
                 new = next(spare)
@@ -44,7 +44,9 @@ def test_at_every_index_at_most_one_key_counts(start: int, course: list[tuple[st
                 ledger.call(gateway.key.public, "identities.revoke", *victim.revocation(index))
         except ContractError as e:
             assert e.code in (Code.BAD_RANGE, Code.KEY_CLOSED)  # noqa: PT017 - most courses hold refusals
-        after = Identity.decode(ledger.call(gateway.key.public, "identities.get", b"thing"))  # checks the ranges
+        after = Identity.decode(
+            ledger.call(gateway.key.public, "identities.get", thing.handle.encode())
+        )  # checks the ranges
         for i in range(35):
             counting = [record.key for record in after.keys if record.valid_at(i)]
             assert len(counting) <= 1

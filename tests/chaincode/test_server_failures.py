@@ -53,6 +53,22 @@ def test_a_peers_error_is_an_error_to_the_contract_and_not_a_value() -> None:
     drive(check)
 
 
+def test_nothing_empty_is_written() -> None:
+    """Fabric would take it for a deletion."""
+
+    async def empty(tx: Transaction, function: str, args: Sequence[bytes]) -> bytes:
+        await tx.put(function, args[0])
+        return b"written"
+
+    async def check(peer: ScriptedPeer) -> None:
+        for message in (call("key", b""), call("", b"value")):
+            assert "never empty" in failed(await peer.call(message))
+            assert peer.simulations[message.txid].asked == []
+        assert result(await peer.call(call("key", b"value"))) == b"written"
+
+    drive(check, invoke=empty)
+
+
 def test_damaged_state_is_no_refusal() -> None:
     async def check(peer: ScriptedPeer) -> None:
         peer.state[head_key(ORIGIN)] = b"not a record"

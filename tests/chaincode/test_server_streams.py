@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -18,14 +19,17 @@ pytest.importorskip("fabric_protos", reason="needs sealtrail[fabric]")
 import grpc
 from typer.testing import CliRunner
 
+import chaincode.server.server as server_module
 from chaincode.cli import app
 from chaincode.server.errors import ServeError
+from chaincode.server.link import Limits
 from chaincode.server.server import MAX_STREAMS, ChaincodeServer, TlsFiles
 from chaincode.server.wire import Kind, Message
 from chaincode.state import head_key
 from chaincode.transaction import Transaction
 from tests.chaincode.scripted_peer import Creator, certificate, connected, response_of, result, transaction
 from tests.support.certificates import Authority
+from tests.support.dead_network import forwarding
 
 HOME = Path(__file__).resolve().parents[2]
 CREATOR = Creator("Org1MSP", certificate("gateway"))
@@ -57,8 +61,10 @@ class Slow:
 
 
 @asynccontextmanager
-async def serving(slow: Slow, tls: TlsFiles | None = None) -> AsyncIterator[tuple[ChaincodeServer, int]]:
-    server = ChaincodeServer("sealtrail:0123", invoke=slow.invoke)
+async def serving(
+    slow: Slow, tls: TlsFiles | None = None, limits: Limits | None = None
+) -> AsyncIterator[tuple[ChaincodeServer, int]]:
+    server = ChaincodeServer("sealtrail:0123", invoke=slow.invoke, limits=limits)
     port = await server.start("127.0.0.1:0", tls)
     try:
         yield server, port
@@ -115,11 +121,30 @@ def test_messages_that_no_peer_should_send_are_ignored() -> None:
                     await peer.send(Message(type=kind, txid="nobody's", channel_id="x", payload=b"\xff"))
             for kind in (Kind.RESPONSE, Kind.ERROR):  # nothing is being asked
                 await peer.send(Message(type=kind, txid=message.txid, channel_id=message.channel_id))
-            await peer.send(message)  # the same transaction again: it has one answer
             assert result(await peer.call(call("quick"))) == b"quick"
             slow.release.set()
             assert result(await first.answer) == b"done"
             assert [stray.type for stray in peer.strays] == [Kind.KEEPALIVE]  # sent back, as peers expect
+
+    run(check)
+
+
+def test_a_transaction_that_comes_twice_is_ended_and_not_endorsed() -> None:
+    """A peer that gave a transaction up may be sent it again: the writes of two runs must not mix."""
+
+    async def check() -> None:
+        slow = Slow()
+        async with serving(slow) as (_, port), connected(port) as peer:
+            message = call()
+            first = await peer.begin(message)
+            await slow.working.wait()
+            again = await peer.call(message)
+            assert (again.type, b"as a new transaction" in again.payload) == (Kind.ERROR, True)
+            await slow.cancelled.wait()
+            slow.release.set()
+            assert result(await peer.call(call("quick"))) == b"quick"
+            assert not first.answer.done()
+            assert result(await peer.call(message)) == b"done"  # once nothing of it is at work
 
     run(check)
 
@@ -151,6 +176,29 @@ def test_an_idle_connection_survives_pings() -> None:
                 answered += 1
             writer.close()
             await writer.wait_closed()
+
+    run(check)
+
+
+def test_the_stream_of_a_machine_that_died_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection stays open and silent; only unanswered pings show it. With the server's options, but quicker."""
+    named = ("grpc.keepalive_time_ms", "grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms")
+    quick = {name: 1000 for name in named if name in dict(server_module._OPTIONS)}
+    monkeypatch.setattr(server_module, "_OPTIONS", tuple((dict(server_module._OPTIONS) | quick).items()))
+
+    async def check() -> None:
+        slow = Slow()
+        limits = Limits(seconds=600)  # so that nothing but the pings ends it
+        async with AsyncExitStack() as stack:
+            _, port = await stack.enter_async_context(serving(slow, limits=limits))
+            forwarder = await stack.enter_async_context(forwarding(port))
+            peer = await stack.enter_async_context(connected(forwarder.port))
+            await peer.begin(call())
+            await slow.working.wait()
+            await asyncio.sleep(3.5)  # idle, and alive
+            assert not slow.cancelled.is_set()
+            forwarder.freeze()
+            await asyncio.wait_for(slow.cancelled.wait(), 20)
 
     run(check)
 
@@ -222,6 +270,36 @@ def test_peers_without_our_certificates_are_not_served(tmp_path: Path) -> None:
     run(check)
 
 
+def test_renewed_certificates_need_no_restart(tmp_path: Path) -> None:
+    """All three files are replaced under a server that runs; files that do not belong together change nothing."""
+    old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
+    files = TlsFiles(*old.issue("server"), Path(shutil.copy(old.file, tmp_path / "ca")))
+
+    def credentials(of: Authority) -> Any:
+        certificate_file, key_file = of.issue("peer")
+        ca = of.file.read_bytes()
+        return grpc.ssl_channel_credentials(ca, key_file.read_bytes(), certificate_file.read_bytes())
+
+    async def check() -> None:
+        async with serving(Slow(), files) as (_, port), connected(port, credentials=credentials(old)) as early:
+            files.certificate.write_bytes(b"half of a certi")
+            async with connected(port, credentials=credentials(old)) as peer:
+                assert result(await peer.call(call("quick"))) == b"quick"
+            files.certificate.unlink()
+            async with connected(port, credentials=credentials(old)) as peer:
+                assert result(await peer.call(call("quick"))) == b"quick"
+            new.issue("server")
+            shutil.copy(new.file, tmp_path / "ca")
+            async with connected(port, credentials=credentials(new)) as peer:
+                assert result(await peer.call(call("quick"))) == b"quick"
+            with pytest.raises(grpc.aio.AioRpcError):
+                async with connected(port, credentials=credentials(old)):
+                    pass
+            assert result(await early.call(call("quick"))) == b"quick"  # its stream goes on
+
+    run(check)
+
+
 def test_servers_that_cannot_start_say_why(tmp_path: Path) -> None:
     async def check() -> None:
         async with serving(Slow()) as (_, port):
@@ -229,6 +307,9 @@ def test_servers_that_cannot_start_say_why(tmp_path: Path) -> None:
                 await ChaincodeServer("a:b").start(f"127.0.0.1:{port}")
         with pytest.raises(ServeError, match="TLS files"):
             await ChaincodeServer("a:b").start("127.0.0.1:0", TlsFiles(tmp_path / "no", tmp_path / "no"))
+        (tmp_path / "no pem").write_bytes(b"no pem")
+        with pytest.raises(ServeError, match="cannot listen"):
+            await ChaincodeServer("a:b").start("127.0.0.1:0", TlsFiles(tmp_path / "no pem", tmp_path / "no pem"))
         with pytest.raises(ServeError, match="package id"):
             ChaincodeServer("")
 

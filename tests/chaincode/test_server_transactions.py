@@ -1,7 +1,10 @@
 """Transactions over a real gRPC stream: state, ranges, events, refusals, and many of them at once."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -12,9 +15,11 @@ pytest.importorskip("fabric_protos", reason="needs sealtrail[fabric]")
 from chaincode.errors import Code
 from chaincode.identity_records import Identity
 from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord
-from chaincode.server.wire import Kind, Message
+from chaincode.server.call import MAX_TRANSIENT, MAX_TRANSIENT_BYTES
+from chaincode.server.json_lines import JsonLines
+from chaincode.server.wire import KeyModification, Kind, Message, Proposal
 from chaincode.state import kid_key
-from chaincode.transaction import Transaction
+from chaincode.transaction import Transaction, Version
 from crypto import cbor
 from tests.chaincode.scripted_peer import (
     TIME_S,
@@ -27,6 +32,7 @@ from tests.chaincode.serving import (
     ORIGIN,
     call,
     drive,
+    failed,
     gateway_call,
     refused,
     start,
@@ -70,7 +76,7 @@ def test_ranges_come_in_pages(page_size: int) -> None:
             thing = Actor(f"thing-{number}", ORIGIN)
             await peer.commit(gateway_call("identities.enrol", *thing.enrolment("source")))
         message = call("identities.list", b"source")
-        assert cbor.decode(result(await peer.call(message)), 999) == [f"thing-{n}" for n in range(5)]
+        assert cbor.decode(result(await peer.call(message)), 999) == [f"{ORIGIN}#thing-{n}" for n in range(5)]
         simulation = peer.simulations[message.txid]
         assert simulation.asked == [Kind.GET_STATE_BY_RANGE] + [Kind.QUERY_STATE_NEXT] * (4 // page_size)
         assert simulation.open == {}
@@ -91,6 +97,39 @@ def test_a_range_that_is_left_early_is_closed() -> None:
         assert peer.simulations[message.txid].asked[-1] == Kind.QUERY_STATE_CLOSE
 
     drive(check, page_size=2)
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 100])
+def test_histories_come_in_pages_and_are_closed(page_size: int) -> None:
+    async def first(tx: Transaction, function: str, args: Sequence[bytes]) -> bytes:
+        async for version in tx.history("key"):
+            return repr((version.tx_id, version.timestamp_us, version.value_hash)).encode()
+        return b"none"
+
+    async def everything(tx: Transaction, function: str, args: Sequence[bytes]) -> bytes:
+        return repr([version async for version in tx.history("key")]).encode()
+
+    async def either(tx: Transaction, function: str, args: Sequence[bytes]) -> bytes:
+        return await (first if function == "first" else everything)(tx, function, args)
+
+    async def check(peer: ScriptedPeer) -> None:
+        assert result(await peer.call(call("first"))) == b"none"
+        changes = [KeyModification(tx_id=str(n), value=b"%d" % n) for n in range(5)]
+        changes[3] = KeyModification(tx_id="3", is_delete=True)
+        for change in changes:
+            change.timestamp.seconds, change.timestamp.nanos = TIME_S, 1999
+        peer.history["key"] = changes
+        at = TIME_S * 1_000_000 + 1
+        versions = [Version(str(n), at, None if n == 3 else sha256(b"%d" % n).digest()) for n in range(5)]
+        message = call("everything")
+        assert result(await peer.call(message)) == repr(versions).encode()
+        asked = peer.simulations[message.txid].asked
+        assert asked == [Kind.GET_HISTORY_FOR_KEY] + [Kind.QUERY_STATE_NEXT] * (4 // page_size)
+        early = call("first")
+        assert result(await peer.call(early)) == repr(("0", at, sha256(b"0").digest())).encode()
+        assert peer.simulations[early.txid].open == {}
+
+    drive(check, invoke=either, page_size=page_size)
 
 
 def test_200_concurrent_transactions_do_not_mix() -> None:
@@ -140,9 +179,42 @@ def test_a_contract_that_asks_twice_at_once_waits_its_turn() -> None:
     drive(check, invoke=greedy)
 
 
-def test_transient_data_is_never_opened() -> None:
+def test_transient_data_is_given_to_the_contract_and_logged_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    secret, name = b"a wrapped key, not for the ledger", "the name of it"
+
+    async def use(tx: Any, function: str, args: Sequence[bytes]) -> bytes:
+        if function == "write":
+            tx.transient["more"] = b""
+        if function == "raise":
+            raise ValueError(secret, tx.transient)
+        return repr(dict(tx.transient)).encode()
+
     async def check(peer: ScriptedPeer) -> None:
-        await start(peer)
-        result(await peer.call(call("logs.head", ORIGIN.encode(), transient=b"\xff no protobuf \xff")))
+        assert result(await peer.call(call("f"))) == b"{}"
+        message = call("f", transient={name: secret})
+        assert result(await peer.call(message)) == repr({name: secret}).encode()
+        for function in ("write", "raise"):
+            assert secret.decode() not in failed(await peer.call(call(function, transient={name: secret})))
+        large = {name: secret, "large": bytes(MAX_TRANSIENT_BYTES)}
+        for transient in (large, {f"{n}": secret for n in range(MAX_TRANSIENT + 1)}):
+            text = failed(await peer.call(call("f", transient=transient)))
+            assert "transient data has at most" in text
+            assert secret.decode() not in text
+
+    caplog.set_level(logging.DEBUG)
+    drive(check, invoke=use)
+    lines = [JsonLines().format(record) + repr(vars(record)) for record in caplog.records]
+    assert "TypeError" in "".join(lines)  # the mapping is read-only
+    assert not any(word in line for line in lines for word in (secret.decode(), name))
+
+
+def test_transient_data_that_cannot_be_read_is_answered() -> None:
+    message = call("logs.head", ORIGIN.encode())
+    proposal = Proposal.FromString(message.proposal.proposal_bytes)
+    proposal.payload = b"\xff no protobuf"
+    message.proposal.proposal_bytes = proposal.SerializeToString()
+
+    async def check(peer: ScriptedPeer) -> None:
+        assert "not what Fabric 2 and 3 send" in failed(await peer.call(message))
 
     drive(check)

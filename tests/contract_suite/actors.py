@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chaincode import identities
+from chaincode.identity_records import source_handle
 from crypto import labels
 from crypto.checkpoint import Checkpoint, sign_checkpoint
 from crypto.keys import Algorithm, PrivateKey
@@ -73,16 +74,21 @@ class Actor:
     name: str
     origin: str
     key: PrivateKey = field(default_factory=lambda: PrivateKey.generate(Algorithm.ED25519))
+    role: str = "source"  # the one it was last enrolled in
+
+    @property
+    def handle(self) -> str:
+        return source_handle(self.origin, self.name) if self.role == "source" else self.name
 
     def possession(self) -> bytes:
         return self.key.sign(identities.enrolment(self.name, self.origin, self.key.public), labels.ENROL)
 
     def bootstrap(self) -> list[bytes]:
-        public = self.key.public
+        public, self.role = self.key.public, "gateway"
         return [self.name.encode(), public.algorithm.encode(), public.raw, self.origin.encode(), self.possession()]
 
     def enrolment(self, role: str, from_index: int = 0) -> list[bytes]:
-        public = self.key.public
+        public, self.role = self.key.public, str(role)
         return [
             self.name.encode(), role.encode(), public.algorithm.encode(), public.raw,
             self.origin.encode(), number(from_index), self.possession(),
@@ -91,9 +97,9 @@ class Actor:
     def rotation(self, new: PrivateKey, from_index: int) -> list[bytes]:
         message = identities.rotation(self.name, self.key.public, new.public, from_index)
         return [
-            self.name.encode(), new.public.algorithm.encode(), new.public.raw, number(from_index),
+            self.handle.encode(), new.public.algorithm.encode(), new.public.raw, number(from_index),
             self.key.sign(message, labels.KEY_ROTATION), new.sign(message, labels.KEY_ROTATION),
         ]  # fmt: skip
 
     def revocation(self, at_index: int, reason: bytes = b"lost") -> list[bytes]:
-        return [self.name.encode(), self.key.public.kid, number(at_index), reason]
+        return [self.handle.encode(), self.key.public.kid, number(at_index), reason]

@@ -44,11 +44,15 @@ def test_new_events_arrive_while_one_listens(world: World) -> None:
 
 def test_many_submits_at_once_are_all_there_once(world: World) -> None:
     ledger = world.open_as(world.gateway.key)
-    things = [Actor(f"thing-{i}", ORIGIN) for i in range(40)]
+    things = [Actor(f"thing-{i}", ORIGIN) for i in range(120)]  # more than a peer hands out in one page
 
     async def act() -> list[int]:
         calls = (ledger.submit("identities.enrol", *thing.enrolment("source")) for thing in things)
         return [submitted.index for submitted in await asyncio.gather(*calls)]
 
-    assert sorted(world.runner.run(act())) == list(range(2, 42))
-    assert world.names("source") == sorted(thing.name for thing in things)
+    before = world.transactions()
+    indices = world.runner.run(act())
+    assert world.transactions() == before + len(things)
+    enrolled = world.events(2 + len(things))[2:]
+    assert [event.index for event in enrolled] == sorted(set(indices))
+    assert world.names("source") == sorted(thing.handle for thing in things)

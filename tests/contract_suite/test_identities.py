@@ -1,5 +1,7 @@
 """Enrolment, rotation and revocation: what is accepted, what is refused, and where each key counts."""
 
+from hashlib import sha256
+
 import pytest
 
 from chain.errors import LedgerError
@@ -12,6 +14,7 @@ from crypto.keys import Algorithm, PrivateKey
 from tests.contract_suite.actors import Actor, number
 from tests.contract_suite.world import ORIGIN, OTHER, World, refusal
 
+THING = f"{ORIGIN}#thing"
 ENROL, ROTATE, REVOKE = "identities.enrol", "identities.rotate", "identities.revoke"
 
 
@@ -44,19 +47,20 @@ def test_bootstrap_without_possession_is_refused(empty_world: World) -> None:
 def test_enrolled_identities_are_found(world: World, role: Role, algorithm: Algorithm) -> None:
     actor = Actor("line-3/camera@hall:2", ORIGIN, PrivateKey.generate(algorithm))
     world.submit(world.gateway, ENROL, *actor.enrolment(role, 17))
-    record = world.identity(actor.name)
+    record = world.identity(actor.handle)
     assert (record.role, record.origin, record.keys[0].key) == (role, ORIGIN, actor.key.public)
-    assert ranges(world, actor.name) == [(17, None)]
-    assert actor.name in world.names(role)
+    assert ranges(world, actor.handle) == [(17, None)]
+    assert actor.handle in world.names(role)
 
 
 def test_names_are_listed_by_role_in_order_and_in_pages(world: World) -> None:
     for name in ("b", "a/1", "a"):
         world.enrolled(name, "source")
     world.enrolled("z", "auditor")
-    assert world.names("source") == ["a", "a/1", "b"]
-    assert world.names("source", b"a") == ["a/1", "b"]
-    assert world.names("source", b"b") == []
+    a, slash, b = (f"{ORIGIN}#{name}" for name in ("a", "a/1", "b"))
+    assert world.names("source") == [a, slash, b]
+    assert world.names("source", a.encode()) == [slash, b]
+    assert world.names("source", b.encode()) == []
     assert world.names("gateway") == [world.gateway.name]
     assert (world.names("auditor"), world.names("partner")) == (["z"], [])
 
@@ -89,6 +93,17 @@ def test_names_and_keys_are_taken_once(world: World) -> None:
     first = world.enrolled("thing", "source")
     world.refused(Code.IDENTITY_EXISTS, world.gateway, ENROL, *Actor("thing", ORIGIN).enrolment("source"))
     world.refused(Code.KEY_IN_USE, world.gateway, ENROL, *Actor("twin", ORIGIN, first.key).enrolment("source"))
+
+
+def test_two_gateways_may_each_have_a_source_of_the_same_name(world: World) -> None:
+    """Names of sources are their log's own: nobody can take them away, by accident or on purpose."""
+    other, _ = world.other_gateway()
+    ours, theirs = world.enrolled("fridge-7", "source"), world.enrolled("fridge-7", "source", OTHER, other)
+    assert world.identity(f"{ORIGIN}#fridge-7").keys[0].key == ours.key.public
+    assert world.identity(f"{OTHER}#fridge-7").keys[0].key == theirs.key.public
+    world.submit(other, REVOKE, *theirs.revocation(0))
+    assert world.identity(ours.handle).current_key == ours.key.public
+    world.refused(Code.NOT_OWNER, other, REVOKE, *ours.revocation(0))
 
 
 def test_sources_belong_to_their_gateways_log(world: World) -> None:
@@ -127,8 +142,8 @@ def test_limits_come_before_everything(world: World) -> None:
 def test_rotation_hands_over_at_an_index(world: World) -> None:
     thing, new = world.enrolled("thing", "source"), PrivateKey.generate(Algorithm.ML_DSA_44)
     world.submit(world.gateway, ROTATE, *thing.rotation(new, 100))
-    record = world.identity("thing")
-    assert ranges(world, "thing") == [(0, 100), (100, None)]
+    record = world.identity(THING)
+    assert ranges(world, THING) == [(0, 100), (100, None)]
     assert (record.key_at(99), record.key_at(100)) == (thing.key.public, new.public)
 
 
@@ -139,7 +154,7 @@ def test_rotation_signed_by_one_key_only_is_refused(world: World) -> None:
     for old_signature, new_signature in ((thief[4], good[5]), (good[4], thief[4]), (good[5], good[4]), (b"", good[5])):
         world.refused(Code.BAD_SIGNATURE, world.gateway, ROTATE, *good[:4], old_signature, new_signature)
     world.refused(Code.BAD_SIGNATURE, world.gateway, ROTATE, *good[:3], number(101), *good[4:])
-    assert ranges(world, "thing") == [(0, None)]
+    assert ranges(world, THING) == [(0, None)]
 
 
 def test_rotation_is_not_replayed(world: World) -> None:
@@ -162,11 +177,11 @@ def test_ranges_do_not_overlap(world: World) -> None:
     world.refused(Code.BAD_RANGE, world.gateway, REVOKE, *Actor("thing", ORIGIN, new).revocation(79))
     world.submit(world.gateway, REVOKE, *thing.revocation(60))
     world.submit(world.gateway, REVOKE, *Actor("thing", ORIGIN, new).revocation(90, b"stolen"))
-    assert ranges(world, "thing") == [(50, 60), (80, 90)]
-    assert [key.reason for key in world.identity("thing").keys] == ["lost", "stolen"]
+    assert ranges(world, THING) == [(50, 60), (80, 90)]
+    assert [key.reason for key in world.identity(THING).keys] == ["lost", "stolen"]
     for index in (49, 60, 79, 90):
         with pytest.raises(KeyMaterialError):
-            world.identity("thing").key_at(index)
+            world.identity(THING).key_at(index)
 
 
 def test_a_revocation_only_ever_shortens(world: World) -> None:
@@ -174,7 +189,7 @@ def test_a_revocation_only_ever_shortens(world: World) -> None:
     world.submit(world.gateway, REVOKE, *thing.revocation(60))
     world.refused(Code.BAD_RANGE, world.gateway, REVOKE, *thing.revocation(61))
     world.submit(world.gateway, REVOKE, *thing.revocation(0))
-    assert ranges(world, "thing") == [(0, 0)]
+    assert ranges(world, THING) == [(0, 0)]
 
 
 def test_revoked_identities_stay_revoked(world: World) -> None:
@@ -219,3 +234,37 @@ def test_queries_are_not_submitted_and_evaluating_changes_nothing(world: World) 
     thing = Actor("thing", ORIGIN)
     world.evaluate(ENROL, *thing.enrolment("source"))
     world.submit(world.gateway, ENROL, *thing.enrolment("source"))
+
+
+def test_every_change_of_an_identity_is_in_its_history(world: World) -> None:
+    thing, new = Actor("thing", ORIGIN), PrivateKey.generate(Algorithm.ED25519)
+    changes = [
+        world.submit(world.gateway, ENROL, *thing.enrolment("source")),
+        world.submit(world.gateway, ROTATE, *thing.rotation(new, 100)),
+        world.submit(world.gateway, REVOKE, *Actor("thing", ORIGIN, new).revocation(200)),
+        world.submit(world.gateway, REVOKE, *Actor("thing", ORIGIN, new).revocation(150, b"stolen")),
+    ]
+    world.enrolled("thing/2", "source")  # another name, and a key of the state behind this one's
+    world.refused(Code.BAD_RANGE, world.gateway, REVOKE, *Actor("thing", ORIGIN, new).revocation(151))
+    found = world.history(THING)
+    expected = [(done.tx_id, sha256(done.result).digest()) for done in reversed(changes)]  # all return the record
+    assert [(tx_id, digest) for tx_id, _, digest in found] == expected
+    assert found[0][2] == sha256(world.identity(THING).encode()).digest()
+    times = [time_us for _, time_us, _ in found]
+    assert times == sorted(times, reverse=True)
+    assert abs(times[-1] - world.head().anchored_us) < 600_000_000  # µs since 1970, as everywhere
+
+
+def test_a_history_goes_on_before_a_transaction(world: World) -> None:
+    thing = world.enrolled("thing", "source")
+    for index in (9, 7, 5):
+        world.submit(world.gateway, REVOKE, *thing.revocation(index))
+    found = world.history(THING)
+    for place, (tx_id, _, _) in enumerate(found):
+        assert world.history(THING, tx_id) == found[place + 1 :]
+    other = world.history(world.gateway.name)[0][0]
+    for before in (other, "", "0" * 64):
+        with refusal(Code.MALFORMED):
+            world.history(THING, before)
+    with refusal(Code.UNKNOWN_IDENTITY):
+        world.history("nobody")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from chaincode import contract
 from chaincode.errors import Code, ContractError
-from chaincode.transaction import Transaction
+from chaincode.transaction import Transaction, Version
 
 
 class Recording:
@@ -16,6 +16,7 @@ class Recording:
         self.reads: list[tuple[str, bytes | None]] = []
         self.writes: list[tuple[str, bytes]] = []
         self.events: list[tuple[str, bytes]] = []
+        self.queried = False  # ranges make conflicts on Fabric, and a history is not checked there at the commit
 
     async def get(self, key: str) -> bytes | None:
         value = await self._below.get(key)
@@ -26,8 +27,14 @@ class Recording:
         self.writes.append((key, value))
 
     async def range(self, start: str, end: str) -> AsyncIterator[tuple[str, bytes]]:
+        self.queried = True
         async for pair in self._below.range(start, end):
             yield pair
+
+    async def history(self, key: str) -> AsyncIterator[Version]:
+        self.queried = True
+        async for version in self._below.history(key):
+            yield version
 
     def set_event(self, name: str, payload: bytes) -> None:
         self.events.append((name, payload))
@@ -48,6 +55,7 @@ async def invoke_twice(tx: Transaction, name: str, args: Sequence[bytes]) -> byt
     if isinstance(outcome, tuple):
         raise ContractError(*outcome)
     assert len(first.events) <= 1
+    assert contract.function_named(name).query or not first.queried
     assert len({key for key, _ in first.writes}) == len(first.writes)
     for key, value in first.writes:
         await tx.put(key, value)

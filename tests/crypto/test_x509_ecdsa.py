@@ -143,6 +143,14 @@ def test_what_is_no_certificate(data: bytes) -> None:
         read_certificate(data)
 
 
+def test_a_certificate_of_no_known_version() -> None:
+    """One bit of the version altered: cryptography has an error of its own for it."""
+    der = ROOT.certificate.der
+    place = der.index(bytes.fromhex("a003020102")) + 4
+    with pytest.raises(KeyMaterialError, match=r"expected one X.509 certificate: 3 is not a valid X509 version"):
+        read_certificate(der[:place] + b"\x03" + der[place + 1 :])
+
+
 def test_one_certificate_of_bounded_size() -> None:
     pem = LEAF.made.public_bytes(PEM)
     with pytest.raises(KeyMaterialError):

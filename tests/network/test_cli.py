@@ -39,7 +39,9 @@ def test_before_there_is_a_network(file: Path) -> None:
     assert (status.exit_code, status.stdout) == (
         1, "there is no network here yet; `sealtrail network up` makes it\n",
     )  # fmt: skip
-    assert json.loads(CliRunner().invoke(app, ["status", "--json", *options]).stdout) == []
+    assert json.loads(CliRunner().invoke(app, ["status", "--json", *options]).stdout) == {
+        "nodes": [], "configuration": None,
+    }  # fmt: skip
     assert CliRunner().invoke(app, ["down", *options]).stdout == "nothing was running\n"
     assert CliRunner().invoke(app, ["logs", *options]).stdout == "there are no logs yet\n"
     assert not (file.parent / "network").exists()

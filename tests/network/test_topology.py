@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from network.errors import TopologyError
+from network.errors import NetworkError, TopologyError
+from network.layout import lay_out
+from network.orderers import orderers
 from network.topology import Consensus, load_topology
 
 LEAST = '[[organisations]]\nmsp_id = "PlantMSP"\n'
@@ -72,6 +74,15 @@ def test_every_key_is_taken_and_data_lies_beside_the_file(tmp_path: Path) -> Non
 def test_mistakes_are_named(tmp_path: Path, content: str, told: str) -> None:
     with pytest.raises(TopologyError, match=told):
         _load(tmp_path, content)
+
+
+def test_who_joins_others_channel_has_no_orderers(tmp_path: Path) -> None:
+    (tmp_path / "topology.toml").write_text(LEAST + "[ordering]\norderers = 0")
+    layout = lay_out(load_topology(tmp_path / "topology.toml"))
+    assert layout.is_guest
+    assert [node.name for node in layout.nodes] == ["peer0.plantmsp", "chaincode.plantmsp"]
+    with pytest.raises(NetworkError, match="no orderers are known for sealtrail; join it first"):
+        orderers(layout)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from chain.acknowledgement import Acknowledgement, open_acknowledgement
-from chain.ledger.reading import EmbeddedLedgerReader
+from chain.ledger.reading import open_reader
 from chain.policies import site_policy
 from chain.policy import Policy
 from chain.receipts import ReceiptBuilder
@@ -176,7 +176,7 @@ class Site:
 @contextmanager
 def receipts(folder: Folder) -> Iterator[ReceiptBuilder]:
     """Receipts from a site's folder, whether or not its gateway runs."""
-    with closing(SiteReader.open(folder)) as reader, closing(EmbeddedLedgerReader(folder.ledger)) as ledger:
+    with closing(SiteReader.open(folder)) as reader, closing(open_reader(folder)) as ledger:
         yield ReceiptBuilder(reader, ledger)
 
 

@@ -19,17 +19,21 @@ _pool = protos.load("google.protobuf.descriptor_pool")
 _factory = protos.load("google.protobuf.message_factory")
 _message = protos.load("google.protobuf.message")
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
-MAX_DETAILS, MAX_TEXT = 20, 2000
-_LIVENESS = (
-    # A node that comes back is found in seconds; gRPC's own pauses between attempts grow to two minutes.
+# A stream of events may be silent for days; pings show that the peer's machine is still there. Peers cut off clients
+# that ping more often than every 60 s. Of gRPC's two timeouts the longer one counts.
+PINGS = (
+    ("grpc.keepalive_time_ms", 70_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+# A node that comes back is found in seconds; gRPC's own pauses between attempts grow to two minutes.
+_RETURN = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 3_000),  # also how long one attempt may take
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # A stream of events whose node is gone without a word ends; peers take more than one ping a minute for an attack.
-    ("grpc.keepalive_time_ms", 70_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.max_pings_without_data", 0),
 )
+MAX_DETAILS, MAX_TEXT = 20, 2000
 _SILENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED")  # a node's own deadline, which came before ours, cancels
 Call = Callable[[Any], Awaitable[Any]]
 
@@ -49,7 +53,8 @@ class Connection:
             options = [
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-                *_LIVENESS,
+                *PINGS,
+                *_RETURN,
             ]
             if node.server_name:
                 options.append(("grpc.ssl_target_name_override", node.server_name))  # type: ignore[arg-type]

@@ -12,22 +12,23 @@ from chain.ledger.fabric.connection import Connection, grpc
 from chain.ledger.fabric.errors import EvaluateError
 from chain.ledger.fabric.gateway import Gateway
 from chain.ledger.fabric.reader import POSITION_BITS, Reader
-from chain.ledger.interface import LedgerEvent
+from chain.ledger.interface import LedgerEvent, Wanted
 
 PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
 
 
 async def follow(
-    gateway: Gateway, connection: Connection, reader: Reader, chaincode: str, after: int, closed: asyncio.Event
-) -> AsyncGenerator[LedgerEvent, None]:
-    """Events behind index `after` (−1: all) until `closed` is set. Breaks of a stream are mended without an end."""
+    gateway: Gateway, connection: Connection, reader: Reader, chaincode: str, after: int, closed: asyncio.Event,
+    wanted: Wanted,
+) -> AsyncGenerator[LedgerEvent, None]:  # fmt: skip
+    """Wanted events behind index `after` (−1: all) until `closed` is set. Breaks of a stream are mended."""
     pause = PAUSE_S
     while not closed.is_set():
         channel = connection.current
         stream = gateway.events(channel, chaincode, max(after, 0) >> POSITION_BITS)
         try:
             while (answer := await _read(stream, closed)) is not None:
-                for event in await _located(reader, answer):
+                for event in await _located(reader, answer, wanted):
                     if event.index > after:
                         after, pause = event.index, PAUSE_S
                         yield event
@@ -54,12 +55,11 @@ async def _read(stream: Any, closed: asyncio.Event) -> Any:
         reading.cancel()
 
 
-async def _located(reader: Reader, answer: Any) -> list[LedgerEvent]:
-    """The events of one block with their indices."""
-    if not answer.events:
-        return []
+async def _located(reader: Reader, answer: Any, wanted: Wanted) -> list[LedgerEvent]:
+    """The wanted events of one block with their indices; a block without any is not read."""
     block = int(answer.block_number)
     return [
         LedgerEvent(await reader.index(block, event.tx_id), event.tx_id, event.event_name, event.payload)
         for event in answer.events
+        if wanted(event.event_name, event.payload)
     ]

@@ -70,11 +70,14 @@ class FabricEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """A transaction that was proved, its place, and the organisations whose peers signed its result and validity."""
+    """A transaction that was proved, its place, how many of the channel's consenters signed the block (0 consenters:
+    Raft, where one orderer signs), and the organisations whose peers signed its result and validity."""
 
     transaction: Transaction
     block: int
     position: int
+    signed_by: int
+    consenters: int
     endorsed_by: frozenset[str]
     attested_by: frozenset[str]
 
@@ -94,7 +97,7 @@ def verify(evidence: FabricEvidence, config_hashes: Collection[bytes], chaincode
     if data_hash(evidence.envelopes) != evidence.header.data_hash:
         raise ProofError(f"the envelopes are not those of block {evidence.header.number}: the data hash differs")
     # 3. A quorum of the channel's orderers signed the header, under this configuration.
-    _orderers_signed(evidence, channel)
+    signed_by = _orderers_signed(evidence, channel)
     # 4. The transaction at its position is its client's, and its parts belong together.
     envelope, transaction = _transaction(evidence, channel)
     if transaction.chaincode != chaincode:
@@ -103,7 +106,10 @@ def verify(evidence: FabricEvidence, config_hashes: Collection[bytes], chaincode
     endorsed_by = channel.verify_endorsements(transaction.endorsements)
     # 6. Peers of enough organisations signed that it was committed as valid.
     attested_by = _attested(evidence.attestation, envelope, transaction, channel)
-    return Proved(transaction, evidence.header.number, evidence.position, endorsed_by, attested_by)
+    return Proved(
+        transaction, evidence.header.number, evidence.position, signed_by, len(channel.consenters), endorsed_by,
+        attested_by,
+    )  # fmt: skip
 
 
 def _config(evidence: FabricEvidence, config_hashes: Collection[bytes]) -> Channel:
@@ -115,7 +121,8 @@ def _config(evidence: FabricEvidence, config_hashes: Collection[bytes]) -> Chann
     return read_channel(header.number, evidence.config_envelope)
 
 
-def _orderers_signed(evidence: FabricEvidence, channel: Channel) -> None:
+def _orderers_signed(evidence: FabricEvidence, channel: Channel) -> int:
+    """How many different orderers signed, all of them good and enough."""
     metadata = protos.parse(protos.common.Metadata, evidence.signatures, "the block's signatures")
     if len(metadata.signatures) > MAX_SIGNATURES:
         raise LimitError(f"a block has at most {MAX_SIGNATURES} signatures, got {len(metadata.signatures)}")
@@ -129,6 +136,7 @@ def _orderers_signed(evidence: FabricEvidence, channel: Channel) -> None:
         raise SignatureError(
             f"block {evidence.header.number} has good signatures of {len(signers)} orderers, needs {channel.quorum}"
         )
+    return len(signers)
 
 
 def _bft_signer(one: Any, value: bytes, header: BlockHeader, channel: Channel) -> int:

@@ -14,12 +14,12 @@ from chain.errors import LedgerError
 from chain.ledger.fabric.connection import Connection
 from chain.ledger.fabric.events import follow
 from chain.ledger.fabric.gateway import Gateway
-from chain.ledger.fabric.patience import patiently
+from chain.ledger.fabric.patience import PATIENCE_S, patiently
 from chain.ledger.fabric.profile import Identity, Profile, read_identity
-from chain.ledger.fabric.proposal import Proposal, make_proposal
+from chain.ledger.fabric.proposal import NONE, Proposal, Transient, make_proposal
 from chain.ledger.fabric.reader import POSITION_BITS, Reader
 from chain.ledger.fabric.submission import Submission
-from chain.ledger.interface import LedgerEvent, Submitted
+from chain.ledger.interface import LedgerEvent, Submitted, Wanted, every
 from chaincode import contract
 from crypto.keys import PrivateKey
 
@@ -41,18 +41,20 @@ class FabricLedger:
         identity: Identity | None = None,
         config_hashes: Collection[bytes] = (),
         is_query: Callable[[str], bool] = _is_query,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """`caller` is the identity's key by which the contract knows who calls; without it only functions that ask
         for no identity work. `identity` signs Fabric's part instead of the profile's key file. `config_hashes` pins
         the hashes of the channel's config blocks (32 bytes each); without it the configuration is believed as the
-        gateway peer tells it. `is_query` says which functions of the chaincode are never submitted."""
+        gateway peer tells it. `is_query` says which functions of the chaincode are never submitted. What fails and
+        passes is tried again for `patience_s` seconds before a call raises."""
         identity = identity or read_identity(profile)
         self._connection = Connection(profile.gateways)
         gateway = Gateway(self._connection, identity, profile.channel)
         self._reader = Reader(gateway, identity, profile.channel, profile.chaincode, config_hashes)
-        self._submission = Submission(gateway, identity, self._reader, profile)
+        self._submission = Submission(gateway, identity, self._reader, profile, patience_s)
         self._gateway, self._identity, self._profile = gateway, identity, profile
-        self._caller = caller
+        self._caller, self._patience_s = caller, patience_s
         self._is_query = is_query
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._closed = asyncio.Event()
@@ -63,25 +65,27 @@ class FabricLedger:
         other._caller = caller
         return other
 
-    async def submit(self, function: str, *args: bytes) -> Submitted:
-        """See Ledger.submit. Errors are of chain.ledger.fabric.errors and name the stage."""
+    async def submit(self, function: str, *args: bytes, transient: Transient = NONE) -> Submitted:
+        """See Ledger.submit. Errors are of chain.ledger.fabric.errors and name the stage. `transient` is given to the
+        endorsing peers' chaincodes, and is in no transaction."""
         self._require_open()
         if self._is_query(function):
             raise LedgerError(f"{function} is a query: evaluate it")
         async with self._slots:
-            return await self._submission.run((function.encode(), *args), self._caller)
+            return await self._submission.run((function.encode(), *args), self._caller, transient)
 
     async def evaluate(self, function: str, *args: bytes) -> bytes:
         self._require_open()
         called = (function.encode(), *args)
         async with self._slots:
-            return await patiently(lambda: self._gateway.evaluate(self._proposal(called)))
+            return await patiently(lambda: self._gateway.evaluate(self._proposal(called)), self._patience_s)
 
     def _proposal(self, called: Sequence[bytes]) -> Proposal:
         return make_proposal(self._identity, self._profile.channel, self._profile.chaincode, called, self._caller)
 
-    async def events(self, after: int) -> AsyncIterator[LedgerEvent]:
-        source = follow(self._gateway, self._connection, self._reader, self._profile.chaincode, after, self._closed)
+    async def events(self, after: int, wanted: Wanted = every) -> AsyncIterator[LedgerEvent]:
+        chaincode = self._profile.chaincode
+        source = follow(self._gateway, self._connection, self._reader, chaincode, after, self._closed, wanted)
         async with contextlib.aclosing(source):
             async for event in source:
                 yield event

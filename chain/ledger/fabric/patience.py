@@ -31,9 +31,9 @@ _PASSING_STATES = ("ABORTED", "FAILED_PRECONDITION", "UNAVAILABLE", "DEADLINE_EX
 _STAYS = ("chaincode response 5", "access denied")
 
 
-async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
-    """`attempt`, again while it fails for what passes. Raises the last error."""
-    deadline, pause, conflicts = time.monotonic() + PATIENCE_S, PAUSE_S, 0
+async def patiently(attempt: Callable[[], Awaitable[T]], patience_s: float = PATIENCE_S) -> T:
+    """`attempt`, again while it fails for what passes, for so many seconds. Raises the last error."""
+    deadline, pause, conflicts = time.monotonic() + patience_s, PAUSE_S, 0
     while True:
         try:
             return await attempt()

@@ -5,8 +5,9 @@ proposal that was sent, and endorsements that verify under the channel's organis
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from chain.ledger.fabric import protos
 from chain.ledger.fabric.channel import Channel
@@ -17,12 +18,15 @@ from crypto.errors import ProofError
 from crypto.keys import PrivateKey
 
 NONCE_BYTES = 24
+Transient = Mapping[str, bytes]
+NONE: Transient = MappingProxyType({})
 _timestamp = protos.load("google.protobuf.timestamp_pb2").Timestamp
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A signed request to run a chaincode function. `parts`: channel header, signature header, payload."""
+    """A signed request to run a chaincode function. `parts`: channel header, signature header, payload, as they stand
+    in a transaction, which is without the transient data that `message` may hold."""
 
     tx_id: str
     channel: str
@@ -37,10 +41,16 @@ class Proposal:
 
 
 def make_proposal(
-    identity: Identity, channel: str, chaincode: str, args: Sequence[bytes], caller: PrivateKey | None = None
+    identity: Identity,
+    channel: str,
+    chaincode: str,
+    args: Sequence[bytes],
+    caller: PrivateKey | None = None,
+    transient: Transient = NONE,
 ) -> Proposal:
     """A proposal under a new transaction id, signed by `identity`. `args` begins with the function's name; with
-    `caller` the call is signed by that identity's key too (chaincode.signed_call)."""
+    `caller` the call is signed by that identity's key too (chaincode.signed_call). `transient` is given to the
+    endorsing peers' chaincodes and to nobody else."""
     nonce = os.urandom(NONCE_BYTES)
     tx_id = transaction_id(nonce, identity.creator)
     if caller is not None:
@@ -58,10 +68,14 @@ def make_proposal(
         input=protos.chaincode.ChaincodeInput(args=args),
     )  # fmt: skip
     invocation = protos.chaincode.ChaincodeInvocationSpec(chaincode_spec=spec).SerializeToString()
-    payload = protos.proposal.ChaincodeProposalPayload(input=invocation).SerializeToString()
+    payload = protos.proposal.ChaincodeProposalPayload(input=invocation)
+    in_transaction = payload.SerializeToString()  # Fabric hashes and orders it without transient data
+    payload.TransientMap.update(transient)
     header = protos.common.Header(channel_header=channel_header, signature_header=signature_header)
-    message = protos.proposal.Proposal(header=header.SerializeToString(), payload=payload).SerializeToString()
-    return Proposal(tx_id, channel, (channel_header, signature_header, payload), message, identity.sign(message))
+    message = protos.proposal.Proposal(
+        header=header.SerializeToString(), payload=payload.SerializeToString()
+    ).SerializeToString()
+    return Proposal(tx_id, channel, (channel_header, signature_header, in_transaction), message, identity.sign(message))
 
 
 def check_prepared(payload: bytes, sent: Proposal, channel: Channel) -> Transaction:

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from chaincode.errors import ContractError
-from chaincode.identity_records import Identity
+from chaincode.identity_records import Identity, source_handle
 from crypto.errors import SealtrailError
 from gateway.access import AccessError, SourceSettings
 from gateway.api.auth import DeviceAdmin, PayloadReader, Reader
@@ -111,7 +111,8 @@ async def revoke(name: SourcePath, body: Revoke, who: DeviceAdmin, here: Here) -
 async def source_keys(here: Services, name: str) -> list[KeyOut]:
     """The keys of a source by the contract; none where it has no identity there."""
     try:
-        identity = Identity.decode(await here.ledger.evaluate("identities.get", name.encode()))
+        handle = source_handle(here.folder.origin, name).encode()
+        identity = Identity.decode(await here.ledger.evaluate("identities.get", handle))
     except ContractError:
         return []
     return [

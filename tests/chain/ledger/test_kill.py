@@ -8,7 +8,7 @@ from pathlib import Path
 from chain.ledger.embedded import EmbeddedLedger
 from chain.ledger.transaction_leaf import open_leaf
 from crypto import cbor
-from tests.chain.ledger.site import begin, evidence, using
+from tests.chain.ledger.site import ORIGIN, begin, evidence, using
 
 CHILD = """
 import asyncio, sys
@@ -61,8 +61,8 @@ async def _everything_agrees(ledger: EmbeddedLedger, answered: list[str]) -> Non
         assert tx_ids.count(tx_id) == 1
         assert leaves[int(index)].request.args[0] == name.encode()
     names = cbor.decode(await ledger.evaluate("identities.list", b"source"), 2**20)
-    assert sorted(names) == sorted(leaf.request.args[0].decode() for leaf in leaves[2:])
-    answered_names = {line.split()[2] for line in answered}
+    assert sorted(names) == sorted(f"{ORIGIN}#{leaf.request.args[0].decode()}" for leaf in leaves[2:])
+    answered_names = {f"{ORIGIN}#{line.split()[2]}" for line in answered}
     assert answered_names <= set(names)
 
 

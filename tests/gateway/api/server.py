@@ -17,7 +17,7 @@ START_WITHIN_S = 20.0
 
 
 def app_of(site: Site, limits: RateLimits = UNLIMITED) -> FastAPI:
-    return create_app(site.folder, site, site.access, site.receipts, site.ledger, site.policy, limits)
+    return create_app(site.folder, site, site.access, site.receipts, site.ledger, lambda: site.policy, limits)
 
 
 class Server:

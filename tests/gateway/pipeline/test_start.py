@@ -135,8 +135,8 @@ def test_a_first_start_that_died_between_its_two_transactions_is_finished(tmp_pa
 
     async def half() -> None:
         ledger = EmbeddedLedger(folder.ledger, folder.ledger_name, signers, key)
-        possession = key.sign(enrolment("gateway", ORIGIN, key.public), labels.ENROL)
-        args = (b"gateway", b"ed25519", key.public.raw, ORIGIN.encode(), possession)
+        possession = key.sign(enrolment(ORIGIN, ORIGIN, key.public), labels.ENROL)
+        args = (ORIGIN.encode(), b"ed25519", key.public.raw, ORIGIN.encode(), possession)
         await ledger.submit("identities.bootstrap", *args)
         await ledger.close()
 

@@ -14,6 +14,7 @@ import grpc
 from google.protobuf import any_pb2
 
 from chain.errors import LedgerError
+from chain.ledger.fabric import connection
 from chain.ledger.fabric.errors import CommitStatusError, EndorseError, EvaluateError, SubmitError
 from chain.ledger.fabric.evidence import FabricEvidence
 from chain.ledger.fabric.gateway import messages
@@ -24,6 +25,7 @@ from chaincode.errors import Code, ContractError
 from tests.chain.ledger.fabric.proxy import Forward, proxied
 from tests.chain.ledger.fabric.small_network import SmallNetwork, is_query
 from tests.chain.ledger.fabric.test_evidence import verify
+from tests.support.dead_network import forwarding
 
 pytestmark = pytest.mark.fabric
 
@@ -150,6 +152,28 @@ def test_events_survive_broken_streams(small: SmallNetwork) -> None:
             found = await asyncio.wait_for(_until(ledger, done[0].index, done[-1].tx_id), 60)
             assert [event.tx_id for event in found] == [one.tx_id for one in done[1:]]
             assert len(proxy.named("ChaincodeEvents")) >= 2
+
+    asyncio.run(act())
+
+
+def test_events_go_on_after_a_connection_fell_silent(small: SmallNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the peer's machine loses its power: the connection stays open, and only unanswered pings show it."""
+    quick = tuple((name, 2000 if name.endswith("_ms") else value) for name, value in connection.PINGS)
+    monkeypatch.setattr(connection, "PINGS", quick)
+    profile = small.write_profile()
+    (peer,) = profile.peers
+
+    async def act() -> None:
+        async with forwarding(int(peer.address.rpartition(":")[2])) as forwarder, small.open() as other:
+            through = msgspec.structs.replace(peer, address=f"127.0.0.1:{forwarder.port}")
+            async with FabricLedger(msgspec.structs.replace(profile, peers=(through,)), is_query=is_query) as ledger:
+                first = await other.submit("put", b"silent", b"1")
+                events = ledger.events(first.index - 1)
+                assert (await anext(events)).tx_id == first.tx_id
+                forwarder.freeze()
+                second = await other.submit("put", b"silent", b"2")
+                assert (await asyncio.wait_for(anext(events), 30)).tx_id == second.tx_id
+                await events.aclose()  # type: ignore[attr-defined]
 
     asyncio.run(act())
 

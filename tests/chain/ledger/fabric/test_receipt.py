@@ -1,7 +1,8 @@
 """A receipt whose ledger is Hyperledger Fabric: a real site, its checkpoint and its source's key on a real channel."""
 
-import asyncio
-from collections.abc import Iterator
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -11,16 +12,13 @@ pytest.importorskip("grpc", reason="needs the extra 'fabric'")
 pytest.importorskip("fabric_protos", reason="needs the extra 'fabric'")
 
 from chain.ledger.fabric.evidence import FabricEvidence
-from chain.ledger.fabric.ledger import FabricLedger
-from chain.ledger.fabric.profile import read_profile
 from chain.policy import ChannelLine, Policy, parse_policy
 from chain.receipt import LedgerPart, Receipt, parse_receipt
 from chain.verify import Outcome, Report, State, verify_receipt
 from gateway.ingest.inbound import Verdict
-from tests.contract_suite.actors import Actor
-from tests.network.networks import RunningNetwork, running, topology
+from tests.network.networks import running, topology
 from tests.support.site import Site, receipts
-from tests.support.source import Source, message
+from tests.support.source import message
 
 pytestmark = pytest.mark.fabric
 ORIGIN = "plant.example/line-1"
@@ -38,34 +36,17 @@ class Proved:
 @pytest.fixture(scope="module")
 def proved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proved]:
     folder = tmp_path_factory.mktemp("receipt")
-    with running(topology(folder)) as network, Site(folder / "data", origin=ORIGIN) as site:
-        source, other = site.enrol("logger"), site.enrol("other")
-        assert site.send(source, message(source.batch(5), source.seal())) is Verdict.STORED
-        site.drain()
-        with receipts(site.folder) as builder:
-            receipt = builder.build(2)
-        parts = asyncio.run(_on_fabric(network, site, receipt, source, other))
-        yield _proved(site, receipt, *parts)
-
-
-async def _on_fabric(network: RunningNetwork, site: Site, receipt: Receipt, *sources: Source) -> list[LedgerPart]:
-    """Enrol gateway, log and sources, anchor the receipt's checkpoint; evidence of the anchor and each source."""
-    gateway = Actor("plant/gateway", ORIGIN, site.folder.gateway_key())
-    async with FabricLedger(read_profile(network.profiles["PlantMSP"]), gateway.key) as ledger:
-        await ledger.submit("identities.bootstrap", *gateway.bootstrap())
-        vkeys = (str(vkey).encode() for vkey in site.folder.log_vkeys())
-        await ledger.submit("logs.register", ORIGIN.encode(), *vkeys)
-        done = [await ledger.submit("logs.anchor", receipt.checkpoint.encode())]
-        for source in sources:
-            actor = Actor(source.name, ORIGIN, source.key)
-            done.append(await ledger.submit("identities.enrol", *actor.enrolment("source")))
-        return [LedgerPart("fabric", await ledger.evidence(submitted.index)) for submitted in done]
-
-
-def _proved(site: Site, receipt: Receipt, anchor: LedgerPart, identity: LedgerPart, other: LedgerPart) -> Proved:
-    pin = FabricEvidence.decode(anchor.evidence).config_header.hash
-    policy = replace(site.policy, ledgers=(), channels=(ChannelLine("sealtrail", pin),))
-    return Proved(msgspec.structs.replace(receipt, anchor=anchor, identity=identity), policy, other)
+    with running(topology(folder)) as network:
+        settings = {"ledger": "fabric", "fabric": {"profile": network.profiles["PlantMSP"]}}
+        with Site(folder / "data", origin=ORIGIN, **settings) as site:
+            source, other = site.enrol("logger"), site.enrol("other")
+            for one in (source, other):
+                assert site.send(one, message(one.batch(5), one.seal())) is Verdict.STORED
+            site.drain()
+            with receipts(site.folder) as builder:
+                receipt, others = builder.build(2), builder.build(8)
+            assert others.identity is not None
+            yield Proved(receipt, site.policy, others.identity)
 
 
 def _false(report: Report) -> list[str]:
@@ -76,7 +57,9 @@ def test_a_receipt_on_fabric_is_valid_as_a_file_with_a_policy_as_a_file(proved: 
     report = verify_receipt(parse_receipt(proved.receipt.to_json()), parse_policy(proved.policy.to_text()))
     assert report.outcome is Outcome.VALID
     assert [step.state for step in report.steps] == [State.HOLDS] * 8
-    assert "Fabric channel sealtrail" in report.steps[7].text
+    assert "the Fabric channel sealtrail holds this checkpoint" in report.steps[7].text
+    assert re.search(r"signed by [34] of 4 orderers", report.steps[7].text)
+    assert "said to be valid by CarrierMSP, PharmacyMSP, PlantMSP" in report.steps[7].text
 
 
 def test_another_identity_or_a_swapped_anchor_is_false(proved: Proved) -> None:
@@ -86,20 +69,76 @@ def test_another_identity_or_a_swapped_anchor_is_false(proved: Proved) -> None:
     assert _false(verify_receipt(swapped, proved.policy)) == ["anchor"]
 
 
-def test_one_byte_of_the_evidence_is_false(proved: Proved) -> None:
-    anchor = proved.receipt.anchor
-    assert anchor is not None
-    evidence = FabricEvidence.decode(anchor.evidence)
-    envelope = bytearray(evidence.envelopes[evidence.position])
-    envelope[len(envelope) // 2] ^= 1
-    envelopes = (
-        *evidence.envelopes[: evidence.position],
-        bytes(envelope),
-        *evidence.envelopes[evidence.position + 1 :],
-    )
-    altered = LedgerPart("fabric", replace(evidence, envelopes=tuple(envelopes)).encode())
-    report = verify_receipt(msgspec.structs.replace(proved.receipt, anchor=altered), proved.policy)
-    assert (report.outcome, _false(report)) == (Outcome.INVALID, ["anchor"])
+def _flipped(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+def _flipped_text(text: str) -> str:
+    """A checkpoint note with one bit of its first signature changed."""
+    head, _, signatures = text.partition("\n\n")
+    first, *rest = signatures.split("\n")
+    name, _, encoded = first.rpartition(" ")
+    return "\n".join([f"{head}\n\n{name} {b64encode(_flipped(b64decode(encoded))).decode()}", *rest])
+
+
+def _field_of(receipt: Receipt) -> Receipt:
+    field, *rest = receipt.fields
+    return msgspec.structs.replace(receipt, fields=(msgspec.structs.replace(field, salt=_flipped(field.salt)), *rest))
+
+
+def _seal_of(receipt: Receipt) -> Receipt:
+    assert receipt.seal is not None
+    seal = msgspec.structs.replace(receipt.seal, signature=_flipped(receipt.seal.signature))
+    return msgspec.structs.replace(receipt, seal=seal)
+
+
+LINKS: dict[str, Callable[[Receipt], Receipt]] = {
+    "checkpoint": lambda r: msgspec.structs.replace(r, checkpoint=_flipped_text(r.checkpoint)),
+    "record": lambda r: msgspec.structs.replace(r, inclusion=(_flipped(r.inclusion[0]), *r.inclusion[1:])),
+    "event": lambda r: msgspec.structs.replace(r, event=_flipped(r.event or b"")),
+    "fields": _field_of,
+    "seal": _seal_of,
+}
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_an_altered_link_is_false_and_no_other(proved: Proved, link: str) -> None:
+    report = verify_receipt(LINKS[link](proved.receipt), proved.policy)
+    assert (report.outcome, _false(report)) == (Outcome.INVALID, [link])
+
+
+EVIDENCE: dict[str, tuple[Callable[[FabricEvidence], FabricEvidence], str]] = {
+    "configuration": (
+        lambda e: replace(e, config_envelope=_flipped(e.config_envelope)),
+        "configuration is not that of the pinned config block",
+    ),
+    "block before": (
+        lambda e: replace(e, header=replace(e.header, previous_hash=_flipped(e.header.previous_hash))),
+        "signature does not verify under the key of .*orderer",
+    ),
+    "orderers": (lambda e: replace(e, signatures=_flipped(e.signatures)), "orderer|signatures|encoding"),
+    "transactions": (
+        lambda e: replace(e, envelopes=tuple(map(_flipped, e.envelopes))),
+        "the envelopes are not those of block",
+    ),
+    "attestation": (
+        lambda e: replace(e, attestation=e.attestation[:-1] + bytes([e.attestation[-1] ^ 1])),
+        "endorse|attest|signature|encoding",
+    ),
+}
+
+
+@pytest.mark.parametrize("part", ["identity", "anchor"])
+@pytest.mark.parametrize("link", EVIDENCE)
+def test_an_altered_link_of_the_channels_evidence_is_named(proved: Proved, part: str, link: str) -> None:
+    alter, said = EVIDENCE[link]
+    shown = getattr(proved.receipt, part)
+    altered = LedgerPart("fabric", alter(FabricEvidence.decode(shown.evidence)).encode())
+    report = verify_receipt(msgspec.structs.replace(proved.receipt, **{part: altered}), proved.policy)
+    assert (report.outcome, _false(report)) == (Outcome.INVALID, [part])
+    step = next(step for step in report.steps if step.name == part)
+    assert re.search(said, step.text), step.text
 
 
 @pytest.mark.parametrize("lines", [(), (ChannelLine("sealtrail", bytes(32)),)], ids=["no line", "another hash"])

@@ -1,0 +1,117 @@
+"""Worlds on one real Fabric channel: peers of three organisations endorse, each with its own chaincode server.
+
+One network serves the whole suite, since starting one takes seconds; many_worlds.py keeps the worlds apart.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from chain.ledger.interface import LedgerEvent, Submitted
+from chaincode.contract import function_named
+from crypto.keys import Algorithm, PrivateKey
+from network.topology import Chaincode
+from tests.contract_suite import many_worlds
+from tests.contract_suite.world import World
+from tests.network.chaincode_program import serving
+from tests.network.networks import running, topology
+
+if TYPE_CHECKING:
+    from chain.ledger.fabric.ledger import FabricLedger
+
+READY_MADE = 32
+
+
+class Channel:
+    """The channel of all worlds. Counts what is on it: a refused call must leave nothing there."""
+
+    def __init__(self, ledger: "FabricLedger") -> None:
+        self.ledger = ledger
+        self.last = -1  # index of the newest transaction that was seen
+        self.submitted = 0
+        self._worlds = self._blocks = self._transactions = 0
+        self._started: list[World] = []
+
+    async def transactions(self) -> int:
+        """How many transactions, valid or not, all blocks hold by now."""
+        from fabric_protos.common.ledger_pb2 import BlockchainInfo
+
+        reader = self.ledger._reader
+        query = reader._query("qscc", b"GetChainInfo", reader._name.encode())
+        height = BlockchainInfo.FromString(await self.ledger._gateway.evaluate(query)).height
+        for number in range(self._blocks, height):
+            self._transactions += len((await reader.block(number)).envelopes)
+        self._blocks = height
+        return self._transactions
+
+    def world(self, runner: asyncio.Runner) -> World:
+        """A new world, in which nothing has happened."""
+        self._worlds += 1
+        name, begin = f"world{self._worlds}", self.last
+        return World(runner, lambda key: OneWorld(self, key, name, begin), lambda: runner.run(self.transactions()))
+
+    def started(self, runner: asyncio.Runner) -> World:
+        """A world that is started. Many are made at once: one by one they would take the suite's time."""
+        if not self._started:
+            self._started = [self.world(runner) for _ in range(READY_MADE)]
+            runner.run(_begin(self._started))
+        return self._started.pop()
+
+
+async def _begin(worlds: list[World]) -> None:
+    await asyncio.gather(*(world.begin() for world in worlds))
+
+
+class OneWorld:
+    """chain.ledger.interface.Ledger that shows one world of the channel, which began behind the index `begin`."""
+
+    def __init__(self, channel: Channel, caller: PrivateKey, world: str, begin: int) -> None:
+        self._channel, self._ledger = channel, channel.ledger.as_caller(caller)
+        self._world, self._begin = world, begin
+
+    async def submit(self, function: str, *args: bytes) -> Submitted:
+        done = await self._ledger.submit(f"{self._world}/{function}", *args)
+        self._channel.submitted += 1
+        self._channel.last = max(self._channel.last, done.index)
+        return done
+
+    async def evaluate(self, function: str, *args: bytes) -> bytes:
+        return await self._ledger.evaluate(f"{self._world}/{function}", *args)
+
+    async def events(self, after: int) -> AsyncIterator[LedgerEvent]:
+        async for event in self._ledger.events(max(after, self._begin)):
+            world, _, name = event.name.partition("/")
+            if world == self._world:
+                yield replace(event, name=name)
+
+    async def evidence(self, index: int) -> bytes:
+        return await self._ledger.evidence(index)
+
+    async def close(self) -> None:
+        """The channel is everybody's and stays open."""
+
+
+def _is_query(called: str) -> bool:
+    return function_named(called.partition("/")[2]).query
+
+
+@contextmanager
+def channel(folder: Path, runner: asyncio.Runner) -> Iterator[Channel]:
+    """A network with many_worlds.py on its channel; at the end, what is on it is what the tests committed."""
+    wanted = msgspec.structs.replace(topology(folder), chaincode=Chaincode(command=serving(many_worlds.__name__)))
+    with running(wanted) as network:
+        from chain.ledger.fabric.ledger import FabricLedger
+        from chain.ledger.fabric.profile import read_profile
+
+        nobody = PrivateKey.generate(Algorithm.ED25519)
+        ledger = FabricLedger(read_profile(network.profiles["PlantMSP"]), nobody, is_query=_is_query)
+        made = Channel(ledger)
+        before = runner.run(made.transactions())
+        yield made
+        assert runner.run(made.transactions()) == before + made.submitted
+        runner.run(ledger.close())

@@ -1,0 +1,146 @@
+"""A whole gateway on a real Fabric channel: enrolled, anchored, proved, found again after a restart."""
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("grpc", reason="needs the extra 'fabric'")
+pytest.importorskip("fabric_protos", reason="needs the extra 'fabric'")
+
+from chain.errors import ForkError, StoreError
+from chain.fsck import fsck
+from chain.ledger.fabric.kept import KeptProofs
+from chain.policies import site_policy
+from chain.receipt import parse_receipt
+from chain.verify import Outcome, verify_receipt
+from chaincode.identity_records import Identity, source_handle
+from chaincode.state import identity_key
+from gateway.enrolment import NotAdmittedError
+from gateway.ingest.inbound import Verdict
+from gateway.joining import admit, read_request
+from gateway.ledgers import open_channel
+from network.lifecycle import down as network_down
+from network.lifecycle import up
+from network.topology import Consensus
+from tests.network.networks import PARTNERS, RunningNetwork, running, topology
+from tests.support.site import Site, receipts
+from tests.support.source import Source, message
+
+pytestmark = pytest.mark.fabric
+PLANT, CARRIER, PHARMACY = PARTNERS
+
+
+def on_fabric(channel: RunningNetwork, msp_id: str) -> dict[str, Any]:
+    return {"ledger": "fabric", "fabric": {"profile": channel.profiles[msp_id]}}
+
+
+def _revoke_from_elsewhere(site: Site, name: str) -> None:
+    """By the gateway's key, but not by the running gateway."""
+
+    handle = source_handle(site.folder.origin, name).encode()
+
+    async def act() -> None:
+        async with open_channel(site.config.fabric, site.folder.gateway_key()) as ledger:
+            key = Identity.decode(await ledger.evaluate("identities.get", handle)).keys[-1].key
+            await ledger.submit("identities.revoke", handle, key.kid, b"9", b"stolen")
+
+    site.run(act())
+
+
+def _grow(site: Site, name: str, count: int) -> None:
+    source = site.enrol(name)
+    assert site.send(source, message(source.batch(count), source.seal())) is Verdict.STORED
+    site.drain()
+
+
+def _outcomes(site: Site) -> set[Outcome]:
+    with receipts(site.folder) as builder, site.reader() as reader:
+        size = reader.entries.size()
+        files = [builder.build(index).to_json() for index in range(size)]
+    policy = site_policy(site.folder)
+    return {verify_receipt(parse_receipt(file), policy).outcome for file in files}
+
+
+def test_from_the_device_to_a_receipt_and_through_a_restart(channel: RunningNetwork, tmp_path: Path) -> None:
+    settings = on_fabric(channel, PLANT) | {"origin": "plant.example/one"}
+    with Site(tmp_path / "site", **settings) as site:
+        _grow(site, "plant-logger-1", 5)
+        assert site.gateway.status().problems == ()
+        assert _outcomes(site) == {Outcome.VALID}
+        report = fsck(site.folder)
+        assert (report.events, report.transactions) == (5, 3)  # the gateway, the source, the anchor
+    with closing(KeptProofs(site.folder.ledger, readonly=True)) as kept:
+        place = kept.place
+    with Site(tmp_path / "site", **settings) as site:
+        assert site.gateway.book.names() == ["plant-logger-1"]
+        assert site.gateway.status().anchored_size == 6
+        _grow(site, "plant-logger-2", 2)
+        assert _outcomes(site) == {Outcome.VALID}
+        fsck(site.folder)
+        _revoke_from_elsewhere(site, "plant-logger-2")
+        site.wait(lambda: site.gateway.book.get("plant-logger-2").revoked)
+        with closing(KeptProofs(site.folder.ledger, readonly=True)) as kept:
+            proved = Identity.decode(
+                kept.value(identity_key(source_handle(site.folder.origin, "plant-logger-2"))) or b""
+            )
+        assert proved.current_key is None  # receipts show it from now on
+    with closing(KeptProofs(site.folder.ledger, readonly=True)) as kept:
+        assert kept.place > place
+    with pytest.raises(StoreError, match="is anchored on Fabric"), Site(tmp_path / "site", origin="plant.example/one"):
+        pass
+
+
+def test_a_second_gateway_of_an_organisation_is_admitted_by_the_first(channel: RunningNetwork, tmp_path: Path) -> None:
+    settings = on_fabric(channel, CARRIER)
+    with Site(tmp_path / "first", origin="carrier.example/first", **settings) as first:
+        with pytest.raises(NotAdmittedError, match="sealtrail gateway admit"):
+            Site(tmp_path / "second", origin="carrier.example/second", **settings).__enter__()
+        request = read_request(tmp_path / "second" / "admission-request.json")
+        first.run(admit(first.gateway.ledger, request))
+        with Site(tmp_path / "second", origin="carrier.example/second", **settings) as second:
+            _grow(second, "carrier-logger", 1)
+            assert _outcomes(second) == {Outcome.VALID}
+
+
+def test_the_channel_is_away_events_go_on_and_one_anchor_catches_up(tmp_path: Path) -> None:
+    """Down while the gateway runs, still down at its next start, then up again."""
+    wanted = topology(tmp_path, partners=1, consensus=Consensus.RAFT, orderers=1)
+    root, often = tmp_path / "site", {"checkpoint_interval_s": 0.1, "anchor_interval_s": 0.1}
+    with running(wanted) as network:
+        settings = on_fabric(network, PLANT) | {"log": often}
+        with Site(root, **settings) as site:
+            source = site.enrol("logger")
+            _send(site, source)
+            site.drain()
+            network_down(wanted)
+            _send(site, source, 3)
+            site.wait(lambda: any("anchoring" in problem for problem in site.gateway.status().problems))
+        with Site(root, **settings) as site:
+            _send(site, source, 2)
+            assert site.gateway.status().checkpoint_size == 0  # nothing is signed before log and ledger were compared
+            site.wait(lambda: any("anchoring" in problem for problem in site.gateway.status().problems))
+            up(wanted)
+            site.wait(lambda: site.gateway.status().anchored_size == 12)
+            site.drain()
+            assert site.gateway.anchorer.state.anchors == 1
+            assert site.gateway.status().problems == ()
+            assert _outcomes(site) == {Outcome.VALID}
+
+
+def _send(site: Site, source: Source, times: int = 1) -> None:
+    for _ in range(times):
+        assert site.send(source, message(source.batch(1), source.seal())) is Verdict.STORED
+
+
+def test_an_older_copy_of_a_site_does_not_start(channel: RunningNetwork, tmp_path: Path) -> None:
+    settings = on_fabric(channel, PHARMACY) | {"origin": "pharmacy.example/log"}
+    with Site(tmp_path / "site", **settings) as site:
+        _grow(site, "pharmacy-1", 1)
+    shutil.copytree(tmp_path / "site", tmp_path / "older")
+    with Site(tmp_path / "site", **settings) as site:
+        _grow(site, "pharmacy-2", 3)
+    with pytest.raises(ForkError, match="rolled back"), Site(tmp_path / "older", **settings):
+        pass
