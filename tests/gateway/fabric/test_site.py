@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 pytest.importorskip("grpc", reason="needs the extra 'fabric'")
 pytest.importorskip("fabric_protos", reason="needs the extra 'fabric'")
 
-from chain.errors import ForkError, StoreError
+from chain.errors import ForkError, FsckError, StoreError
 from chain.fsck import fsck
 from chain.ledger.fabric.kept import KeptProofs
 from chain.policies import site_policy
 from chain.receipt import parse_receipt
+from chain.site import Folder
 from chain.verify import Outcome, verify_receipt
 from chaincode.identity_records import Identity, source_handle
 from chaincode.state import identity_key
@@ -94,6 +96,28 @@ def test_from_the_device_to_a_receipt_and_through_a_restart(channel: RunningNetw
         assert kept.place > place
     with pytest.raises(StoreError, match="is anchored on Fabric"), Site(tmp_path / "site", origin="plant.example/one"):
         pass
+    _alterations_are_found(tmp_path / "site", tmp_path)
+
+
+ONE, TWO = "key LIKE 'id/%#plant-logger-1'", "key LIKE 'id/%#plant-logger-2'"
+ALTERED = {
+    f"UPDATE kept SET value = zeroblob(40) WHERE {ONE}": "identity of plant-logger-1",
+    f"UPDATE kept SET evidence = (SELECT evidence FROM kept WHERE {TWO}) WHERE {ONE}": "kept proof of .*another value",
+    "UPDATE kept SET evidence = zeroblob(40)": "kept proof of ",
+    "DELETE FROM pinned": "kept proof of .*the policy",
+    f"DELETE FROM kept WHERE {ONE}": "plant-logger-1 has no key on the ledger",
+    "DELETE FROM kept WHERE key = (SELECT max(key) FROM kept WHERE key LIKE 'cp/%')": "marked as anchored",
+}
+
+
+def _alterations_are_found(root: Path, tmp_path: Path) -> None:
+    for number, (statement, said) in enumerate(ALTERED.items()):
+        copy = Path(shutil.copytree(root, tmp_path / f"altered-{number}"))
+        with closing(sqlite3.connect(copy / "ledger" / "kept.db")) as connection:
+            assert connection.execute(statement).rowcount >= 1
+            connection.commit()
+        with pytest.raises(FsckError, match=said):
+            fsck(Folder.existing(copy))
 
 
 def test_a_second_gateway_of_an_organisation_is_admitted_by_the_first(channel: RunningNetwork, tmp_path: Path) -> None:
