@@ -263,8 +263,7 @@ def test_no_commit_status(small: SmallNetwork, monkeypatch: pytest.MonkeyPatch) 
     asyncio.run(act())
 
 
-def test_a_dead_gateway_peer_is_passed_over(small: SmallNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chain.ledger.fabric.patience.PATIENCE_S", 1.0)
+def test_a_dead_gateway_peer_is_passed_over(small: SmallNetwork) -> None:
     profile = small.write_profile()
     dead = msgspec.structs.replace(profile.peers[0], address="127.0.0.1:1")
 
@@ -272,7 +271,8 @@ def test_a_dead_gateway_peer_is_passed_over(small: SmallNetwork, monkeypatch: py
         both = msgspec.structs.replace(profile, peers=(dead, *profile.peers))
         async with FabricLedger(both, is_query=is_query) as ledger:
             assert (await ledger.submit("put", b"over", b"1")).result == b"1"
-        async with FabricLedger(msgspec.structs.replace(profile, peers=(dead,)), is_query=is_query) as ledger:
+        alone = msgspec.structs.replace(profile, peers=(dead,))
+        async with FabricLedger(alone, is_query=is_query, patience_s=1) as ledger:
             with pytest.raises(EvaluateError, match="UNAVAILABLE"):
                 await ledger.evaluate("get", b"over")
 
@@ -313,10 +313,9 @@ def _status_of(msp_id: str, message: str) -> bytes:
 
 @pytest.mark.parametrize(("msp_id", "kind"), [("Org1MSP", ContractError), ("Org2MSP", EndorseError)])
 def test_another_partners_peer_cannot_refuse_for_the_contract(
-    small: SmallNetwork, monkeypatch: pytest.MonkeyPatch, msp_id: str, kind: type[Exception]
+    small: SmallNetwork, msp_id: str, kind: type[Exception]
 ) -> None:
     """It may be blocks behind: the call is tried again. A refusal of the client's own peer counts at once."""
-    monkeypatch.setattr("chain.ledger.fabric.patience.PATIENCE_S", 1.0)
     said = _status_of(msp_id, f"chaincode response 400, bad-proof: {'behind ' * 10}")
 
     async def act() -> None:
@@ -331,7 +330,7 @@ def test_another_partners_peer_cannot_refuse_for_the_contract(
                 return await forward()
 
             proxy.hook = hook
-            async with FabricLedger(profile, is_query=is_query) as ledger:
+            async with FabricLedger(profile, is_query=is_query, patience_s=1) as ledger:
                 with pytest.raises(kind, match="bad-proof: behind"):
                     await ledger.submit("put", b"behind", b"1")
                 refusals[0] = 0 if kind is ContractError else 1
