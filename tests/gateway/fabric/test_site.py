@@ -1,10 +1,12 @@
 """A whole gateway on a real Fabric channel: enrolled, anchored, proved, found again after a restart."""
 
+import dataclasses
 import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 pytest.importorskip("grpc", reason="needs the extra 'fabric'")
@@ -24,7 +26,8 @@ from gateway.joining import admit, read_request
 from gateway.ledgers import open_channel
 from network.lifecycle import down as network_down
 from network.lifecycle import up
-from network.topology import Consensus
+from network.partners import new_organisations, propose, sign, submit
+from network.topology import Consensus, Ordering, Organisation
 from tests.network.networks import PARTNERS, RunningNetwork, running, topology
 from tests.support.site import Site, receipts
 from tests.support.source import Source, message
@@ -144,3 +147,33 @@ def test_an_older_copy_of_a_site_does_not_start(channel: RunningNetwork, tmp_pat
         _grow(site, "pharmacy-2", 3)
     with pytest.raises(ForkError, match="rolled back"), Site(tmp_path / "older", **settings):
         pass
+
+
+def test_a_partner_joins_while_a_gateway_anchors(tmp_path: Path) -> None:
+    """Receipts stand under both configurations: the key under the old one, the checkpoint under the new one."""
+    joiner = msgspec.structs.replace(
+        topology(tmp_path / "joiner", partners=1), organisations=[Organisation(msp_id="ClinicMSP")],
+        ordering=Ordering(orderers=0),
+    )  # fmt: skip
+    wanted = topology(tmp_path, partners=2, consensus=Consensus.RAFT, orderers=1)
+    with running(wanted) as network, Site(tmp_path / "site", **on_fabric(network, PLANT)) as site:
+        source = site.enrol("logger")
+        _send(site, source)
+        site.drain()
+        before = site_policy(site.folder).channels
+        update = tmp_path / "update.pb"
+        (definition,) = new_organisations(joiner, None)
+        propose(wanted, definition, update)
+        for msp_id in wanted.msp_ids:
+            sign(wanted, msp_id, update)
+        now = submit(wanted, update)
+        _send(site, source)
+        site.drain()
+        lines = site_policy(site.folder).channels
+        assert {line.config_hash.hex() for line in lines} - {line.config_hash.hex() for line in before} == {
+            now.block_hash
+        }
+        assert _outcomes(site) == {Outcome.VALID}
+        only_new = dataclasses.replace(site.policy, channels=tuple(set(lines) - set(before)))
+        with receipts(site.folder) as builder:
+            assert verify_receipt(builder.build(0), only_new).outcome is Outcome.UNTRUSTED  # its key's proof is older

@@ -272,7 +272,7 @@ def test_a_dead_gateway_peer_is_passed_over(small: SmallNetwork) -> None:
         async with FabricLedger(both, is_query=is_query) as ledger:
             assert (await ledger.submit("put", b"over", b"1")).result == b"1"
         alone = msgspec.structs.replace(profile, peers=(dead,))
-        async with FabricLedger(alone, is_query=is_query, patience_s=1) as ledger:
+        async with FabricLedger(alone, is_query=is_query, patience_s=1.0) as ledger:
             with pytest.raises(EvaluateError, match="UNAVAILABLE"):
                 await ledger.evaluate("get", b"over")
 
@@ -330,7 +330,7 @@ def test_another_partners_peer_cannot_refuse_for_the_contract(
                 return await forward()
 
             proxy.hook = hook
-            async with FabricLedger(profile, is_query=is_query, patience_s=1) as ledger:
+            async with FabricLedger(profile, is_query=is_query, patience_s=1.0) as ledger:
                 with pytest.raises(kind, match="bad-proof: behind"):
                     await ledger.submit("put", b"behind", b"1")
                 refusals[0] = 0 if kind is ContractError else 1
