@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from chain.errors import AnchorRefusedError, ForkError, LogError
+from chain.errors import AnchorRefusedError, ForkError, LedgerError, LogError
 from chain.ledger.interface import Ledger
 from chain.log.checkpoints import Checkpoints
 from chain.log.proofs import consistency_proof
@@ -26,6 +26,7 @@ from crypto.note import Note, parse_note
 
 log = logging.getLogger(__name__)
 RETRY_S = 1.0
+BEHIND_S = 120.0  # a peer that comes back has the blocks of an hour in less
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class Anchorer:
         self._next_anchor = 0.0
         self._one_at_a_time = asyncio.Lock()
         self._closed = self._checked = False
+        self._behind_since = 0.0
         self.state = AnchorState()
 
     def urgent(self) -> None:
@@ -99,6 +101,7 @@ class Anchorer:
     def _compare(self, head: AnchoredCheckpoint) -> None:
         anchored, newest = self._checkpoints.latest_anchored(), self._checkpoints.newest_signed()
         if anchored and (size := Checkpoint.parse(parse_note(anchored[0]).text).size) > head.size:
+            self._allow_for_a_peer_behind(size, head.size)
             raise ForkError(
                 f"the ledger is at size {head.size}, but size {size} was anchored on it: the ledger was rolled back.\n"
                 f"the ledger's head:\n{head.note or 'none'}\nanchored before:\n{anchored[0]}"
@@ -114,6 +117,13 @@ class Anchorer:
             self._mark(head.size)
         elif anchored:
             self.state.proved_size = size
+
+    def _allow_for_a_peer_behind(self, size: int, shown: int) -> None:
+        """A peer of a ledger elsewhere that was away shows the past for a while; a rollback shows it for ever."""
+        now = time.monotonic()
+        self._behind_since = self._behind_since or now
+        if self._proofs_follow and now - self._behind_since < BEHIND_S:
+            raise LedgerError(f"the ledger's peer is at size {shown}, but size {size} was anchored: it may be behind")
 
     async def run(self) -> None:
         """Publish and anchor until cancelled."""

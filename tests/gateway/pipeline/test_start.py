@@ -5,16 +5,22 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 
-from chain.errors import ForkError, StoreError
+from chain.errors import ForkError, LedgerError, StoreError
 from chain.fsck import fsck
 from chain.ledger.embedded import EmbeddedLedger
+from chain.log.checkpoints import Checkpoints
+from chain.log.publish import Publisher
+from chain.log.reader import LogReader
 from chain.site import Folder
+from chain.store.database import Database
 from chaincode.identities import enrolment
 from crypto import labels
+from gateway.anchoring import Anchorer
 from gateway.ingest.inbound import Verdict
 from tests.support.site import ORIGIN, Site
 from tests.support.source import message
@@ -90,6 +96,41 @@ def test_an_older_ledger_than_the_log_remembers_does_not_start(tmp_path: Path) -
     _copy_databases(kept, root / "ledger", "ledger.db")
     with pytest.raises(ForkError, match="the ledger was rolled back"), Site(root):
         pass
+
+
+def test_a_peer_that_is_behind_is_waited_for_and_a_rollback_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a ledger elsewhere one peer is asked, which may show the past for a while. An older copy stands for it."""
+    root, kept = tmp_path / "site", tmp_path / "kept"
+    with Site(root) as site:
+        _grow(site, 3)
+    _copy_databases(root / "ledger", kept, "ledger.db")
+    with Site(root) as site:
+        _grow(site, 3)
+    _copy_databases(root / "ledger", tmp_path / "newer", "ledger.db")
+    _copy_databases(kept, root / "ledger", "ledger.db")
+    asyncio.run(_checked(root, LedgerError, "may be behind"))
+    monkeypatch.setattr("gateway.anchoring.BEHIND_S", 0.0)
+    asyncio.run(_checked(root, ForkError, "the ledger was rolled back"))
+    _copy_databases(tmp_path / "newer", root / "ledger", "ledger.db")
+    asyncio.run(_checked(root, None, ""))
+
+
+async def _checked(root: Path, error: type[Exception] | None, said: str) -> None:
+    """What the comparison at start says of a ledger whose proofs follow."""
+    folder = Folder.existing(root)
+    with closing(Database(folder.database)) as db:
+        publisher = Publisher(LogReader(db), Checkpoints(db), folder.log_signers())
+        ledger = EmbeddedLedger(folder.ledger, folder.ledger_name, folder.ledger_signers(), folder.gateway_key())
+        anchorer = Anchorer(
+            db, publisher, ledger, checkpoint_s=1, anchor_s=1, on_fork=lambda e: None, proofs_follow=True
+        )  # fmt: skip
+        try:
+            with pytest.raises(error, match=said) if error else nullcontext():
+                await anchorer.check()
+        finally:
+            await ledger.close()
 
 
 def test_a_wiped_ledger_does_not_start(tmp_path: Path) -> None:
