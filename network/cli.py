@@ -4,37 +4,33 @@ Exit codes: 0, or 1 for an error and for a `status` that is not healthy througho
 """
 
 import json
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from network.certificates_cli import renew, request
+from network.options import TopologyOption, load, show_progress
+
 if TYPE_CHECKING:
     from network.health import NodeStatus
-    from network.topology import Topology
 
-TopologyOption = Annotated[
-    Path, typer.Option("--topology", "-t", help="Topology file (TOML).", envvar="SEALTRAIL_TOPOLOGY")
-]
 app = typer.Typer(help="The partners' Hyperledger Fabric network, on this machine.", no_args_is_help=True)
+app.command()(renew)
+app.command()(request)
 COLUMNS = "{:<26} {:<10} {:<16} {:<22} {:>8} {:<10} {}"
 
 
-def _load(file: Path) -> "Topology":
-    from network.topology import load_topology
-
-    return load_topology(file)
-
-
 @app.command()
-def up(topology: TopologyOption) -> None:
+def up(
+    topology: TopologyOption,
+    containers: Annotated[bool, typer.Option("--containers", help="Start no node: they run in containers.")] = False,
+) -> None:
     """Make what is missing, start every node, and bring the contract onto the channel."""
     from network.lifecycle import up as bring_up
 
-    start = time.monotonic()
-    profiles = bring_up(_load(topology), lambda line: print(f"{time.monotonic() - start:5.1f} s  {line}", flush=True))
-    print(f"{time.monotonic() - start:5.1f} s  healthy; connection profiles:")
+    progress = show_progress()
+    profiles = bring_up(load(topology), progress, containers=containers)
+    progress("healthy; connection profiles:")
     for msp_id, file in profiles.items():
         print(f"         {msp_id}: {file}")
 
@@ -44,7 +40,7 @@ def down(topology: TopologyOption) -> None:
     """End the processes that `up` started. Ledgers and keys stay."""
     from network.lifecycle import down as take_down
 
-    stopped = take_down(_load(topology))
+    stopped = take_down(load(topology))
     print(f"ended {len(stopped)} processes" if stopped else "nothing was running")
 
 
@@ -54,22 +50,25 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Show each node's health, the channel's height, and when certificates end."""
+    from network.health import user_warnings
+    from network.layout import lay_out
     from network.lifecycle import log_keeper
     from network.lifecycle import status as ask
 
-    loaded = _load(topology)
+    loaded = load(topology)
     nodes = ask(loaded)
+    warnings = user_warnings(lay_out(loaded)) if nodes else []
     if as_json:
         print(json.dumps([_as_json(node) for node in nodes], indent=1))
     else:
-        _print_status(nodes)
+        _print_status(nodes, warnings)
         if any(node.pid for node in nodes) and log_keeper(loaded).pid() is None:
             print("warning: the log keeper is not running, so logs grow; `sealtrail network up` starts it")
     if not nodes or any(node.health != "healthy" for node in nodes):
         raise typer.Exit(1)
 
 
-def _print_status(nodes: "list[NodeStatus]") -> None:
+def _print_status(nodes: "list[NodeStatus]", user_warnings: list[str]) -> None:
     if not nodes:
         print("there is no network here yet; `sealtrail network up` makes it")
         return
@@ -79,9 +78,8 @@ def _print_status(nodes: "list[NodeStatus]") -> None:
         detail = f"  {node.detail}" if node.detail else ""
         where = (node.name, node.kind, node.msp_id, node.address, node.pid or "-", node.health)
         print(COLUMNS.format(*where, until + detail).rstrip())
-    for node in nodes:
-        if node.warning:
-            print(f"warning: {node.warning}")
+    for warning in filter(None, [*(node.warning for node in nodes), *user_warnings]):
+        print(f"warning: {warning}")
 
 
 def _as_json(node: "NodeStatus") -> dict[str, object]:
@@ -103,7 +101,7 @@ def logs(
     from network.errors import NetworkError
     from network.processes import Process
 
-    run = _load(topology).folder / "run"
+    run = load(topology).folder / "run"
     known = sorted(file.stem for file in run.glob("*.log"))
     if not node:
         print("\n".join(str(run / f"{name}.log") for name in known) or "there are no logs yet")
@@ -121,7 +119,7 @@ def clean(
     """End the processes and remove the data folder: ledgers, keys, profiles."""
     from network.lifecycle import clean as remove
 
-    loaded = _load(topology)
+    loaded = load(topology)
     if not yes:
         typer.confirm(f"Remove {loaded.folder} with its ledgers and keys?", abort=True)
     remove(loaded)

@@ -9,25 +9,26 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from crypto.files import write_durably
-from network.errors import NetworkError, NodeError
+from network.errors import NetworkError
 from network.genesis import make_genesis
 from network.health import NodeStatus, node_status, wait_acquainted, wait_healthy
-from network.identities import CERTIFICATE, KEY, make_identities
-from network.layout import Kind, Layout, Node, lay_out
+from network.identities import make_identities, request_identities
+from network.layout import Kind, Layout, lay_out
 from network.orderer_admin import OrdererAdmin
 from network.package import package_file, package_id
 from network.peer_command import PeerCommand
-from network.ports import is_free
+from network.places import Place
 from network.processes import Process, stop
 from network.profiles import write_profiles
 from network.programs import Programs, clean_environment, find_programs
 from network.settings import write_settings
+from network.starting import check_ports, start_node
 from network.topology import Topology
 
 LOG_KEEPER = "log-keeper"
@@ -39,31 +40,57 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def up(topology: Topology, progress: Progress = lambda _: None) -> dict[str, Path]:
+def up(
+    topology: Topology, progress: Progress = lambda _: None, *, containers: bool = False
+) -> dict[str, Path]:  # fmt: skip
     """Bring a network up and the contract onto its channel; returns {msp id: connection profile}.
+
+    With `containers` no process is started: somebody else runs the nodes, and they are waited for.
 
     Raises:
         NetworkError: what is missing, taken or failed, with its mend. What was started stays up, to be looked at.
     """
-    programs = find_programs()
-    with _locked(topology):
-        _check_unchanged(topology)
-        layout = lay_out(topology)
-        progress("identities, genesis block and settings")
-        make_identities(layout)
-        make_genesis(layout, programs)
-        write_settings(layout, programs)
-        _start_nodes(layout, programs, progress)
+    programs = find_programs(for_containers=containers)
+    with locked(topology):
+        layout = prepare(topology, programs, progress)
+        if containers:
+            progress("waiting for the containers")
+            wait_healthy(layout, layout.nodes, ours=False)
+        else:
+            _start_nodes(layout, programs, progress)
         _join(layout, programs, progress)
+        if not containers:
+            _start_servers(layout, programs, progress)
         _bring_contract(layout, programs, progress)
+        wait_healthy(layout, layout.of_kind(Kind.CHAINCODE), ours=not containers)
+        progress("waiting until all peers know each other")
+        wait_acquainted(layout, layout.of_kind(Kind.PEER), ours=not containers)
         return write_profiles(layout)
+
+
+def prepare(topology: Topology, programs: Programs, progress: Progress) -> Layout:
+    """Write everything that nodes need before they start; what is there stays."""
+    check_unchanged(topology)
+    layout = lay_out(topology)
+    progress("identities, genesis block and settings")
+    make_identities(layout)
+    make_genesis(layout, programs)
+    write_settings(layout, programs)
+    return layout
+
+
+def request(topology: Topology) -> list[Place]:
+    """Make keys and requests; returns the certificates that external authorities have yet to give."""
+    with locked(topology):
+        check_unchanged(topology)
+        return request_identities(lay_out(topology))
 
 
 def down(topology: Topology) -> list[str]:
     """End the processes that `up` started; returns their names. The ledger stays."""
     if not topology.folder.exists():
         return []
-    with _locked(topology):
+    with locked(topology):
         return _stop_all(topology)
 
 
@@ -85,7 +112,7 @@ def status(topology: Topology) -> list[NodeStatus]:
     """How every node is; empty for a network that was never up."""
     if not (topology.folder / FIXED).exists():
         return []
-    _check_unchanged(topology)
+    check_unchanged(topology)
     layout = lay_out(topology)
     return _parallel(lambda node: node_status(layout, node), layout.nodes)
 
@@ -96,7 +123,8 @@ def log_keeper(topology: Topology) -> Process:
 
 
 @contextlib.contextmanager
-def _locked(topology: Topology) -> Iterator[None]:
+def locked(topology: Topology) -> Iterator[None]:
+    """One command at a time; NetworkError while another one works on the data folder."""
     topology.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (topology.folder / LOCK).open("w") as file:
         try:
@@ -106,7 +134,7 @@ def _locked(topology: Topology) -> Iterator[None]:
         yield
 
 
-def _check_unchanged(topology: Topology) -> None:
+def check_unchanged(topology: Topology) -> None:
     """The channel was made from one topology; another one needs another data folder."""
     file, now = topology.folder / FIXED, json.dumps(topology.what_is_fixed(), indent=1).encode()
     if not file.exists():
@@ -136,33 +164,16 @@ def _stop_all(topology: Topology) -> list[str]:
 def _start_nodes(layout: Layout, programs: Programs, progress: Progress) -> None:
     nodes = layout.of_kind(Kind.ORDERER) + layout.of_kind(Kind.PEER)
     idle = [node for node in layout.nodes if Process(layout.run, node.name).pid() is None]
-    _check_ports(idle)
+    check_ports(idle)
     progress(f"starting {len([node for node in nodes if node in idle])} of {len(nodes)} orderers and peers")
     for node in nodes:
         if node in idle:
-            _start(layout, node, [programs.orderer] if node.kind is Kind.ORDERER else [programs.peer, "node", "start"])
+            start_node(layout, node, programs)
     keeper = log_keeper(layout.topology)
     if keeper.pid() is None:
         bound = str(layout.topology.log_bytes)
         keeper.start([sys.executable, "-m", "network.log_keeper", str(layout.run), bound], clean_environment())
     wait_healthy(layout, nodes)
-
-
-def _check_ports(nodes: Sequence[Node]) -> None:
-    for node in nodes:
-        for use, port in node.ports.items():
-            if not is_free(port, node.host):
-                raise NodeError(
-                    f"{node.name}: port {port} ({use}) is taken by another program; end that one (ss -ltnp shows it), "
-                    "or begin anew with `sealtrail network clean` and another first_port"
-                )
-
-
-def _start(layout: Layout, node: Node, command: Sequence[str]) -> None:
-    environment = clean_environment() | {"FABRIC_LOGGING_SPEC": "info"}
-    if node.kind is not Kind.CHAINCODE:
-        environment["FABRIC_CFG_PATH"] = str(node.folder / "config")
-    Process(layout.run, node.name).start(command, environment)
 
 
 def _join(layout: Layout, programs: Programs, progress: Progress) -> None:
@@ -172,15 +183,19 @@ def _join(layout: Layout, programs: Programs, progress: Progress) -> None:
     _parallel(lambda node: PeerCommand(layout, programs, node).join(), layout.of_kind(Kind.PEER))
 
 
-def _bring_contract(layout: Layout, programs: Programs, progress: Progress) -> None:
-    """Start the chaincode servers; package, install, approve and commit, unless the contract is there."""
+def _start_servers(layout: Layout, programs: Programs, progress: Progress) -> None:
     servers = layout.of_kind(Kind.CHAINCODE)
-    packages = {node.msp_id: package_file(layout, node) for node in servers}
-    ids = {msp_id: package_id(layout, file) for msp_id, file in packages.items()}
     progress(f"starting {len(servers)} chaincode servers")
     for node in servers:
         if Process(layout.run, node.name).pid() is None:
-            _start(layout, node, chaincode_command(layout, node, ids[node.msp_id]))
+            start_node(layout, node, programs)
+
+
+def _bring_contract(layout: Layout, programs: Programs, progress: Progress) -> None:
+    """Package, install, approve and commit, unless the contract is there."""
+    servers = layout.of_kind(Kind.CHAINCODE)
+    packages = {node.msp_id: package_file(layout, node) for node in servers}
+    ids = {msp_id: package_id(layout, file) for msp_id, file in packages.items()}
     progress("installing the contract")
     peers = layout.of_kind(Kind.PEER)
     _parallel(lambda node: PeerCommand(layout, programs, node).install(packages[node.msp_id], ids[node.msp_id]), peers)
@@ -190,18 +205,6 @@ def _bring_contract(layout: Layout, programs: Programs, progress: Progress) -> N
         _parallel(lambda pair: pair[0].approve(ids[pair[1]]), zip(firsts, layout.topology.msp_ids, strict=True))
         progress("committing the contract")
         firsts[0].commit()
-    wait_healthy(layout, servers)
-    progress("waiting until all peers know each other")
-    wait_acquainted(layout, peers)
-
-
-def chaincode_command(layout: Layout, node: Node, identifier: str) -> list[str]:
-    """The command that serves the contract to an organisation's peers, with mutual TLS."""
-    program = layout.topology.chaincode.command or [sys.executable, "-m", "sealtrail", "chaincode", "serve"]
-    tls, roots = node.folder / "tls", layout.organisation(node.msp_id) / "tlsca" / CERTIFICATE
-    where = ["--address", node.address, "--package-id", identifier]
-    keys = ["--tls-cert", str(tls / CERTIFICATE), "--tls-key", str(tls / KEY), "--tls-client-ca", str(roots)]
-    return [*program, *where, *keys]
 
 
 def _parallel(work: Callable[[T], R], items: Iterable[T]) -> list[R]:

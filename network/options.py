@@ -1,0 +1,28 @@
+"""What the subcommands of `sealtrail network` share: the option that names the topology, and lines with a clock."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from network.topology import Topology
+
+TopologyOption = Annotated[
+    Path, typer.Option("--topology", "-t", help="Topology file (TOML).", envvar="SEALTRAIL_TOPOLOGY")
+]
+
+
+def load(file: Path) -> "Topology":
+    """Read the topology; the room is imported only now."""
+    from network.topology import load_topology
+
+    return load_topology(file)
+
+
+def show_progress() -> Callable[[str], None]:
+    """Prints lines with the seconds since now."""
+    start = time.monotonic()
+    return lambda line: print(f"{time.monotonic() - start:5.1f} s  {line}", flush=True)
