@@ -31,7 +31,11 @@ def _print_renewal(done: "Renewal") -> None:
     if done.as_long_as_can_be:
         names = ", ".join(done.as_long_as_can_be)
         print(f"warning: these end with their authority, which cannot be renewed; begin a new network: {names}")
-    if done.to_be_restarted:
+    if done.had_ended:
+        print(
+            "warning: certificates of nodes had ended; run `sealtrail network down`, then `up`, to take the new ones up"
+        )
+    if done.to_be_restarted and done.renewed:
         names = " ".join(done.to_be_restarted)
         print(f"not started by us; restart them one after another, each when the one before is healthy: {names}")
     _print_requests(done.requested)

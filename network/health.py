@@ -156,8 +156,9 @@ def _channel_detail(layout: Layout, node: Node) -> str:
 
 def user_warnings(layout: Layout) -> list[str]:
     """Warnings about certificates of users, which no node shows."""
-    users = [place for place in places(layout) if place.node is None]
-    return [told for place in users if (told := _warning(place.wanted.name, place.end()))]
+    users = [(place.wanted.name, end) for place in places(layout) if place.node is None and (end := place.end())]
+    first = dict(sorted(users, key=lambda user: user[1], reverse=True))
+    return [told for name, end in sorted(first.items()) if (told := _warning(name, end))]
 
 
 def _certificate_end(node: Node) -> tuple[datetime.datetime | None, str]:
