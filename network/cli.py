@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from network.certificates_cli import renew, request
+from network.compose_cli import compose
 from network.options import TopologyOption, load, show_progress
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The partners' Hyperledger Fabric network, on this machine.", no_args_is_help=True)
 app.command()(renew)
 app.command()(request)
+app.command()(compose)
 COLUMNS = "{:<26} {:<10} {:<16} {:<22} {:>8} {:<10} {}"
 
 

@@ -1,24 +1,27 @@
 """A restart of nodes one after another, each only when the one before has its place on the channel again.
 
 A node has to be restarted when a certificate of it is newer than its process, so an interrupted round is completed by
-the next one. Healthy is not enough: an orderer whose leader has not yet reached it again counts for no quorum, and the
-next one must not be stopped before that.
+the next one. Healthy is not enough: an orderer that the others have not yet reached again counts for no quorum, and
+the next one must not be stopped before that.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from network.errors import NodeError
-from network.health import HEALTHY_WITHIN_S, POLL_S, is_healthy, metric, peers_known, wait_acquainted, wait_healthy
+from network.errors import NodeError, ProgramError
+from network.health import POLL_S, is_healthy, metric, peers_known, wait_acquainted, wait_healthy
 from network.layout import Kind, Layout, Node
 from network.orderer_admin import OrdererAdmin
+from network.peer_command import PeerCommand
 from network.places import places_of
 from network.processes import Process, stop
 from network.programs import Programs
 from network.starting import start_node
 
-STREAMS_IN = "cluster_comm_ingress_stream_count"  # of other orderers that send to this one
-IS_LEADER = 'consensus_BFT_is_leader{{channel="{channel}"}}'
+LEADER = "consensus_smartbft_view_leader_id"  # numbers are those of network.genesis: from 1, in order
+ROUND_S = 1.5
+IN_STEP_WITHIN_S = 120.0  # a change of leader takes 20 s and more
 
 
 def restart_outdated(
@@ -44,8 +47,11 @@ def restart_outdated(
 
 
 def _outdated(layout: Layout) -> Iterator[Node]:
-    """Chaincode servers and peers before orderers: whoever is asked by the fewest comes first."""
-    for node in (*layout.of_kind(Kind.CHAINCODE), *layout.of_kind(Kind.PEER), *layout.of_kind(Kind.ORDERER)):
+    """Chaincode servers and peers before orderers: whoever is asked by the fewest comes first, a leader last."""
+    orderers = layout.of_kind(Kind.ORDERER)
+    leader = _bft_leader(layout, orderers)
+    orderers.sort(key=lambda node: node == leader)
+    for node in (*layout.of_kind(Kind.CHAINCODE), *layout.of_kind(Kind.PEER), *orderers):
         process = Process(layout.run, node.name)
         if process.pid() is not None and _newest_certificate(node) > process.pid_file.stat().st_mtime_ns:
             yield node
@@ -77,25 +83,52 @@ def _restart_peer(layout: Layout, programs: Programs, peer: Node) -> None:
 
 def _restart_orderer(layout: Layout, programs: Programs, orderer: Node) -> None:
     others = [node for node in layout.of_kind(Kind.ORDERER) if node != orderer and is_healthy(node)]
-    before = {node.name: metric(node, STREAMS_IN) or 0 for node in others}
-    leads = metric(orderer, IS_LEADER.format(channel=layout.topology.channel)) == 1
+    process = Process(layout.run, orderer.name)
+    if others and _bft_leader(layout, [orderer]) == orderer:
+        # The others know that a leader is gone by its silence only. One that comes back before that leads on, but
+        # misses what they send on their broken streams, and the channel halts until they complain.
+        stop([process])
+        _until(lambda: _bft_leader(layout, others) != orderer, f"another leader than {orderer.name}")
     _restart(layout, programs, orderer)
-
-    def is_back() -> bool:
-        if _height(layout, orderer) < max(1, *(_height(layout, node) for node in others)):
-            return False
-        if not others or metric(orderer, STREAMS_IN):
-            return True
-        # Nobody sends to a BFT leader while nothing happens; it sends to all.
-        return leads and all((metric(node, STREAMS_IN) or 0) >= before[node.name] for node in others)
-
-    deadline = time.monotonic() + HEALTHY_WITHIN_S
-    while not is_back():
+    deadline = time.monotonic() + IN_STEP_WITHIN_S
+    while not _takes_part(layout, programs, [orderer, *others]):
         if time.monotonic() > deadline:
             raise NodeError(
-                f"{orderer.name} was restarted, but is not in step with the other orderers after "
-                f"{HEALTHY_WITHIN_S:.0f} s; see its log, and renew again to restart the rest"
+                f"{orderer.name} was restarted, but the orderers are not in step after {IN_STEP_WITHIN_S:.0f} s; see "
+                "its log, and renew again to restart the rest"
             )
+
+
+def _takes_part(layout: Layout, programs: Programs, orderers: list[Node]) -> bool:
+    """Let a transaction that changes nothing be ordered: whether all orderers have its block within ROUND_S.
+
+    An idle orderer looks well even when what the others send does not reach it, so only a block tells.
+    """
+    peers = [node for node in layout.of_kind(Kind.PEER) if is_healthy(node)]
+    wanted = max(_height(layout, node) for node in orderers) + bool(peers)
+    for peer in peers[:1]:
+        with contextlib.suppress(ProgramError):
+            PeerCommand(layout, programs, peer).order_a_query(_bft_leader(layout, orderers), peers)
+    end = time.monotonic() + ROUND_S
+    while time.monotonic() < end:
+        if all(_height(layout, node) >= wanted for node in orderers):
+            return True
+        time.sleep(POLL_S)
+    return False
+
+
+def _bft_leader(layout: Layout, asked: list[Node]) -> Node | None:
+    """The BFT leader as most of these orderers see it; None where they know none, as with Raft."""
+    seen = [metric(node, f'{LEADER}{{channel="{layout.topology.channel}"}}') for node in asked]
+    number = max(seen, key=lambda one: (seen.count(one), one is not None), default=None)
+    return layout.of_kind(Kind.ORDERER)[number - 1] if number else None
+
+
+def _until(done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + IN_STEP_WITHIN_S
+    while not done():
+        if time.monotonic() > deadline:
+            raise NodeError(f"waited {IN_STEP_WITHIN_S:.0f} s for {what}; see the orderers' logs and run `up`")
         time.sleep(POLL_S)
 
 
