@@ -4,9 +4,7 @@ The channel's configuration names certificates of the consenters that ended befo
 the keys of those that the orderers run with. That is what a channel looks like years after it was made.
 """
 
-import asyncio
 import datetime
-import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +15,7 @@ from typer.testing import CliRunner
 pytest.importorskip("grpc", reason="needs the extra 'fabric'")
 pytest.importorskip("fabric_protos", reason="needs the extra 'fabric'")
 
-from chain.ledger.fabric.evidence import FabricEvidence, verify
-from chain.ledger.fabric.ledger import FabricLedger
-from chain.ledger.fabric.profile import read_profile
+from chain.ledger.fabric.evidence import verify
 from crypto.errors import KeyMaterialError
 from crypto.files import write_durably
 from crypto.x509_authority import Authority, expiry
@@ -37,12 +33,11 @@ from network.places import By, places
 from network.programs import find_programs, run_program
 from network.renewal import renew
 from network.topology import Consensus, Topology
-from tests.contract_suite.actors import Actor, MemoryLog, log_signers
+from tests.network.anchoring import Anchoring
 from tests.network.networks import RunningNetwork, need_fabric, running, topology
 
 ONE_MINUTE = 1 / (24 * 60)
 MONTH = datetime.timedelta(days=30)
-ORIGIN = "plant.example/gw1"
 
 
 def _reissue(layout: Layout, days: float) -> None:
@@ -78,36 +73,6 @@ def _with_old_genesis(wanted: Topology) -> Topology:
     return wanted
 
 
-class _Gateway:
-    """PlantMSP's gateway, which anchors a log that grows by one with each anchor."""
-
-    def __init__(self, network: RunningNetwork) -> None:
-        self._profile = network.profiles["PlantMSP"]
-        self._actor, self._log = Actor("plant/gateway", ORIGIN), MemoryLog(ORIGIN, log_signers(ORIGIN))
-        self._sizes = itertools.count()
-        self.evidence: list[FabricEvidence] = []
-
-    def enrol(self) -> None:
-        async def act(ledger: FabricLedger) -> None:
-            await ledger.submit("identities.bootstrap", *self._actor.bootstrap())
-            await ledger.submit("logs.register", ORIGIN.encode(), *self._log.vkeys())
-
-        asyncio.run(self._with_ledger(act))
-
-    def anchor(self) -> None:
-        size = next(self._sizes)
-
-        async def act(ledger: FabricLedger) -> None:
-            done = await ledger.submit("logs.anchor", *self._log.anchor(size, size + 1))
-            self.evidence.append(FabricEvidence.decode(await ledger.evidence(done.index)))
-
-        asyncio.run(self._with_ledger(act))
-
-    async def _with_ledger(self, act) -> None:  # type: ignore[no-untyped-def]
-        async with FabricLedger(read_profile(self._profile), self._actor.key) as ledger:
-            await act(ledger)
-
-
 @pytest.fixture(params=[(Consensus.BFT, 2, 4), (Consensus.RAFT, 1, 3)], ids=["bft", "raft"])
 def network(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningNetwork]:
     consensus, partners, orderers = request.param
@@ -119,7 +84,7 @@ def network(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningN
 
 @pytest.mark.fabric
 def test_everything_is_renewed_while_the_channel_goes_on(network: RunningNetwork) -> None:
-    wanted, layout, gateway = network.topology, network.layout, _Gateway(network)
+    wanted, layout, gateway = network.topology, network.layout, Anchoring(network.profiles["PlantMSP"])
     servers = layout.of_kind(Kind.CHAINCODE)
     package_ids = [package_id(layout, package_file(layout, server)) for server in servers]
     kids = [read_certificate(place.certificate.read_bytes()).kid for place in places(layout)]
