@@ -20,6 +20,7 @@ from network.programs import Programs
 from network.starting import start_node
 
 LEADER = "consensus_smartbft_view_leader_id"  # numbers are those of network.genesis: from 1, in order
+RAFT_LEADS = "consensus_etcdraft_is_leader"
 ROUND_S = 1.5
 IN_STEP_WITHIN_S = 120.0  # a change of leader takes 20 s and more
 
@@ -50,7 +51,8 @@ def _outdated(layout: Layout) -> Iterator[Node]:
     """Chaincode servers and peers before orderers: whoever is asked by the fewest comes first, a leader last."""
     orderers = layout.of_kind(Kind.ORDERER)
     leader = _bft_leader(layout, orderers)
-    orderers.sort(key=lambda node: node == leader)
+    raft_leads = f'{RAFT_LEADS}{{channel="{layout.topology.channel}"}}'
+    orderers.sort(key=lambda node: node == leader or metric(node, raft_leads) == 1)
     for node in (*layout.of_kind(Kind.CHAINCODE), *layout.of_kind(Kind.PEER), *orderers):
         process = Process(layout.run, node.name)
         if process.pid() is not None and _newest_certificate(node) > process.pid_file.stat().st_mtime_ns:
