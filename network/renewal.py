@@ -19,6 +19,7 @@ from network.errors import NetworkError
 from network.layout import Layout, lay_out
 from network.lifecycle import FIXED, check_unchanged, locked
 from network.places import Place, places
+from network.processes import Process
 from network.programs import find_programs
 from network.requests import accept, ask
 from network.restart import restart_outdated
@@ -81,4 +82,5 @@ def _sign(layout: Layout, place: Place, end: datetime.datetime, done: Renewal) -
         return
     write_durably(place.certificate, new)
     done.renewed.append(place.name)
-    done.had_ended |= place.node is not None and end <= datetime.datetime.now(datetime.UTC)
+    runs = place.node is not None and Process(layout.run, place.node.name).pid() is not None
+    done.had_ended |= runs and end <= datetime.datetime.now(datetime.UTC)

@@ -22,7 +22,7 @@ from crypto.x509_authority import Authority, expiry
 from crypto.x509_ecdsa import read_certificate
 from network.authorities import authority, peers_pair
 from network.cli import app
-from network.errors import NetworkError
+from network.errors import NetworkError, NodeError
 from network.genesis import PROFILE, definition
 from network.health import user_warnings
 from network.identities import make_identities
@@ -116,6 +116,31 @@ def test_everything_is_renewed_while_the_channel_goes_on(network: RunningNetwork
     pin = gateway.evidence[0].config_header.hash
     for evidence in gateway.evidence:
         verify(evidence, {pin})
+
+
+@pytest.mark.fabric
+def test_a_network_whose_certificates_ended_comes_back(tmp_path: Path) -> None:
+    need_fabric()
+    wanted = topology(tmp_path, partners=1, consensus=Consensus.RAFT, orderers=1)
+    with locked(wanted):
+        check_unchanged(wanted)
+        layout = lay_out(wanted)
+        make_identities(layout)
+        _reissue(layout, ONE_MINUTE)
+    try:
+        with pytest.raises(NodeError, match="ended while starting"):
+            up(wanted)
+    finally:
+        down(wanted)
+    assert len(renew(wanted, datetime.timedelta(0)).renewed) == 9
+    with running(wanted):
+        assert {node.health for node in status(wanted)} == {"healthy"}
+        # While nodes run with certificates that ended, a restart one by one cannot work, and is not tried.
+        _reissue(layout, ONE_MINUTE)
+        assert all("ended on" in node.warning for node in status(wanted))
+        done = renew(wanted, MONTH)
+        assert (done.had_ended, done.restarted) == (True, [])
+        assert {node.warning for node in status(wanted)} == {""}
 
 
 def test_the_peers_end_of_the_chaincode_link_lasts_as_long_as_its_authority(tmp_path: Path) -> None:
