@@ -7,13 +7,15 @@ consenter: certificates are therefore signed again until S is low. Private keys 
 
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from crypto.errors import KeyMaterialError
 from crypto.x509_ecdsa import BAD_EXTENSIONS
@@ -43,8 +45,8 @@ class Authority:
     def create(cls, organisation: str, name: str) -> "Authority":
         """A new self-signed authority."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = _subject(organisation, name)
-        usage = _key_usage(certificate_signing=True)
+        subject = subject_name(organisation, name)
+        usage = key_usage(certificate_signing=True)
         builder = (
             _builder(subject, subject, key.public_key(), AUTHORITY_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -66,35 +68,55 @@ class Authority:
 
     def credential(self) -> Credential:
         """Certificate and key as PEM."""
-        return Credential(_pem(self.certificate), _key_pem(self.key))
+        return Credential(_pem(self.certificate), key_pem(self.key))
 
     def issue(self, name: str, unit: str, days: int) -> Credential:
         """An identity: `unit` is its NodeOU (peer, orderer, client, admin)."""
         key = ec.generate_private_key(ec.SECP256R1())
         return self._issued(key, self._leaf(name, unit, key, days))
 
-    def issue_tls(self, name: str, days: int, host: str = "127.0.0.1") -> Credential:
-        """A TLS certificate for both sides, valid for `name`, localhost, 127.0.0.1 and `host`."""
+    def issue_tls(self, name: str, days: int, hosts: Sequence[str] = ()) -> Credential:
+        """A TLS certificate for both sides, valid for `name`, localhost, 127.0.0.1 and `hosts`."""
         key = ec.generate_private_key(ec.SECP256R1())
         purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-        hosts = dict.fromkeys((name, "localhost", "127.0.0.1", host))
-        names = x509.SubjectAlternativeName([_general_name(one) for one in hosts])
+        every = dict.fromkeys((name, "localhost", "127.0.0.1", *hosts))
+        names = x509.SubjectAlternativeName([general_name(one) for one in every])
         builder = self._leaf(name, None, key, days).add_extension(purposes, critical=False)
         return self._issued(key, builder.add_extension(names, critical=False))
 
+    def renew(self, certificate: bytes, days: int) -> bytes:
+        """A new PEM certificate with the key, subject, purposes and names of a PEM certificate of this authority.
+
+        Raises:
+            KeyMaterialError: another authority gave that certificate, or it is not PEM.
+        """
+        try:
+            old = x509.load_pem_x509_certificate(certificate)
+            old.verify_directly_issued_by(self.certificate)
+        except (ValueError, TypeError, InvalidSignature) as e:
+            raise KeyMaterialError(f"only this authority's own certificates can be renewed by it: {e}") from e
+        key = old.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise KeyMaterialError(f"expected a certificate of an ECDSA key, got {type(key).__name__}")
+        builder = _builder(old.subject, old.issuer, key, days, self.certificate.not_valid_after_utc)
+        for extension in old.extensions:
+            if extension.oid != ExtensionOID.SUBJECT_KEY_IDENTIFIER:  # the builder has it
+                builder = builder.add_extension(extension.value, extension.critical)
+        return _pem(_sign(builder, self.key))
+
     def _leaf(self, name: str, unit: str | None, key: ec.EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
         organisation = self.certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value
-        subject = _subject(str(organisation), name, unit)
+        subject = subject_name(str(organisation), name, unit)
         above = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         return (
-            _builder(subject, self.certificate.subject, key.public_key(), days)
+            _builder(subject, self.certificate.subject, key.public_key(), days, self.certificate.not_valid_after_utc)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(certificate_signing=False), critical=True)
+            .add_extension(key_usage(certificate_signing=False), critical=True)
             .add_extension(above, critical=False)
         )
 
     def _issued(self, key: ec.EllipticCurvePrivateKey, builder: x509.CertificateBuilder) -> Credential:
-        return Credential(_pem(_sign(builder, self.key)), _key_pem(key))
+        return Credential(_pem(_sign(builder, self.key)), key_pem(key))
 
 
 def expiry(certificate: bytes) -> datetime.datetime:
@@ -120,14 +142,16 @@ def require_authority(certificate: bytes) -> None:
         raise KeyMaterialError(f"{name} is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}, which is not now")
 
 
-def _general_name(host: str) -> x509.GeneralName:
+def general_name(host: str) -> x509.GeneralName:
+    """An IP address or a DNS name, as a TLS certificate names it."""
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
 
 
-def _subject(organisation: str, name: str, unit: str | None = None) -> x509.Name:
+def subject_name(organisation: str, name: str, unit: str | None = None) -> x509.Name:
+    """O=organisation, OU=unit (the role, if any), CN=name."""
     parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation)]
     if unit is not None:
         parts.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
@@ -135,9 +159,15 @@ def _subject(organisation: str, name: str, unit: str | None = None) -> x509.Name
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    days: int,
+    latest: datetime.datetime | None = None,
 ) -> x509.CertificateBuilder:
+    """A certificate from now on for so many days, but not beyond `latest`: none outlives its authority."""
     start = datetime.datetime.now(datetime.UTC) - CLOCK_SKEW
+    end = start + datetime.timedelta(days=days)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -145,12 +175,13 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=days))
+        .not_valid_after(end if latest is None else min(end, latest))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 
-def _key_usage(*, certificate_signing: bool) -> x509.KeyUsage:
+def key_usage(*, certificate_signing: bool) -> x509.KeyUsage:
+    """Signing; an authority's also certificates and revocation lists."""
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,
@@ -176,6 +207,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Unencrypted PKCS#8 PEM."""
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return key.private_bytes(encoding, form, serialization.NoEncryption())

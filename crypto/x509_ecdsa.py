@@ -128,9 +128,9 @@ def verify_chain(leaf: Certificate, intermediates: Sequence[Certificate], roots:
     current, left = leaf, [one for one in intermediates if _valid(one, at)]
     trusted = [root for root in roots if _valid(root, at)]
     for _ in range(MAX_CHAIN):
-        if any(_issued(current, root) for root in trusted):
+        if any(is_issued_by(current, root) for root in trusted):
             return
-        issuer = next((one for one in left if _issued(current, one)), None)
+        issuer = next((one for one in left if is_issued_by(current, one)), None)
         if issuer is None:
             break
         left.remove(issuer)
@@ -157,7 +157,7 @@ def _valid(certificate: Certificate, at: datetime) -> bool:
     return loaded.not_valid_before_utc <= at <= loaded.not_valid_after_utc
 
 
-def _issued(certificate: Certificate, issuer: Certificate) -> bool:
+def is_issued_by(certificate: Certificate, issuer: Certificate) -> bool:
     """Whether `issuer` is a CA whose key signed `certificate`; names must match too."""
     try:
         _load(certificate.der).verify_directly_issued_by(_load(issuer.der))
@@ -165,6 +165,33 @@ def _issued(certificate: Certificate, issuer: Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, *BAD_EXTENSIONS):
         return False
     return bool(constraints.value.ca) and certificate != issuer
+
+
+def with_low_s(certificate: Certificate, issuer: Certificate) -> Certificate:
+    """The certificate with the smaller of the two values of s in its signature, as Fabric writes it (RFC 5280, 4.1).
+
+    KeyMaterialError where the issuer's key is no ECDSA key on P-256 or P-384."""
+    order, loaded = _ORDER[_public_key(issuer.der).curve.name], _load(certificate.der)
+    r, s = decode_dss_signature(loaded.signature)
+    if s <= order // 2:
+        return certificate
+    old, new = _bit_string(loaded.signature), _bit_string(encode_dss_signature(r, order - s))
+    start = certificate.der.index(loaded.tbs_certificate_bytes)
+    content = certificate.der[start : -len(old)] + new
+    return Certificate(_der(b"\x30" + _der_length(content) + content))
+
+
+def _bit_string(content: bytes) -> bytes:
+    whole = b"\0" + content
+    return b"\x03" + _der_length(whole) + whole
+
+
+def _der_length(content: bytes) -> bytes:
+    length = len(content)
+    if length < 0x80:
+        return bytes([length])
+    needed = (length.bit_length() + 7) // 8
+    return bytes([0x80 | needed]) + length.to_bytes(needed, "big")
 
 
 class EcdsaSigner:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from network.options import TopologyOption, load, timed
+from network.certificates_cli import renew, request
+from network.compose_cli import compose
+from network.options import TopologyOption, load, show_progress
 from network.org_cli import app as org_app
 
 if TYPE_CHECKING:
@@ -18,17 +20,23 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The partners' Hyperledger Fabric network, on this machine.", no_args_is_help=True)
 app.add_typer(org_app, name="org")
+app.command()(renew)
+app.command()(request)
+app.command()(compose)
 COLUMNS = "{:<26} {:<10} {:<16} {:<22} {:>8} {:<10} {}"
 
 
 @app.command()
-def up(topology: TopologyOption) -> None:
+def up(
+    topology: TopologyOption,
+    containers: Annotated[bool, typer.Option("--containers", help="Start no node: they run in containers.")] = False,
+) -> None:
     """Make what is missing, start every node, and bring the contract onto the channel."""
     from network.lifecycle import up as bring_up
 
-    tell = timed()
-    profiles = bring_up(load(topology), tell)
-    tell("healthy; connection profiles:")
+    progress = show_progress()
+    profiles = bring_up(load(topology), progress, containers=containers)
+    progress("healthy; connection profiles:")
     for msp_id, file in profiles.items():
         print(f"         {msp_id}: {file}")
 
@@ -38,7 +46,7 @@ def upgrade(topology: TopologyOption) -> None:
     """Bring the topology's version of the contract onto the running channel; clients go on meanwhile."""
     from network.upgrade import upgrade as bring
 
-    tell = timed()
+    tell = show_progress()
     bring(load(topology), tell)
     tell("upgraded")
 
@@ -58,16 +66,18 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Show each node's health, the channel's height, and when certificates end."""
+    from network.health import user_warnings
+    from network.layout import lay_out
     from network.lifecycle import log_keeper
     from network.lifecycle import status as ask
 
     loaded = load(topology)
     nodes = ask(loaded)
-    found = _configuration(loaded, nodes)
+    found, warnings = _configuration(loaded, nodes), user_warnings(lay_out(loaded)) if nodes else []
     if as_json:
         print(json.dumps(_as_json(nodes, found), indent=1))
     else:
-        _print_status(nodes)
+        _print_status(nodes, warnings)
         if nodes:
             print(_configuration_line(found))
         if any(node.pid for node in nodes) and log_keeper(loaded).pid() is None:
@@ -76,7 +86,7 @@ def status(
         raise typer.Exit(1)
 
 
-def _print_status(nodes: "list[NodeStatus]") -> None:
+def _print_status(nodes: "list[NodeStatus]", user_warnings: list[str]) -> None:
     if not nodes:
         print("there is no network here yet; `sealtrail network up` makes it")
         return
@@ -86,9 +96,8 @@ def _print_status(nodes: "list[NodeStatus]") -> None:
         detail = f"  {node.detail}" if node.detail else ""
         where = (node.name, node.kind, node.msp_id, node.address, node.pid or "-", node.health)
         print(COLUMNS.format(*where, until + detail).rstrip())
-    for node in nodes:
-        if node.warning:
-            print(f"warning: {node.warning}")
+    for warning in filter(None, [*(node.warning for node in nodes), *user_warnings]):
+        print(f"warning: {warning}")
 
 
 def _configuration(topology: "Topology", nodes: "list[NodeStatus]") -> "Configuration | str":

@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from crypto.x509_authority import expiry
 from network.errors import NodeError
-from network.identities import CERTIFICATE
 from network.layout import Kind, Layout, Node
 from network.orderer_admin import OrdererAdmin
+from network.places import places, places_of
 from network.processes import Process
 
 TIMEOUT_S = 2.0
@@ -73,8 +72,12 @@ def operations_page(node: Node, path: str) -> str | None:
 
 def channel_metric(node: Node, name: str, channel: str) -> int | None:
     """A number that a peer's metrics give for this channel."""
-    line = f'^{re.escape(name)}{{channel="{re.escape(channel)}"}} ([0-9.e+]+)$'
-    found = re.search(line, operations_page(node, "/metrics") or "", re.MULTILINE)
+    return metric(node, f'{name}{{channel="{channel}"}}')
+
+
+def metric(node: Node, name: str) -> int | None:
+    """A number of a node's metrics."""
+    found = re.search(f"^{re.escape(name)} ([0-9.e+]+)$", operations_page(node, "/metrics") or "", re.MULTILINE)
     return int(float(found[1])) if found else None
 
 
@@ -83,35 +86,36 @@ def peers_known(node: Node, channel: str) -> int:
     return channel_metric(node, "gossip_membership_total_peers_known", channel) or 0
 
 
-def wait_healthy(layout: Layout, nodes: Sequence[Node]) -> None:
-    """Wait until all are healthy and listen.
+def wait_healthy(layout: Layout, nodes: Sequence[Node], *, ours: bool = True) -> None:
+    """Wait until all are healthy and listen; `ours`: they are processes that we started.
 
     Raises:
         NodeError: one fell or is not healthy in time; shows the end of its log.
     """
-    _wait(layout, nodes, _is_ready, "healthy")
+    _wait(layout, nodes, _is_ready, "healthy", ours=ours)
 
 
-def wait_acquainted(layout: Layout, peers: Sequence[Node]) -> None:
+def wait_acquainted(layout: Layout, peers: Sequence[Node], *, ours: bool = True) -> None:
     """Wait until every peer knows all the others on the channel.
 
     Raises:
         NodeError: as for wait_healthy.
     """
     channel, others = layout.topology.channel, len(peers) - 1
-    _wait(layout, peers, lambda node: peers_known(node, channel) >= others, f"in touch with {others} other peers")
+    what = f"in touch with {others} other peers"
+    _wait(layout, peers, lambda node: peers_known(node, channel) >= others, what, ours=ours)
 
 
-def _wait(layout: Layout, nodes: Sequence[Node], done: Callable[[Node], bool], what: str) -> None:
+def _wait(layout: Layout, nodes: Sequence[Node], done: Callable[[Node], bool], what: str, *, ours: bool) -> None:
     waiting, deadline = list(nodes), time.monotonic() + HEALTHY_WITHIN_S
     while waiting := [node for node in waiting if not done(node)]:
-        for node in waiting:
-            process = Process(layout.run, node.name)
+        for process in [Process(layout.run, node.name) for node in waiting] if ours else []:
             if process.pid() is None:
-                raise NodeError(f"{node.name} ended while starting; {_tail(process)}")
+                raise NodeError(f"{process.name} ended while starting; {_tail(process)}")
         if time.monotonic() > deadline:
             process = Process(layout.run, waiting[0].name)
-            raise NodeError(f"{process.name} is not {what} after {HEALTHY_WITHIN_S:.0f} s; {_tail(process)}")
+            seen = _tail(process) if ours else "start the containers, and see what `docker compose logs` says of it"
+            raise NodeError(f"{process.name} is not {what} after {HEALTHY_WITHIN_S:.0f} s; {seen}")
         time.sleep(POLL_S)
 
 
@@ -124,10 +128,12 @@ def node_status(layout: Layout, node: Node) -> NodeStatus:
     """How one node is now."""
     process = Process(layout.run, node.name)
     pid = process.pid()
-    if pid is None:
-        health = "dead" if process.was_started() else "stopped"
+    if pid is None and process.was_started():
+        health = "dead"
+    elif is_healthy(node):  # without a pid of ours: in a container, or started by somebody else
+        health = "healthy"
     else:
-        health = "healthy" if is_healthy(node) else "unhealthy"
+        health = "stopped" if pid is None else "unhealthy"
     until, warning = _certificate_end(node)
     detail = _channel_detail(layout, node) if health == "healthy" else ""
     return NodeStatus(node.name, node.kind.value, node.msp_id, node.address, pid, health, detail, until, warning)
@@ -148,16 +154,23 @@ def _channel_detail(layout: Layout, node: Node) -> str:
     return f"{status.status}, height {status.height}" if status else "has not joined the channel"
 
 
+def user_warnings(layout: Layout) -> list[str]:
+    """Warnings about certificates of users, which no node shows."""
+    users = [(place.wanted.name, end) for place in places(layout) if place.node is None and (end := place.end())]
+    first = dict(sorted(users, key=lambda user: user[1], reverse=True))
+    return [told for name, end in sorted(first.items()) if (told := _warning(name, end))]
+
+
 def _certificate_end(node: Node) -> tuple[datetime.datetime | None, str]:
     """The first of a node's certificates to end, and a warning from a month ahead."""
-    files = [node.folder / "tls" / CERTIFICATE, node.folder / "msp" / "signcerts" / CERTIFICATE]
-    ends = [expiry(file.read_bytes()) for file in files if file.exists()]
-    if not ends:
-        return None, ""
-    first = min(ends)
-    left = first - datetime.datetime.now(datetime.UTC)
+    first = min((end for place in places_of(node) if (end := place.end())), default=None)
+    return first, _warning(node.name, first)
+
+
+def _warning(name: str, end: datetime.datetime | None) -> str:
+    left = (end or datetime.datetime.max.replace(tzinfo=datetime.UTC)) - datetime.datetime.now(datetime.UTC)
     if left <= datetime.timedelta(0):
-        return first, f"a certificate of {node.name} ended on {first:%Y-%m-%d}; the others refuse this node"
+        return f"a certificate of {name} ended on {end:%Y-%m-%d}; it is refused until `sealtrail network renew` ran"
     if left < WARN_BEFORE:
-        return first, f"a certificate of {node.name} ends on {first:%Y-%m-%d}, in {left.days} days; renew it before"
-    return first, ""
+        return f"a certificate of {name} ends on {end:%Y-%m-%d}, in {left.days} days; `sealtrail network renew` helps"
+    return ""

@@ -1,77 +1,83 @@
 """Identities on disk: authorities, MSP folders and TLS pairs of every organisation, made once and then kept.
 
-An MSP folder has the form that Fabric reads (cacerts, tlscacerts, signcerts, keystore, config.yaml with NodeOUs).
-Private keys are written with mode 0600 into folders of mode 0700. In a network of several companies each would run
-this for itself; here one operator holds all the keys, which is for one machine only.
+An MSP folder has the form that Fabric reads (cacerts, intermediatecerts and the same for TLS, signcerts, keystore,
+config.yaml with NodeOUs). Private keys are written with mode 0600 into folders of mode 0700. In a network of several
+companies each would run this for itself; here one operator holds all the keys, which is for one machine only.
 """
 
 import json
 from pathlib import Path
 
 from crypto.files import write_durably
-from crypto.x509_authority import Authority, Credential
-from network.layout import Kind, Layout, Node
+from crypto.x509_authority import Credential
+from network.authorities import authority, bundle, is_made_here, make_authorities
+from network.layout import Layout
+from network.places import ADMIN, CERTIFICATE, GATEWAY, KEY, By, Place, places
+from network.requests import accept, ask, require_signed
 
-ADMIN, GATEWAY = "admin", "gateway"
-USERS = {ADMIN: "admin", GATEWAY: "client"}
+__all__ = ["ADMIN", "CERTIFICATE", "GATEWAY", "KEY", "make_identities", "node_ous", "request_identities"]
 NODE_OUS = ("client", "peer", "admin", "orderer")
-CERTIFICATE, KEY = "cert.pem", "key.pem"
 
 
 def make_identities(layout: Layout) -> None:
-    """Write what is missing; what is there stays as it is."""
-    for msp_id in layout.topology.msp_ids:
-        _make_organisation(layout, msp_id)
-    for node in layout.nodes:
-        _make_node(layout, node)
+    """Write what is missing; what is there stays as it is.
+
+    Raises:
+        UnsignedError: an external authority has not yet given every certificate; the requests are written.
+    """
+    require_signed(layout, request_identities(layout))
 
 
-def _make_organisation(layout: Layout, msp_id: str) -> None:
-    folder = layout.organisation(msp_id)
-    ca, tls_ca = authority_at(folder / "ca", msp_id, "ca"), authority_at(folder / "tlsca", msp_id, "tlsca")
-    _write_msp(folder / "msp", ca, tls_ca, None)
-    days = layout.topology.certificate_days
-    for user, unit in USERS.items():
-        home, name = folder / "users" / user, f"{user}.{msp_id.lower()}"
-        if not (home / "tls" / CERTIFICATE).exists():
-            _write_msp(home / "msp", ca, tls_ca, ca.issue(name, unit, days))
-            write_credential(home / "tls", tls_ca.issue_tls(name, days))
+def request_identities(layout: Layout) -> list[Place]:
+    """As make_identities, but returns the certificates that external authorities have yet to give."""
+    for organisation in layout.topology.organisations:
+        make_authorities(layout, organisation)
+        _write_public_msp(layout, organisation.msp_id, layout.organisation(organisation.msp_id) / "msp")
+    for place in places(layout):
+        if is_made_here(layout, place.wanted.organisation, place.by):
+            _make(layout, place)
+        elif not accept(layout, place) and not place.certificate.exists():
+            _write_frame(layout, place)
+            ask(place)
+    return [place for place in places(layout) if not place.certificate.exists()]
 
 
-def _make_node(layout: Layout, node: Node) -> None:
-    if (node.folder / "tls" / CERTIFICATE).exists():
+def _make(layout: Layout, place: Place) -> None:
+    """Key and certificate by an authority that was made here; the certificate comes last: it is the mark of all."""
+    if place.certificate.exists():
         return
-    organisation, days = layout.organisation(node.msp_id), layout.topology.certificate_days
-    ca = authority_at(organisation / "ca", node.msp_id, "ca")
-    tls_ca = authority_at(organisation / "tlsca", node.msp_id, "tlsca")
-    if node.kind is not Kind.CHAINCODE:
-        _write_msp(node.folder / "msp", ca, tls_ca, ca.issue(node.name, node.kind, days))
-    # The TLS pair comes last: it is the mark that the node's identities are whole.
-    write_credential(node.folder / "tls", tls_ca.issue_tls(node.name, days, node.host))
+    _write_frame(layout, place)
+    issued = _issue(layout, place)
+    _put(place.key, issued.key, mode=0o600)
+    _put(place.certificate, issued.certificate)
 
 
-def authority_at(folder: Path, msp_id: str, name: str) -> Authority:
-    """The authority in this folder, made new on first use."""
-    if not (folder / CERTIFICATE).exists():
-        write_credential(folder, Authority.create(msp_id, f"{name}.{msp_id.lower()}").credential())
-    return Authority.load(Credential((folder / CERTIFICATE).read_bytes(), (folder / KEY).read_bytes()))
+def _issue(layout: Layout, place: Place) -> Credential:
+    by, days = authority(layout, place.wanted.organisation, place.by), layout.topology.certificate_days
+    if place.wanted.unit is not None:
+        return by.issue(place.wanted.name, place.wanted.unit, days)
+    return by.issue_tls(place.wanted.name, days, place.wanted.hosts)
 
 
-def write_credential(folder: Path, credential: Credential) -> None:
-    """Write key, then certificate."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_durably(folder / KEY, credential.key, mode=0o600)
-    write_durably(folder / CERTIFICATE, credential.certificate)
+def _write_frame(layout: Layout, place: Place) -> None:
+    """What an identity's MSP folder has beside the identity itself."""
+    if place.by is By.CA:
+        _write_public_msp(layout, place.wanted.organisation, place.msp)
 
 
-def _write_msp(folder: Path, ca: Authority, tls_ca: Authority, own: Credential | None) -> None:
-    """An MSP folder; without `own` it is the public one, which defines the organisation on the channel."""
-    _put(folder / "cacerts" / "ca.pem", ca.credential().certificate)
-    _put(folder / "tlscacerts" / "tlsca.pem", tls_ca.credential().certificate)
+def _write_public_msp(layout: Layout, msp_id: str, folder: Path) -> None:
+    """An MSP folder without identity; an organisation's own one defines it on the channel."""
+    for by, prefix in ((By.CA, ""), (By.TLS_CA, "tls")):
+        certificates = bundle(layout, msp_id, by)
+        _put_each(folder / f"{prefix}cacerts", by, certificates.roots)
+        _put_each(folder / f"{prefix}intermediatecerts", by, certificates.intermediates)
     _put(folder / "config.yaml", json.dumps(node_ous()).encode())
-    if own is not None:
-        _put(folder / "keystore" / "priv_sk", own.key, mode=0o600)
-        _put(folder / "signcerts" / CERTIFICATE, own.certificate)
+
+
+def _put_each(folder: Path, name: str, certificates: tuple[bytes, ...]) -> None:
+    """Fabric reads one certificate from each file."""
+    for number, certificate in enumerate(certificates):
+        _put(folder / f"{name}{number or ''}.pem", certificate)
 
 
 def node_ous() -> dict[str, object]:
@@ -84,4 +90,5 @@ def node_ous() -> dict[str, object]:
 
 def _put(file: Path, content: bytes, *, mode: int = 0o644) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_durably(file, content, mode=mode)
+    if not file.exists() or file.read_bytes() != content:
+        write_durably(file, content, mode=mode)

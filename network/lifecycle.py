@@ -3,62 +3,68 @@
 One command at a time works on a data folder (a lock file); other files of the folder are trusted.
 """
 
-import contextlib
-import fcntl
-import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from crypto.files import write_durably
-from network.errors import NetworkError, NodeError
+from network.data_folder import FIXED, check_unchanged, locked
+from network.errors import NetworkError
 from network.genesis import make_genesis
 from network.guest import Entry, approve_as_committed, become_member, take_entry
 from network.health import NodeStatus, node_status, wait_acquainted, wait_healthy
-from network.identities import CERTIFICATE, KEY, make_identities
-from network.layout import Kind, Layout, Node, lay_out
+from network.identities import make_identities, request_identities
+from network.layout import Kind, Layout, lay_out
 from network.orderer_admin import OrdererAdmin
 from network.package import package_file, package_id
 from network.peer_command import PeerCommand
-from network.ports import is_free
+from network.places import Place
 from network.processes import Process, stop
 from network.profiles import write_profiles
 from network.programs import Programs, clean_environment, find_programs
 from network.releases import check_release, read_releases
 from network.settings import write_settings
+from network.starting import check_ports, start_node
 from network.topology import Topology
 
 LOG_KEEPER = "log-keeper"
-FIXED = "topology.json"
-LOCK = "lock"
 AT_ONCE = 4
 Progress = Callable[[str], None]
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def up(topology: Topology, progress: Progress = lambda _: None, *, entry: Entry | None = None) -> dict[str, Path]:
+def up(
+    topology: Topology, progress: Progress = lambda _: None, *, entry: Entry | None = None, containers: bool = False
+) -> dict[str, Path]:
     """Bring a network up and the contract onto its channel; returns {msp id: connection profile}. Organisations
     without orderers join the channel of others by `entry`, once; afterwards they come up without it.
+
+    With `containers` no process is started: somebody else runs the nodes, and they are waited for.
 
     Raises:
         NetworkError: what is missing, taken or failed, with its mend. What was started stays up, to be looked at.
     """
-    programs = find_programs()
+    programs = find_programs(for_containers=containers)
     with locked(topology):
-        check_unchanged(topology)
-        check_release(topology)
-        layout = lay_out(topology)
-        bring_up(layout, programs, progress, entry)
+        layout = unchanged(topology)
+        prepare(layout, programs, progress, entry)
+        bring_up(layout, programs, progress, snapshot=entry.snapshot if entry else None, containers=containers)
         return write_profiles(layout)
 
 
-def bring_up(layout: Layout, programs: Programs, progress: Progress, entry: Entry | None = None) -> None:
-    """Every step of `up`; each leaves alone what is there."""
+def unchanged(topology: Topology) -> Layout:
+    """The layout, where neither the topology nor the contract's version changed since the last time."""
+    check_unchanged(topology)
+    check_release(topology)
+    return lay_out(topology)
+
+
+def prepare(layout: Layout, programs: Programs, progress: Progress, entry: Entry | None = None) -> None:
+    """Write everything that nodes need before they start; what is there stays."""
     progress("identities, genesis block and settings")
     make_identities(layout)
     if layout.is_guest:
@@ -66,18 +72,35 @@ def bring_up(layout: Layout, programs: Programs, progress: Progress, entry: Entr
     else:
         make_genesis(layout, programs)
     write_settings(layout, programs)
-    _start_nodes(layout, programs, progress)
-    _join(layout, programs, progress, entry.snapshot.absolute() if entry and entry.snapshot else None)
-    bring_contract(layout, programs, progress)
+
+
+def bring_up(
+    layout: Layout, programs: Programs, progress: Progress, *, snapshot: Path | None = None, containers: bool = False
+) -> None:
+    """Start what does not run, join the channel, bring the contract onto it; each step leaves alone what is there."""
+    if containers:
+        progress("waiting for the containers")
+        wait_healthy(layout, layout.nodes, ours=False)
+    else:
+        _start_nodes(layout, programs, progress)
+    _join(layout, programs, progress, snapshot.absolute() if snapshot else None)
+    bring_contract(layout, programs, progress, containers=containers)
     progress("waiting until all peers know each other")
-    wait_acquainted(layout, layout.of_kind(Kind.PEER))
+    wait_acquainted(layout, layout.of_kind(Kind.PEER), ours=not containers)
 
 
-def prepare(topology: Topology) -> None:
-    """Only make what is missing of the identities; for organisations that are to join a channel."""
+def make_joiners(topology: Topology) -> None:
+    """Only the identities of organisations that are to join a channel."""
     with locked(topology):
         check_unchanged(topology)
         make_identities(lay_out(topology))
+
+
+def request(topology: Topology) -> list[Place]:
+    """Make keys and requests; returns the certificates that external authorities have yet to give."""
+    with locked(topology):
+        check_unchanged(topology)
+        return request_identities(lay_out(topology))
 
 
 def down(topology: Topology) -> list[str]:
@@ -118,31 +141,6 @@ def log_keeper(topology: Topology) -> Process:
     return Process(topology.folder / "run", LOG_KEEPER)
 
 
-@contextlib.contextmanager
-def locked(topology: Topology) -> Iterator[None]:
-    topology.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (topology.folder / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as e:
-            raise NetworkError(f"another command works on {topology.folder}; wait until it is done") from e
-        yield
-
-
-def check_unchanged(topology: Topology) -> None:
-    """The channel was made from one topology; another one needs another data folder."""
-    file, now = topology.folder / FIXED, json.dumps(topology.what_is_fixed(), indent=1).encode()
-    if not file.exists():
-        if {path.name for path in topology.folder.iterdir()} - {LOCK}:
-            raise NetworkError(f"{topology.folder} holds other files; give the network a data folder of its own")
-        write_durably(file, now)
-    if file.read_bytes() != now:
-        raise NetworkError(
-            f"the topology changed since {topology.folder} was made (compare {FIXED} there); put the file back, "
-            "take another data folder, or begin anew with `sealtrail network clean`"
-        )
-
-
 def _stop_all(topology: Topology) -> list[str]:
     """Chaincode and peers, then the orderers they talk to, then the keeper of their logs."""
     run = topology.folder / "run"
@@ -163,29 +161,12 @@ def _start_nodes(layout: Layout, programs: Programs, progress: Progress) -> None
     progress(f"starting {len([node for node in nodes if node in idle])} of {len(nodes)} orderers and peers")
     for node in nodes:
         if node in idle:
-            _start(layout, node, [programs.orderer] if node.kind is Kind.ORDERER else [programs.peer, "node", "start"])
+            start_node(layout, node, programs)
     keeper = log_keeper(layout.topology)
     if keeper.pid() is None:
         bound = str(layout.topology.log_bytes)
         keeper.start([sys.executable, "-m", "network.log_keeper", str(layout.run), bound], clean_environment())
     wait_healthy(layout, nodes)
-
-
-def check_ports(nodes: Sequence[Node]) -> None:
-    for node in nodes:
-        for use, port in node.ports.items():
-            if not is_free(port, node.host):
-                raise NodeError(
-                    f"{node.name}: port {port} ({use}) is taken by another program; end that one (ss -ltnp shows it), "
-                    "or begin anew with `sealtrail network clean` and another first_port"
-                )
-
-
-def _start(layout: Layout, node: Node, command: Sequence[str]) -> None:
-    environment = clean_environment() | {"FABRIC_LOGGING_SPEC": "info"}
-    if node.kind is not Kind.CHAINCODE:
-        environment["FABRIC_CFG_PATH"] = str(node.folder / "config")
-    Process(layout.run, node.name).start(command, environment)
 
 
 def _join(layout: Layout, programs: Programs, progress: Progress, snapshot: Path | None) -> None:
@@ -199,19 +180,17 @@ def _join(layout: Layout, programs: Programs, progress: Progress, snapshot: Path
         become_member(layout, commands, progress)
 
 
-def bring_contract(layout: Layout, programs: Programs, progress: Progress) -> None:
+def bring_contract(layout: Layout, programs: Programs, progress: Progress, *, containers: bool = False) -> None:
     """Start the chaincode servers; package, install, approve and commit, unless the contract is there."""
     servers = layout.of_kind(Kind.CHAINCODE)
     packages = {node.msp_id: package_file(layout, node) for node in servers}
     ids = {msp_id: package_id(layout, file) for msp_id, file in packages.items()}
-    progress(f"starting {len(servers)} chaincode servers")
-    for node in servers:
-        if Process(layout.run, node.name).pid() is None:
-            _start(layout, node, chaincode_command(layout, node, ids[node.msp_id]))
+    if not containers:
+        _start_servers(layout, programs, progress)
     progress("installing the contract")
     peers = layout.of_kind(Kind.PEER)
     parallel(lambda node: PeerCommand(layout, programs, node).install(packages[node.msp_id], ids[node.msp_id]), peers)
-    wait_healthy(layout, servers)
+    wait_healthy(layout, servers, ours=not containers)
     firsts = [PeerCommand(layout, programs, layout.peers_of(msp_id)[0]) for msp_id in layout.topology.msp_ids]
     if layout.is_guest:
         for command, msp_id in zip(firsts, layout.topology.msp_ids, strict=True):
@@ -223,13 +202,12 @@ def bring_contract(layout: Layout, programs: Programs, progress: Progress) -> No
         firsts[0].commit()
 
 
-def chaincode_command(layout: Layout, node: Node, identifier: str) -> list[str]:
-    """The command that serves the contract to an organisation's peers, with mutual TLS."""
-    program = layout.topology.chaincode.command or [sys.executable, "-m", "sealtrail", "chaincode", "serve"]
-    tls, roots = node.folder / "tls", layout.organisation(node.msp_id) / "tlsca" / CERTIFICATE
-    where = ["--address", node.address, "--package-id", identifier]
-    keys = ["--tls-cert", str(tls / CERTIFICATE), "--tls-key", str(tls / KEY), "--tls-client-ca", str(roots)]
-    return [*program, *where, *keys]
+def _start_servers(layout: Layout, programs: Programs, progress: Progress) -> None:
+    servers = layout.of_kind(Kind.CHAINCODE)
+    progress(f"starting {len(servers)} chaincode servers")
+    for node in servers:
+        if Process(layout.run, node.name).pid() is None:
+            start_node(layout, node, programs)
 
 
 def parallel(work: Callable[[T], R], items: Iterable[T]) -> list[R]:

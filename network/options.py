@@ -22,7 +22,7 @@ def load(file: Path) -> "Topology":
     return load_topology(file)
 
 
-def timed() -> Callable[[str], None]:
+def show_progress() -> Callable[[str], None]:
     """Prints lines with the seconds since now before them."""
     start = time.monotonic()
     return lambda line: print(f"{time.monotonic() - start:5.1f} s  {line}", flush=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from network.options import TopologyOption, load, timed
+from network.options import TopologyOption, load, show_progress
 
 if TYPE_CHECKING:
     from network.topology import Topology
@@ -112,7 +112,7 @@ def join(
 
     if (genesis is None) == (snapshot is None):
         raise typer.BadParameter("give either --genesis or --snapshot")
-    tell = timed()
+    tell = show_progress()
     profiles = enter(load(topology), Entry(genesis, snapshot), tell)
     tell("on the channel; connection profiles:")
     for msp_id, file in profiles.items():

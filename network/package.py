@@ -2,8 +2,9 @@
 
 A `ccaas` package is a tar.gz of metadata.json and code.tar.gz, which holds connection.json. Its id is the label and
 the SHA-256 of the file (Fabric, core/chaincode/persistence/persistence.go PackageID). Peer and server know each
-other by certificates of the organisation's TLS authority; the peer's client key is in the package, so the package
-is as private as a key and is installed on the organisation's own peers only.
+other by certificates of an authority that the organisation has for this alone; the peers' key is in the package, so
+the package is as private as a key and is installed on the organisation's own peers only. That pair lasts as long as
+its authority: another one would make another package, which every peer of the organisation had to install.
 """
 
 import gzip
@@ -15,8 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crypto.files import write_durably
-from network.identities import ADMIN, CERTIFICATE, KEY
+from network.authorities import peers_pair
+from network.identities import CERTIFICATE, KEY
 from network.layout import Layout, Node
+from network.places import By
 from network.releases import numbered
 
 
@@ -46,14 +49,13 @@ def label(layout: Layout) -> str:
 
 def connection(layout: Layout, server: Node) -> dict[str, object]:
     """connection.json."""
-    organisation = layout.organisation(server.msp_id)
-    client = organisation / "users" / ADMIN / "tls"
+    client = peers_pair(layout, server.msp_id)
     return {
         "address": server.address,
         "dial_timeout": "10s",
         "tls_required": True,
         "client_auth_required": True,
-        "root_cert": (organisation / "tlsca" / CERTIFICATE).read_text(),
+        "root_cert": (layout.organisation(server.msp_id) / By.LINK / CERTIFICATE).read_text(),
         "client_cert": (client / CERTIFICATE).read_text(),
         "client_key": (client / KEY).read_text(),
     }

@@ -18,7 +18,7 @@ from network.definition import check_definition, check_group, make_definition, s
 from network.errors import ConfigurationError, NetworkError, UpdateError
 from network.guest import Entry
 from network.layout import lay_out
-from network.lifecycle import Progress, prepare, up
+from network.lifecycle import Progress, make_joiners, up
 from network.member import Member
 from network.messages import MAX_BYTES, encode
 from network.topology import Topology
@@ -46,7 +46,7 @@ def new_organisations(topology: Topology, copy: Path | None = None) -> dict[Path
         raise NetworkError("an organisation that joins others' channel has [ordering] orderers = 0 in its topology")
     if copy is not None and len(topology.msp_ids) > 1:
         raise NetworkError(f"one file takes one definition, the topology has {len(topology.msp_ids)}; leave --output")
-    prepare(topology)
+    make_joiners(topology)
     layout, written = lay_out(topology), dict[Path, list[str]]()
     for msp_id in topology.msp_ids:
         file, content = layout.organisation(msp_id) / DEFINITION, make_definition(layout, msp_id)

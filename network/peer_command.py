@@ -114,12 +114,21 @@ class PeerCommand:
 
     def commit(self) -> None:
         """Commit the contract with the endorsement of one peer of every organisation."""
+        firsts = [self._layout.peers_of(msp_id)[0] for msp_id in self._layout.topology.msp_ids]
+        self._order("lifecycle", "chaincode", "commit", *self._definition(), *self._endorsed_by(firsts))
+
+    def order_a_query(self, orderer: Node | None, peers: list[Node]) -> None:
+        """Hand an orderer a transaction that reads and writes nothing, endorsed by these peers."""
+        what = ["-n", "_lifecycle", "-c", json.dumps({"Args": ["QueryChaincodeDefinitions", ""]})]
+        command = ["chaincode", "invoke", "--channelID", self._channel, *what, *self._endorsed_by(peers)]
+        self._run(*command, *self._orderer(orderer))
+
+    def _endorsed_by(self, peers: list[Node]) -> list[str]:
         where: list[str] = []
-        for msp_id in self._layout.topology.msp_ids:
-            peer = self._layout.peers_of(msp_id)[0]
-            tls_ca = self._layout.organisation(msp_id) / "tlsca" / CERTIFICATE
+        for peer in peers:
+            tls_ca = self._layout.organisation(peer.msp_id) / "tlsca" / CERTIFICATE
             where += ["--peerAddresses", peer.address, "--tlsRootCertFiles", str(tls_ca)]
-        self._order("lifecycle", "chaincode", "commit", *self._definition(), *where)
+        return where
 
     def _definition(self) -> list[str]:
         chaincode = self._layout.topology.chaincode
@@ -138,8 +147,11 @@ class PeerCommand:
                     raise
             time.sleep(POLL_S)
 
-    def _orderer(self) -> list[str]:
-        """The first orderer that takes connections; one may be down."""
+    def _orderer(self, orderer: Node | None = None) -> list[str]:
+        """This orderer, or the first one that takes connections; one may be down."""
+        if orderer is not None:
+            tls_ca = self._layout.organisation(orderer.msp_id) / "tlsca" / CERTIFICATE
+            return self._orderer_flags({"address": orderer.address, "tls_ca": str(tls_ca)})
         known = orderers(self._layout)
         return self._orderer_flags(next((one for one in known if accepts(one["address"])), known[0]))
 

@@ -17,7 +17,9 @@ from network.errors import ProgramError
 TIMEOUT_S = 120
 SHOWN_LINES = 6
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-WELL_KNOWN_BUILDERS = ("/opt/hyperledger/ccaas_builder", "/usr/local/lib/fabric/builders/ccaas")
+# Where the image hyperledger/fabric-peer has it (Fabric, images/peer/Dockerfile).
+IMAGE_BUILDER = "/opt/hyperledger/ccaas_builder"
+WELL_KNOWN_BUILDERS = (IMAGE_BUILDER, "/usr/local/lib/fabric/builders/ccaas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,8 @@ class Programs:
     builder: str
 
 
-def find_programs() -> Programs:
-    """All programs that a network needs.
+def find_programs(*, for_containers: bool = False) -> Programs:
+    """All programs that a network needs; for containers, which bring their own, only those that we run.
 
     Raises:
         ProgramError: names every one that is missing and where it was looked for.
@@ -40,6 +42,9 @@ def find_programs() -> Programs:
     found = {name: path for name in names if (path := shutil.which(name, path=_search_path()))}
     missing = [name for name in names if name not in found]
     builder = _find_builder(found["peer"]) if "peer" in found else None
+    if for_containers:
+        missing = [name for name in missing if name != "orderer"]
+        found["orderer"], builder = "orderer", Path(IMAGE_BUILDER)
     if missing or builder is None:
         wanted = ", ".join(missing or ["the ccaas builder (builders/ccaas/bin/detect)"])
         raise ProgramError(

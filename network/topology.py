@@ -30,16 +30,29 @@ class Consensus(StrEnum):
     RAFT = "raft"
 
 
+class AuthorityKind(StrEnum):
+    """Who signs an organisation's certificates: an authority made here, or a CA that it has."""
+
+    OWN = "own"
+    EXTERNAL = "external"
+
+
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pass
 
 
 class Organisation(_Section, frozen=True):
-    """A partner: its MSP id, the host of its nodes (name or IPv4 address), and how many peers it runs."""
+    """A partner: its MSP id, the host of its nodes (name or IPv4 address), and how many peers it runs.
+
+    With an external authority, `ca` and `tls_ca` are files with that authority's certificates.
+    """
 
     msp_id: MspId
     host: Host = LOOPBACK
     peers: Annotated[int, Meta(ge=1, le=4)] = 1
+    authority: AuthorityKind = AuthorityKind.OWN
+    ca: str = ""
+    tls_ca: str = ""
 
 
 class Ordering(_Section, frozen=True):
@@ -107,7 +120,17 @@ def load_topology(file: Path) -> Topology:
     except msgspec.ValidationError as e:
         raise TopologyError(f"{file}: {e}") from e
     _check(file, topology)
-    return msgspec.structs.replace(topology, data=str(file.absolute().parent / topology.data))
+    home = file.absolute().parent
+    organisations = [_with_absolute_files(organisation, home) for organisation in topology.organisations]
+    return msgspec.structs.replace(topology, data=str(home / topology.data), organisations=organisations)
+
+
+def _with_absolute_files(organisation: Organisation, home: Path) -> Organisation:
+    if organisation.authority is AuthorityKind.OWN:
+        return organisation
+    return msgspec.structs.replace(
+        organisation, ca=str(home / organisation.ca), tls_ca=str(home / organisation.tls_ca)
+    )  # fmt: skip
 
 
 def _check(file: Path, topology: Topology) -> None:
@@ -115,9 +138,22 @@ def _check(file: Path, topology: Topology) -> None:
     names = [name.lower() for name in topology.msp_ids]
     if double := sorted({name for name in names if names.count(name) > 1}):
         raise TopologyError(f"{file}: two organisations have the msp_id {double[0]}; each needs its own")
+    for organisation in topology.organisations:
+        _check_authority(file, organisation)
     ordering = topology.ordering
     if ordering.consensus is Consensus.BFT and 0 < ordering.orderers < BFT_LEAST_ORDERERS:
         raise TopologyError(
             f"{file}: BFT needs at least {BFT_LEAST_ORDERERS} orderers to outlive one, got {ordering.orderers}; "
             'add orderers or set consensus = "raft"'
+        )
+
+
+def _check_authority(file: Path, organisation: Organisation) -> None:
+    files = bool(organisation.ca) + bool(organisation.tls_ca)
+    if organisation.authority is AuthorityKind.EXTERNAL and files != 2:
+        raise TopologyError(f"{file}: {organisation.msp_id} has an external authority; name its `ca` and `tls_ca`")
+    if organisation.authority is AuthorityKind.OWN and files:
+        raise TopologyError(
+            f'{file}: {organisation.msp_id} has `ca` or `tls_ca`, which need `authority = "external"`; add that, '
+            "or leave them out"
         )

@@ -9,10 +9,11 @@ import shutil
 import time
 from pathlib import Path
 
+from network.data_folder import check_unchanged, locked
 from network.errors import NetworkError, NodeError
 from network.identities import make_identities
 from network.layout import PORTS_FILE, Kind, Layout, Node, lay_out
-from network.lifecycle import Progress, bring_contract, bring_up, check_ports, check_unchanged, locked, parallel
+from network.lifecycle import Progress, bring_contract, bring_up, parallel, prepare
 from network.package import package_place
 from network.peer_command import PeerCommand
 from network.ports import forget_ports
@@ -20,6 +21,7 @@ from network.processes import Process, stop
 from network.profiles import write_profiles
 from network.programs import Programs, find_programs
 from network.releases import Release, Releases, read_releases, write_releases
+from network.starting import check_ports
 from network.topology import Topology
 
 IN_FORCE_WITHIN_S = 60.0
@@ -38,7 +40,9 @@ def upgrade(topology: Topology, progress: Progress = lambda _: None) -> dict[str
         if releases is None:
             raise NetworkError("there is no network here yet; `sealtrail network up` makes it")
         check_unchanged(topology)
-        bring_up(lay_out(topology, releases.in_force), programs, progress)
+        layout = lay_out(topology, releases.in_force)
+        prepare(layout, programs, progress)
+        bring_up(layout, programs, progress)
         releases = _end_what_began(topology, releases, programs, progress)
         if releases.in_force.chaincode != topology.chaincode:
             wanted = Release(releases.in_force.sequence + 1, topology.chaincode)

@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 from network.cli import app
 from network.errors import NetworkError, ProgramError
 from network.layout import Kind, lay_out
-from network.lifecycle import chaincode_command, clean, up
+from network.lifecycle import clean, up
 from network.peer_command import endorsement_flags
 from network.processes import Process
+from network.starting import chaincode_command
 from network.topology import Chaincode, load_topology
 from tests.network.networks import need_fabric, topology
 
@@ -80,8 +81,9 @@ def test_clean_asks_first(file: Path) -> None:
 def test_the_contract_is_served_with_mutual_tls_by_default(file: Path) -> None:
     layout = lay_out(load_topology(file))
     node = layout.of_kind(Kind.CHAINCODE)[0]
-    command = chaincode_command(layout, node, "sealtrail_1:ab")
-    assert command[:5] == [sys.executable, "-m", "sealtrail", "chaincode", "serve"]
+    serve = [sys.executable, "-m", "sealtrail", "chaincode", "serve"]
+    command = chaincode_command(layout, node, serve, "sealtrail_1:ab")
+    assert command[:5] == serve
     options = dict(zip(command[5::2], command[6::2], strict=True))
     assert (options["--address"], options["--package-id"]) == (node.address, "sealtrail_1:ab")
     assert set(options) == {"--address", "--package-id", "--tls-cert", "--tls-key", "--tls-client-ca"}

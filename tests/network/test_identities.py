@@ -78,7 +78,8 @@ def test_msp_folders_have_fabrics_form_and_private_keys_are_private(tmp_path: Pa
     roles = json.loads((own / "config.yaml").read_text())["NodeOUs"]
     assert roles["OrdererOUIdentifier"] == {"OrganizationalUnitIdentifier": "orderer"}
     keys = [path for path in home.rglob("*") if path.name in ("key.pem", "priv_sk")]
-    assert len(keys) == 2 + 2 * 2 + 4 * 2 + 2 + 1  # authorities, users, orderers, the peer, the chaincode server
+    # Authorities, the peers' end of the link to the chaincode server, users, orderers, the peer, that server.
+    assert len(keys) == 3 + 1 + 2 * 2 + 4 * 2 + 2 + 1
     assert {path.stat().st_mode & 0o777 for path in keys} == {0o600}
     assert home.stat().st_mode & 0o777 == 0o700
 
@@ -91,7 +92,7 @@ def test_identities_are_made_once(tmp_path: Path) -> None:
     assert before == {path: path.read_bytes() for path in layout.topology.folder.rglob("*.pem")}
 
 
-@pytest.mark.parametrize(("days", "told"), [(20, "in 19 days; renew it before"), (400, "")])
+@pytest.mark.parametrize(("days", "told"), [(20, "in 19 days; `sealtrail network renew` helps"), (400, "")])
 def test_status_warns_a_month_before_a_certificate_ends(tmp_path: Path, days: int, told: str) -> None:
     wanted = topology(tmp_path, partners=1)
     layout = lay_out(Topology(organisations=wanted.organisations, data=wanted.data, certificate_days=days))

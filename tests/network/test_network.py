@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from chain.ledger.fabric.ledger import FabricLedger
 from chain.ledger.fabric.profile import read_profile
+from network.authorities import peers_pair
 from network.cli import app
 from network.errors import NetworkError, NodeError, ProgramError
 from network.identities import ADMIN
@@ -102,10 +103,10 @@ def test_two_of_three_partners_decide_and_one_does_not(fabric_network: RunningNe
 
 
 def _greeted(layout: Layout, server: Node, caller: str) -> bool:
-    """Whether a chaincode server speaks HTTP/2 with the admin of this organisation."""
-    context = ssl.create_default_context(cafile=layout.organisation(server.msp_id) / "tlsca" / "cert.pem")
+    """Whether a chaincode server speaks HTTP/2 with the peers of this organisation."""
+    context = ssl.create_default_context(cafile=layout.organisation(server.msp_id) / "link" / "cert.pem")
     context.set_alpn_protocols(["h2"])
-    own = layout.organisation(caller) / "users" / ADMIN / "tls"
+    own = peers_pair(layout, caller)
     context.load_cert_chain(own / "cert.pem", own / "key.pem")
     try:
         with (

@@ -36,7 +36,7 @@ def test_it_says_where_the_server_is_and_whom_to_trust(layout: Layout) -> None:
     assert json.loads(outer["metadata.json"]) == {"path": "", "type": "ccaas", "label": "sealtrail_1"}
     inner = json.loads(_files(outer["code.tar.gz"])["connection.json"])
     assert (inner["address"], inner["tls_required"], inner["client_auth_required"]) == (server.address, True, True)
-    assert inner["root_cert"] == (layout.organisation("PlantMSP") / "tlsca" / "cert.pem").read_text()
+    assert inner["root_cert"] == (layout.organisation("PlantMSP") / "link" / "cert.pem").read_text()
 
 
 def test_the_same_content_gives_the_same_bytes(layout: Layout) -> None:
