@@ -11,11 +11,13 @@ from typing import Any
 from crypto.errors import SealtrailError
 from crypto.x509_authority import require_authority
 from network import messages
+from network.authorities import bundle
 from network.configuration import ADMINS, X509, anchor_peers, certificate_fingerprint, read_msp
 from network.errors import ConfigurationError
-from network.identities import CERTIFICATE, NODE_OUS
+from network.identities import NODE_OUS
 from network.layout import Layout
 from network.messages import encode, read, shown
+from network.places import By
 
 SIGNATURE = 1  # common.Policy.PolicyType
 # Of each policy, the roles that satisfy it in a definition that is made here.
@@ -47,15 +49,17 @@ def _put(group: Any, name: str, value: Any) -> None:
 
 
 def _msp(layout: Layout, msp_id: str) -> Any:
-    kinds, folder = messages.msp_config, layout.organisation(msp_id)
+    kinds, ca, tls_ca = messages.msp_config, bundle(layout, msp_id, By.CA), bundle(layout, msp_id, By.TLS_CA)
     units = {
         f"{unit}_ou_identifier": kinds.FabricOUIdentifier(organizational_unit_identifier=unit) for unit in NODE_OUS
     }
     hashes = kinds.FabricCryptoConfig(signature_hash_family="SHA2", identity_identifier_hash_function="SHA256")
     return kinds.FabricMSPConfig(
         name=msp_id,
-        root_certs=[(folder / "ca" / CERTIFICATE).read_bytes()],
-        tls_root_certs=[(folder / "tlsca" / CERTIFICATE).read_bytes()],
+        root_certs=ca.roots,
+        intermediate_certs=ca.intermediates,
+        tls_root_certs=tls_ca.roots,
+        tls_intermediate_certs=tls_ca.intermediates,
         crypto_config=hashes,
         fabric_node_ous=kinds.FabricNodeOUs(enable=True, **units),
     )

@@ -12,10 +12,9 @@ from crypto.files import write_durably
 from crypto.x509_authority import Credential
 from network.authorities import authority, bundle, is_made_here, make_authorities
 from network.layout import Layout
-from network.places import ADMIN, CERTIFICATE, GATEWAY, KEY, By, Place, places
+from network.places import By, Place, places
 from network.requests import accept, ask, require_signed
 
-__all__ = ["ADMIN", "CERTIFICATE", "GATEWAY", "KEY", "make_identities", "node_ous", "request_identities"]
 NODE_OUS = ("client", "peer", "admin", "orderer")
 
 

@@ -17,9 +17,8 @@ from pathlib import Path
 
 from crypto.files import write_durably
 from network.authorities import peers_pair
-from network.identities import CERTIFICATE, KEY
 from network.layout import Layout, Node
-from network.places import By
+from network.places import CERTIFICATE, KEY, By
 from network.releases import numbered
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from network.errors import ProgramError
-from network.identities import ADMIN, CERTIFICATE
 from network.layout import Layout, Node
 from network.orderers import Reach, orderers
+from network.places import ADMIN, CERTIFICATE
 from network.ports import accepts
 from network.programs import Programs, run_program
 from network.topology import Chaincode

@@ -18,9 +18,9 @@ from crypto.x509_ecdsa import EcdsaSigner, read_certificate
 from network import messages
 from network.configuration import Configuration
 from network.errors import UpdateError
-from network.identities import ADMIN, CERTIFICATE
 from network.layout import Layout
 from network.messages import encode, read, shown
+from network.places import ADMIN, CERTIFICATE
 
 CONFIG_UPDATE = 2  # common.HeaderType
 NONCE_BYTES = 24

@@ -20,10 +20,10 @@ from chain.ledger.fabric.profile import read_profile
 from network.authorities import peers_pair
 from network.cli import app
 from network.errors import NetworkError, NodeError, ProgramError
-from network.identities import ADMIN
 from network.layout import Kind, Layout, Node
 from network.lifecycle import down, log_keeper, status, up
 from network.peer_command import PeerCommand
+from network.places import ADMIN
 from network.ports import LOOPBACK
 from network.processes import Process
 from network.programs import find_programs, run_program

@@ -27,13 +27,13 @@ from network.errors import ConfigurationError, NetworkError, UpdateError
 from network.genesis import make_genesis
 from network.guest import Entry, approve_as_committed
 from network.health import peers_known
-from network.identities import ADMIN
 from network.layout import Kind, Layout, Node
 from network.lifecycle import clean, up
 from network.member import Member
 from network.package import package_file, package_id
 from network.partners import join, leave, new_organisations, propose, sign, submit
 from network.peer_command import PeerCommand
+from network.places import ADMIN
 from network.ports import LOOPBACK, free_ports
 from network.programs import find_programs, run_program
 from network.topology import Chaincode, Topology, load_topology

@@ -11,12 +11,13 @@ pytest.importorskip("fabric_protos", reason="needs sealtrail[fabric]")
 from crypto.x509_authority import Authority
 from crypto.x509_ecdsa import EcdsaSigner
 from network import messages
+from network.authorities import authority
 from network.config_update import compute_update
 from network.configuration import Configuration
 from network.errors import ConfigurationError, UpdateError
-from network.identities import authority_at
 from network.layout import Layout
 from network.messages import encode
+from network.places import By
 from network.update_file import Signer, Update, admin_of, read_update
 from network.update_words import describe, joining_and_leaving, require_current
 from tests.network.channels import changed, channel, definition_of, identities_of, joiner
@@ -99,9 +100,9 @@ def test_an_admin_of_another_authority_does_not_count(partners: Channel, update:
 
 def test_a_member_that_is_no_admin_does_not_count(partners: Channel, update: Update) -> None:
     configuration, layout = partners
-    authority = authority_at(layout.organisation("PlantMSP") / "ca", "PlantMSP", "ca")
+    giver = authority(layout, "PlantMSP", By.CA)
     with pytest.raises(UpdateError, match="is no admin of PlantMSP"):
-        update.signed_by(_signer("PlantMSP", authority, "client")).signers(configuration)
+        update.signed_by(_signer("PlantMSP", giver, "client")).signers(configuration)
 
 
 def test_the_joiner_itself_does_not_count(partners: Channel, clinic: Layout, update: Update) -> None:
