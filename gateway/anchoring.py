@@ -19,13 +19,15 @@ from chain.log.proofs import consistency_proof
 from chain.log.publish import Publisher, check_history
 from chain.log.reader import LogReader
 from chain.store.database import Database
-from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus
+from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord
+from crypto import cbor
 from crypto.checkpoint import Checkpoint
 from crypto.errors import SealtrailError
 from crypto.note import Note, parse_note
 
 log = logging.getLogger(__name__)
 RETRY_S = 1.0
+MAX_FORKS_BYTES = 2**21  # 16 records of two notes
 BEHIND_S = 120.0  # a peer that comes back has the blocks of an hour in less
 
 
@@ -74,8 +76,24 @@ class Anchorer:
     async def _check(self) -> None:
         head = await self._head()
         await asyncio.to_thread(self._compare, head)
+        await self._require_one_history()
         self.state.anchored_size, self.state.anchored_us = head.size, head.anchored_us
         self._checked = True
+
+    async def _require_one_history(self) -> None:
+        """Stop where the ledger keeps proof that the log's keys signed two histories, whoever did it."""
+        forks = await self._ledger.evaluate("logs.forks", self._publisher.origin.encode())
+        for encoded in cbor.decode(forks, MAX_FORKS_BYTES):
+            fork = ForkRecord.decode(encoded)
+            raise ForkError(
+                f"the ledger keeps proof of two histories of this log, transaction {fork.tx_id}.\n"
+                f"anchored:\n{fork.anchored_note}\nrefused:\n{fork.refused_note}"
+            )
+
+    def look_again(self) -> None:
+        """The ledger has news of a fork: compare anew before anything more is signed."""
+        self._checked = False
+        self._urgent.set()
 
     async def proved(self, size: int) -> None:
         """The proof that the ledger holds the checkpoint of this size is at hand."""
@@ -158,7 +176,7 @@ class Anchorer:
         return True
 
     async def _round(self, urgent: bool) -> None:
-        if not self._checked:  # the ledger was away at the start
+        if not self._checked:  # the ledger was away at the start, or has news
             await self._check()
         note = await self._publisher.sign()
         self.state.checkpoint_size = Checkpoint.parse(note.text).size

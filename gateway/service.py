@@ -122,7 +122,7 @@ class Gateway:
         """News from a ledger elsewhere, its proof being kept by now."""
         items = cbor.decode(event.payload, MAX_EVENT_BYTES)
         if event.name == "logs.fork":
-            self._forked(ForkError(f"transaction {event.tx_id} of the ledger keeps proof of two histories of this log"))
+            self.anchorer.look_again()
         elif event.name == "logs.anchored":
             await self.anchorer.proved(items[1])
         else:

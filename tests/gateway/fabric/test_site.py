@@ -21,7 +21,9 @@ from chain.receipt import parse_receipt
 from chain.site import Folder
 from chain.verify import Outcome, verify_receipt
 from chaincode.identity_records import Identity, source_handle
+from chaincode.log_records import AnchorAnswer, AnchorStatus
 from chaincode.state import identity_key
+from crypto.checkpoint import Checkpoint, sign_checkpoint
 from gateway.enrolment import NotAdmittedError
 from gateway.ingest.inbound import Verdict
 from gateway.joining import admit, read_request
@@ -162,7 +164,7 @@ def _send(site: Site, source: Source, times: int = 1) -> None:
         assert site.send(source, message(source.batch(1), source.seal())) is Verdict.STORED
 
 
-def test_an_older_copy_of_a_site_does_not_start(channel: RunningNetwork, tmp_path: Path) -> None:
+def test_an_older_copy_does_not_start_and_a_fork_stops_what_runs(channel: RunningNetwork, tmp_path: Path) -> None:
     settings = on_fabric(channel, PHARMACY) | {"origin": "pharmacy.example/log"}
     with Site(tmp_path / "site", **settings) as site:
         _grow(site, "pharmacy-1", 1)
@@ -171,6 +173,7 @@ def test_an_older_copy_of_a_site_does_not_start(channel: RunningNetwork, tmp_pat
         _grow(site, "pharmacy-2", 3)
     with pytest.raises(ForkError, match="rolled back"), Site(tmp_path / "older", **settings):
         pass
+    _a_fork_stops_the_gateway_whoever_made_it(tmp_path / "site", settings)
 
 
 def test_a_partner_joins_while_a_gateway_anchors(tmp_path: Path) -> None:
@@ -201,3 +204,27 @@ def test_a_partner_joins_while_a_gateway_anchors(tmp_path: Path) -> None:
         only_new = dataclasses.replace(site.policy, channels=tuple(set(lines) - set(before)))
         with receipts(site.folder) as builder:
             assert verify_receipt(builder.build(0), only_new).outcome is Outcome.UNTRUSTED  # its key's proof is older
+
+
+def _a_fork_stops_the_gateway_whoever_made_it(root: Path, settings: dict[str, Any]) -> None:
+    """Somebody with the site's keys anchors another history of the same size, from elsewhere."""
+    with Site(root, **settings) as site:
+        _grow(site, "pharmacy-3", 1)
+        head = site.gateway.status().anchored_size
+        forged = sign_checkpoint(
+            Checkpoint(site.folder.origin, head, bytes(32)), site.folder.log_signers(), 1
+        ).marshal()
+
+        async def act() -> None:
+            async with open_channel(site.config.fabric, site.folder.gateway_key()) as ledger:
+                answer = AnchorAnswer.decode((await ledger.submit("logs.anchor", forged.encode())).result)
+                assert answer.status is AnchorStatus.FORK
+
+        site.run(act())
+        site.wait(lambda: any("two histories" in problem for problem in site.gateway.status().problems))
+        source = site.enrol("pharmacy-4")
+        _send(site, source)
+        assert site.gateway.status().checkpoint_size == head  # nothing more is signed
+    with pytest.raises(ForkError, match="two histories") as caught, Site(root, **settings):
+        pass
+    assert forged in str(caught.value)
