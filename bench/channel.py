@@ -11,7 +11,7 @@ from bench.setting import Bench
 from chain.ledger.fabric.ledger import FabricLedger
 from chaincode import contract
 from network.layout import Kind, lay_out
-from network.processes import Process
+from network.nodes.processes import Process
 from tests.contract_suite.actors import Actor, MemoryLog, log_signers
 
 PER_EVENT_S, IN_FLIGHT = 10.0, 64

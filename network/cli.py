@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from network.certificates_cli import renew, request
-from network.compose_cli import compose
-from network.options import TopologyOption, load, show_progress
-from network.org_cli import app as org_app
+from network.commands.certificates import renew, request
+from network.commands.compose import compose
+from network.commands.options import TopologyOption, load, show_progress
+from network.commands.org import app as org_app
 
 if TYPE_CHECKING:
-    from network.configuration import Configuration
-    from network.health import NodeStatus
+    from network.channel.configuration import Configuration
+    from network.nodes.health import NodeStatus
     from network.topology import Topology
 
 app = typer.Typer(help="The partners' Hyperledger Fabric network, on this machine.", no_args_is_help=True)
@@ -66,10 +66,10 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Show each node's health, the channel's height, and when certificates end."""
-    from network.health import user_warnings
     from network.layout import lay_out
     from network.lifecycle import log_keeper
     from network.lifecycle import status as ask
+    from network.nodes.health import user_warnings
 
     loaded = load(topology)
     nodes = ask(loaded)
@@ -108,7 +108,7 @@ def _configuration(topology: "Topology", nodes: "list[NodeStatus]") -> "Configur
     if healthy is None:
         return "no peer is up"
     try:
-        from network.member import Member
+        from network.channel.member import Member
 
         return Member(topology, healthy).configuration()
     except NetworkError as e:
@@ -146,7 +146,7 @@ def logs(
 ) -> None:
     """Show the end of a node's log, or where the logs are."""
     from network.errors import NetworkError
-    from network.processes import Process
+    from network.nodes.processes import Process
 
     run = load(topology).folder / "run"
     known = sorted(file.stem for file in run.glob("*.log"))

@@ -12,12 +12,12 @@ from typing import Any
 
 from crypto.files import write_durably
 from network.data_folder import locked
+from network.identities.places import CERTIFICATE, By
 from network.layout import Kind, Layout, Node
 from network.lifecycle import Progress, prepare, unchanged
-from network.package import package_file, package_id
-from network.places import CERTIFICATE, By
+from network.nodes.package import package_file, package_id
+from network.nodes.starting import chaincode_command, node_environment
 from network.programs import find_programs
-from network.starting import chaincode_command, node_environment
 from network.topology import Topology
 
 IMAGES = {

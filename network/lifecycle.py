@@ -11,23 +11,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from network.channel.genesis import make_genesis
+from network.channel.guest import Entry, approve_as_committed, become_member, take_entry
+from network.channel.orderer_admin import OrdererAdmin
+from network.channel.peer_command import PeerCommand
 from network.data_folder import FIXED, check_unchanged, locked
 from network.errors import NetworkError
-from network.genesis import make_genesis
-from network.guest import Entry, approve_as_committed, become_member, take_entry
-from network.health import NodeStatus, node_status, wait_acquainted, wait_healthy
-from network.identities import make_identities, request_identities
+from network.identities.msp_folders import make_identities, request_identities
+from network.identities.places import Place
 from network.layout import Kind, Layout, lay_out
-from network.orderer_admin import OrdererAdmin
-from network.package import package_file, package_id
-from network.peer_command import PeerCommand
-from network.places import Place
-from network.processes import Process, stop
-from network.profiles import write_profiles
+from network.nodes.health import NodeStatus, node_status, wait_acquainted, wait_healthy
+from network.nodes.package import package_file, package_id
+from network.nodes.processes import Process, stop
+from network.nodes.profiles import write_profiles
+from network.nodes.settings import write_settings
+from network.nodes.starting import check_ports, start_node
 from network.programs import Programs, clean_environment, find_programs
 from network.releases import check_release, read_releases
-from network.settings import write_settings
-from network.starting import check_ports, start_node
 from network.topology import Topology
 
 LOG_KEEPER = "log-keeper"
@@ -165,7 +165,7 @@ def _start_nodes(layout: Layout, programs: Programs, progress: Progress) -> None
     keeper = log_keeper(layout.topology)
     if keeper.pid() is None:
         bound = str(layout.topology.log_bytes)
-        keeper.start([sys.executable, "-m", "network.log_keeper", str(layout.run), bound], clean_environment())
+        keeper.start([sys.executable, "-m", "network.nodes.log_keeper", str(layout.run), bound], clean_environment())
     wait_healthy(layout, nodes)
 
 

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from crypto.files import write_durably
-from network import messages
-from network.broadcast import broadcast
-from network.config_update import compute_update
-from network.configuration import APPLICATION, Configuration
-from network.definition import check_definition, check_group, make_definition, summary
+from network.channel import messages
+from network.channel.broadcast import broadcast
+from network.channel.config_update import compute_update
+from network.channel.configuration import APPLICATION, Configuration
+from network.channel.definition import check_definition, check_group, make_definition, summary
+from network.channel.guest import Entry
+from network.channel.member import Member
+from network.channel.messages import MAX_BYTES, encode
+from network.channel.update_file import Update, admin_of, read_update
+from network.channel.update_words import describe, joining_and_leaving, require_current
 from network.errors import ConfigurationError, NetworkError, UpdateError
-from network.guest import Entry
 from network.layout import lay_out
 from network.lifecycle import Progress, make_joiners, up
-from network.member import Member
-from network.messages import MAX_BYTES, encode
 from network.topology import Topology
-from network.update_file import Update, admin_of, read_update
-from network.update_words import describe, joining_and_leaving, require_current
 
 DEFINITION = "definition.pb"
 BLOCK_WITHIN_S = 60.0

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 
 from crypto.files import write_durably
 from crypto.x509_authority import expiry
-from network.authorities import authority, is_made_here
 from network.data_folder import FIXED, check_unchanged, locked
 from network.errors import NetworkError
+from network.identities.authorities import authority, is_made_here
+from network.identities.places import Place, places
+from network.identities.requests import accept, ask
 from network.layout import Layout, lay_out
-from network.places import Place, places
-from network.processes import Process
+from network.nodes.processes import Process
+from network.nodes.restart import restart_outdated
 from network.programs import find_programs
-from network.requests import accept, ask
-from network.restart import restart_outdated
 from network.topology import Topology
 
 Progress = Callable[[str], None]

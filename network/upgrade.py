@@ -9,19 +9,19 @@ import shutil
 import time
 from pathlib import Path
 
+from network.channel.peer_command import PeerCommand
 from network.data_folder import check_unchanged, locked
 from network.errors import NetworkError, NodeError
-from network.identities import make_identities
+from network.identities.msp_folders import make_identities
 from network.layout import PORTS_FILE, Kind, Layout, Node, lay_out
 from network.lifecycle import Progress, bring_contract, bring_up, parallel, prepare
-from network.package import package_place
-from network.peer_command import PeerCommand
+from network.nodes.package import package_place
+from network.nodes.processes import Process, stop
+from network.nodes.profiles import write_profiles
+from network.nodes.starting import check_ports
 from network.ports import forget_ports
-from network.processes import Process, stop
-from network.profiles import write_profiles
 from network.programs import Programs, find_programs
 from network.releases import Release, Releases, read_releases, write_releases
-from network.starting import check_ports
 from network.topology import Topology
 
 IN_FORCE_WITHIN_S = 60.0

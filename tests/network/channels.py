@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from network import messages
-from network.configuration import Configuration
-from network.definition import make_definition
-from network.identities import make_identities
+from network.channel import messages
+from network.channel.configuration import Configuration
+from network.channel.definition import make_definition
+from network.channel.messages import encode
+from network.identities.msp_folders import make_identities
 from network.layout import Layout, lay_out
-from network.messages import encode
 from network.topology import Ordering, Organisation, Topology
 from tests.network.networks import topology
 

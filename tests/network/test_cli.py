@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from network.channel.peer_command import endorsement_flags
 from network.cli import app
 from network.errors import NetworkError, ProgramError
 from network.layout import Kind, lay_out
 from network.lifecycle import clean, up
-from network.peer_command import endorsement_flags
-from network.processes import Process
-from network.starting import chaincode_command
+from network.nodes.processes import Process
+from network.nodes.starting import chaincode_command
 from network.topology import Chaincode, load_topology
 from tests.network.networks import need_fabric, topology
 

@@ -19,13 +19,13 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from network.channel.peer_command import PeerCommand
 from network.cli import app
 from network.compose import compose_file
 from network.errors import NodeError
-from network.identities import make_identities
+from network.identities.msp_folders import make_identities
 from network.layout import Kind, Layout, lay_out
 from network.lifecycle import status, up
-from network.peer_command import PeerCommand
 from network.programs import IMAGE_BUILDER, find_programs
 from network.topology import Chaincode, Consensus, load_topology
 from tests.network.networks import need_fabric, topology
@@ -172,7 +172,7 @@ def test_the_file_carried_out_is_a_network(
     file, layout, services = written
     wanted, options = load_topology(file), ["--topology", str(file)]
     assert not any(_is_checked_healthy(service) for service in services.values())
-    monkeypatch.setattr("network.health.HEALTHY_WITHIN_S", 0.5)
+    monkeypatch.setattr("network.nodes.health.HEALTHY_WITHIN_S", 0.5)
     with pytest.raises(NodeError, match="start the containers"):
         up(wanted, containers=True)
     monkeypatch.undo()

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("fabric_protos", reason="needs sealtrail[fabric]")
 
 
-from network import messages
-from network.config_update import compute_update
-from network.configuration import Configuration
+from network.channel import messages
+from network.channel.config_update import compute_update
+from network.channel.configuration import Configuration
+from network.channel.messages import encode
 from network.errors import UpdateError
-from network.messages import encode
 from network.programs import run_program
 from tests.network.channels import changed, channel, definition_of, identities_of, joiner
 

@@ -15,14 +15,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from crypto.x509_authority import Authority
-from network import messages
-from network.committed import approval_flags, signature_words
-from network.configuration import APPLICATION, read_block
-from network.definition import check_definition, make_definition, summary
+from network.channel import messages
+from network.channel.committed import approval_flags, signature_words
+from network.channel.configuration import APPLICATION, read_block
+from network.channel.definition import check_definition, make_definition, summary
+from network.channel.genesis import PROFILE, definition, make_genesis
+from network.channel.messages import encode
 from network.errors import ConfigurationError
-from network.genesis import PROFILE, definition, make_genesis
 from network.layout import Layout
-from network.messages import encode
 from network.programs import find_programs, run_program
 from tests.network.channels import definition_of, identities_of, joiner
 from tests.network.networks import need_fabric, topology

@@ -14,12 +14,12 @@ from crypto.errors import KeyMaterialError
 from crypto.x509_request import Bundle
 from network.cli import app
 from network.errors import NetworkError, TopologyError
-from network.identities import make_identities, request_identities
+from network.identities.msp_folders import make_identities, request_identities
+from network.identities.places import Place, places
+from network.identities.requests import UnsignedError, accept
 from network.layout import Layout, lay_out
 from network.lifecycle import clean, status, up
-from network.places import Place, places
 from network.renewal import renew
-from network.requests import UnsignedError, accept
 from network.topology import AuthorityKind, Consensus, Organisation, Topology, load_topology
 from tests.network.external_ca import LEAF, TLS, OpensslCa, has_high_s
 from tests.network.networks import need_fabric, topology

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from network.genesis import definition, make_genesis
-from network.identities import make_identities
+from network.channel.genesis import definition, make_genesis
+from network.identities.msp_folders import make_identities
 from network.layout import Kind, Layout, lay_out
 from network.programs import find_programs
 from network.topology import Consensus

@@ -13,9 +13,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from crypto.errors import KeyMaterialError
 from crypto.x509_authority import P256_ORDER, Authority, Credential, expiry
-from network.health import node_status
-from network.identities import make_identities
+from network.identities.msp_folders import make_identities
 from network.layout import Kind, lay_out
+from network.nodes.health import node_status
 from network.topology import Topology
 from tests.network.networks import topology
 

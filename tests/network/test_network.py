@@ -17,15 +17,15 @@ from typer.testing import CliRunner
 
 from chain.ledger.fabric.ledger import FabricLedger
 from chain.ledger.fabric.profile import read_profile
-from network.authorities import peers_pair
+from network.channel.peer_command import PeerCommand
 from network.cli import app
 from network.errors import NetworkError, NodeError, ProgramError
+from network.identities.authorities import peers_pair
+from network.identities.places import ADMIN
 from network.layout import Kind, Layout, Node
 from network.lifecycle import down, log_keeper, status, up
-from network.peer_command import PeerCommand
-from network.places import ADMIN
+from network.nodes.processes import Process
 from network.ports import LOOPBACK
-from network.processes import Process
 from network.programs import find_programs, run_program
 from network.topology import Chaincode, Consensus, Topology
 from tests.network.networks import PARTNERS, RunningNetwork, need_fabric, running, topology

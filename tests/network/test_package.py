@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from network.identities import make_identities
+from network.identities.msp_folders import make_identities
 from network.layout import Kind, Layout, lay_out
-from network.package import build_package, connection, label, package_file, package_id
+from network.nodes.package import build_package, connection, label, package_file, package_id
+from network.nodes.settings import write_settings
 from network.programs import find_programs, run_program
-from network.settings import write_settings
 from tests.network.networks import need_fabric, topology
 
 

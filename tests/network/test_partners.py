@@ -21,23 +21,23 @@ from typer.testing import CliRunner
 
 from chain.ledger.fabric.ledger import FabricLedger
 from chain.ledger.fabric.profile import read_profile
-from network.broadcast import broadcast
+from network.channel.broadcast import broadcast
+from network.channel.genesis import make_genesis
+from network.channel.guest import Entry, approve_as_committed
+from network.channel.member import Member
+from network.channel.peer_command import PeerCommand
+from network.channel.update_file import admin_of, read_update
 from network.cli import app
 from network.errors import ConfigurationError, NetworkError, UpdateError
-from network.genesis import make_genesis
-from network.guest import Entry, approve_as_committed
-from network.health import peers_known
+from network.identities.places import ADMIN
 from network.layout import Kind, Layout, Node
 from network.lifecycle import clean, up
-from network.member import Member
-from network.package import package_file, package_id
+from network.nodes.health import peers_known
+from network.nodes.package import package_file, package_id
 from network.partners import join, leave, new_organisations, propose, sign, submit
-from network.peer_command import PeerCommand
-from network.places import ADMIN
 from network.ports import LOOPBACK, free_ports
 from network.programs import find_programs, run_program
 from network.topology import Chaincode, Topology, load_topology
-from network.update_file import admin_of, read_update
 from tests.network.channels import identities_of, joiner
 from tests.network.networks import RunningNetwork, need_fabric, topology
 

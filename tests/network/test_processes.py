@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from network import processes
 from network.errors import NodeError
-from network.log_keeper import trim
-from network.processes import Process, stop
+from network.nodes import processes
+from network.nodes.log_keeper import trim
+from network.nodes.processes import Process, stop
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 STUBBORN = [

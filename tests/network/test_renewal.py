@@ -20,17 +20,17 @@ from crypto.errors import KeyMaterialError
 from crypto.files import write_durably
 from crypto.x509_authority import Authority, expiry
 from crypto.x509_ecdsa import read_certificate
-from network.authorities import authority, peers_pair
+from network.channel.genesis import PROFILE, definition
 from network.cli import app
 from network.data_folder import check_unchanged, locked
 from network.errors import NetworkError, NodeError
-from network.genesis import PROFILE, definition
-from network.health import user_warnings
-from network.identities import make_identities
+from network.identities.authorities import authority, peers_pair
+from network.identities.msp_folders import make_identities
+from network.identities.places import By, places
 from network.layout import Kind, Layout, lay_out
 from network.lifecycle import down, status, up
-from network.package import package_file, package_id
-from network.places import By, places
+from network.nodes.health import user_warnings
+from network.nodes.package import package_file, package_id
 from network.programs import find_programs, run_program
 from network.renewal import renew
 from network.topology import Consensus, Topology
@@ -85,7 +85,7 @@ def network(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningN
 
 @pytest.mark.fabric
 def test_everything_is_renewed_while_the_channel_goes_on(network: RunningNetwork) -> None:
-    wanted, layout, gateway = network.topology, network.layout, Anchoring(network.profiles["PlantMSP"])
+    wanted, layout, gateway = network.topology, network.layout, Anchoring(network.nodes.profiles["PlantMSP"])
     servers = layout.of_kind(Kind.CHAINCODE)
     package_ids = [package_id(layout, package_file(layout, server)) for server in servers]
     kids = [read_certificate(place.certificate.read_bytes()).kid for place in places(layout)]

@@ -8,8 +8,8 @@ import pytest
 
 from network.errors import ProgramError
 from network.layout import Kind, lay_out
+from network.nodes.settings import orderer_settings, peer_settings
 from network.programs import Programs, clean_environment, find_programs, run_program
-from network.settings import orderer_settings, peer_settings
 from tests.network.networks import topology
 
 

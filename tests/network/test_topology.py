@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from network.channel.orderers import orderers
 from network.errors import NetworkError, TopologyError
 from network.layout import lay_out
-from network.orderers import orderers
 from network.topology import Consensus, load_topology
 
 LEAST = '[[organisations]]\nmsp_id = "PlantMSP"\n'

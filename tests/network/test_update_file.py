@@ -10,16 +10,16 @@ pytest.importorskip("fabric_protos", reason="needs sealtrail[fabric]")
 
 from crypto.x509_authority import Authority
 from crypto.x509_ecdsa import EcdsaSigner
-from network import messages
-from network.authorities import authority
-from network.config_update import compute_update
-from network.configuration import Configuration
+from network.channel import messages
+from network.channel.config_update import compute_update
+from network.channel.configuration import Configuration
+from network.channel.messages import encode
+from network.channel.update_file import Signer, Update, admin_of, read_update
+from network.channel.update_words import describe, joining_and_leaving, require_current
 from network.errors import ConfigurationError, UpdateError
+from network.identities.authorities import authority
+from network.identities.places import By
 from network.layout import Layout
-from network.messages import encode
-from network.places import By
-from network.update_file import Signer, Update, admin_of, read_update
-from network.update_words import describe, joining_and_leaving, require_current
 from tests.network.channels import changed, channel, definition_of, identities_of, joiner
 
 Channel = tuple[Configuration, Layout]

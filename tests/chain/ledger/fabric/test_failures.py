@@ -23,10 +23,10 @@ pytest.importorskip("fabric_protos", reason="needs the extra 'fabric'")
 from chain.ledger.fabric.errors import ClockError, CommitStatusError
 from chain.ledger.fabric.ledger import FabricLedger
 from chain.ledger.fabric.profile import Profile, now_us, read_identity
-from network.health import operations_page
 from network.layout import Kind, Node
 from network.lifecycle import status, up
-from network.processes import Process
+from network.nodes.health import operations_page
+from network.nodes.processes import Process
 from network.topology import Organisation
 from tests.chain.ledger.fabric.anchorers import Load, Partners
 from tests.network.namespace import Namespace, namespace
@@ -82,7 +82,7 @@ def _start_inside(patched: pytest.MonkeyPatch, apart: Namespace) -> None:
 
 @pytest.fixture(scope="module")
 def partners(network: RunningNetwork) -> Partners:
-    return Partners(network.profiles)
+    return Partners(network.nodes.profiles)
 
 
 def _node(network: RunningNetwork, name: str) -> Node:

@@ -14,11 +14,11 @@ import pytest
 pytest.importorskip("grpc", reason="needs the extra 'fabric'")
 pytest.importorskip("fabric_protos", reason="needs the extra 'fabric'")
 
+from network.channel.peer_command import PeerCommand
 from network.errors import NetworkError
 from network.layout import Kind, lay_out
 from network.lifecycle import down, status, up
-from network.peer_command import PeerCommand
-from network.processes import Process
+from network.nodes.processes import Process
 from network.programs import find_programs
 from network.releases import read_releases
 from network.topology import Chaincode, Topology
@@ -38,7 +38,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNetwork
 
 @pytest.fixture(scope="module")
 def partners(network: RunningNetwork) -> Partners:
-    return Partners(network.profiles)
+    return Partners(network.nodes.profiles)
 
 
 def _with(network: RunningNetwork, **chaincode: str) -> Topology:
@@ -135,5 +135,5 @@ def test_an_upgrade_that_dies_is_ended_by_another_run(
     releases = read_releases(fourth)
     assert releases
     assert (releases.in_force.chaincode, releases.pending) == (fourth.chaincode, None)
-    assert upgrade(fourth) == network.profiles
+    assert upgrade(fourth) == network.nodes.profiles
     assert not (fourth.folder / "nodes" / _names(1)[0].replace("-1", "")).exists()

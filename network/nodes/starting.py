@@ -4,11 +4,11 @@ import sys
 from collections.abc import Sequence
 
 from network.errors import NodeError
+from network.identities.places import CERTIFICATE, KEY, By
 from network.layout import Kind, Layout, Node
-from network.package import package_file, package_id
-from network.places import CERTIFICATE, KEY, By
+from network.nodes.package import package_file, package_id
+from network.nodes.processes import Process
 from network.ports import is_free
-from network.processes import Process
 from network.programs import Programs, clean_environment
 
 

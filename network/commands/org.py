@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from network.options import TopologyOption, load, show_progress
+from network.commands.options import TopologyOption, load, show_progress
 
 if TYPE_CHECKING:
     from network.topology import Topology
@@ -94,7 +94,7 @@ def snapshot(
     output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the snapshot.")],
 ) -> None:
     """Member: copy a snapshot of the channel for a joiner. It holds the contract's whole state."""
-    from network.member import Member
+    from network.channel.member import Member
 
     number, block_hash = Member(load(topology)).snapshot(output)
     print(f"{output}: the channel's state after block {number}; hash of that block {block_hash}")
@@ -107,7 +107,7 @@ def join(
     snapshot: Annotated[Path | None, typer.Option("--snapshot", help="Folder of a snapshot.")] = None,
 ) -> None:
     """Joiner: start peers and chaincode, join the channel, and approve the contract as it is committed."""
-    from network.guest import Entry
+    from network.channel.guest import Entry
     from network.partners import join as enter
 
     if (genesis is None) == (snapshot is None):

@@ -9,8 +9,8 @@ import json
 from typing import Any
 
 from crypto.files import write_durably
+from network.identities.places import CERTIFICATE, KEY
 from network.layout import Kind, Layout, Node
-from network.places import CERTIFICATE, KEY
 from network.programs import Programs
 
 MESSAGE_BYTES = 100 * 2**20

@@ -8,8 +8,8 @@ import json
 from typing import Any
 
 from crypto.files import write_durably
+from network.identities.places import CERTIFICATE
 from network.layout import Kind, Layout, Node
-from network.places import CERTIFICATE
 from network.programs import Programs, run_program
 from network.topology import Consensus
 

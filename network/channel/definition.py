@@ -10,14 +10,14 @@ from typing import Any
 
 from crypto.errors import SealtrailError
 from crypto.x509_authority import require_authority
-from network import messages
-from network.authorities import bundle
-from network.configuration import ADMINS, X509, anchor_peers, certificate_fingerprint, read_msp
+from network.channel import messages
+from network.channel.configuration import ADMINS, X509, anchor_peers, certificate_fingerprint, read_msp
+from network.channel.messages import encode, read, shown
 from network.errors import ConfigurationError
-from network.identities import NODE_OUS
+from network.identities.authorities import bundle
+from network.identities.msp_folders import NODE_OUS
+from network.identities.places import By
 from network.layout import Layout
-from network.messages import encode, read, shown
-from network.places import By
 
 SIGNATURE = 1  # common.Policy.PolicyType
 # Of each policy, the roles that satisfy it in a definition that is made here.

@@ -10,10 +10,10 @@ import os
 from crypto.errors import SealtrailError
 from crypto.files import write_durably
 from crypto.x509_request import accept_certificate, certificate_request, new_key
-from network.authorities import bundle
 from network.errors import NetworkError
+from network.identities.authorities import bundle
+from network.identities.places import Place
 from network.layout import Layout
-from network.places import Place
 
 MAX_ANSWER_BYTES = 16 * 1024
 

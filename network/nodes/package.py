@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from crypto.files import write_durably
-from network.authorities import peers_pair
+from network.identities.authorities import peers_pair
+from network.identities.places import CERTIFICATE, KEY, By
 from network.layout import Layout, Node
-from network.places import CERTIFICATE, KEY, By
 from network.releases import numbered
 
 

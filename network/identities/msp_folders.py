@@ -10,10 +10,10 @@ from pathlib import Path
 
 from crypto.files import write_durably
 from crypto.x509_authority import Credential
-from network.authorities import authority, bundle, is_made_here, make_authorities
+from network.identities.authorities import authority, bundle, is_made_here, make_authorities
+from network.identities.places import By, Place, places
+from network.identities.requests import accept, ask, require_signed
 from network.layout import Layout
-from network.places import By, Place, places
-from network.requests import accept, ask, require_signed
 
 NODE_OUS = ("client", "peer", "admin", "orderer")
 

@@ -8,9 +8,9 @@ import base64
 import binascii
 from typing import Any
 
-from network import messages
+from network.channel import messages
+from network.channel.messages import read
 from network.errors import ConfigurationError
-from network.messages import read
 
 MOST_RULES = 200
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from crypto.errors import SealtrailError
 from crypto.x509_ecdsa import Certificate, read_certificate, require_not_revoked, verify_chain
-from network import messages
+from network.channel import messages
+from network.channel.messages import read
 from network.errors import ConfigurationError
-from network.messages import read
 
 CONFIG = 1  # common.HeaderType
 IMPLICIT_META = 3  # common.Policy.PolicyType

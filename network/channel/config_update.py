@@ -10,7 +10,7 @@ Pure: the caller fetched the original and says what it trusts of it.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from network import messages
+from network.channel import messages
 from network.errors import UpdateError
 
 MAPS = ("groups", "values", "policies")

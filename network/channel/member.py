@@ -4,12 +4,12 @@ import shutil
 import time
 from pathlib import Path
 
-from network.configuration import Configuration, read_block, read_configuration
+from network.channel.configuration import Configuration, read_block, read_configuration
+from network.channel.guest import snapshot_facts
+from network.channel.orderers import orderers
+from network.channel.peer_command import PeerCommand
 from network.errors import ConfigurationError, NetworkError, NodeError, ProgramError
-from network.guest import snapshot_facts
 from network.layout import lay_out
-from network.orderers import orderers
-from network.peer_command import PeerCommand
 from network.ports import accepts
 from network.programs import find_programs
 from network.topology import Topology

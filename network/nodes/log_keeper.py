@@ -1,4 +1,4 @@
-"""Keeps the logs of a network bounded: one small process beside the nodes, `python -m network.log_keeper`.
+"""Keeps the logs of a network bounded: one small process beside the nodes, `python -m network.nodes.log_keeper`.
 
 A log larger than the bound is copied to <name>.log.1 and emptied; nodes write in append mode and need not know.
 Lines that are written between copy and emptying are lost, which a log may be. If the keeper dies the nodes go on,

@@ -7,10 +7,10 @@ proves nothing; the caller waits for the block. What an orderer answers is untru
 from collections.abc import Sequence
 from typing import Any
 
-from network import messages
-from network.configuration import OrdererAddress
+from network.channel import messages
+from network.channel.configuration import OrdererAddress
+from network.channel.messages import load, shown
 from network.errors import NetworkError, UpdateError
-from network.messages import load, shown
 
 TIMEOUT_S = 15.0
 

@@ -15,12 +15,12 @@ from typing import Any
 from crypto.errors import SealtrailError
 from crypto.files import write_durably
 from crypto.x509_ecdsa import EcdsaSigner, read_certificate
-from network import messages
-from network.configuration import Configuration
+from network.channel import messages
+from network.channel.configuration import Configuration
+from network.channel.messages import encode, read, shown
 from network.errors import UpdateError
+from network.identities.places import ADMIN, CERTIFICATE
 from network.layout import Layout
-from network.messages import encode, read, shown
-from network.places import ADMIN, CERTIFICATE
 
 CONFIG_UPDATE = 2  # common.HeaderType
 NONCE_BYTES = 24

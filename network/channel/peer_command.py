@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from network.channel.orderers import Reach, orderers
 from network.errors import ProgramError
+from network.identities.places import ADMIN, CERTIFICATE
 from network.layout import Layout, Node
-from network.orderers import Reach, orderers
-from network.places import ADMIN, CERTIFICATE
 from network.ports import accepts
 from network.programs import Programs, run_program
 from network.topology import Chaincode

@@ -8,10 +8,10 @@ configuration is.
 import json
 
 from crypto.files import write_durably
-from network.configuration import Configuration
+from network.channel.configuration import Configuration
 from network.errors import NetworkError
+from network.identities.places import CERTIFICATE
 from network.layout import Kind, Layout
-from network.places import CERTIFICATE
 
 Reach = dict[str, str]
 

@@ -9,17 +9,17 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
+from network.channel.orderer_admin import OrdererAdmin
+from network.channel.peer_command import PeerCommand
 from network.errors import NodeError, ProgramError
-from network.health import POLL_S, is_healthy, metric, peers_known, wait_acquainted, wait_healthy
+from network.identities.places import places_of
 from network.layout import Kind, Layout, Node
-from network.orderer_admin import OrdererAdmin
-from network.peer_command import PeerCommand
-from network.places import places_of
-from network.processes import Process, stop
+from network.nodes.health import POLL_S, is_healthy, metric, peers_known, wait_acquainted, wait_healthy
+from network.nodes.processes import Process, stop
+from network.nodes.starting import start_node
 from network.programs import Programs
-from network.starting import start_node
 
-LEADER = "consensus_smartbft_view_leader_id"  # numbers are those of network.genesis: from 1, in order
+LEADER = "consensus_smartbft_view_leader_id"  # numbers are those of network.channel.genesis: from 1, in order
 RAFT_LEADS = "consensus_etcdraft_is_leader"
 ROUND_S = 1.5
 IN_STEP_WITHIN_S = 120.0  # a change of leader takes 5 s and more, of channels that are older 20 s

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from network.channel.orderer_admin import OrdererAdmin
 from network.errors import NodeError
+from network.identities.places import places, places_of
 from network.layout import Kind, Layout, Node
-from network.orderer_admin import OrdererAdmin
-from network.places import places, places_of
-from network.processes import Process
+from network.nodes.processes import Process
 
 TIMEOUT_S = 2.0
 HEALTHY_WITHIN_S = 45.0

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from network.options import TopologyOption, load, show_progress
+from network.commands.options import TopologyOption, load, show_progress
 
 if TYPE_CHECKING:
-    from network.places import Place
+    from network.identities.places import Place
     from network.renewal import Renewal
 
 

@@ -11,8 +11,8 @@ from crypto.files import write_durably
 from crypto.x509_authority import AUTHORITY_DAYS, Authority, Credential
 from crypto.x509_request import Bundle
 from network.errors import NetworkError
+from network.identities.places import CERTIFICATE, KEY, By
 from network.layout import Layout
-from network.places import CERTIFICATE, KEY, By
 from network.topology import AuthorityKind, Organisation
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from network.options import TopologyOption, load, show_progress
+from network.commands.options import TopologyOption, load, show_progress
 
 
 def compose(

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from network.errors import NodeError
+from network.identities.places import ADMIN, CERTIFICATE, KEY
 from network.layout import Layout, Node
-from network.places import ADMIN, CERTIFICATE, KEY
 
 CHANNELS = "/participation/v1/channels"
 TIMEOUT_S = 20.0

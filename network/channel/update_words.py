@@ -7,12 +7,12 @@ one only. A stale update, made against another configuration, is therefore refus
 from collections.abc import Iterator
 from typing import Any
 
-from network.config_update import MAPS
-from network.configuration import APPLICATION, Configuration
-from network.definition import summary
+from network.channel.config_update import MAPS
+from network.channel.configuration import APPLICATION, Configuration
+from network.channel.definition import summary
+from network.channel.messages import shown
+from network.channel.update_file import Update
 from network.errors import UpdateError
-from network.messages import shown
-from network.update_file import Update
 
 ONE_OF = {"groups": "group", "values": "value", "policies": "policy"}
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crypto.files import write_durably
-from network.committed import approval_flags
-from network.configuration import Configuration, read_block, read_configuration
+from network.channel.committed import approval_flags
+from network.channel.configuration import Configuration, read_block, read_configuration
+from network.channel.orderers import learn_orderers
+from network.channel.peer_command import PeerCommand
 from network.errors import ConfigurationError, NetworkError, NodeError, ProgramError
 from network.layout import Layout
-from network.orderers import learn_orderers
-from network.peer_command import PeerCommand
 from network.ports import accepts
 
 SNAPSHOT_FACTS = "_snapshot_signable_metadata.json"

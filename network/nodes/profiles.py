@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from crypto.files import write_durably
+from network.channel.orderers import orderers
+from network.identities.places import CERTIFICATE, GATEWAY
 from network.layout import Kind, Layout, Node
-from network.orderers import orderers
-from network.places import CERTIFICATE, GATEWAY
 
 VERSION = 1
 FILE = "profile.json"

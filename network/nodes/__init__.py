@@ -1,0 +1,1 @@
+"""The nodes: their settings and packages, how they are started, as processes or in containers, and their health."""
