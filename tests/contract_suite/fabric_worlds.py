@@ -109,7 +109,7 @@ def channel(folder: Path, runner: asyncio.Runner) -> Iterator[Channel]:
         from chain.ledger.fabric.profile import read_profile
 
         nobody = PrivateKey.generate(Algorithm.ED25519)
-        ledger = FabricLedger(read_profile(network.nodes.profiles["PlantMSP"]), nobody, is_query=_is_query)
+        ledger = FabricLedger(read_profile(network.profiles["PlantMSP"]), nobody, is_query=_is_query)
         made = Channel(ledger)
         before = runner.run(made.transactions())
         yield made

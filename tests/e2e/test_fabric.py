@@ -75,7 +75,7 @@ async def _anchored_sizes(profile: Path, origin: str) -> list[int]:
 
 def test_kill_9_of_a_gateway_loses_and_doubles_nothing(tmp_path: Path) -> None:
     with running(topology(tmp_path)) as network:
-        profile = network.nodes.profiles[PARTNERS[0]]
+        profile = network.profiles[PARTNERS[0]]
         fabric = f'ledger = "fabric"\n[fabric]\nprofile = "{profile}"\n[front_door]\nport = {_free_port()}'
         config, device = write_config(tmp_path, fabric), tmp_path / "device"
         gateway = Up(config)

@@ -85,7 +85,7 @@ def network(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningN
 
 @pytest.mark.fabric
 def test_everything_is_renewed_while_the_channel_goes_on(network: RunningNetwork) -> None:
-    wanted, layout, gateway = network.topology, network.layout, Anchoring(network.nodes.profiles["PlantMSP"])
+    wanted, layout, gateway = network.topology, network.layout, Anchoring(network.profiles["PlantMSP"])
     servers = layout.of_kind(Kind.CHAINCODE)
     package_ids = [package_id(layout, package_file(layout, server)) for server in servers]
     kids = [read_certificate(place.certificate.read_bytes()).kid for place in places(layout)]

@@ -70,8 +70,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNetwork
 
 def _open(network: RunningNetwork, member: str, peer: str, caller: PrivateKey | None = None) -> FabricLedger:
     """The ledger as a member of one organisation sees it through the peer of one organisation and no other."""
-    profile = read_profile(network.nodes.profiles[member])
-    theirs = tuple(node for node in read_profile(network.nodes.profiles[peer]).peers if node.msp_id == peer)
+    profile = read_profile(network.profiles[member])
+    theirs = tuple(node for node in read_profile(network.profiles[peer]).peers if node.msp_id == peer)
     return FabricLedger(msgspec.structs.replace(profile, peers=theirs), caller)
 
 

@@ -77,12 +77,12 @@ def _start_inside(patched: pytest.MonkeyPatch, apart: Namespace) -> None:
         start(self, apart.command(list(command)) if inside else command, environment)
 
     patched.setattr(Process, "start", started)
-    patched.setattr("network.lifecycle.is_free", lambda port, host: True)
+    patched.setattr("network.nodes.starting.is_free", lambda port, host: True)
 
 
 @pytest.fixture(scope="module")
 def partners(network: RunningNetwork) -> Partners:
-    return Partners(network.nodes.profiles)
+    return Partners(network.profiles)
 
 
 def _node(network: RunningNetwork, name: str) -> Node:

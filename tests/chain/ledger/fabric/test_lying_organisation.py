@@ -63,7 +63,7 @@ def test_through_the_gateway_the_others_refuse_it(network: RunningNetwork) -> No
     """Its own peer says yes, so the contract as the liar has it did not refuse: the others' peers did."""
 
     async def act() -> None:
-        async with FabricLedger(read_profile(network.nodes.profiles[PLANT]), GATEWAY.key, patience_s=1.0) as ledger:
+        async with FabricLedger(read_profile(network.profiles[PLANT]), GATEWAY.key, patience_s=1.0) as ledger:
             with pytest.raises(EndorseError, match="bad-proof") as caught:
                 await ledger.submit(ANCHOR, *REWRITTEN.args)
         assert {peer.msp_id for peer in caught.value.peers} == set(PARTNERS) - {PLANT}

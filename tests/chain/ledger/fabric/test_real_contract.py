@@ -33,7 +33,7 @@ def test_an_anchor_and_its_evidence(network: RunningNetwork) -> None:
     anchor = log.anchor(0, 5)
 
     async def act() -> None:
-        ledger = FabricLedger(read_profile(network.nodes.profiles["PlantMSP"]), gateway.key)
+        ledger = FabricLedger(read_profile(network.profiles["PlantMSP"]), gateway.key)
         async with ledger:
             enrolled = await ledger.submit("identities.bootstrap", *gateway.bootstrap())
             assert Identity.decode(enrolled.result).organisation == "PlantMSP"

@@ -37,7 +37,7 @@ class Proved:
 def proved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proved]:
     folder = tmp_path_factory.mktemp("receipt")
     with running(topology(folder)) as network:
-        settings = {"ledger": "fabric", "fabric": {"profile": network.nodes.profiles["PlantMSP"]}}
+        settings = {"ledger": "fabric", "fabric": {"profile": network.profiles["PlantMSP"]}}
         with Site(folder / "data", origin=ORIGIN, **settings) as site:
             source, other = site.enrol("logger"), site.enrol("other")
             for one in (source, other):

@@ -38,7 +38,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNetwork
 
 
 def _ledger(network: RunningNetwork) -> FabricLedger:
-    return FabricLedger(read_profile(network.nodes.profiles["PlantMSP"]), is_query=lambda _: False)
+    return FabricLedger(read_profile(network.profiles["PlantMSP"]), is_query=lambda _: False)
 
 
 def _holding(folder: Path, text: bytes) -> list[Path]:

@@ -38,7 +38,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNetwork
 
 @pytest.fixture(scope="module")
 def partners(network: RunningNetwork) -> Partners:
-    return Partners(network.nodes.profiles)
+    return Partners(network.profiles)
 
 
 def _with(network: RunningNetwork, **chaincode: str) -> Topology:
@@ -135,5 +135,5 @@ def test_an_upgrade_that_dies_is_ended_by_another_run(
     releases = read_releases(fourth)
     assert releases
     assert (releases.in_force.chaincode, releases.pending) == (fourth.chaincode, None)
-    assert upgrade(fourth) == network.nodes.profiles
+    assert upgrade(fourth) == network.profiles
     assert not (fourth.folder / "nodes" / _names(1)[0].replace("-1", "")).exists()
