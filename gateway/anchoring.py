@@ -124,6 +124,7 @@ class Anchorer:
                 f"the ledger is at size {head.size}, but size {size} was anchored on it: the ledger was rolled back.\n"
                 f"the ledger's head:\n{head.note or 'none'}\nanchored before:\n{anchored[0]}"
             )
+        self._behind_since = 0.0
         if not head.note:
             return
         try:

@@ -6,6 +6,7 @@ organisations answer) is tried again, and what is behind it waits; one that can 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -15,11 +16,12 @@ from chain.ledger.fabric.kept import KeptProofs
 from chain.ledger.interface import Ledger, LedgerEvent
 from chain.ledger.proof import anchored_checkpoint, call_of
 from chain.policy import ChannelLine
+from chaincode.errors import ContractError
 from chaincode.identity_records import Identity
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.state import checkpoint_key, identity_key
 from crypto import cbor
-from crypto.errors import FormatError
+from crypto.errors import FormatError, SealtrailError
 
 log = logging.getLogger(__name__)
 MAX_EVENT_BYTES = 8 * 1024
@@ -40,17 +42,28 @@ class ProofKeeper:
 
     async def run(self) -> None:
         """Follow until the ledger is closed."""
+        pause = PAUSE_S
+        while True:
+            try:
+                await self._follow()
+                return
+            except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
+                log.warning("proofs wait: %s", e, exc_info=not isinstance(e, SealtrailError))
+                self.problem = str(e) or repr(e)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _follow(self) -> None:
         await self._look_ahead()
         async for event in self._ledger.events(self._kept.place, self._ours):
             await self._deal_with(event)
+            self.problem = ""
 
     async def _look_ahead(self) -> None:
         """Checkpoints below the head of now are not worth a proof: receipts stand under the newest one."""
-        try:
+        with contextlib.suppress(LedgerError, ContractError):  # away, or not registered: none is outrun
             head = await self._ledger.evaluate("logs.head", self._origin.encode())
             self._head = AnchoredCheckpoint.decode(head).size
-        except LedgerError as e:
-            self.problem = str(e)
 
     def _ours(self, name: str, payload: bytes) -> bool:
         """Whether an event is of this log (origin first) or of one of its identities (origin second)."""
@@ -71,6 +84,8 @@ class ProofKeeper:
         except EvidenceError as e:
             log.error("no receipt can show transaction %s of the ledger: %s", event.tx_id, e)
             self._kept.pass_by(event.index)
+            if event.name in IDENTITY:  # it counts all the same
+                await self._tell(event)
             return
         self._keep(event, evidence)
         await self._tell(event)
@@ -101,7 +116,6 @@ class ProofKeeper:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
             else:
-                self.problem = ""
                 return found
 
     def _keep(self, event: LedgerEvent, encoded: bytes) -> None:

@@ -87,6 +87,7 @@ def test_from_the_device_to_a_receipt_and_through_a_restart(channel: RunningNetw
         _grow(site, "plant-logger-2", 2)
         assert _outcomes(site) == {Outcome.VALID}
         fsck(site.folder)
+        _a_full_disk_delays_proofs(site)
         _revoke_from_elsewhere(site, "plant-logger-2")
         site.wait(lambda: site.gateway.book.get("plant-logger-2").revoked)
         with closing(KeptProofs(site.folder.ledger, readonly=True)) as kept:
@@ -99,6 +100,16 @@ def test_from_the_device_to_a_receipt_and_through_a_restart(channel: RunningNetw
     with pytest.raises(StoreError, match="is anchored on Fabric"), Site(tmp_path / "site", origin="plant.example/one"):
         pass
     _alterations_are_found(tmp_path / "site", tmp_path)
+
+
+def _a_full_disk_delays_proofs(site: Site) -> None:
+    """What cannot be written is told, and written when it can be."""
+    with closing(sqlite3.connect(site.folder.ledger / "kept.db")) as other:
+        other.execute("CREATE TRIGGER full BEFORE INSERT ON followed BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+        site.enrol("plant-logger-3")
+        site.wait(lambda: any("disk is full" in problem for problem in site.gateway.status().problems))
+        other.execute("DROP TRIGGER full")
+    site.wait(lambda: site.gateway.status().problems == ())
 
 
 ONE, TWO = "key LIKE 'id/%#plant-logger-1'", "key LIKE 'id/%#plant-logger-2'"
