@@ -93,6 +93,8 @@ class Gateway:
         self._closing.push_async_callback(self.anchorer.close)
         self.registrar = Registrar(self.folder, self.ledger, self.access, self.book, self._log_size, self._settled)
         await self._meet_ledger(key, signers, side)
+        if side.kept and (size := side.kept.newest_size(self.folder.origin)):
+            await self.anchorer.proved(size)  # a crash may have come after the proof was kept and before this
         # 4. The pipeline, then the doors.
         self._start_pipeline(site, key)
         self._task(self.anchorer.run())

@@ -77,7 +77,8 @@ class ProofKeeper:
     async def _deal_with(self, event: LedgerEvent) -> None:
         if event.name == FORK or self._outrun(event):
             self._kept.pass_by(event.index)
-            await self._tell(event)
+            if event.name == FORK:
+                await self._tell(event)
             return
         try:
             evidence = await self._evidence(event.index)

@@ -16,6 +16,7 @@ from chain.policy import ChannelLine, LedgerLine, Policy
 from chain.receipt import LedgerPart
 from chain.store.database import Database
 from chaincode.log_records import AnchoredCheckpoint
+from chaincode.state import checkpoint_key
 from crypto.errors import SealtrailError
 
 FILE, KIND = "kept.db", "fabric"
@@ -59,6 +60,11 @@ class KeptProofs:
         """The transaction at `place` was dealt with; nothing of it is kept."""
         with self._db.transaction() as tx:
             _move(tx, place)
+
+    def newest_size(self, origin: str) -> int:
+        """Of the newest checkpoint whose proof is kept; 0 where there is none."""
+        found = self.values(checkpoint_key(origin, 0), checkpoint_key(origin, 10**20 - 1))
+        return AnchoredCheckpoint.decode(found[-1][1]).size if found else 0
 
     # -- chain.ledger.reading.LedgerReader
 
