@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import sys
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +30,8 @@ def demo(
         home = Path(folder).absolute()
         with partners(home, keep=data is not None) if fabric else nullcontext() as profile:
             asyncio.run(_demo(home, once, json_file, port, profile))
+        if once and data:
+            print(_next_steps(home))
 
 
 async def _demo(data: Path, once: bool, json_file: Path | None, port: int, profile: Path | None) -> None:
@@ -54,9 +55,10 @@ async def _demo(data: Path, once: bool, json_file: Path | None, port: int, profi
         summary = await asyncio.to_thread(summarise, served, players, seconds)
         if json_file:
             await asyncio.to_thread(json_file.write_text, json.dumps(_as_json(summary), indent=2) + "\n")
-        print(_in_words(summary, served, data))
+        print(_in_words(summary))
         if not once:
-            print("\nServing until Ctrl-C.", flush=True)
+            print(f"\nLook:  {served.url}/login?token={(data / 'first-token').read_text().strip()}")
+            print(f"{_next_steps(data)}\n\nServing until Ctrl-C.", flush=True)
             await waiting
 
 
@@ -92,10 +94,14 @@ def _as_json(summary: "Summary") -> dict[str, Any]:
     return {name: value for name, value in asdict(summary).items() if name != "report"}
 
 
-def _in_words(summary: "Summary", served: "Running", data: Path) -> str:
+def _next_steps(data: Path) -> str:
+    return f"""Next:  sealtrail receipt 6000 -o receipt.json --data {data}
+       sealtrail policy export -o policy.txt --data {data}
+       sealtrail verify receipt.json --policy policy.txt"""
+
+
+def _in_words(summary: "Summary") -> str:
     rate = summary.logged / max(summary.seconds, 0.001)
-    token = (data / "first-token").read_text().strip()
-    program = Path(sys.argv[0]).name if Path(sys.argv[0]).name == "sealtrail" else "sealtrail"
     return f"""
 A shipment's logger played a year of real hourly temperatures, and a packing line read the codes of real images.
 
@@ -108,12 +114,7 @@ A shipment's logger played a year of real hourly temperatures, and a packing lin
   {summary.receipts_valid:>7,} of {summary.receipts_checked} receipts built and verified offline: {_verdict(summary)}
 
 Receipt {summary.sample}, verified offline:
-{summary.report}
-
-Look:  {served.url}/login?token={token}
-Next:  {program} receipt {summary.sample} -o receipt.json --data {data}
-       {program} policy export -o policy.txt --data {data}
-       {program} verify receipt.json --policy policy.txt"""
+{summary.report}"""
 
 
 def _where(summary: "Summary") -> str:
