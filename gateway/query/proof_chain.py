@@ -188,9 +188,18 @@ def _anchor(detail: RecordDetail, policy: Policy, report: Report | SealtrailErro
     if false:
         return Link("anchor", title, LinkState.FALSE, f"The ledger's evidence does not hold: {false}.")
     names = sorted({line.key.name for line in policy.ledgers} | {line.channel for line in policy.channels})
-    facts = (("Ledger", ", ".join(names) or "not in the policy"), ("Anchored size", f"{detail.checkpoint.size:,}"))
+    facts = (
+        ("Ledger", ", ".join(names) or "not in the policy"), ("Anchored size", f"{detail.checkpoint.size:,}"),
+        ("Verified", _said(report, "anchor")),
+    )  # fmt: skip
     text = "The ledger holds this checkpoint and refuses any other history: what came before cannot change unnoticed."
     return Link("anchor", title, LinkState.HOLDS, text, facts)
+
+
+def _said(report: Report | SealtrailError, name: str) -> str:
+    """What the offline verifier says of a step."""
+    steps = () if isinstance(report, SealtrailError) else report.steps
+    return next((step.text for step in steps if step.name == name), "")
 
 
 def _false_step(report: Report | SealtrailError | None, *names: str) -> str | None:
