@@ -136,7 +136,7 @@ def approve_as_committed(command: PeerCommand, msp_id: str, identifier: str) -> 
             f"the channel has no contract {name!r}; set chaincode.name in the topology as the members do"
         )
     definition = command.definition()
-    if definition.get("approvals", {}).get(msp_id):
+    if definition.get("approvals", {}).get(msp_id) and command.approved_package() == identifier:
         return "the contract is approved already"
     try:
         command.approve_committed(approval_flags(name, definition), identifier)

@@ -98,6 +98,14 @@ class PeerCommand:
         where = ("--channelID", self._channel, "--name", self.contract, "--output", "json")
         return self._json("lifecycle", "chaincode", "querycommitted", *where)
 
+    def approved_package(self) -> str:
+        """The id of the package that the organisation's newest approval names; empty where it names none. An
+        approval counts whichever it is, but the organisation's peers run that one."""
+        where = ("--channelID", self._channel, "--name", self.contract, "--output", "json")
+        approved = self._json("lifecycle", "chaincode", "queryapproved", *where)
+        found = approved.get("source", {}).get("Type", {}).get("LocalPackage", {})
+        return str(found.get("package_id", ""))
+
     def approve_committed(self, flags: Sequence[str], identifier: str) -> None:
         """Approve what is committed already, for an organisation that came later."""
         where = ("--channelID", self._channel, "--package-id", identifier)

@@ -177,10 +177,23 @@ def test_a_partner_joins_by_genesis_block_endorses_and_leaves(
         assert "approved the contract as it is committed, sequence 2" in _sealtrail("up", "-t", file)
         assert _verdict(fabric_network, [plant, carrier, new]) == "VALID"
 
+        _a_joiner_upgrades(file, profile)
+
         signers = [(ours, "PlantMSP"), (ours, "CarrierMSP"), (clinic, "ClinicMSP")]
         _leaves(fabric_network, clinic, signers, tmp_path)
         assert _verdict(fabric_network, [plant, new]) == "ENDORSEMENT_POLICY_FAILURE"
         assert _verdict(fabric_network, [plant, carrier]) == "VALID"
+
+
+def _a_joiner_upgrades(file: Path, profile: Path) -> None:
+    """Its approval of the new definition named its old package; the peer runs the new one once it is approved again."""
+    file.write_text(file.read_text() + '[chaincode]\nversion = "2"\n')
+    assert "approved the contract as it is committed, sequence 2" in _sealtrail("upgrade", "-t", file)
+    nodes = json.loads(_sealtrail("status", "-t", file, "--json"))["nodes"]
+    assert [(node["name"], node["health"]) for node in nodes if node["kind"] == "chaincode"] == [
+        ("chaincode-2.clinicmsp", "healthy")
+    ]
+    assert asyncio.run(_ask(profile)) == b"\x80"
 
 
 def _old(network: RunningNetwork) -> tuple[Where, Where]:
