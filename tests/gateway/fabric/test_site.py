@@ -26,12 +26,12 @@ from chaincode.state import identity_key
 from crypto.checkpoint import Checkpoint, sign_checkpoint
 from gateway.enrolment import NotAdmittedError
 from gateway.ingest.inbound import Verdict
-from gateway.joining import admit, read_request
 from gateway.ledgers import open_channel
 from network.lifecycle import down as network_down
 from network.lifecycle import up
 from network.partners import new_organisations, propose, sign, submit
 from network.topology import Consensus, Ordering, Organisation
+from tests.e2e.programs import run
 from tests.network.networks import PARTNERS, RunningNetwork, running, topology
 from tests.support.site import Site, receipts
 from tests.support.source import Source, message
@@ -139,11 +139,17 @@ def _alterations_are_found(root: Path, tmp_path: Path) -> None:
 
 def test_a_second_gateway_of_an_organisation_is_admitted_by_the_first(channel: RunningNetwork, tmp_path: Path) -> None:
     settings = on_fabric(channel, CARRIER)
-    with Site(tmp_path / "first", origin="carrier.example/first", **settings) as first:
+    file = tmp_path / "first.toml"
+    file.write_text(
+        f'origin = "carrier.example/first"\ndata = "first"\nledger = "fabric"\n[fabric]\n'
+        f'profile = "{channel.profiles[CARRIER]}"\n'
+    )
+    with Site(tmp_path / "first", origin="carrier.example/first", **settings):
         with pytest.raises(NotAdmittedError, match="sealtrail gateway admit"):
             Site(tmp_path / "second", origin="carrier.example/second", **settings).__enter__()
-        request = read_request(tmp_path / "second" / "admission-request.json")
-        first.run(admit(first.gateway.ledger, request))
+        request = tmp_path / "second" / "admission-request.json"
+        assert "carrier.example/second is enrolled" in run("gateway", "admit", request, "--config", file).stdout
+        assert "identity-exists" in run("gateway", "admit", request, "--config", file, check=1).stderr
         with Site(tmp_path / "second", origin="carrier.example/second", **settings) as second:
             _grow(second, "carrier-logger", 1)
             assert _outcomes(second) == {Outcome.VALID}
