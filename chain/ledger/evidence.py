@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from chain.errors import ReceiptError
 from chain.ledger.transaction_leaf import TransactionLeaf, open_leaf
 from chain.log.bundle import MAX_ENTRY_BYTES
-from chaincode.log_records import AnchorAnswer, AnchorStatus
 from crypto import cbor
 from crypto.checkpoint import open_checkpoint
 from crypto.errors import FormatError, LimitError, SignatureError
@@ -69,13 +67,3 @@ def verify(evidence: EmbeddedEvidence, ledger_keys: Sequence[VerifierKey]) -> Tr
     if leaf.request.ledger != checkpoint.origin:
         raise SignatureError(f"the caller signed for the ledger {leaf.request.ledger!r}, not for {checkpoint.origin!r}")
     return leaf
-
-
-def anchored_note(leaf: TransactionLeaf) -> bytes:
-    """The checkpoint note that a verified transaction anchored; ReceiptError if it anchored none."""
-    if leaf.request.function != "logs.anchor" or not leaf.request.args:
-        raise ReceiptError(f"ledger evidence is of {leaf.request.function!r}, expected logs.anchor")
-    status = AnchorAnswer.decode(leaf.result).status
-    if status is AnchorStatus.FORK:
-        raise ReceiptError("the ledger refused this checkpoint as a fork; both notes are kept on the ledger")
-    return leaf.request.args[0]

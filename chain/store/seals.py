@@ -64,9 +64,6 @@ class Seals:
         found = self._one(condition, (source, boot, seq))
         return found if found and seq < found.seal.first + found.seal.count else None
 
-    def of_boot(self, source: str, boot: int) -> list[StoredSeal]:
-        return self._many("source = ? AND boot = ? ORDER BY first_seq", (source, boot))
-
     def at(self, leaf: int) -> StoredSeal | None:
         """The seal that this leaf logs."""
         return self._one("leaf = ?", (leaf,))

@@ -7,6 +7,10 @@ from typing import Any, TypeVar
 
 from chain.ledger.embedded import EmbeddedLedger
 from chain.ledger.evidence import EmbeddedEvidence
+from chain.ledger.proof import anchored_checkpoint, prove
+from chain.policy import LedgerLine, Policy
+from chain.receipt import LedgerPart
+from crypto.checkpoint import Checkpoint
 from crypto.files import private_key_at
 from crypto.keys import Algorithm
 from crypto.note import NoteSigner, SignatureType, VerifierKey
@@ -61,6 +65,12 @@ async def begin(ledger: EmbeddedLedger, folder: Path) -> None:
     """The first two transactions: a gateway and its log."""
     await ledger.submit("identities.bootstrap", *gateway(folder).bootstrap())
     await ledger.submit("logs.register", ORIGIN.encode(), *log(folder).vkeys())
+
+
+def anchored(folder: Path, proof: EmbeddedEvidence) -> Checkpoint:
+    """The checkpoint that evidence shows on the ledger, as the verifier of receipts reads it."""
+    policy = Policy((), (), (), "none", tuple(LedgerLine("embedded", key) for key in keys(folder)))
+    return anchored_checkpoint(prove(LedgerPart("embedded", proof.encode()), policy))
 
 
 async def evidence(ledger: EmbeddedLedger, index: int) -> EmbeddedEvidence:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chain.errors import LogError, ReceiptError
 from chain.ledger.embedded import EmbeddedLedger
-from chain.ledger.evidence import EmbeddedEvidence, anchored_note, verify
+from chain.ledger.evidence import EmbeddedEvidence, verify
 from chain.ledger.transaction_leaf import Request, TransactionLeaf, Write, open_leaf
 from crypto import cbor
 from crypto.checkpoint import Checkpoint, sign_checkpoint
@@ -58,16 +58,16 @@ def test_every_transaction_has_evidence(folder: Path, proofs: list[EmbeddedEvide
 
 def test_evidence_of_an_anchor_carries_the_note(folder: Path, proofs: list[EmbeddedEvidence]) -> None:
     leaf = verify(proofs[ANCHOR], site.keys(folder))
-    note = anchored_note(leaf)
-    assert note.startswith(f"{site.ORIGIN}\n5\n".encode())
+    checkpoint = site.anchored(folder, proofs[ANCHOR])
+    assert (checkpoint.origin, checkpoint.size) == (site.ORIGIN, 5)
     assert [write.key for write in leaf.writes] == [f"cp/{site.ORIGIN}/{5:020}", f"head/{site.ORIGIN}"]
 
 
 def test_a_refused_fork_or_another_call_is_no_anchor(folder: Path, proofs: list[EmbeddedEvidence]) -> None:
     with pytest.raises(ReceiptError, match="fork"):
-        anchored_note(verify(proofs[FORK], site.keys(folder)))
+        site.anchored(folder, proofs[FORK])
     with pytest.raises(ReceiptError, match=r"logs\.register"):
-        anchored_note(verify(proofs[1], site.keys(folder)))
+        site.anchored(folder, proofs[1])
 
 
 def flip(data: bytes, place: int) -> bytes:

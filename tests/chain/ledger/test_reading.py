@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from chain.ledger.embedded import EmbeddedLedger
-from chain.ledger.evidence import EmbeddedEvidence, anchored_note, verify
+from chain.ledger.evidence import EmbeddedEvidence, verify
 from chain.ledger.reading import EmbeddedLedgerReader
 from chaincode.state import checkpoint_key, head_key, identity_key
 from tests.chain.ledger import site
@@ -21,9 +21,10 @@ def test_evidence_is_of_the_transaction_that_last_wrote_a_key(tmp_path: Path) ->
                 part = reader.evidence_for(key)
                 assert part is not None
                 assert part.kind == "embedded"
-                leaf = verify(EmbeddedEvidence.decode(part.evidence), site.keys(tmp_path))
+                evidence = EmbeddedEvidence.decode(part.evidence)
+                leaf = verify(evidence, site.keys(tmp_path))
                 assert leaf.request.tx_id == submitted.tx_id
-                assert anchored_note(leaf).decode().startswith(log.checkpoint(new).text())
+                assert site.anchored(tmp_path, evidence) == log.checkpoint(new)
         assert reader.evidence_for(identity_key("nobody")) is None
         reader.close()
 
