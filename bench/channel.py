@@ -12,7 +12,7 @@ from chain.ledger.fabric.ledger import FabricLedger
 from chaincode import contract
 from network.layout import Kind, lay_out
 from network.nodes.processes import Process
-from tests.contract_suite.actors import Actor, MemoryLog, log_signers
+from tests.contract_suite.actors import Actor, admitted
 
 PER_EVENT_S, IN_FLIGHT = 10.0, 64
 ANCHORS_S, LOGS = 10.0, 64
@@ -50,7 +50,7 @@ async def anchors(bench: Bench) -> dict[str, float]:
     first = Actor("bench.example/first", "bench.example/first")
     async with FabricLedger(bench.profile(2), first.key) as ledger:
         await ledger.submit("identities.bootstrap", *first.bootstrap())
-        logs = await asyncio.gather(*(_registered(ledger, number) for number in range(LOGS)))
+        logs = await asyncio.gather(*(admitted(ledger, f"bench.example/log-{number}") for number in range(LOGS)))
         sizes = [0] * LOGS
 
         async def once(number: int) -> None:
@@ -63,14 +63,6 @@ async def anchors(bench: Bench) -> dict[str, float]:
         took = time.monotonic() - began
         busy = {kind: (seconds - before[kind]) / took for kind, seconds in _cpu(bench).items()}
     return {"anchors_per_second": round(rate, 1)} | {f"{kind}_cores": round(share, 2) for kind, share in busy.items()}
-
-
-async def _registered(ledger: FabricLedger, number: int) -> tuple[Actor, MemoryLog]:
-    origin = f"bench.example/log-{number}"
-    actor, log = Actor(origin, origin), MemoryLog(origin, log_signers(origin))
-    await ledger.submit("identities.enrol", *actor.enrolment("gateway"))
-    await ledger.as_caller(actor.key).submit("logs.register", origin.encode(), *log.vkeys())
-    return actor, log
 
 
 def _cpu(bench: Bench) -> dict[str, float]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, Self
 
+from chain.ledger.interface import Ledger
 from chaincode import identities
 from chaincode.identity_records import source_handle
 from crypto import labels
@@ -103,3 +105,17 @@ class Actor:
 
     def revocation(self, at_index: int, reason: bytes = b"lost") -> list[bytes]:
         return [self.handle.encode(), self.key.public.kid, number(at_index), reason]
+
+
+class CalledBy(Ledger, Protocol):
+    """A ledger that can be called with other keys than its own."""
+
+    def as_caller(self, caller: PrivateKey) -> Self: ...
+
+
+async def admitted(first: CalledBy, origin: str) -> tuple[Actor, MemoryLog]:
+    """A further gateway of the organisation whose gateway calls `first`, and its registered log."""
+    actor, log = Actor(origin, origin), MemoryLog(origin, log_signers(origin))
+    await first.submit("identities.enrol", *actor.enrolment("gateway"))
+    await first.as_caller(actor.key).submit("logs.register", origin.encode(), *log.vkeys())
+    return actor, log

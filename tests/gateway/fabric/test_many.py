@@ -13,22 +13,13 @@ from chain.ledger.fabric.ledger import FabricLedger
 from chain.ledger.fabric.profile import read_profile
 from chain.ledger.fabric.proposal import make_proposal
 from chaincode.log_records import AnchorAnswer, AnchorStatus
-from tests.contract_suite.actors import Actor, MemoryLog, log_signers
+from tests.contract_suite.actors import Actor, MemoryLog, admitted, log_signers
 from tests.gateway.fabric.conftest import DEPOT
 from tests.network.networks import RunningNetwork
 
 pytestmark = pytest.mark.fabric
 GATEWAYS, ANCHORS = 50, 4
 FILTER = 2  # common.BlockMetadataIndex: validation codes, one byte a transaction
-
-
-async def _admitted(first: FabricLedger, number: int) -> tuple[Actor, MemoryLog]:
-    """A further gateway of the organisation, and its registered log."""
-    origin = f"many.example/{number}"
-    actor, log = Actor(origin, origin), MemoryLog(origin, log_signers(origin))
-    await first.submit("identities.enrol", *actor.enrolment("gateway"))
-    await first.as_caller(actor.key).submit("logs.register", origin.encode(), *log.vkeys())
-    return actor, log
 
 
 async def _anchors(ledger: FabricLedger, log: MemoryLog) -> None:
@@ -51,7 +42,7 @@ def test_fifty_gateways_anchor_at_once_without_a_conflict(channel: RunningNetwor
         first = Actor("many.example/first", "many.example/first")
         async with FabricLedger(profile, first.key) as ledger:
             opened = await ledger.submit("identities.bootstrap", *first.bootstrap())
-            gateways = await asyncio.gather(*(_admitted(ledger, number) for number in range(GATEWAYS)))
+            gateways = await asyncio.gather(*(admitted(ledger, f"many.example/{number}") for number in range(GATEWAYS)))
             ledgers = [FabricLedger(profile, actor.key) for actor, _ in gateways]
             try:
                 work = zip(ledgers, gateways, strict=True)
