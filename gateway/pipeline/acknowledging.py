@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from chain.acknowledgement import MAX_RANGES, Acknowledgement, StoredRange
 from chain.seal import FIRST_PREVIOUS
+from crypto import bulk
 from crypto.keys import PrivateKey
-from crypto.merkle import root_of
+from crypto.merkle import HASH_BYTES
 
 log = logging.getLogger(__name__)
 DELAY_S = 0.02
@@ -21,8 +22,8 @@ MAX_WAITING_SOURCES = 10_000
 
 @dataclass(slots=True)
 class StoredNumbers:
-    """What one commit stored of one source, and what it found stored: (boot, seq, content hash) in order; the
-    hash of its newest stored seal, the log's size and the time of the commit."""
+    """What one commit stored of one source, and what it found stored: (boot, first number, joined content hashes)
+    in order; the hash of its newest stored seal, the log's size and the time of the commit."""
 
     source: str
     events: list[tuple[int, int, bytes]]
@@ -40,10 +41,14 @@ class _Run:
     boot: int
     first: int
     fresh: bool
-    hashes: list[bytes]
+    hashes: bytes
+
+    @property
+    def count(self) -> int:
+        return len(self.hashes) // HASH_BYTES
 
     def continues(self, boot: int, seq: int, fresh: bool) -> bool:
-        return (self.boot, self.first + len(self.hashes), self.fresh) == (boot, seq, fresh)
+        return (self.boot, self.first + self.count, self.fresh) == (boot, seq, fresh)
 
 
 @dataclass(slots=True)
@@ -55,11 +60,11 @@ class _Waiting:
 
     def add(self, news: StoredNumbers) -> None:
         for numbers, fresh in ((news.events, True), (news.known, False)):
-            for boot, seq, content_hash in numbers:
+            for boot, seq, hashes in numbers:
                 if self.runs and self.runs[-1].continues(boot, seq, fresh):
-                    self.runs[-1].hashes.append(content_hash)
+                    self.runs[-1].hashes += hashes
                 else:
-                    self.runs.append(_Run(boot, seq, fresh, [content_hash]))
+                    self.runs.append(_Run(boot, seq, fresh, hashes))
         self.sealed = news.sealed or self.sealed
         self.log_size, self.logged_us = news.log_size, news.logged_us
 
@@ -106,6 +111,6 @@ class Acknowledger:
             await self._publish(source, self._signed(source, stored, stored.runs[at : at + MAX_RANGES]))
 
     def _signed(self, source: str, stored: _Waiting, runs: list[_Run]) -> bytes:
-        ranges = tuple(StoredRange(r.boot, r.first, len(r.hashes), root_of(r.hashes)) for r in runs)
+        ranges = tuple(StoredRange(r.boot, r.first, r.count, bulk.root(r.hashes)) for r in runs)
         news = Acknowledgement(source, self._origin, stored.log_size, stored.logged_us, stored.sealed, ranges)
         return news.sign(self._key)
