@@ -92,12 +92,14 @@ fn put_row(normal: &mut Normal, record: &Record, time: u64, units: &Units, limit
             }
         }
     }
-    normal.flags |= excursion(record.name, value, base, limits);
+    normal.flags |= excursion(record, base, limits);
     let rows = &mut normal.rows;
     put_head(rows, LIST, 6);
-    put_string(rows, TEXT, record.name);
-    let length = record.name.len();
-    normal.names.push(Name { in_rows: rows.len() - length, in_payload: record.name_at, length });
+    put_head(rows, TEXT, (record.base.bytes.len() + record.name.bytes.len()) as u64);
+    for part in [record.base, record.name] {
+        normal.names.push(Name { in_rows: rows.len(), in_payload: part.at, length: part.bytes.len() });
+        rows.extend_from_slice(part.bytes);
+    }
     put_float(rows, value);
     put_unit(rows, base);
     put_head(rows, UINT, time);
@@ -114,10 +116,12 @@ fn put_unit(rows: &mut Vec<u8>, unit: Option<&[u8]>) {
 }
 
 /// By the first limit whose unit and series both fit.
-fn excursion(series: &[u8], value: f64, unit: Option<&[u8]>, limits: &[Limit]) -> u8 {
+fn excursion(record: &Record, unit: Option<&[u8]>, limits: &[Limit]) -> u8 {
     let fits = |limit: &&Limit| {
-        unit == Some(limit.unit.as_bytes()) && (limit.series.is_empty() || limit.series.as_bytes() == series)
+        let series = limit.series.as_bytes();
+        unit == Some(limit.unit.as_bytes()) && (series.is_empty() || record.is_of(series))
     };
+    let value = record.value;
     match limits.iter().find(fits) {
         Some(limit) if limit.low.is_some_and(|low| value < low) || limit.high.is_some_and(|high| value > high) => {
             OUTSIDE

@@ -1,13 +1,26 @@
-//! The SenML packs (RFC 8428) that almost all devices send: records of `n`, `u`, `v` and `t` in plain ASCII without
-//! escapes. None for everything else, which gateway/preprocess then takes or refuses.
+//! The SenML packs (RFC 8428) that almost all devices send: records of `bn`, `bt`, `bu`, `n`, `u`, `v` and `t` in plain
+//! ASCII without escapes. None for everything else, which gateway/preprocess then takes or refuses.
 
-/// One record as sent. `name_at` is where the name stands in the payload.
+/// A text and where it begins in the payload.
+#[derive(Clone, Copy, Default)]
+pub struct Text<'a> {
+    pub bytes: &'a [u8],
+    pub at: usize,
+}
+
+/// One record with its base fields resolved. Its name is the base name and the name, one behind the other.
 pub struct Record<'a> {
-    pub name: &'a [u8],
-    pub name_at: usize,
+    pub base: Text<'a>,
+    pub name: Text<'a>,
     pub unit: Option<&'a [u8]>,
     pub value: f64,
     pub seconds: f64,
+}
+
+impl Record<'_> {
+    pub fn is_of(&self, series: &[u8]) -> bool {
+        series.strip_prefix(self.base.bytes) == Some(self.name.bytes)
+    }
 }
 
 const MAX_RECORDS: usize = 16;
@@ -20,26 +33,63 @@ struct Cursor<'a> {
     at: usize,
 }
 
+/// What a record says itself.
+#[derive(Default)]
+struct Sent<'a> {
+    base_name: Option<Text<'a>>,
+    base_time: Option<f64>,
+    base_unit: Option<Text<'a>>,
+    name: Option<Text<'a>>,
+    unit: Option<Text<'a>>,
+    value: Option<f64>,
+    time: Option<f64>,
+}
+
+/// The base fields so far (section 4.1).
+#[derive(Default)]
+struct Base<'a> {
+    name: Text<'a>,
+    seconds: f64,
+    unit: Option<&'a [u8]>,
+}
+
 /// All records of a pack, or of a lone object.
 pub fn parse(payload: &[u8]) -> Option<Vec<Record<'_>>> {
     let mut cursor = Cursor { data: payload, at: 0 };
-    let mut records = Vec::with_capacity(1);
+    let (mut records, mut base) = (Vec::with_capacity(1), Base::default());
     if cursor.take(b'[') {
-        loop {
-            records.push(cursor.record()?);
-            if records.len() > MAX_RECORDS {
-                return None;
-            }
+        for _ in 0..MAX_RECORDS {
+            records.extend(base.resolve(cursor.record()?)?);
             if !cursor.take(b',') {
                 break;
             }
         }
         cursor.take(b']').then_some(())?;
     } else {
-        records.push(cursor.record()?);
+        records.extend(base.resolve(cursor.record()?)?);
     }
     cursor.blank();
     (cursor.at == payload.len()).then_some(records)
+}
+
+impl<'a> Base<'a> {
+    /// The record with its base fields; Some(None) for one that has nothing but base fields.
+    fn resolve(&mut self, sent: Sent<'a>) -> Option<Option<Record<'a>>> {
+        self.name = sent.base_name.unwrap_or(self.name);
+        self.seconds = sent.base_time.unwrap_or(self.seconds);
+        self.unit = sent.base_unit.map(|unit| unit.bytes).or(self.unit);
+        if sent.name.is_none() && sent.unit.is_none() && sent.value.is_none() && sent.time.is_none() {
+            return (sent.base_name.is_some() || sent.base_time.is_some() || sent.base_unit.is_some()).then_some(None);
+        }
+        let name = sent.name.unwrap_or_default();
+        Some(Some(Record {
+            base: self.name,
+            name: is_name(self.name.bytes, name.bytes).then_some(name)?,
+            unit: sent.unit.map(|unit| unit.bytes).or(self.unit),
+            value: sent.value?,
+            seconds: self.seconds + sent.time.unwrap_or(0.0),
+        }))
+    }
 }
 
 impl<'a> Cursor<'a> {
@@ -56,40 +106,44 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    fn record(&mut self) -> Option<Record<'a>> {
-        let (mut name, mut unit, mut value, mut seconds) = (None, None, None, None);
+    fn record(&mut self) -> Option<Sent<'a>> {
+        let mut sent = Sent::default();
         self.take(b'{').then_some(())?;
         loop {
-            let label = self.text()?.0;
+            let label = self.text()?.bytes;
             self.take(b':').then_some(())?;
-            let known_before = match label {
-                b"n" => name.replace(self.text()?).is_some(),
-                b"u" => unit.replace(self.text()?.0).is_some(),
-                b"v" => value.replace(self.number()?).is_some(),
-                b"t" => seconds.replace(self.number()?).is_some(),
+            let twice = match label {
+                b"bn" => sent.base_name.replace(self.short(MAX_NAME)?).is_some(),
+                b"bt" => sent.base_time.replace(self.number()?).is_some(),
+                b"bu" => sent.base_unit.replace(self.short(MAX_UNIT)?).is_some(),
+                b"n" => sent.name.replace(self.short(MAX_NAME)?).is_some(),
+                b"u" => sent.unit.replace(self.short(MAX_UNIT)?).is_some(),
+                b"v" => sent.value.replace(self.number()?).is_some(),
+                b"t" => sent.time.replace(self.number()?).is_some(),
                 _ => return None,
             };
-            if known_before {
+            if twice {
                 return None;
             }
             if !self.take(b',') {
                 break;
             }
         }
-        self.take(b'}').then_some(())?;
-        let (name, name_at) = name.filter(|(name, _)| is_name(name))?;
-        let unit = if unit.is_some_and(|unit| unit.len() > MAX_UNIT) { return None } else { unit };
-        Some(Record { name, name_at, unit, value: value?, seconds: seconds.unwrap_or(0.0) })
+        self.take(b'}').then_some(sent)
     }
 
-    /// A string of printable ASCII without escapes, and where it begins.
-    fn text(&mut self) -> Option<(&'a [u8], usize)> {
+    fn short(&mut self, most: usize) -> Option<Text<'a>> {
+        self.text().filter(|text| text.bytes.len() <= most)
+    }
+
+    /// A string of printable ASCII without escapes.
+    fn text(&mut self) -> Option<Text<'a>> {
         self.take(b'"').then_some(())?;
         let start = self.at;
         let length = self.data[start..].iter().position(|byte| *byte == b'"')?;
         let found = &self.data[start..start + length];
         self.at = start + length + 1;
-        found.iter().all(|byte| matches!(byte, 0x20..=0x7e) && *byte != b'\\').then_some((found, start))
+        found.iter().all(|b| matches!(b, 0x20..=0x7e) && *b != b'\\').then_some(Text { bytes: found, at: start })
     }
 
     /// A number of the JSON grammar, as the nearest double. Minus zero is left to the others.
@@ -129,8 +183,10 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// RFC 8428 section 4.5.1.
-fn is_name(name: &[u8]) -> bool {
-    let first = name.first().is_some_and(u8::is_ascii_alphanumeric);
-    first && name.len() <= MAX_NAME && name.iter().all(|b| b.is_ascii_alphanumeric() || b"-:./_".contains(b))
+/// RFC 8428 section 4.5.1, of the base name and the name together.
+fn is_name(base: &[u8], name: &[u8]) -> bool {
+    let mut bytes = base.iter().chain(name);
+    let first = bytes.next().is_some_and(u8::is_ascii_alphanumeric);
+    let rest = bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-:./_".contains(byte));
+    first && rest && base.len() + name.len() <= MAX_NAME
 }
