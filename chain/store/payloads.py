@@ -33,14 +33,20 @@ class Payloads:
         self._site = AtRestKey(site_key)
         self._subject = lru_cache(maxsize=_CACHED_KEYS)(self._load_subject)
         self._segment = lru_cache(maxsize=_CACHED_SEGMENTS)(self._load_segment)
+        self._sealed: list[tuple[int, int, int, bytes]] = []  # of the open transaction
 
     def put(self, tx: sqlite3.Connection, first_leaf: int, subject: str, seed: bytes,
             count: int, events: Iterable[bytes]) -> None:  # fmt: skip
-        """Seal and store `count` encoded events (chain.store.segment), those of the leaves first_leaf …, in the
-        caller's transaction."""
+        """Seal `count` encoded events (chain.store.segment), those of the leaves first_leaf …, for `flush`, which
+        stores all in the same transaction."""
         subject_id, key = self._subject(subject) or self._new_subject(tx, subject)
         body = key.seal(encode_segment(seed, count, events), _place(first_leaf, count, subject))
-        tx.execute("INSERT INTO segment VALUES (?, ?, ?, ?)", (first_leaf, count, subject_id, body))
+        self._sealed.append((first_leaf, count, subject_id, body))
+
+    def flush(self, tx: sqlite3.Connection) -> None:
+        """Store what was sealed in this transaction."""
+        tx.executemany("INSERT INTO segment VALUES (?, ?, ?, ?)", self._sealed)
+        self._sealed.clear()
 
     def require_writable(self, subject: str) -> None:
         """DecryptionError where nothing can be stored for this subject: its key was erased or is damaged."""
@@ -58,9 +64,10 @@ class Payloads:
         rows = self._db.connection.execute(query, (from_leaf, limit)).fetchall()
         return [self._load_segment(row[0]) for row in rows]
 
-    def forget_cached_keys(self) -> None:
-        """Needed after a rolled-back transaction that may have made a subject."""
+    def forget_cached(self) -> None:
+        """Needed after a rolled-back transaction, which may have made a subject."""
         self._subject.cache_clear()
+        self._sealed.clear()
 
     def _new_subject(self, tx: sqlite3.Connection, name: str) -> tuple[int, AtRestKey]:
         key = new_key()

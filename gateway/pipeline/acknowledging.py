@@ -6,6 +6,7 @@ that are not connected are not remembered.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -17,6 +18,9 @@ from crypto.merkle import HASH_BYTES
 
 log = logging.getLogger(__name__)
 DELAY_S = 0.02
+MAX_DELAY_S = 0.06
+BUSY_PAUSE = 9.0  # signing takes a tenth of the time, as far as the longest delay allows
+AT_ONCE = 8  # sources told without a pause for anything else
 MAX_WAITING_SOURCES = 10_000
 
 
@@ -93,18 +97,27 @@ class Acknowledger:
 
     async def run(self) -> None:
         """Publish until cancelled."""
+        took = 0.0
         while True:
             await self._wake.wait()
-            await asyncio.sleep(DELAY_S)  # what else is stored meanwhile shares the signature
+            # What is stored meanwhile shares the signature: the more sources there are to tell, the longer.
+            await asyncio.sleep(min(max(DELAY_S, BUSY_PAUSE * took), MAX_DELAY_S))
             self._wake.clear()
-            waiting, self._waiting = self._waiting, {}
-            self._telling = True
-            for source, stored in waiting.items():
-                try:
-                    await self._tell(source, stored)
-                except Exception:  # outermost boundary of this task: one source must not cost all others theirs
-                    log.exception("no acknowledgement to %s; it will ask again", source)
-            self._telling = False
+            started = time.monotonic()
+            await self._tell_all()
+            took = time.monotonic() - started
+
+    async def _tell_all(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        self._telling = True
+        for number, (source, stored) in enumerate(waiting.items()):
+            try:
+                await self._tell(source, stored)
+            except Exception:  # outermost boundary of this task: one source must not cost all others theirs
+                log.exception("no acknowledgement to %s; it will ask again", source)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)  # sockets have their turn
+        self._telling = False
 
     async def _tell(self, source: str, stored: _Waiting) -> None:
         for at in range(0, max(len(stored.runs), 1), MAX_RANGES):

@@ -204,6 +204,7 @@ class Committer:
                 self._recent.add(name, stretch.boot, stretch.first, stretch.hashes)
             for s in group.seals:
                 self._recent.sealed(name, s.seal.boot, s.seal.first + s.seal.count)
+            self._sealing.remember(group)
 
     def _news(self, batch: Batch, logged_us: int) -> list[StoredNumbers]:
         size = self._site.log.size
@@ -215,10 +216,8 @@ class Committer:
 
     def _sealed(self, group: Group) -> bytes | None:
         """Hash of the source's newest stored seal, so that it may forget what that covers; None for none."""
-        if group.seals:
-            return seal_hash(group.seals[-1].signed.seal)
-        last = self._site.seals.last(group.source.name)
-        return seal_hash(last.signed.seal) if last else None
+        newest = self._sealing.newest(group.source.name)
+        return seal_hash(newest.signed.seal) if newest else None
 
     def _tell(self, news: Committed) -> None:
         self._loop.call_soon_threadsafe(self._on_commit, news)

@@ -16,6 +16,8 @@ from gateway.pipeline.hashes import RecentHashes
 from gateway.pipeline.sources import EnrolledSource
 from gateway.pipeline.stretch import hashes_from
 
+MAX_CACHED = 10_000
+
 
 class Sealing:
     """Checks seals against the store, the recent hashes and the batch that they came with."""
@@ -23,6 +25,7 @@ class Sealing:
     def __init__(self, site: SiteWriter, recent: RecentHashes) -> None:
         self._site = site
         self._recent = recent
+        self._newest: dict[str, StoredSeal | None] = {}  # by source, as stored
 
     def add(self, group: Group, judged: Judged, number: int, signed: SignedSeal) -> bool:
         """Add a seal to its group; False where it is stored already.
@@ -51,6 +54,19 @@ class Sealing:
         group.seals.append(AdmittedSeal(signed, seal, state, judged, number, record))
         return True
 
+    def newest(self, source: str) -> StoredSeal | None:
+        """The newest seal of a source that is stored."""
+        if source not in self._newest:
+            if len(self._newest) >= MAX_CACHED:
+                self._newest.clear()
+            self._newest[source] = self._site.seals.last(source)
+        return self._newest[source]
+
+    def remember(self, group: Group) -> None:
+        """The group is committed."""
+        if group.seals:
+            self._newest[group.source.name] = self._last(group)
+
     def resolve(self, stored: StoredSeal) -> SealState:
         """The present state of a seal whose events were not all there when it came."""
         span = stored.seal.span
@@ -67,8 +83,8 @@ class Sealing:
     def _last(self, group: Group) -> StoredSeal | None:
         if group.seals:
             newest = group.seals[-1]
-            return StoredSeal(-1, newest.seal, newest.signed, newest.state)
-        return self._site.seals.last(group.source.name)
+            return StoredSeal(newest.leaf, newest.seal, newest.signed, newest.state)
+        return self.newest(group.source.name)
 
     def _state(self, group: Group, seal: Seal) -> SealState:
         return state_of(seal, self._hashes(group, seal))

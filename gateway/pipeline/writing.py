@@ -6,6 +6,7 @@ Order of leaves: for each source its events as they came, then its seals, so tha
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from chain.event import content_hash
 from chain.record import SEAL_KIND, Authentication, Record, RecordFlag
@@ -25,24 +26,37 @@ def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, logged_us: int
         new = site.notices.refuse(tx, logged_us, came.source, came.door, came.channel, draft.reason, draft.payload)
         if new and draft.alert:  # a device that repeats itself must not push other alerts out
             site.notices.alert(tx, logged_us, draft.alert, came.source, draft.reason, None)
-    leaves: list[bytes] = []
+    leaves = _Leaves(site.log.size, [])
     for group in batch.groups.values():
         _write_events(site, tx, group, leaves, logged_us)
         for seal in group.seals:
             _write_seal(site, tx, seal, leaves, logged_us)
-    site.log.append(tx, leaves)
+    site.ranges.flush(tx)
+    site.payloads.flush(tx)
+    site.log.append(tx, leaves.entries)
 
 
-def _write_events(site: SiteWriter, tx: sqlite3.Connection, group: Group, leaves: list[bytes], logged_us: int) -> None:
-    name, first = group.source.name, site.log.size + len(leaves)
-    for run in _runs(group.stretches, first):
+@dataclass(slots=True)
+class _Leaves:
+    """The leaves of a batch, and where the log ended before them."""
+
+    first: int
+    entries: list[bytes]
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.entries)
+
+
+def _write_events(site: SiteWriter, tx: sqlite3.Connection, group: Group, leaves: _Leaves, logged_us: int) -> None:
+    name = group.source.name
+    for run in _runs(group.stretches, leaves.end):
         site.ranges.add(tx, name, run)
     for stretches in _segments(group.stretches):
-        seed, first = os.urandom(SEED_BYTES), site.log.size + len(leaves)
+        seed, first = os.urandom(SEED_BYTES), leaves.end
         for stretch in stretches:
-            leaves += stretch.leaves(seed, logged_us)
-        count = sum([stretch.count for stretch in stretches])
-        site.payloads.put(tx, first, name, seed, count, [stretch.stored() for stretch in stretches])
+            leaves.entries += stretch.leaves(seed, logged_us)
+        site.payloads.put(tx, first, name, seed, leaves.end - first, [stretch.stored() for stretch in stretches])
 
 
 def _segments(stretches: Sequence[Stretch]) -> Iterator[Sequence[Stretch]]:
@@ -73,7 +87,7 @@ def _runs(stretches: Sequence[Stretch], leaf: int) -> Iterator[Range]:
 
 
 def _write_seal(
-    site: SiteWriter, tx: sqlite3.Connection, admitted: AdmittedSeal, leaves: list[bytes], logged_us: int
+    site: SiteWriter, tx: sqlite3.Connection, admitted: AdmittedSeal, leaves: _Leaves, logged_us: int
 ) -> None:
     seal = admitted.seal
     flags = RecordFlag.SEAL_BROKEN if admitted.state is SealState.BROKEN else RecordFlag.NONE
@@ -81,8 +95,8 @@ def _write_seal(
         SEAL_KIND, seal.source, seal.boot, seal.first, seal.signed_us, admitted.judged.inbound.received_us, logged_us,
         Authentication.SIGNED, flags, content_hash(admitted.signed.seal), b"", seal.count,
     )  # fmt: skip
-    leaf = admitted.leaf = site.log.size + len(leaves)
-    leaves.append(record.encode())
+    leaf = admitted.leaf = leaves.end
+    leaves.entries.append(record.encode())
     site.seals.put(tx, leaf, seal, admitted.signed, admitted.state)
     if admitted.state is SealState.BROKEN:
         last = seal.first + seal.count - 1

@@ -39,9 +39,7 @@ class Publishing(Wire):
         room = self._limits.unacked_bytes - self._acks.size
         if self._target is None or most <= 0 or room <= 0:
             return pos
-        payloads, identifiers, size, end = burst(
-            data, pos, self._topic, bool(self._v5), most, room, self._packet_limit
-        )
+        payloads, identifiers, size, end = burst(data, pos, self._topic, bool(self._v5), most, room, self._packet_limit)
         if payloads:
             self._take(self._target, identifiers, payloads, size)
         return end
