@@ -19,7 +19,7 @@ from chain.site import SiteWriter
 from chain.store.seals import SealState, StoredSeal, expected_previous, state_of
 from chaincode.identity_records import KeyRecord
 from crypto.errors import SealtrailError
-from gateway.ingest.inbound import Inbound, Verdict
+from gateway.ingest.inbound import Channel, Inbound, Verdict
 from gateway.pipeline.admission import Parcel, open_event
 from gateway.pipeline.errors import ConflictError, FaultError, RefusedError
 from gateway.pipeline.hashes import RecentHashes
@@ -102,7 +102,8 @@ class Batch:
             try:
                 self._add_event(group, message, raw)
             except Exception as e:  # blame() tells apart whose fault it is
-                verdict = max(verdict, self.blame(message, e, raw))
+                came = message.payload if message.channel is Channel.PLAIN else raw  # not our envelope around it
+                verdict = max(verdict, self.blame(message, e, came))
         for signed in parcel.seals:
             try:
                 self._add_seal(group, message, signed)
