@@ -34,6 +34,7 @@ class RecordingSink:
         self.waiting: list[Inbound] = []
         self.verdict: Verdict | None = Verdict.STORED
         self.full_after: int | None = None  # congested from so many messages on
+        self.crowded_lanes: set[str] = set()
         self._wakes: list[Callable[[], None]] = []
 
     def submit(self, message: Inbound) -> None:
@@ -45,6 +46,9 @@ class RecordingSink:
 
     def congested(self) -> bool:
         return self.full_after is not None and len(self.messages) >= self.full_after
+
+    def crowded(self, lane: str) -> bool:
+        return lane in self.crowded_lanes or self.congested()
 
     def on_relief(self, wake: Callable[[], None]) -> None:
         self._wakes.append(wake)
