@@ -152,7 +152,7 @@ def connect_rows(v5: bool) -> Iterator[Row]:
     for name in (b"", b"MQTX", b"mqtt", b"MQT", b"MQTTT", b"MQIsdp", b"M\xd0\xa4TT"):
         yield row("3.1.2.1", f"protocol name {name!r}", connect_with(v5=v5, name=write_text_bytes(name)), SILENCE)
     yield row("3.1.2.1", "protocol name longer than the packet", connect_with(v5=v5, name=b"\xff\xffMQTT"), SILENCE)
-    for level in (0, 1, 2, 6, 127, 128, 255) if v5 else ():
+    for level in (0, 1, 2, 3, 6, 127, 128, 255) if v5 else ():
         yield row("3.1.2.2", f"level {level}", connect_with(level=level), 0x84 if level > 5 else -0x84)
     for flags, what in (
         (0xC3, "reserved bit"), (0xCA, "Will QoS without a will"), (0xE2, "Will Retain without a will"),
@@ -235,6 +235,7 @@ def packet_rows(v5: bool) -> Iterator[Row]:
         yield row("3.3.2.3.4", "an alias without a topic", packet(0x32, b"\0\0" + ID + listed(b"\x23\0\5")), PROTOCOL)
         answer = packet(0x32, TOPIC + ID + listed(b"\x08" + write_text("a/#")))
         yield row("3.3.2.3.5", "a wildcard in the Response Topic", answer, TOPIC_INVALID)
+        yield row("4.7.3", "an empty Response Topic", packet(0x32, TOPIC + ID + listed(b"\x08\0\0")), PROTOCOL)
         yield row("3.14.2.2", "bytes behind the last field", packet(0xE0, b"\0\0x"))
         yield row("3.14.2.2.2", "a session prolonged at its end", packet(0xE0, b"\0\x05\x11\0\0\0\x09"), PROTOCOL)
         yield row("3.15", "AUTH that nobody asked for", packet(0xF0, b"\x18\0"), PROTOCOL)
