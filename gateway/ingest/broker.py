@@ -19,7 +19,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.ingest.inbound import Inbound, Sink, Verdict
+from gateway.ingest.inbound import UNAUTHENTICATED, Inbound, Sink, Verdict
 from gateway.ingest.mqtt.acks import Ack, AckQueue
 from gateway.ingest.mqtt.topics import receipts_topic, target_of
 
@@ -246,7 +246,7 @@ class SideDoor:
         """Hand deliveries to the sink while it and our own bound have room, those of one topic together."""
         self._scheduled = False  # before looking into the inbox: whatever comes later schedules again
         while self._inbox and not self._congested and self._in_flight < self._options.max_unacked:
-            if self._sink.congested():
+            if self._sink.crowded(UNAUTHENTICATED):
                 self._congested = True
                 self.counters.congestion_pauses += 1
                 self._sink.on_relief(self._relieved)

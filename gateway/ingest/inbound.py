@@ -7,7 +7,9 @@ foreign broker, is only what the topic says; `authenticated` tells which. `paylo
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+UNAUTHENTICATED: Final = ""  # the lane of messages whose source is only what a topic says
 
 
 class Channel(StrEnum):
@@ -42,6 +44,11 @@ class Inbound:
     door: str  # "front" or "side"
     done: Callable[[list[Verdict]], None]
 
+    @property
+    def lane(self) -> str:
+        """With whom it shares its place in the queue: its source where that is certain, else all that is not."""
+        return self.source if self.authenticated else UNAUTHENTICATED
+
 
 class Sink(Protocol):
     """Where doors put messages: the pipeline."""
@@ -51,6 +58,10 @@ class Sink(Protocol):
 
     def congested(self) -> bool:
         """True while the queue is over its bound: stop reading from sockets."""
+
+    def crowded(self, lane: str) -> bool:
+        """True while this lane has its share of the queue: stop reading from its sockets. True for every lane
+        while the queue is congested."""
 
     def on_relief(self, wake: Callable[[], None]) -> None:
         """Call `wake` once, on the event loop's thread, when the queue has room again."""

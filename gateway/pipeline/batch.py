@@ -15,7 +15,7 @@ from chain.record import Authentication, Record, RecordFlag
 from chain.site import SiteWriter
 from crypto.errors import SealtrailError
 from crypto.merkle import HASH_BYTES
-from gateway.ingest.inbound import Inbound, Verdict
+from gateway.ingest.inbound import Channel, Inbound, Verdict
 from gateway.pipeline.admission import PlainNumbers, admit, open_event, open_message
 from gateway.pipeline.errors import ConflictError, FaultError, RefusedError
 from gateway.pipeline.group import Group, Judged
@@ -99,7 +99,8 @@ class Batch:
             try:
                 self._add_event(group, judged.inbound, raw)
             except Exception as e:  # likewise
-                judged.worsen(number, self.blame(judged.inbound, e, raw))
+                came = payload if judged.inbound.channel is Channel.PLAIN else raw  # not our envelope around it
+                judged.worsen(number, self.blame(judged.inbound, e, came))
         for signed in message.seals:
             self._seal(judged, group, number, signed)
         if group.source.plain and judged.verdicts[number] is not Verdict.STORED:

@@ -1,15 +1,15 @@
 """The one writer: takes what the doors brought, makes batches, commits each durably, then tells everybody.
 
 A thread of its own owns the site's writing connection, so reading sockets and syncing the disk overlap and
-each commit takes whatever arrived during the last one (group commit). The queue is bounded by bytes; doors stop
-reading while it is full. Nothing is acknowledged before `COMMIT` has returned with synchronous=FULL.
+each commit takes whatever arrived during the last one (group commit). The queue is fair and bounded by bytes: doors
+stop reading while it is full, and from a source that has its share of it. Nothing is acknowledged before `COMMIT` has
+returned with synchronous=FULL.
 """
 
 import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ from gateway.pipeline.acknowledging import StoredNumbers
 from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.batch import Batch
 from gateway.pipeline.disk import DiskBound
+from gateway.pipeline.fair_queue import FairQueue
 from gateway.pipeline.group import Group, Judged
 from gateway.pipeline.hashes import RecentHashes
 from gateway.pipeline.opening import Openers
@@ -66,9 +67,8 @@ class Committer:
     ) -> None:  # fmt: skip
         self._site, self._book, self._disk, self._numbers = site, book, disk, numbers
         self._loop, self._on_commit = loop, on_commit
-        self._late_after_us, self._queue_bytes = late_after_us, queue_bytes
-        self._queue: deque[Inbound] = deque()
-        self._queued = 0
+        self._late_after_us = late_after_us
+        self._queue = FairQueue(queue_bytes)
         self._changed = threading.Condition()
         self._relief: list[Callable[[], None]] = []
         self._stopping = False
@@ -88,12 +88,14 @@ class Committer:
 
     def submit(self, inbound: Inbound) -> None:
         with self._changed:
-            self._queue.append(inbound)
-            self._queued += _weight(inbound)
+            self._queue.put(inbound)
             self._changed.notify()
 
     def congested(self) -> bool:
-        return self._queued > self._queue_bytes
+        return self._queue.full
+
+    def crowded(self, lane: str) -> bool:
+        return self._queue.crowded(lane)
 
     def on_relief(self, wake: Callable[[], None]) -> None:
         with self._changed:
@@ -102,7 +104,7 @@ class Committer:
 
     @property
     def queued_bytes(self) -> int:
-        return self._queued
+        return self._queue.size
 
     async def settled(self) -> None:
         """Wait for the commit in flight: what is judged from now on is judged by the sources' present keys."""
@@ -149,13 +151,8 @@ class Committer:
                 self._changed.wait(IDLE_S)
             if not self._queue and self._stopping:
                 return None
-            taken: list[Inbound] = []
-            size = 0
-            while self._queue and size < MAX_BATCH_BYTES:
-                taken.append(self._queue.popleft())
-                size += _weight(taken[-1])
-            self._queued -= size
-            wake = self._relief if self._queued <= self._queue_bytes // 2 else []
+            taken = self._queue.take(MAX_BATCH_BYTES)
+            wake = self._relief if self._queue.relieved else []
             self._relief = [] if wake else self._relief
         for call in wake:
             self._loop.call_soon_threadsafe(call)
@@ -221,11 +218,6 @@ class Committer:
 
     def _tell(self, news: Committed) -> None:
         self._loop.call_soon_threadsafe(self._on_commit, news)
-
-
-def _weight(inbound: Inbound) -> int:
-    """Bytes that it takes in memory, about."""
-    return inbound.size + 256 * len(inbound.payloads)
 
 
 def _numbers(group: Group) -> list[tuple[int, int, bytes]]:

@@ -51,7 +51,7 @@ def read_level(body: bytes) -> int:
     reader = Reader(body)
     name = reader.binary()
     level = reader.number(1)
-    if name not in (b"MQTT", b"MQIsdp") or (name == b"MQIsdp") != (level == 3):
+    if name != b"MQTT" and (name, level) != (b"MQIsdp", 3):
         raise MalformedPacketError("the protocol name is not MQTT")
     return level
 
@@ -175,7 +175,9 @@ def _topic_name(topic: str) -> str:
 
 
 def _check_response_topic(properties: Properties) -> None:
-    _topic_name(properties.texts.get(Prop.RESPONSE_TOPIC, ""))
+    topic = properties.texts.get(Prop.RESPONSE_TOPIC)
+    if topic is not None and not _topic_name(topic):
+        raise ProtocolError("a Response Topic must not be empty; leave the property out")
 
 
 def _check_filters(filters: list[str]) -> None:

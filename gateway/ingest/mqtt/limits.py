@@ -54,6 +54,7 @@ class FrontDoorCounters:
     refused_topics: int = 0
     quota_refusals: int = 0
     congestion_pauses: int = 0  # of the whole door
+    crowded_pauses: int = 0  # of one connection, for its source's share of the sink
     unacked_pauses: int = 0
     receipts_sent: int = 0
     receipts_dropped: int = 0

@@ -1,7 +1,8 @@
 """MQTT 5 properties: which exist, where they may stand, how they are read and written.
 
-Trust boundary: reads untrusted bytes. Unknown identifiers and bad encodings are malformed (0x81); duplicates,
-properties in the wrong packet and values the specification forbids are protocol errors (0x82).
+Trust boundary: reads untrusted bytes. Bad encodings and identifiers that do not exist or do not belong in their
+packet are malformed (0x81, section 2.2.2.2); duplicates and values the specification forbids are protocol errors
+(0x82).
 Source: MQTT 5.0 section 2.2.2 and table 2-4.
 """
 
@@ -159,8 +160,10 @@ def read_properties(reader: Reader, place: Place) -> Properties:
             prop = Prop(identifier)
         except ValueError as e:
             raise MalformedPacketError(f"property 0x{identifier:02x} does not exist in MQTT 5") from e
+        if prop is Prop.SUBSCRIPTION_ID and place is Place.PUBLISH:  # may stand there, but not from a client
+            raise ProtocolError("a client must not send a Subscription Identifier in PUBLISH; leave it out")
         if prop not in ALLOWED[place]:
-            raise ProtocolError(f"property {prop.name} may not stand in {place.name}; leave it out")
+            raise MalformedPacketError(f"property {prop.name} may not stand in {place.name}; leave it out")
         if prop in found.numbers or prop in found.texts or prop in found.blobs:
             raise ProtocolError(f"property {prop.name} stands twice in {place.name}; send it once")
         _read_value(inner, prop, found)

@@ -13,7 +13,7 @@ from gateway.ingest.mqtt.primitives import write_text
 from gateway.ingest.mqtt.reason import ProtocolError, Reason, RefusedError
 from gateway.ingest.mqtt.registry import Registry
 from gateway.ingest.mqtt.topics import Target, status_topic, target_of
-from gateway.ingest.mqtt.wire import UNACKED, Wire
+from gateway.ingest.mqtt.wire import CROWDED, UNACKED, Wire
 
 
 class Publishing(Wire):
@@ -107,8 +107,20 @@ class Publishing(Wire):
         if self._over_bounds():
             self._counters.unacked_pauses += 1
             self._hold |= UNACKED
-        if sink.congested():
+        if sink.crowded(target.source):
+            self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        """The sink is full and nobody reads, or it has this source's share and only this connection does not."""
+        if self._sink.congested():
             self._registry.congest()
+        elif not self._hold & CROWDED:
+            self._counters.crowded_pauses += 1
+            self._hold |= CROWDED
+            self._sink.on_relief(self._on_room)
+
+    def _on_room(self) -> None:
+        self._loop.call_soon(self.release, CROWDED)  # not at once: this may be the middle of parsing
 
     def _acks_due(self) -> None:
         """A verdict came. One write for all that come in the same turn of the loop."""

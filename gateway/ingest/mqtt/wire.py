@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 CONGESTED: Final = 1  # the sink is full
 UNACKED: Final = 2  # too much without verdict
 WRITING: Final = 4  # the peer does not read what we wrote
+CROWDED: Final = 8  # the sink has its source's share
 _SHORTEST: Final = 2  # bytes of the shortest packet
 
 

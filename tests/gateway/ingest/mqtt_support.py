@@ -47,6 +47,7 @@ class RecordingSink:
         self.waiting: list[Message] = []
         self.verdict: Verdict | None = Verdict.STORED
         self.full_after: int | None = None  # congested from so many messages on
+        self.crowded_lanes: set[str] = set()
         self._wakes: list[Callable[[], None]] = []
         self._together: dict[int, list[Message]] = {}
 
@@ -70,6 +71,9 @@ class RecordingSink:
 
     def congested(self) -> bool:
         return self.full_after is not None and len(self.messages) >= self.full_after
+
+    def crowded(self, lane: str) -> bool:
+        return lane in self.crowded_lanes or self.congested()
 
     def on_relief(self, wake: Callable[[], None]) -> None:
         self._wakes.append(wake)

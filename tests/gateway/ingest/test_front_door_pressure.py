@@ -79,6 +79,25 @@ def test_each_relief_serves_all_connections_in_turn(gateway: Gateway) -> None:
         client.close()
 
 
+@both
+def test_a_source_with_its_share_of_the_queue_waits_alone(v5: bool) -> None:
+    with (
+        Gateway() as gateway,
+        Raw(gateway.port).login(v5=v5) as crowded,
+        Raw(gateway.port).login("other", v5=v5) as neighbour,
+    ):
+        gateway.sink.crowded_lanes = {"dev"}
+        crowded.send(*(publish(EVENTS, b"x", n, v5=v5) for n in range(1, 101)))
+        assert crowded.read()[1] == b"\0\1"
+        for n in range(1, 51):
+            assert neighbour.send(publish("st/1/other/events", b"x", n, v5=v5)).read()[1] == n.to_bytes(2, "big")
+        assert [m.source for m in gateway.sink.messages].count("dev") == 1
+        gateway.sink.crowded_lanes = set()
+        gateway.thread.call(gateway.sink.relieve)
+        assert [crowded.read()[1] for _ in range(99)] == [n.to_bytes(2, "big") for n in range(2, 101)]
+        assert (gateway.door.counters.crowded_pauses, gateway.door.counters.congestion_pauses) == (1, 0)
+
+
 def test_v5_receive_maximum_is_enforced() -> None:
     with Gateway(FrontDoorLimits(receive_maximum=5)) as gateway, Raw(gateway.port).login(v5=True) as client:
         gateway.sink.verdict = None

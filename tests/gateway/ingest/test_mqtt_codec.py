@@ -212,7 +212,7 @@ BAD: list[tuple[str, Callable[[], object], Reason]] = [
         MALFORMED,
     ),
     ("unknown property", lambda: read_connect(connect_with(b"\x7f\0")), MALFORMED),
-    ("property of another packet", lambda: read_connect(connect_with(b"\x23\0\x01")), PROTOCOL),
+    ("property of another packet", lambda: read_connect(connect_with(b"\x23\0\x01")), MALFORMED),
     ("property twice", lambda: read_connect(connect_with(b"\x11\0\0\0\1" * 2)), PROTOCOL),
     ("receive maximum 0", lambda: read_connect(connect_with(b"\x21\0\0")), PROTOCOL),
     ("maximum packet size 0", lambda: read_connect(connect_with(b"\x27\0\0\0\0")), PROTOCOL),

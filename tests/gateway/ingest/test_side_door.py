@@ -1,14 +1,11 @@
 """The side door against a real Mosquitto on a free port."""
 
 import dataclasses
-import os
-import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from mqtt_support import LoopThread, RecordingSink, wait_until
@@ -18,44 +15,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from gateway.ingest.broker import BrokerOptions, SideDoor
 from gateway.ingest.inbound import Channel, Verdict
 from tests.support.certificates import Authority
+from tests.support.mosquitto import MOSQUITTO, OPEN, Broker
 
-MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin") or ""
 pytestmark = pytest.mark.skipif(not MOSQUITTO, reason="mosquitto is not installed (Debian: mosquitto)")
 
 EVENTS = "st/1/dev/events"
-OPEN = "allow_anonymous true\n"
-
-
-class Broker:
-    """A Mosquitto process with a configuration in a test's own folder."""
-
-    def __init__(self, folder: Path, config: str = OPEN) -> None:
-        self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nuser root\n{config}")
-        self.start()
-
-    def start(self) -> None:
-        with (self._folder / "mosquitto.log").open("ab") as output:
-            self._process = subprocess.Popen([MOSQUITTO, "-c", self._config], stdout=output, stderr=output)
-        wait_until(self._listens, "mosquitto")
-
-    def _listens(self) -> bool:
-        assert self._process.poll() is None, (self._folder / "mosquitto.log").read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
 
 
 @pytest.fixture

@@ -162,6 +162,15 @@ def test_a_keyed_source_may_not_send_bare_payloads_nor_a_plain_one_events(site: 
     assert site.send(keyed, message([keyed.event()])) is OK
 
 
+def test_a_plain_source_that_repeats_its_junk_is_one_dead_letter(site: Site) -> None:
+    """Kept as it came: our envelope around it, with its random blind, would make every repeat a new one."""
+    site.plain("meter")
+    for _ in range(3):
+        assert site.send("meter", b"junk", plain="reading") is NO
+    (letter,) = site.dead_letters()
+    assert (letter.head, letter.size, letter.times, letter.channel) == (b"junk", 4, 3, "plain")
+
+
 def test_a_source_behind_an_unauthenticated_door_is_logged_as_the_gateways_word(site: Site) -> None:
     source = site.enrol("logger")
     assert site.send(source, message([source.event()]), authenticated=False) is OK
