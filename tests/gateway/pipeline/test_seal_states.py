@@ -71,7 +71,7 @@ def test_a_source_that_sealed_and_never_sent_an_event_leaves_a_whole_site(site: 
 
 
 def test_a_gap_that_stays_is_told_once_with_its_numbers(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.pipeline.watch.GAP_AFTER_US", 50_000)
+    monkeypatch.setattr("gateway.pipeline.watch.GAP_AFTER_S", 0.05)
     source = site.enrol("logger")
     raw = source.batch(10)
     assert site.send(source, message([raw[0], *raw[4:8]], source.seal())) is OK
@@ -86,7 +86,7 @@ def test_a_gap_that_stays_is_told_once_with_its_numbers(site: Site, monkeypatch:
 
 
 def test_a_gap_told_before_a_restart_is_not_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.pipeline.watch.GAP_AFTER_US", 50_000)
+    monkeypatch.setattr("gateway.pipeline.watch.GAP_AFTER_S", 0.05)
     with Site(tmp_path / "site") as site:
         source, other = site.enrol("logger"), site.enrol("other")
         source.batch(2)
