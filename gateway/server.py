@@ -52,6 +52,7 @@ async def running(config: Config) -> AsyncIterator[Running]:
         async with Gateway(config) as gateway:
             server = _server(_application(gateway, config.api))
             serving = asyncio.create_task(server.serve([listening]))
+            asyncio.get_running_loop().set_exception_handler(gateway.shortage.on_loop_fault)
             _collect_less_often()
             follower = Follower(gateway)
             following = asyncio.create_task(follower.run())
@@ -100,7 +101,7 @@ class Follower:
     def __init__(self, gateway: Gateway) -> None:
         self._index = Index(gateway.folder, gateway.access.settings)
         self._reader = SiteReader.open(gateway.folder)
-        self._committer = gateway.committer
+        self._gateway, self._committer = gateway, gateway.committer
         self.position = self._index.position
 
     async def run(self) -> None:
@@ -126,9 +127,12 @@ class Follower:
     def _step(self) -> int:
         try:
             done = self._index.follow(self._reader)
-        except SealtrailError as e:
-            log.warning("the record index waits: %s", e)  # it can always be rebuilt, so it never stops the gateway
+        except Exception as e:  # outermost boundary: the index can always be rebuilt, so it never stops the gateway
+            if self._gateway.index_problem != str(e):
+                log.warning("the record index waits: %s", e, exc_info=not isinstance(e, SealtrailError))
+            self._gateway.index_problem = str(e) or repr(e)
             return 0
+        self._gateway.index_problem = ""
         self.position = self._index.position
         return done
 
