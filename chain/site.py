@@ -122,7 +122,10 @@ class Lock:
     """Held by the one process that may write in a data directory; released when that process ends."""
 
     def __init__(self, root: Path) -> None:
-        self._descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as e:
+            raise StoreError(f"cannot write in {root}: {e.strerror}; is its disk full or read-only?") from e
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
