@@ -165,8 +165,8 @@ class Gateway:
         limits = front_door_limits(settings.max_connections, settings.receive_maximum)
         login = SourceLogin(self.access, self.book)
         self.front = FrontDoor(
-            settings.host, settings.port, self.committer, login, self.presence, limits=limits, tls=tls_context(settings),
-            on_not_accepted=self.shortage.note,
+            settings.host, settings.port, self.committer, login, self.presence, limits=limits,
+            tls=tls_context(settings), on_not_accepted=self.shortage.note,
         )  # fmt: skip
         try:
             await self.front.start()

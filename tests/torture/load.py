@@ -1,6 +1,7 @@
 """Sources that never stop sending: raw MQTT, where each PUBACK is counted, and a real device with its own buffer."""
 
 import base64
+import contextlib
 import json
 import threading
 import time
@@ -55,13 +56,23 @@ class Load:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stop.set()
-        self._thread.join()
+        self.pause()
 
     def progress(self, seconds: float = 30.0) -> None:
         """Wait until something more is acknowledged."""
         before = len(self.acknowledged)
         until(lambda: len(self.acknowledged) > before, seconds)
+
+    def pause(self) -> None:
+        """Leave the gateway and stay away."""
+        self._stop.set()
+        self._thread.join()
+
+    def resume(self) -> None:
+        """Come back with what waits."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name=self.source.name)
+        self._thread.start()
 
     def finish(self, seconds: float = 30.0) -> None:
         """Nothing new from now on; wait until all is acknowledged."""
@@ -70,10 +81,8 @@ class Load:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            try:
+            with contextlib.suppress(OSError):  # nobody is there
                 self._connection()
-            except OSError:
-                pass  # nobody is there
             self._stop.wait(PAUSE_S)
 
     def _connection(self) -> None:
@@ -82,8 +91,8 @@ class Load:
         client.on_publish = self._published
         client.max_inflight_messages_set(2 * IN_FLIGHT)
         client.connect_timeout = 2.0
-        client.connect(self._host, self.port, self._keepalive)
         try:
+            client.connect(self._host, self.port, self._keepalive)
             self._talk(client)
         finally:
             client.disconnect()

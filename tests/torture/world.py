@@ -10,6 +10,7 @@ import struct
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +159,10 @@ def log_of(gateway: Up) -> list[str]:
     return text.splitlines()
 
 
-def complaints(gateway: Up) -> list[str]:
-    """Warnings and errors of the log."""
-    return [line for line in log_of(gateway) if re.search(r" (WARNING|ERROR|CRITICAL) ", line)]
+def require_each_told_once(gateway: Up, troubles: int) -> None:
+    """Warnings and errors come with a change of state, not with each try: none more often than there were troubles.
+    What a person asked for and did not get is told each time."""
+    lines = [line.split(" ", 2)[2] for line in log_of(gateway) if re.search(r" (WARNING|ERROR|CRITICAL) ", line)]
+    often = {line: n for line, n in Counter(lines).items() if n > troubles and " POST " not in line}
+    assert not often
+    assert len(lines) < 8 * troubles, lines
