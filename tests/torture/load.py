@@ -51,7 +51,7 @@ class Load:
         self.connections = 0
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.resume()
         self.progress()
         return self
 
@@ -224,3 +224,9 @@ def status(gateway: Up) -> dict[str, Any]:
     bearer = {"Authorization": f"Bearer {gateway.token}"}
     found: dict[str, Any] = json.loads(httpx.get(f"{gateway.url}/v1/status", headers=bearer).text)
     return found
+
+
+def require_anchored(gateway: Up) -> None:
+    """Everything that is logged now becomes anchored."""
+    size = status(gateway)["log_size"]
+    until(lambda: status(gateway)["anchored_size"] >= size, 30)
