@@ -3,15 +3,19 @@
 import base64
 import contextlib
 import json
+import socket
+import struct
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -22,10 +26,12 @@ from chain.site import Folder, SiteReader
 from chaincode.identities import enrolment
 from crypto import labels
 from gateway.device.device import Device
+from gateway.device.enrolment import enrol
 from gateway.device.options import DeviceOptions
-from tests.e2e.programs import Up, run, until
+from tests.e2e.programs import Up, until
 from tests.support.source import READING, Source, message
 
+Enter = Callable[[], None]
 EVENTS = 4  # in a message
 IN_FLIGHT = 16
 PAUSE_S = 0.1  # after a refusal or a lost connection
@@ -36,9 +42,13 @@ PATIENT = DeviceOptions(seal_seconds=0.3, ack_timeout=2.0, backoff_first=0.1, ba
 class Load:
     """A source that publishes from `start` to `stop`: what is not PUBACKed is sent again, for ever."""
 
-    def __init__(self, gateway: Up, name: str, host: str = "127.0.0.1", keepalive: int = 60) -> None:
+    def __init__(
+        self, gateway: Up, name: str, *, host: str = "127.0.0.1", keepalive: int = 60, enter: Enter = lambda: None
+    ) -> None:
+        """`enter` is called first in the thread that opens the sockets, to put them into another network."""
         self.source, self._password = enrolled(gateway, name)
         self._host, self._keepalive, self.port = host, keepalive, int(gateway.where["mqtt_port"])
+        self._enter, self._silent = enter, False
         self._waiting: dict[int, tuple[bytes, list[int]]] = {}  # by our own number: message, its numbers
         self._again: list[int] = []  # refused for now
         self._mids: dict[int, int] = {}
@@ -68,6 +78,12 @@ class Load:
         self._stop.set()
         self._thread.join()
 
+    def die(self) -> None:
+        """End as by a power cut: the other end is told nothing, not even later."""
+        self._silent = True
+        self.pause()
+        self._silent = False
+
     def resume(self) -> None:
         """Come back with what waits."""
         self._stop.clear()
@@ -80,6 +96,7 @@ class Load:
         until(lambda: sorted(self.acknowledged) == list(range(self.source.seq)), seconds)
 
     def _run(self) -> None:
+        self._enter()
         while not self._stop.is_set():
             with contextlib.suppress(OSError):  # nobody is there
                 self._connection()
@@ -95,6 +112,9 @@ class Load:
             client.connect(self._host, self.port, self._keepalive)
             self._talk(client)
         finally:
+            if self._silent and (sock := client.socket()) is not None:  # a RST that is lost, no FIN that comes again
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.close()
             client.disconnect()
             if (sock := client.socket()) is not None:
                 sock.close()
@@ -168,21 +188,26 @@ def invitation(gateway: Up, name: str) -> httpx.Response:
 class Logger:
     """A real device that records a reading now and then and sends when it can."""
 
-    def __init__(self, gateway: Up, folder: Path, options: DeviceOptions = PATIENT) -> None:
-        code = invited(gateway, "logger")
-        run("device", "enroll", "--url", gateway.url, "--code", code, "--folder", folder)
-        self.device = Device(folder, options)
-        self._stop = threading.Event()
+    def __init__(self, gateway: Up, folder: Path, *, broker: int | None = None, enter: Enter = lambda: None) -> None:
+        """`broker`: the port of a broker on this machine to send to in place of the gateway. `enter`: see Load."""
+        enrol(gateway.url, invited(gateway, "logger"), folder)
+        if broker is not None:
+            profile = json.loads((folder / "device.json").read_text())
+            profile["mqtt"] |= {"host": "127.0.0.1", "port": broker}
+            (folder / "device.json").write_bytes(msgspec.json.encode(profile))
+        self.device = Device(folder, PATIENT)
+        self._enter, self._stop = enter, threading.Event()
         self._thread = threading.Thread(target=self._run, name="logger")
         self.recorded = 0
 
     def __enter__(self) -> Self:
-        self.device.start()
         self._thread.start()
         until(lambda: self.device.status().acknowledged)
         return self
 
     def _run(self) -> None:
+        self._enter()
+        self.device.start()
         while not self._stop.wait(0.02):
             self.device.record(READING, b'[{"n":"t","u":"Cel","v":4.5}]')
             self.recorded += 1

@@ -1,0 +1,124 @@
+"""No file descriptor is left, and SIGTERM in the middle of everything: nothing acknowledged is lost, those who are in stay
+in, and all is well as soon as the crowd is gone."""
+
+import errno
+import random
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.e2e.programs import Up, write_config
+from tests.torture.load import Load, Logger, require_exactly_once
+from tests.torture.scale import scaled
+from tests.torture.world import Health, Shim, log_of, require_each_told_once
+
+DESCRIPTORS = 256
+FEW = ("sh", "-c", f'ulimit -n {DESCRIPTORS} && exec "$@"', "sh")
+CROWD = 2 * DESCRIPTORS
+NO_LOGIN = r"^front door: \d+ connections wait for their login"
+NO_DESCRIPTOR = "^no new connection can be accepted: Too many open files; raise LimitNOFILE"
+BESIDE = ("^reading: ", "^anchoring: ", "^the record index waits: ")
+ROUNDS = scaled(1, 15)
+STOPS = scaled(4, 100)
+
+
+@contextmanager
+def _crowd(port: int) -> Iterator[None]:
+    """Many who connect and say nothing."""
+    with ExitStack() as all_of_them:
+        for _ in range(CROWD):
+            client = all_of_them.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+        yield
+
+
+@pytest.mark.parametrize(("door", "reason"), [("mqtt", NO_LOGIN), ("http", NO_DESCRIPTOR)])
+def test_a_crowd_that_takes_every_descriptor_and_leaves(tmp_path: Path, door: str, reason: str) -> None:
+    """The front door keeps strangers within its own bound; the HTTP port has none, and the whole process runs short."""
+    gateway = Up(write_config(tmp_path), FEW)
+    port = int(gateway.where["mqtt_port"]) if door == "mqtt" else int(urlsplit(gateway.url).port or 0)
+    try:
+        with Load(gateway, "alpha") as load, Logger(gateway, tmp_path / "logger") as logger:
+            late = Load(gateway, "late")
+            for _ in range(ROUNDS):
+                with Health(gateway) as health:
+                    with _crowd(port):
+                        health.wait_for(reason)
+                        for _ in range(3):
+                            load.progress()  # those who are in stay in
+                        time.sleep(1.5 if ROUNDS == 1 else random.uniform(0.0, 20.0))
+                    health.wait_well()
+                    with late:  # and those who were not get in
+                        time.sleep(0.2)
+                health.require_one_trouble(reason, *BESIDE, refused=[])
+            with late:
+                late.finish()
+            load.finish()
+            logger.finish()
+            assert load.connections == 1
+            assert not load.refused
+            require_exactly_once(gateway.data, load, logger, late)
+    finally:
+        code = gateway.end()
+    assert code == 0
+    require_each_told_once(gateway, ROUNDS)
+
+
+def test_sigterm_in_the_middle_of_a_batch(tmp_path: Path) -> None:
+    """Again and again, on a disk so slow that a batch is always being written; each time with exit code 0, and ready until
+    it is gone."""
+    shim, config = Shim(tmp_path), write_config(tmp_path, f"[front_door]\nport = {_free_port()}")
+    gateway = Up(config, shim.before)
+    with ExitStack() as running:
+        running.callback(lambda: gateway.end())
+        sources = [running.enter_context(Load(gateway, name)) for name in ("alpha", "beta")]
+        logger = running.enter_context(Logger(gateway, tmp_path / "logger"))
+        for number in range(STOPS):
+            shim.set(sync_ms=random.choice((0, 30, 100)))
+            with Health(gateway) as health:
+                for load in sources:
+                    load.progress()
+                time.sleep(random.uniform(0.0, 0.3))
+                gateway.process.send_signal(signal.SIGTERM)
+                if number % 2:  # an impatient operator
+                    gateway.process.send_signal(signal.SIGTERM)
+                assert gateway.end() == 0
+            assert {seen.ready for seen in health.seen} <= {200, None}
+            gateway = Up(config, shim.before)
+        shim.set()
+        for source in (*sources, logger):
+            source.finish()
+        require_exactly_once(gateway.data, *sources, logger)
+    require_each_told_once(gateway, STOPS)
+
+
+def test_sigterm_while_the_disk_is_full(tmp_path: Path) -> None:
+    """It stops in order all the same, and a later start takes what waited."""
+    shim, config = Shim(tmp_path), write_config(tmp_path, f"[front_door]\nport = {_free_port()}")
+    gateway = Up(config, shim.before)
+    with Load(gateway, "alpha") as load:
+        for _ in range(ROUNDS):
+            with Health(gateway) as health:
+                shim.set(write_errno=errno.ENOSPC)
+                health.wait_for("no room")
+                assert gateway.end() == 0
+            shim.set()
+            gateway = Up(config, shim.before)
+            load.progress()
+        load.finish()
+        require_exactly_once(gateway.data, load)
+    assert gateway.end() == 0
+    log_of(gateway)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
