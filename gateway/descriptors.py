@@ -9,12 +9,14 @@ import errno
 import logging
 import resource
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 
 log = logging.getLogger(__name__)
-KEPT = 128  # for files and HTTP
+KEPT = 128  # for files
+MAX_HTTP = 512
 LEAST = 32
 SPELL_S = 3.0  # accept is tried again each second at the latest while somebody waits
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -26,18 +28,25 @@ def raise_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def front_door_limits(wanted: int, receive_maximum: int) -> FrontDoorLimits:
-    """The front door's bounds: `wanted` connections, or as many as leave descriptors to the rest."""
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How many connections of each sort leave descriptors to the rest."""
+
+    http: int
+    waiting: int  # at the front door, before their login
+    sources: int
+
+
+def shares(wanted: int) -> Shares:
+    """Divide what this process may have; `wanted` is front_door.max_connections."""
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     room = max(descriptors - KEPT, LEAST)
-    waiting = min(FrontDoorLimits().waiting, room // 4)
-    if wanted > room - waiting:
-        log.warning(
-            "front_door.max_connections is %d, but %d file descriptors allow %d: raise LimitNOFILE",
-            wanted, descriptors, room - waiting,
-        )  # fmt: skip
-    connections = min(wanted, room - waiting)
-    return FrontDoorLimits(connections=connections, waiting=waiting, receive_maximum=receive_maximum)
+    http, waiting = min(MAX_HTTP, room // 4), min(FrontDoorLimits().waiting, room // 4)
+    sources = min(wanted, room - http - waiting)
+    if sources < wanted:
+        text = "front_door.max_connections is %d, but %d file descriptors allow %d: raise LimitNOFILE"
+        log.warning(text, wanted, descriptors, sources)
+    return Shares(http, waiting, sources)
 
 
 class Shortage:
@@ -66,7 +75,8 @@ class Shortage:
     def on_loop_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """For the event loop's servers, which tell each failed accept as a fault of the loop."""
         error = context.get("exception")
-        if "accept" in context.get("message", "") and isinstance(error, OSError):
+        message = context.get("message", "")
+        if "accept" in message and isinstance(error, OSError):
             self.note(error)
-        else:
+        elif "_start_serving" not in message:  # that one means to accept again, but the server was closed meanwhile
             loop.default_exception_handler(context)

@@ -50,7 +50,8 @@ async def running(config: Config) -> AsyncIterator[Running]:
     url = config.api.public_url or f"http://{config.api.host}:{port}"
     with contextlib.closing(listening):
         async with Gateway(config) as gateway:
-            server = _server(_application(gateway, config.api))
+            server = _server(_application(gateway, config.api), gateway.shares.http)
+            gateway.http_full = lambda: len(server.server_state.connections) >= gateway.shares.http
             serving = asyncio.create_task(server.serve([listening]))
             asyncio.get_running_loop().set_exception_handler(gateway.shortage.on_loop_fault)
             _collect_less_often()
@@ -83,8 +84,20 @@ def _application(gateway: Gateway, settings: ApiConfig) -> Any:
     )  # fmt: skip
 
 
-def _server(app: Any) -> Any:
+def _server(app: Any, connections: int) -> Any:
     import uvicorn
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # a class that uvicorn chooses
+        """Ends a connection over the bound, and one that asks nothing for as long as one may be idle later."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > connections:
+                transport.close()
+            else:
+                wait, end = self.timeout_keep_alive, self.timeout_keep_alive_handler
+                self.timeout_keep_alive_task = self.loop.call_later(wait, end)
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
@@ -92,7 +105,13 @@ def _server(app: Any) -> Any:
             """The gateway stops in its own order; uvicorn must not take its signals."""
             yield
 
-    return Server(uvicorn.Config(app, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3))
+    # A short backlog: asyncio accepts that often in vain, and logs each, when it is out of descriptors.
+    return Server(
+        uvicorn.Config(
+            app, http=Protocol, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3,
+            backlog=128,
+        )
+    )  # fmt: skip
 
 
 class Follower:

@@ -7,7 +7,7 @@ and ledger, and refuses to go on where they contradict each other.
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -27,9 +27,10 @@ from crypto.note import NoteSigner
 from gateway.access import Access, Scope, SourceSettings
 from gateway.anchoring import Anchorer
 from gateway.config import Config
-from gateway.descriptors import Shortage, front_door_limits
+from gateway.descriptors import Shortage, shares
 from gateway.doors import broker_options, read_file, tls_context
 from gateway.enrolment import NotAdmittedError, Offer, Registrar
+from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.listener import FrontDoor
 from gateway.joining import write_request
 from gateway.ledgers import SiteLedger, open_ledger
@@ -55,11 +56,12 @@ class Gateway:
         self.folder = Folder.create(config.data, config.origin)
         self.book = SourceBook()
         self.presence = Presence()
-        self.shortage = Shortage()
+        self.shortage, self.shares = Shortage(), shares(config.front_door.max_connections)
         self._closing = AsyncExitStack()
         self._started_us = time.time_ns() // 1000
         self._fork: ForkError | None = None
         self.index_problem = ""  # told by whoever follows the log for the index
+        self.http_full: Callable[[], bool] = lambda: False  # told by whoever serves HTTP
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- life cycle
@@ -162,7 +164,9 @@ class Gateway:
 
     async def _open_doors(self) -> None:
         settings = self.config.front_door
-        limits = front_door_limits(settings.max_connections, settings.receive_maximum)
+        limits = FrontDoorLimits(
+            connections=self.shares.sources, waiting=self.shares.waiting, receive_maximum=settings.receive_maximum
+        )
         login = SourceLogin(self.access, self.book)
         self.front = FrontDoor(
             settings.host, settings.port, self.committer, login, self.presence, limits=limits,
@@ -252,6 +256,8 @@ class Gateway:
         if self.keeper and self.keeper.problem:
             found.append(f"proofs from the ledger: {self.keeper.problem}")
         found += [f"front door: {self.front.problem}"] if self.front.problem else []
+        if self.http_full():
+            found.append(f"HTTP: all {self.shares.http} connections are taken; see who holds so many")
         found += [self.shortage.problem] if self.shortage.problem else []
         if self.index_problem:
             found.append(f"the record index waits: {self.index_problem}")
