@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -70,8 +71,9 @@ class Folder:
             raise StoreError(f"{root} is not a Sealtrail data directory: it has no file named origin")
         return cls(root)
 
-    @property
+    @cached_property
     def origin(self) -> str:
+        """The log's name for ever, so it is read once: who asks for the state needs no file for it."""
         return (self.root / "origin").read_text().strip()
 
     def log_signers(self, *, create: bool = False) -> tuple[NoteSigner, ...]:

@@ -3,6 +3,7 @@ who are in stay in, and all is well as soon as the crowd is gone."""
 
 import errno
 import random
+import resource
 import signal
 import socket
 import time
@@ -22,6 +23,7 @@ DESCRIPTORS = 256
 FEW = ("sh", "-c", f'ulimit -n {DESCRIPTORS} && exec "$@"', "sh")
 CROWD = 2 * DESCRIPTORS
 NO_LOGIN = r"^front door: \d+ connections wait for their login"
+NO_DESCRIPTOR = "^no new connection can be accepted: Too many open files; raise LimitNOFILE"
 NO_HTTP = r"^HTTP: all \d+ connections are taken"
 BESIDE = ("^reading: ", "^anchoring: ", "^the record index waits: ")
 ROUNDS = scaled(1, 15)
@@ -69,6 +71,53 @@ def test_a_crowd_that_takes_every_descriptor_and_leaves(tmp_path: Path, door: st
         code = gateway.end()
     assert code == 0
     require_each_told_once(gateway, ROUNDS)
+
+
+def test_no_descriptor_is_left(tmp_path: Path) -> None:
+    """Whatever took them. Both doors try again and again to accept; the log says so once."""
+    gateway = Up(write_config(tmp_path))
+    doors = (int(gateway.where["mqtt_port"]), int(urlsplit(gateway.url).port or 0))
+    try:
+        with Load(gateway, "alpha") as load, Logger(gateway, tmp_path / "logger") as logger:
+            for _ in range(ROUNDS):
+                with Health(gateway) as health:
+                    with _no_more_descriptors(gateway.process.pid), _knocking(*doors):
+                        health.wait_for(NO_DESCRIPTOR)
+                        for _ in range(3):
+                            load.progress()
+                        time.sleep(1.5 if ROUNDS == 1 else random.uniform(0.0, 20.0))
+                    health.wait_well()
+                    with Load(gateway, f"late-{time.monotonic_ns()}") as late:
+                        late.finish()
+                health.require_one_trouble(NO_DESCRIPTOR, *BESIDE, refused=[])
+            load.finish()
+            logger.finish()
+            assert load.connections == 1
+            require_exactly_once(gateway.data, load, logger)
+    finally:
+        code = gateway.end()
+    assert code == 0
+    require_each_told_once(gateway, ROUNDS)
+
+
+@contextmanager
+def _no_more_descriptors(pid: int) -> Iterator[None]:
+    """From now on this process gets no new one."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+@contextmanager
+def _knocking(*ports: int) -> Iterator[None]:
+    """Somebody waits to be let in."""
+    with ExitStack() as clients:
+        for port in ports:
+            clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+        yield
 
 
 def test_sigterm_in_the_middle_of_a_batch(tmp_path: Path) -> None:
