@@ -15,7 +15,7 @@ from typing import Any
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 
 log = logging.getLogger(__name__)
-KEPT = 128  # for files
+KEPT = 192  # for files, and for what is accepted in one go and closed at once
 MAX_HTTP = 512
 LEAST = 32
 SPELL_S = 3.0  # accept is tried again each second at the latest while somebody waits

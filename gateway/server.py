@@ -105,11 +105,12 @@ def _server(app: Any, connections: int) -> Any:
             """The gateway stops in its own order; uvicorn must not take its signals."""
             yield
 
-    # A short backlog: asyncio accepts that often in vain, and logs each, when it is out of descriptors.
+    # asyncio accepts so many in one go, before one over the bound is closed, and so often in vain without descriptors.
+    backlog = min(connections, 128)
     return Server(
         uvicorn.Config(
             app, http=Protocol, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3,
-            backlog=128,
+            backlog=backlog,
         )
     )  # fmt: skip
 

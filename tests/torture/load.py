@@ -30,10 +30,12 @@ from gateway.device.enrolment import enrol
 from gateway.device.options import DeviceOptions
 from tests.e2e.programs import Up, until
 from tests.support.source import READING, Source, message
+from tests.torture.scale import scaled
 
 Enter = Callable[[], None]
 EVENTS = 4  # in a message
 IN_FLIGHT = 16
+PACE_S = scaled(20, 0) / 1000  # between two messages: what a short test makes it must also check
 PAUSE_S = 0.1  # after a refusal or a lost connection
 FULL = 0x97  # quota exceeded
 PATIENT = DeviceOptions(seal_seconds=0.3, ack_timeout=2.0, backoff_first=0.1, backoff_max=0.5, keepalive=2)
@@ -52,7 +54,7 @@ class Load:
         self._waiting: dict[int, tuple[bytes, list[int]]] = {}  # by our own number: message, its numbers
         self._again: list[int] = []  # refused for now
         self._mids: dict[int, int] = {}
-        self._made, self._pause_until = 0, 0.0
+        self._made, self._pause_until, self._next = 0, 0.0, 0.0
         self._stop, self._more = threading.Event(), True
         self._thread = threading.Thread(target=self._run, name=name)
         self.acknowledged: list[int] = []
@@ -135,8 +137,8 @@ class Load:
 
     def _send(self, client: mqtt.Client) -> None:
         again, self._again = self._again, []
-        if not again and self._more and len(self._waiting) < IN_FLIGHT:
-            again = [self._new()]
+        if not again and self._more and len(self._waiting) < IN_FLIGHT and time.monotonic() >= self._next:
+            again, self._next = [self._new()], time.monotonic() + PACE_S
         for number in again:
             info = client.publish(f"st/1/{self.source.name}/events", self._waiting[number][0], qos=1)
             self._mids[info.mid] = number

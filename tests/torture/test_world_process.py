@@ -12,8 +12,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
-
 from tests.e2e.programs import Up, write_config
 from tests.torture.load import Load, Logger, require_exactly_once
 from tests.torture.scale import scaled
@@ -27,7 +25,7 @@ NO_DESCRIPTOR = "^no new connection can be accepted: Too many open files; raise 
 NO_HTTP = r"^HTTP: all \d+ connections are taken"
 BESIDE = ("^reading: ", "^anchoring: ", "^the record index waits: ")
 ROUNDS = scaled(1, 15)
-STOPS = scaled(4, 100)
+STOPS = scaled(2, 100)
 
 
 @contextmanager
@@ -41,24 +39,23 @@ def _crowd(port: int) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("door", "reason"), [("mqtt", NO_LOGIN), ("http", NO_HTTP)])
-def test_a_crowd_that_takes_every_descriptor_and_leaves(tmp_path: Path, door: str, reason: str) -> None:
+def test_a_crowd_that_takes_every_descriptor_and_leaves(tmp_path: Path) -> None:
     """Each door keeps strangers within its own bound, so that files, sources and the other door have theirs."""
     gateway = Up(write_config(tmp_path), FEW)
-    port = int(gateway.where["mqtt_port"]) if door == "mqtt" else int(urlsplit(gateway.url).port or 0)
+    doors = ((int(gateway.where["mqtt_port"]), NO_LOGIN), (int(urlsplit(gateway.url).port or 0), NO_HTTP))
     try:
         with Load(gateway, "alpha") as load, Logger(gateway, tmp_path / "logger") as logger:
             late = Load(gateway, "late")
-            for _ in range(ROUNDS):
+            for port, reason in doors * ROUNDS:
                 with Health(gateway) as health:
                     with _crowd(port):
                         health.wait_for(reason)
-                        for _ in range(3):
-                            load.progress()  # those who are in stay in
-                        time.sleep(1.5 if ROUNDS == 1 else random.uniform(0.0, 20.0))
+                        load.progress()  # those who are in stay in
+                        time.sleep(0.5 if ROUNDS == 1 else random.uniform(0.0, 20.0))
+                        load.progress()
                     health.wait_well()
                     with late:  # and those who were not get in
-                        time.sleep(0.2)
+                        time.sleep(0.1)
                 health.require_one_trouble(reason, *BESIDE, refused=[])
             with late:
                 late.finish()
@@ -83,9 +80,8 @@ def test_no_descriptor_is_left(tmp_path: Path) -> None:
                 with Health(gateway) as health:
                     with _no_more_descriptors(gateway.process.pid), _knocking(*doors):
                         health.wait_for(NO_DESCRIPTOR)
-                        for _ in range(3):
-                            load.progress()
-                        time.sleep(1.5 if ROUNDS == 1 else random.uniform(0.0, 20.0))
+                        load.progress()
+                        time.sleep(1.2 if ROUNDS == 1 else random.uniform(0.0, 20.0))
                     health.wait_well()
                     with Load(gateway, f"late-{time.monotonic_ns()}") as late:
                         late.finish()
