@@ -240,7 +240,9 @@ def require_exactly_once(data: Path, *sources: Load | Logger) -> list[Record]:
             assert count["logger"] == made.recorded
             continue
         hashes = {r.seq: r.content_hash for r in events if r.source == made.source.name}
-        assert hashes == {seq: content_hash(raw) for seq, raw in made.source.events.items()}
+        sent = {seq: content_hash(raw) for seq, raw in made.source.events.items()}
+        assert not set(sent) - set(hashes), f"lost: {sorted(set(sent) - set(hashes))} of {len(sent)}"
+        assert hashes == sent
     report = fsck(Folder.existing(data))
     assert report.events == len(events)
     return records

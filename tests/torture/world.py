@@ -134,7 +134,8 @@ class Health:
         trouble = self.seen[first : last + 1]
         assert [seen for seen in trouble if seen.well] == [], "it did not waver"
         told = {problem for seen in trouble for problem in seen.problems}
-        assert [p for p in told if not any(re.search(reason, p) for reason in reasons)] == []
+        others = [p for p in told if not any(re.search(reason, p) for reason in reasons)]
+        assert not others, others
         assert any(re.search(reasons[0], problem) for problem in told)
         early = [at for at in refused if at < self.seen[first - 1].asked]
         late = [at for at in refused if at > self.seen[last + 1].told]
