@@ -51,13 +51,13 @@ async def _watch(gateway: Gateway, arrived: dict[int, float], taken: list[float]
 
 async def _sent(gateway: Gateway, source: Source) -> int:
     """One event through the pipeline; returns its place in the log."""
-    answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+    answer: asyncio.Future[list[Verdict]] = asyncio.get_running_loop().create_future()
     now = time.time_ns() // 1000
     payload = Message((source.event(5.0, sensed_us=now),), ()).encode()
     gateway.committer.submit(
-        Inbound(source.name, True, Channel.EVENTS, "", payload, now, False, "front", answer.set_result)
+        Inbound(source.name, True, Channel.EVENTS, "", [payload], len(payload), now, "front", answer.set_result)
     )
-    assert await answer is Verdict.STORED
+    assert await answer == [Verdict.STORED]
     return gateway.status().log_size - 1
 
 

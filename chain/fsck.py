@@ -24,8 +24,8 @@ from chain.log.rebuild import RebuiltTree, require_no_more
 from chain.record import SEAL_KIND, Record
 from chain.seal import require_names, verify_seal
 from chain.site import Folder, SiteReader
-from chain.store.payloads import Segment
 from chain.store.seals import StoredSeal, expected_previous, state_of
+from chain.store.segment import Segment
 from chaincode.identity_records import Identity, source_handle
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.state import checkpoint_key, identity_key
@@ -220,7 +220,8 @@ class _Fsck:
         require_names(record, seal)
         if seal.previous != expected_previous(before, seal):
             raise FsckError(f"it does not follow the seal of {seal.source} before it")
-        state = state_of(seal, self._reader.content_hashes(seal.source, seal.span))
+        hashes = self._reader.content_hashes(seal.source, seal.span)
+        state = state_of(seal, None if hashes is None else b"".join(hashes))
         if state is not stored.state:
             raise FsckError(f"its state is said to be {stored.state.name}, but its events show {state.name}")
 

@@ -13,7 +13,7 @@ from chain.log.proofs import ProofBuilder, inclusion_path
 from chain.receipt import FORMAT, Field, Receipt, SealPart
 from chain.record import SEAL_KIND, Record
 from chain.site import SiteReader
-from chain.store.payloads import Segment, StoredEvent
+from chain.store.segment import Segment, StoredEvent
 from chaincode.identity_records import source_handle
 from chaincode.state import checkpoint_key, identity_key
 from crypto import cbor

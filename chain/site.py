@@ -167,7 +167,7 @@ class SiteWriter:
 
     def forget_cached(self) -> None:
         """After a rolled-back transaction: memory must not know what the disk does not."""
-        self.payloads.forget_cached_keys()
+        self.payloads.forget_cached()
         self.ranges.forget_cached()
 
 

@@ -76,6 +76,11 @@ def pack(value: CborValue) -> bytes:
     return cbor2.dumps(value)
 
 
+def list_head(count: int) -> bytes:
+    """What stands before the items of a list of at most 65,535."""
+    return (0x99_0000 | count).to_bytes(3, "big")
+
+
 def unpack(data: bytes) -> Any:
     """What `pack` encoded. Only for bytes whose authenticity was verified before."""
     return cbor2.loads(data, max_depth=MAX_DEPTH)

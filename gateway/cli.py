@@ -27,6 +27,8 @@ def up(
     """Run the gateway until SIGTERM or Ctrl-C."""
     import logging
 
+    import uvloop
+
     from gateway.config import load_config
     from gateway.descriptors import raise_limit
 
@@ -34,7 +36,8 @@ def up(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     for chatty in ("httpx", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    asyncio.run(_up(load_config(config), as_json))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # sockets cost half as much on it
+        runner.run(_up(load_config(config), as_json))
 
 
 async def _up(config: Any, as_json: bool) -> None:

@@ -19,12 +19,12 @@ from chain.receipts import ReceiptBuilder
 from chain.site import SiteReader
 from crypto.errors import SealtrailError
 from gateway.config import ApiConfig, Config
-from gateway.index import Index
+from gateway.index import BATCH, Index
 from gateway.service import Gateway
 
 log = logging.getLogger(__name__)
 FOLLOW_S = 0.25
-BUSY_PAUSE = 3.0
+BUSY_PAUSE = 9.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +129,21 @@ class Follower:
         step = asyncio.ensure_future(asyncio.to_thread(self._step))
         try:
             while True:
-                started = time.monotonic()
+                started, size = time.monotonic(), self._committer.counters.log_size
                 done = await asyncio.shield(step)
-                await asyncio.sleep(self._pause(done, time.monotonic() - started))
+                arrived = self._committer.counters.log_size - size
+                await asyncio.sleep(self._pause(done, time.monotonic() - started, arrived))
                 step = asyncio.ensure_future(asyncio.to_thread(self._step))
         finally:
             await asyncio.wait([step])  # its thread uses what is closed next
             self._index.close()
             self._reader.close()
 
-    def _pause(self, done: int, took: float) -> float:
-        """While events wait to be stored, the index takes at most a quarter of the time; it catches up later."""
-        if not done:
-            return FOLLOW_S
-        return BUSY_PAUSE * took if self._committer.queued_bytes else 0.0
+    def _pause(self, done: int, took: float, arrived: int) -> float:
+        """While events arrive faster than it follows, the index takes a tenth of the time; it catches up later."""
+        if arrived > done:
+            return BUSY_PAUSE * took
+        return 0.0 if done == BATCH else FOLLOW_S
 
     def _step(self) -> int:
         try:

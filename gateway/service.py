@@ -212,8 +212,8 @@ class Gateway:
 
     def _committed(self, news: Committed) -> None:
         """After each commit, on the loop: verdicts to the doors, receipts to the sources, urgency to the anchor."""
-        for message, verdict in news.verdicts:
-            message.done(verdict)
+        for judged in news.judged:
+            judged.inbound.done(judged.verdicts)
         for stored in news.stored:
             self.acknowledger.add(stored)
         if news.urgent:

@@ -4,7 +4,8 @@ import sqlite3
 
 from chain.errors import FsckError
 from chain.log.proofs import TileSource
-from chain.log.tiles import TILE_BITS, TILE_WIDTH, nodes_at, split_hashes
+from chain.log.tiles import TILE_BITS, TILE_WIDTH, nodes_at
+from crypto import bulk
 from crypto.merkle import EMPTY_ROOT, HASH_BYTES, root_of
 
 
@@ -46,7 +47,7 @@ class RebuiltTree:
 
     def _compare(self, level: int) -> None:
         tile, n = self._levels[level], self._full[level]
-        stored = split_hashes(self._stored.tile(level, n, len(tile)))
+        stored = bulk.split(self._stored.tile(level, n, len(tile)))
         for position, (have, want) in enumerate(zip(stored, tile, strict=True)):
             if have != want:
                 below = f"leaf {n * TILE_WIDTH + position}" if level == 0 else f"hash {position}"

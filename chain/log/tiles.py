@@ -28,15 +28,3 @@ def parents(hashes: bytes) -> bytes:
     """The level above an even number of concatenated 32-byte hashes. Inlined hashing: this is the hot loop."""
     pairs = range(0, len(hashes), 2 * HASH_BYTES)
     return b"".join([sha256(b"\x01" + hashes[i : i + 2 * HASH_BYTES]).digest() for i in pairs])
-
-
-def perfect_root(hashes: bytes) -> bytes:
-    """Root over 1, 2, 4 … 256 concatenated hashes."""
-    while len(hashes) > HASH_BYTES:
-        hashes = parents(hashes)
-    return hashes
-
-
-def split_hashes(hashes: bytes) -> list[bytes]:
-    """Concatenated hashes as a list of 32-byte ones."""
-    return [hashes[i : i + HASH_BYTES] for i in range(0, len(hashes), HASH_BYTES)]

@@ -10,13 +10,13 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from chain.errors import LogError
 from chain.log.bundle import check_entries, pack
-from chain.log.tiles import FULL_TILE_BYTES, TILE_BITS, TILE_WIDTH, nodes_at, perfect_root, split_hashes, tile_id
+from chain.log.tiles import FULL_TILE_BYTES, TILE_BITS, TILE_WIDTH, nodes_at, tile_id
 from chain.store.database import Database
-from crypto.merkle import EMPTY_ROOT, HASH_BYTES, MAX_TREE_SIZE, root_of
+from crypto import bulk
+from crypto.merkle import EMPTY_ROOT, HASH_BYTES, MAX_TREE_SIZE
 
 SCHEMA: tuple[str, ...] = (
     # One row: how many entries, and which append made them so.
@@ -61,8 +61,7 @@ class Log:
             return EMPTY_ROOT
         for hashes in edge.tiles:
             # The incomplete subtree of the levels below stands right of this level's full ones.
-            nodes = split_hashes(hashes + right)
-            right = root_of(nodes) if nodes else b""
+            right = bulk.root(hashes + right) if hashes or right else b""
         return right
 
     def append(self, tx: sqlite3.Connection, entries: Sequence[bytes]) -> int:
@@ -80,7 +79,7 @@ class Log:
             raise LogError(f"a log has at most {MAX_TREE_SIZE} entries")
         if entries:
             _write_entries(tx, edge.size, entries)
-            tiles = _write_tiles(tx, edge, [sha256(b"\x00" + entry).digest() for entry in entries])
+            tiles = _write_tiles(tx, edge, bulk.leaf_hashes(entries))
             stamp = os.urandom(8)
             tx.execute("UPDATE log_meta SET size = ?, stamp = ?", (size, stamp))
             self._edge = _Edge(size, stamp, tiles)
@@ -137,10 +136,10 @@ def _take_tail(tx: sqlite3.Connection, position: int) -> bytes:
     return b"".join([row[0] for row in rows])
 
 
-def _write_tiles(tx: sqlite3.Connection, edge: _Edge, hashes: Sequence[bytes]) -> tuple[bytes, ...]:
+def _write_tiles(tx: sqlite3.Connection, edge: _Edge, hashes: bytes) -> tuple[bytes, ...]:
     """Add leaf hashes to level 0 and the root of each tile that becomes full to the level above. Returns the
     new right edge."""
-    tiles, level, carried = list(edge.tiles), 0, b"".join(hashes)
+    tiles, level, carried = list(edge.tiles), 0, hashes
     while carried:
         if level == len(tiles):
             tiles.append(b"")
@@ -150,7 +149,7 @@ def _write_tiles(tx: sqlite3.Connection, edge: _Edge, hashes: Sequence[bytes]) -
             tile = hashes_here[start : start + FULL_TILE_BYTES]
             tx.execute("INSERT OR REPLACE INTO log_tile (id, hashes) VALUES (?, ?)", (tile_id(level, n), tile))
             full = len(tile) == FULL_TILE_BYTES
-            carried += perfect_root(tile) if full else b""
+            carried += bulk.root(tile) if full else b""
             tiles[level], n = b"" if full else tile, n + 1
         level += 1
     return tuple(tiles)

@@ -6,15 +6,14 @@ Trusted: the site key. Not trusted: the rows; a row that was altered or moved do
 """
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import lru_cache
 
 from chain.errors import StoreError
 from chain.store.database import Database
+from chain.store.segment import Segment, decode_segment, encode_segment
 from crypto import cbor, labels
 from crypto.at_rest import AtRestKey, new_key
-from crypto.cbor import CborValue
 from crypto.errors import DecryptionError
 
 SCHEMA = (
@@ -25,26 +24,6 @@ SCHEMA = (
 _CACHED_KEYS = 4096
 _CACHED_SEGMENTS = 64
 
-Fields = tuple[tuple[str, CborValue], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """Exact event bytes and the normalised fields that its record commits to."""
-
-    event: bytes
-    fields: Fields
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Events of consecutive leaves of one subject, and the seed of all their salts."""
-
-    first_leaf: int
-    subject: str
-    seed: bytes
-    events: tuple[StoredEvent, ...]
-
 
 class Payloads:
     """Writes and reads segments over one database connection."""
@@ -54,14 +33,20 @@ class Payloads:
         self._site = AtRestKey(site_key)
         self._subject = lru_cache(maxsize=_CACHED_KEYS)(self._load_subject)
         self._segment = lru_cache(maxsize=_CACHED_SEGMENTS)(self._load_segment)
+        self._sealed: list[tuple[int, int, int, bytes]] = []  # of the open transaction
 
     def put(self, tx: sqlite3.Connection, first_leaf: int, subject: str, seed: bytes,
-            events: Sequence[StoredEvent]) -> None:  # fmt: skip
-        """Seal and store the events of the leaves first_leaf … in the caller's transaction."""
+            count: int, events: Iterable[bytes]) -> None:  # fmt: skip
+        """Seal `count` encoded events (chain.store.segment), those of the leaves first_leaf …, for `flush`, which
+        stores all in the same transaction."""
         subject_id, key = self._subject(subject) or self._new_subject(tx, subject)
-        plain = cbor.pack([seed, [[e.event, [list(f) for f in e.fields]] for e in events]])
-        body = key.seal(plain, _place(first_leaf, len(events), subject))
-        tx.execute("INSERT INTO segment VALUES (?, ?, ?, ?)", (first_leaf, len(events), subject_id, body))
+        body = key.seal(encode_segment(seed, count, events), _place(first_leaf, count, subject))
+        self._sealed.append((first_leaf, count, subject_id, body))
+
+    def flush(self, tx: sqlite3.Connection) -> None:
+        """Store what was sealed in this transaction."""
+        tx.executemany("INSERT INTO segment VALUES (?, ?, ?, ?)", self._sealed)
+        self._sealed.clear()
 
     def require_writable(self, subject: str) -> None:
         """DecryptionError where nothing can be stored for this subject: its key was erased or is damaged."""
@@ -79,9 +64,10 @@ class Payloads:
         rows = self._db.connection.execute(query, (from_leaf, limit)).fetchall()
         return [self._load_segment(row[0]) for row in rows]
 
-    def forget_cached_keys(self) -> None:
-        """Needed after a rolled-back transaction that may have made a subject."""
+    def forget_cached(self) -> None:
+        """Needed after a rolled-back transaction, which may have made a subject."""
         self._subject.cache_clear()
+        self._sealed.clear()
 
     def _new_subject(self, tx: sqlite3.Connection, name: str) -> tuple[int, AtRestKey]:
         key = new_key()
@@ -109,13 +95,7 @@ class Payloads:
         if row is None or found is None:
             raise StoreError(f"segment of leaf {first_leaf} or its subject is not in the store")
         plain = found[1].open(row[2], _place(first_leaf, row[0], row[1]))
-        return _segment(first_leaf, row[1], plain)
-
-
-def _segment(first_leaf: int, subject: str, plain: bytes) -> Segment:
-    seed, items = cbor.unpack(plain)
-    events = tuple(StoredEvent(event, tuple((path, value) for path, value in fields)) for event, fields in items)
-    return Segment(first_leaf, subject, seed, events)
+        return decode_segment(first_leaf, row[1], plain)
 
 
 def _place(first_leaf: int, count: int, subject: str) -> bytes:

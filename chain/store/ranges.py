@@ -17,6 +17,8 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS range (source INTEGER NOT NULL, boot INTEGER NOT NULL, first_seq INTEGER NOT NULL,"
     " count INTEGER NOT NULL, first_leaf INTEGER NOT NULL, PRIMARY KEY (source, boot, first_seq)) WITHOUT ROWID",
 )
+# A row that grows keeps its leaf; numbers that are stored are never added again.
+_PUT = "INSERT INTO range VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = excluded.count"
 _CACHED = 8192
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -43,6 +45,7 @@ class Ranges:
         self._db = db
         self._ids: OrderedDict[str, int] = OrderedDict()
         self._last: OrderedDict[tuple[str, int], Range | None] = OrderedDict()
+        self._written: dict[tuple[int, int, int], tuple[int, int]] = {}  # of the open transaction
 
     def last(self, source: str, boot: int) -> Range | None:
         """The range with the highest numbers of this boot, None where the boot is new."""
@@ -64,23 +67,24 @@ class Ranges:
         return found[0].leaf + seq - found[0].first
 
     def add(self, tx: sqlite3.Connection, source: str, new: Range) -> None:
-        """Index freshly stored events; none of them may be stored already. Joined to its predecessor where
-        both numbers and leaves continue, so that a source alone on a line needs one row."""
+        """Index freshly stored events, none of which may be stored already; `flush` writes all of a transaction.
+        Joined to its predecessor where both numbers and leaves continue, so that a source alone on a line needs one
+        row."""
         source_id, last = self._source_id(tx, source), self.last(source, new.boot)
         if last and last.end == new.first and last.leaf + last.count == new.leaf:
-            joined = Range(new.boot, last.first, last.count + new.count, last.leaf)
-            where = (joined.count, source_id, new.boot, last.first)
-            tx.execute("UPDATE range SET count = ? WHERE source = ? AND boot = ? AND first_seq = ?", where)
-        else:
-            joined = new
-            tx.execute(
-                "INSERT INTO range VALUES (?, ?, ?, ?, ?)", (source_id, new.boot, new.first, new.count, new.leaf)
-            )
-        if last is None or joined.first >= last.first:
-            _remember(self._last, (source, new.boot), joined)
+            new = Range(new.boot, last.first, last.count + new.count, last.leaf)
+        self._written[source_id, new.boot, new.first] = new.count, new.leaf
+        if last is None or new.first >= last.first:
+            _remember(self._last, (source, new.boot), new)
+
+    def flush(self, tx: sqlite3.Connection) -> None:
+        """Write what was added in this transaction."""
+        tx.executemany(_PUT, [(*key, *value) for key, value in self._written.items()])
+        self._written.clear()
 
     def forget_cached(self) -> None:
         """Needed after a rolled-back transaction."""
+        self._written.clear()
         self._ids.clear()
         self._last.clear()
 

@@ -5,7 +5,7 @@ that shows evidence reads the log itself. It holds values in clear, so its file 
 erasing a subject means `Index.rebuild` afterwards.
 """
 
-from gateway.index.follower import Index
+from gateway.index.follower import BATCH, Index
 from gateway.index.terms import TERM_NAMES, Point, points_of, terms_of
 
-__all__ = ["TERM_NAMES", "Index", "Point", "points_of", "terms_of"]
+__all__ = ["BATCH", "TERM_NAMES", "Index", "Point", "points_of", "terms_of"]

@@ -14,7 +14,7 @@ from chain.log.proofs import root_at
 from chain.record import Record
 from chain.site import Folder, SiteReader
 from chain.store.database import Database
-from chain.store.payloads import Fields
+from chain.store.segment import Fields
 from crypto.errors import DecryptionError
 from crypto.merkle import EMPTY_ROOT
 from gateway.access import SourceSettings

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chain.record import SEAL_KIND, Record, RecordFlag
-from chain.store.payloads import Fields
+from chain.store.segment import Fields
 from crypto.flat import MAX_NUMBER
 from gateway.access import SeriesLimits, SourceSettings
 from gateway.index.coverage import cover, runs

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chain.store.payloads import Fields
+from chain.store.segment import Fields
 from gateway.preprocess.inference import Inference
 from gateway.preprocess.production import Production
 from gateway.preprocess.reading import Reading

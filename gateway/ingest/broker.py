@@ -82,7 +82,6 @@ class _Delivery:
     qos: int
     topic: str
     payload: bytes
-    duplicate: bool
     received_us: int
 
 
@@ -242,7 +241,6 @@ class SideDoor:
                 message.qos,
                 topic,
                 bytes(message.payload),
-                message.dup,
                 time.time_ns() // 1000,
             )
         )
@@ -253,7 +251,7 @@ class SideDoor:
     # On the event loop's thread
 
     def _pump(self) -> None:
-        """Hand deliveries to the sink while it and our own bound have room."""
+        """Hand deliveries to the sink while it and our own bound have room, those of one topic together."""
         self._scheduled = False  # before looking into the inbox: whatever comes later schedules again
         while self._inbox and not self._congested and self._in_flight < self._options.max_unacked:
             if self._sink.congested():
@@ -261,44 +259,47 @@ class SideDoor:
                 self.counters.congestion_pauses += 1
                 self._sink.on_relief(self._relieved)
                 return
-            delivery = self._inbox.popleft()
-            if delivery.qos == 0 or delivery.generation == self._generation:  # else the broker sends it again
-                self._submit(delivery)
+            self._submit(self._alike())
+
+    def _alike(self) -> list[_Delivery]:
+        """The next deliveries that have one topic, connection and QoS above 0, within our bound; or a single one."""
+        found = [self._inbox.popleft()]
+        first, most = found[0], self._options.max_unacked - self._in_flight
+        while self._inbox and len(found) < most and first.qos and _alike(self._inbox[0], first):
+            found.append(self._inbox.popleft())
+        return found
 
     def _relieved(self) -> None:
         self._congested = False
         self._loop.call_soon(self._pump)
 
-    def _submit(self, delivery: _Delivery) -> None:
-        if delivery.generation != self._acks_generation and delivery.qos:
+    def _submit(self, deliveries: list[_Delivery]) -> None:
+        first, count = deliveries[0], len(deliveries)
+        if first.qos and first.generation != self._generation:
+            return  # the broker sends them again
+        if first.generation != self._acks_generation and first.qos:
             self._acks = AckQueue(self._acks_due)
-            self._acks_generation = delivery.generation
-        ack = self._acks.expect(delivery.mid.to_bytes(2, "big") if delivery.qos else b"", len(delivery.payload))
-        target = target_of(delivery.topic)
+            self._acks_generation = first.generation
+        payloads = [delivery.payload for delivery in deliveries]
+        size = sum(map(len, payloads))
+        ack = self._acks.expect(b"".join([d.mid.to_bytes(2, "big") for d in deliveries]) if first.qos else b"", size)
+        target = target_of(first.topic)
         if target is None:
-            self.counters.foreign_topics += 1
-            ack.done(Verdict.REJECTED)
+            self.counters.foreign_topics += count
+            ack.done([Verdict.REJECTED] * count)
             return
-        self._in_flight += 1
-        self.counters.messages += 1
+        self._in_flight += count
+        self.counters.messages += count
         done = functools.partial(self._done, ack)
         self._sink.submit(
             Inbound(
-                target.source,
-                False,
-                target.channel,
-                target.kind,
-                delivery.payload,
-                delivery.received_us,
-                delivery.duplicate,
-                "side",
-                done,
+                target.source, False, target.channel, target.kind, payloads, size, first.received_us, "side", done
             )
-        )
+        )  # fmt: skip
 
-    def _done(self, ack: Ack, verdict: Verdict) -> None:
-        self._in_flight -= 1
-        ack.done(verdict)
+    def _done(self, ack: Ack, verdicts: list[Verdict]) -> None:
+        self._in_flight -= len(verdicts)
+        ack.done(verdicts)
         if self._inbox and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._pump)
@@ -312,11 +313,12 @@ class SideDoor:
         """Acknowledge in order. What the disk bound refused stays with the broker: leave it and come back."""
         self._settling = False
         for ack in self._acks.settled():
-            if ack.verdict is Verdict.QUOTA_EXCEEDED and ack.identifier:
-                self._stay_away()
-                return
-            if ack.identifier:
-                self._acknowledge(int.from_bytes(ack.identifier, "big"))
+            mids = [int.from_bytes(ack.identifiers[i : i + 2], "big") for i in range(0, len(ack.identifiers), 2)]
+            for mid, verdict in zip(mids, ack.verdicts or (), strict=False):
+                if verdict is Verdict.QUOTA_EXCEEDED:
+                    self._stay_away()
+                    return
+                self._acknowledge(mid)
 
     def _acknowledge(self, mid: int) -> None:
         assert self._client is not None
@@ -341,6 +343,10 @@ class SideDoor:
         await asyncio.sleep(self._options.quota_retry_s)
         self._away = None
         self._enter(self._client)
+
+
+def _alike(one: _Delivery, other: _Delivery) -> bool:
+    return (one.topic, one.generation, bool(one.qos)) == (other.topic, other.generation, bool(other.qos))
 
 
 def _leave(client: "Client") -> None:

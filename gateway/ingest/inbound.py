@@ -1,7 +1,7 @@
 """What every door hands to the pipeline, and what it gets back.
 
 Trust boundary: `source` was authenticated by the door that names it (password, certificate) or, behind a
-foreign broker, is only what the topic says; `authenticated` tells which. `payload` is untrusted bytes.
+foreign broker, is only what the topic says; `authenticated` tells which. `payloads` are untrusted bytes.
 """
 
 from collections.abc import Callable
@@ -28,25 +28,26 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One message on its way in. `done` is called exactly once, on the event loop's thread, when the
-    verdict is durable; for QUOTA_EXCEEDED the door must not acknowledge as stored."""
+    """Messages of one source on their way in, as they came with one read. `done` is called exactly once, on the
+    event loop's thread, with a verdict for each message, when all are durable; for QUOTA_EXCEEDED the door must not
+    acknowledge as stored."""
 
     source: str
     authenticated: bool
     channel: Channel
     kind: str  # for PLAIN the topic's kind; "" for EVENTS
-    payload: bytes
+    payloads: list[bytes]
+    size: int  # bytes of all payloads together
     received_us: int  # microseconds since the Unix epoch, gateway clock
-    duplicate: bool  # the DUP flag
     door: str  # "front" or "side"
-    done: Callable[[Verdict], None]
+    done: Callable[[list[Verdict]], None]
 
 
 class Sink(Protocol):
     """Where doors put messages: the pipeline."""
 
-    def submit(self, message: Inbound) -> None:
-        """Take a message into the bounded queue. Never blocks; doors stop reading while `congested()`."""
+    def submit(self, inbound: Inbound) -> None:
+        """Take messages into the bounded queue. Never blocks; doors stop reading while `congested()`."""
 
     def congested(self) -> bool:
         """True while the queue is over its bound: stop reading from sockets."""

@@ -4,9 +4,8 @@ Takes untrusted bytes, returns parsed events and undecoded seals, or raises Refu
 """
 
 import os
-from dataclasses import dataclass
 
-from chain.event import BLIND_BYTES, Event, Message, SignedSeal
+from chain.event import BLIND_BYTES, Event, Message
 from crypto.errors import FormatError
 from gateway.ingest.inbound import Channel, Inbound, Verdict
 from gateway.pipeline.errors import RefusedError
@@ -16,19 +15,10 @@ from gateway.preprocess.errors import UnknownKindError
 from gateway.preprocess.kind import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """A message that may come in: its source, the raw bytes of each event, and its seals."""
-
-    source: EnrolledSource
-    events: tuple[bytes, ...]
-    seals: tuple[SignedSeal, ...]
-
-
 class PlainNumbers:
     """Numbers for plain payloads, which bring none: the gateway's own boot, and a count for each source.
 
-    A redelivery (DUP) is logged again: a payload without a number cannot be told from an equal one that never
+    A redelivery is logged again: a payload without a number cannot be told from an equal one that never
     arrived, and losing one is worse than having it twice; only numbered events are exactly once. What is not
     stored gives its number back, so that a hole always means a record that is gone.
     """
@@ -47,29 +37,32 @@ class PlainNumbers:
         self._next[source] -= count
 
 
-def admit(message: Inbound, book: SourceBook, numbers: PlainNumbers) -> Parcel:
-    """Check source and channel and open the message.
+def admit(inbound: Inbound, book: SourceBook) -> EnrolledSource:
+    """The source, if it may send at all and by this channel.
 
     Raises:
         RefusedError: with the reason and the verdict for the sender.
     """
     # 1. Only enrolled sources.
-    source = book.get(message.source)
+    source = book.get(inbound.source)
     if source is None:
-        raise RefusedError(f"{message.source!r} is not enrolled here", Verdict.NOT_AUTHORIZED)
+        raise RefusedError(f"{inbound.source!r} is not enrolled here", Verdict.NOT_AUTHORIZED)
     if source.revoked:
         raise RefusedError(f"the key of {source.name} is revoked; enrol the device anew", Verdict.NOT_AUTHORIZED)
     # 2. A source with a key may not fall back to unsigned payloads, and one without has no events to sign.
-    if (message.channel is Channel.PLAIN) is not source.plain:
+    if (inbound.channel is Channel.PLAIN) is not source.plain:
         raise RefusedError(_wrong_channel(source), Verdict.NOT_AUTHORIZED)
-    # 3. Form.
-    if message.channel is Channel.PLAIN:
-        return Parcel(source, (_wrap(message, source, numbers),), ())
+    return source
+
+
+def open_message(inbound: Inbound, payload: bytes, source: EnrolledSource, numbers: PlainNumbers) -> Message:
+    """One message of an admitted source: the raw bytes of its events, and its seals; RefusedError says why not."""
+    if inbound.channel is Channel.PLAIN:
+        return Message((_wrap(inbound, payload, source, numbers),), ())
     try:
-        opened = Message.decode(message.payload)
+        return Message.decode(payload)
     except FormatError as e:
         raise RefusedError(str(e)) from e
-    return Parcel(source, opened.events, opened.seals)
 
 
 def open_event(raw: bytes, source: EnrolledSource) -> tuple[Event, Kind]:
@@ -88,15 +81,15 @@ def open_event(raw: bytes, source: EnrolledSource) -> tuple[Event, Kind]:
     return event, kind
 
 
-def _wrap(message: Inbound, source: EnrolledSource, numbers: PlainNumbers) -> bytes:
+def _wrap(inbound: Inbound, payload: bytes, source: EnrolledSource, numbers: PlainNumbers) -> bytes:
     """Put a plain payload into an envelope of the gateway's own making."""
     try:
-        kind = kinds.by_name(message.kind)
+        kind = kinds.by_name(inbound.kind)
     except UnknownKindError as e:
         raise RefusedError(str(e)) from e
     boot, seq = numbers.take(source.name)
     blind = os.urandom(BLIND_BYTES)
-    return Event(source.name, boot, seq, kind.code, kind.version, message.received_us, blind, message.payload).encode()
+    return Event(source.name, boot, seq, kind.code, kind.version, inbound.received_us, blind, payload).encode()
 
 
 def _wrong_channel(source: EnrolledSource) -> str:

@@ -19,16 +19,18 @@ from chain.site import SiteWriter
 from crypto.errors import SealtrailError
 from gateway.ingest.inbound import Inbound, Verdict
 from gateway.pipeline.acknowledging import StoredNumbers
-from gateway.pipeline.admission import PlainNumbers, admit
-from gateway.pipeline.batch import Batch, Group
+from gateway.pipeline.admission import PlainNumbers
+from gateway.pipeline.batch import Batch
 from gateway.pipeline.disk import DiskBound
+from gateway.pipeline.group import Group, Judged
 from gateway.pipeline.hashes import RecentHashes
+from gateway.pipeline.opening import Openers
+from gateway.pipeline.sealing import Sealing
 from gateway.pipeline.sources import SourceBook
 from gateway.pipeline.watch import Watch
 from gateway.pipeline.writing import write
 
 log = logging.getLogger(__name__)
-MAX_BATCH_MESSAGES = 4096
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 STALLED_S = 5.0  # a commit that takes longer is told as a problem
 IDLE_S = 0.5  # how often pending seals and the disk are looked at when nothing arrives
@@ -50,7 +52,7 @@ class Counters:
 class Committed:
     """News for the event loop after a commit."""
 
-    verdicts: list[tuple[Inbound, Verdict]]
+    judged: list[Judged]
     stored: list[StoredNumbers] = field(default_factory=list)
     urgent: bool = False
 
@@ -72,7 +74,9 @@ class Committer:
         self._relief: list[Callable[[], None]] = []
         self._stopping = False
         self._recent = RecentHashes()
-        self._watch = Watch(site)
+        self._openers = Openers(late_after_us)
+        self._sealing = Sealing(site, self._recent)
+        self._watch = Watch(site, self._sealing)
         self._writing = threading.Lock()  # held from the first look at a batch's sources to its commit
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self.counters = Counters(log_size=site.log.size)
@@ -84,10 +88,10 @@ class Committer:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, message: Inbound) -> None:
+    def submit(self, inbound: Inbound) -> None:
         with self._changed:
-            self._queue.append(message)
-            self._queued += len(message.payload) + 256
+            self._queue.append(inbound)
+            self._queued += _weight(inbound)
             self._changed.notify()
 
     def congested(self) -> bool:
@@ -135,18 +139,18 @@ class Committer:
 
     def _run(self) -> None:
         while True:
-            messages = self._take()
-            if messages is None:
+            taken = self._take()
+            if taken is None:
                 return
             self._since = time.monotonic()
             try:
                 with self._writing:
-                    self._commit(messages)
+                    self._commit(taken)
             except Exception as e:  # the outermost boundary of this thread: it must outlive any one batch
-                self._failed(messages, e)
+                self._failed(taken, e)
             self._since = 0.0
 
-    def _failed(self, messages: list[Inbound], error: Exception) -> None:
+    def _failed(self, taken: list[Inbound], error: Exception) -> None:
         """The store failed, or the program has a fault: nothing of this batch is acknowledged, its sources
         keep it, readiness says why, and the next batch is tried after a pause."""
         failure = error if isinstance(error, SealtrailError) else StoreError(f"internal fault: {error!r}")
@@ -155,7 +159,7 @@ class Committer:
         self.failure = failure
         self._since = 0.0
         self._disk.look_again()
-        self._tell(Committed([(m, Verdict.QUOTA_EXCEEDED) for m in messages]))
+        self._tell(Committed([Judged(came, [Verdict.QUOTA_EXCEEDED] * len(came.payloads)) for came in taken]))
         time.sleep(IDLE_S)
 
     def _take(self) -> list[Inbound] | None:
@@ -166,9 +170,9 @@ class Committer:
                 return None
             taken: list[Inbound] = []
             size = 0
-            while self._queue and len(taken) < MAX_BATCH_MESSAGES and size < MAX_BATCH_BYTES:
+            while self._queue and size < MAX_BATCH_BYTES:
                 taken.append(self._queue.popleft())
-                size += len(taken[-1].payload) + 256
+                size += _weight(taken[-1])
             self._queued -= size
             wake = self._relief if self._queued <= self._queue_bytes // 2 else []
             self._relief = [] if wake else self._relief
@@ -176,13 +180,14 @@ class Committer:
             self._loop.call_soon_threadsafe(call)
         return taken
 
-    def _commit(self, messages: list[Inbound]) -> None:
+    def _commit(self, taken: list[Inbound]) -> None:
         if self._disk.exceeded():
             raise DiskFullError(self._disk.explain())
-        batch = Batch(self._site, self._recent, self._late_after_us)
+        batch = Batch(self._site, self._book, self._numbers, self._openers, self._sealing, self._late_after_us)
         logged_us = time.time_ns() // 1000
         try:
-            verdicts = self._judge_all(batch, messages)
+            judged = [batch.judge(inbound) for inbound in taken]
+            batch.place()
             with self._site.db.transaction() as tx:
                 write(self._site, tx, batch, logged_us)
                 self._watch.look(tx, batch, logged_us)
@@ -196,31 +201,16 @@ class Committer:
         self.failure = None
         self._count(batch)
         self._remember(batch)
-        if messages:
-            self._tell(Committed(verdicts, self._news(batch, logged_us), batch.urgent))
+        if taken:
+            self._tell(Committed(judged, self._news(batch, logged_us), batch.urgent))
 
     def _undo(self, batch: Batch) -> None:
         """Nothing was written: memory must not know what the disk does not."""
         for name, group in batch.groups.items():
             if group.source.plain:
-                self._numbers.give_back(name, len(group.events))
+                self._numbers.give_back(name, group.count)
         self._site.forget_cached()
         self._watch.undo()
-
-    def _judge_all(self, batch: Batch, messages: list[Inbound]) -> list[tuple[Inbound, Verdict]]:
-        verdicts = [(message, self._judge(batch, message)) for message in messages]
-        lost = {id(message) for message in batch.place()}
-        return [(m, max(v, Verdict.REJECTED) if id(m) in lost else v) for m, v in verdicts] if lost else verdicts
-
-    def _judge(self, batch: Batch, message: Inbound) -> Verdict:
-        try:
-            parcel = admit(message, self._book, self._numbers)
-            verdict = batch.add(message, parcel)
-        except Exception as e:  # blame() tells apart whose fault it is
-            return batch.blame(message, e, message.payload)
-        if verdict is not Verdict.STORED and parcel.source.plain:
-            self._numbers.give_back(message.source)
-        return verdict
 
     def _count(self, batch: Batch) -> None:
         counters = self.counters
@@ -233,10 +223,11 @@ class Committer:
 
     def _remember(self, batch: Batch) -> None:
         for name, group in batch.groups.items():
-            for e in group.events:
-                self._recent.add(name, e.event.boot, e.event.seq, e.hash)
+            for stretch in group.stretches:
+                self._recent.add(name, stretch.boot, stretch.first, stretch.hashes)
             for s in group.seals:
                 self._recent.sealed(name, s.seal.boot, s.seal.first + s.seal.count)
+            self._sealing.remember(group)
 
     def _news(self, batch: Batch, logged_us: int) -> list[StoredNumbers]:
         size = self._site.log.size
@@ -248,10 +239,8 @@ class Committer:
 
     def _sealed(self, group: Group) -> bytes | None:
         """Hash of the source's newest stored seal, so that it may forget what that covers; None for none."""
-        if group.seals:
-            return seal_hash(group.seals[-1].signed.seal)
-        last = self._site.seals.last(group.source.name)
-        return seal_hash(last.signed.seal) if last else None
+        newest = self._sealing.newest(group.source.name)
+        return seal_hash(newest.signed.seal) if newest else None
 
     def _tell(self, news: Committed) -> None:
         self._loop.call_soon_threadsafe(self._on_commit, news)
@@ -262,5 +251,10 @@ def _same(failure: SealtrailError, before: SealtrailError | None) -> bool:
     return str(failure) == str(before) or (isinstance(failure, DiskFullError) and isinstance(before, DiskFullError))
 
 
+def _weight(inbound: Inbound) -> int:
+    """Bytes that it takes in memory, about."""
+    return inbound.size + 256 * len(inbound.payloads)
+
+
 def _numbers(group: Group) -> list[tuple[int, int, bytes]]:
-    return [(e.event.boot, e.event.seq, e.hash) for e in group.events]
+    return [(stretch.boot, stretch.first, stretch.hashes) for stretch in group.stretches]

@@ -3,33 +3,60 @@
 A cache and nothing more: what is not here is read from the log. Bounded over all sources.
 """
 
+from bisect import bisect_right
 from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from crypto.merkle import HASH_BYTES
 
 MAX_HASHES = 262_144
 
 
+@dataclass(slots=True)
+class _Boot:
+    """Runs of hashes by their first numbers, in order; they do not overlap."""
+
+    firsts: list[int] = field(default_factory=list)
+    runs: list[bytes] = field(default_factory=list)
+    count: int = 0
+
+
 class RecentHashes:
-    """Hashes by (source, boot) and seq; whole boots are dropped, least recently used first."""
+    """Joined hashes by (source, boot) and number; whole boots are dropped, least recently used first."""
 
     def __init__(self, bound: int = MAX_HASHES) -> None:
         self._bound = bound
         self._count = 0
-        self._boots: OrderedDict[tuple[str, int], dict[int, bytes]] = OrderedDict()
+        self._boots: OrderedDict[tuple[str, int], _Boot] = OrderedDict()
 
-    def of(self, source: str, boot: int) -> dict[int, bytes]:
-        return self._boots.get((source, boot), {})
+    def hashes_from(self, source: str, boot: int, seq: int) -> bytes:
+        """Hashes from this number on, as far as they are one run; empty where it is not known."""
+        known = self._boots.get((source, boot))
+        at = bisect_right(known.firsts, seq) - 1 if known else -1
+        return known.runs[at][(seq - known.firsts[at]) * HASH_BYTES :] if known and at >= 0 else b""
 
-    def add(self, source: str, boot: int, seq: int, content_hash: bytes) -> None:
-        hashes = self._boots.setdefault((source, boot), {})
-        hashes[seq] = content_hash
-        self._count += 1
+    def add(self, source: str, boot: int, first: int, hashes: bytes) -> None:
+        """Hashes of freshly stored numbers."""
+        known = self._boots.setdefault((source, boot), _Boot())
+        at = bisect_right(known.firsts, first)
+        known.firsts.insert(at, first)
+        known.runs.insert(at, hashes)
+        self._add(known, len(hashes) // HASH_BYTES)
         self._boots.move_to_end((source, boot))
         while self._count > self._bound:
-            self._count -= len(self._boots.popitem(last=False)[1])
+            self._count -= self._boots.popitem(last=False)[1].count
 
     def sealed(self, source: str, boot: int, below: int) -> None:
         """Forget what a seal now covers."""
-        hashes = self._boots.get((source, boot), {})
-        for seq in [seq for seq in hashes if seq < below]:
-            del hashes[seq]
-            self._count -= 1
+        known = self._boots.get((source, boot))
+        if known is None:
+            return
+        gone = 0
+        while gone < len(known.runs) and known.firsts[gone] + len(known.runs[gone]) // HASH_BYTES <= below:
+            self._add(known, -(len(known.runs[gone]) // HASH_BYTES))
+            gone += 1
+        del known.firsts[:gone], known.runs[:gone]
+
+    def _add(self, known: _Boot, count: int) -> None:
+        known.count += count
+        self._count += count

@@ -10,18 +10,20 @@ from chain.event import Span
 from chain.record import RecordFlag
 from chain.site import SiteWriter
 from chain.store.seals import SealState, StoredSeal
-from gateway.pipeline.batch import Batch, Group
-from gateway.pipeline.writing import runs
+from gateway.pipeline.batch import Batch
+from gateway.pipeline.group import Group
+from gateway.pipeline.sealing import Sealing
 
 GAP_AFTER_S = 10.0  # how long a sealed event may be missing before a person is told
+_OUT_OF_RANGE = int(RecordFlag.OUT_OF_RANGE)
 MAX_WAITING = 100_000  # gaps not told yet; what is beyond is told after the next start
 
 
 class Watch:
     """Looks at every batch and, between batches, at the clock."""
 
-    def __init__(self, site: SiteWriter) -> None:
-        self._site = site
+    def __init__(self, site: SiteWriter, sealing: Sealing) -> None:
+        self._site, self._sealing = site, sealing
         self._outside: frozenset[str] = frozenset()  # sources whose newest reading is out of range
         self._outside_before = self._outside
         # Leaf of a seal with a gap not told yet → since when, oldest first; 0 where it was found at start. Monotonic
@@ -48,28 +50,28 @@ class Watch:
             if waiting:
                 self._open.add(name)
             if name in self._open:
-                self._fill(tx, batch, group, now_us)
+                self._fill(tx, group, now_us)
         self._tell_gaps(tx, now_us)
 
     def _excursions(self, tx: sqlite3.Connection, group: Group, now_us: int) -> None:
         name = group.source.name
-        for admitted in group.events:
-            outside = bool(admitted.flags & RecordFlag.OUT_OF_RANGE)
-            if outside is (name in self._outside):
-                continue
-            self._outside = self._outside | {name} if outside else self._outside - {name}
-            if outside:
-                event = admitted.event
-                text = f"out of its allowed range from boot {event.boot} seq {event.seq}"
-                leaf = self._site.ranges.leaf_of(name, event.boot, event.seq)
-                self._site.notices.alert(tx, now_us, "excursion", name, text, leaf)
+        for stretch in group.stretches:
+            for at, bits in enumerate(stretch.flags):
+                outside = bool(bits & _OUT_OF_RANGE)
+                if outside is (name in self._outside):
+                    continue
+                self._outside = self._outside | {name} if outside else self._outside - {name}
+                if outside:
+                    seq = stretch.first + at
+                    text = f"out of its allowed range from boot {stretch.boot} seq {seq}"
+                    leaf = self._site.ranges.leaf_of(name, stretch.boot, seq)
+                    self._site.notices.alert(tx, now_us, "excursion", name, text, leaf)
 
-    def _fill(self, tx: sqlite3.Connection, batch: Batch, group: Group, now_us: int) -> None:
+    def _fill(self, tx: sqlite3.Connection, group: Group, now_us: int) -> None:
         """Settle the seals whose last missing events are in this batch."""
-        for run in runs(group.events, 0):
-            span = run.range
-            for stored in self._site.seals.pending_over(group.source.name, span.boot, span.first, span.count):
-                state = batch.resolve_pending(stored)
+        for stretch in group.stretches:
+            for stored in self._site.seals.pending_over(group.source.name, stretch.boot, stretch.first, stretch.count):
+                state = self._sealing.resolve(stored)
                 if state is SealState.PENDING:
                     continue
                 self._site.seals.set_state(tx, stored.leaf, state)

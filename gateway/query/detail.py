@@ -6,8 +6,8 @@ from chain.errors import LogError
 from chain.event import Event, content_hash
 from chain.log.checkpoints import StoredCheckpoint
 from chain.record import SEAL_KIND, Record
-from chain.store.payloads import Segment, StoredEvent
 from chain.store.seals import SealState, StoredSeal
+from chain.store.segment import Segment, StoredEvent
 from crypto.errors import DecryptionError
 from crypto.merkle import leaf_hash
 from gateway.query.errors import NotFoundError

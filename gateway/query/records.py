@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chain.record import Authentication
 from chain.site import SiteReader
-from chain.store.payloads import Fields
+from chain.store.segment import Fields
 from crypto.errors import DecryptionError
 from gateway.index.schema import BLOCK_BITS
 from gateway.index.terms import TERM_NAMES, terms_of

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chain.store.payloads import Fields
+from chain.store.segment import Fields
 from gateway.preprocess.inference import Inference
 from gateway.preprocess.production import Production
 from gateway.preprocess.reading import Reading

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chain.store.payloads import Fields
+from chain.store.segment import Fields
 from gateway.preprocess.reading import Reading
 from gateway.query.summary import format_value, short_series
 from gateway.web.text import moment

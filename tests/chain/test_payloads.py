@@ -6,7 +6,8 @@ import pytest
 
 from chain.errors import StoreError
 from chain.store.database import Database
-from chain.store.payloads import SCHEMA, Payloads, StoredEvent
+from chain.store.payloads import SCHEMA, Payloads
+from chain.store.segment import StoredEvent, encode_event
 from crypto.errors import DecryptionError
 
 
@@ -17,7 +18,8 @@ def store(tmp_path: Path) -> Database:
     payloads = Payloads(db, bytes(32))
     with db.transaction() as tx:
         for first, subject, count in ((0, "a", 2), (2, "a", 2), (4, "b", 2), (6, "a", 3)):
-            payloads.put(tx, first, subject, bytes(32), [StoredEvent(b"%d" % (first + n), ()) for n in range(count)])
+            events = [encode_event(StoredEvent(b"%d" % (first + n), ())) for n in range(count)]
+            payloads.put(tx, first, subject, bytes(32), count, events)
     assert _read(db, 0) == [b"0", b"1"]
     assert _read(db, 4) == [b"4", b"5"]
     return db
@@ -79,7 +81,7 @@ def test_nothing_of_a_payload_stands_in_the_file(tmp_path: Path) -> None:
     db = Database(tmp_path / "site.db", SCHEMA)
     with db.transaction() as tx:
         event = StoredEvent(b"patient-4711-event", (("name", "patient-4711-field"),))
-        Payloads(db, bytes(32)).put(tx, 0, "a", b"seed-of-all-salts" + bytes(15), [event])
+        Payloads(db, bytes(32)).put(tx, 0, "a", b"seed-of-all-salts" + bytes(15), 1, [encode_event(event)])
     db.close()
     written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert b"4711" not in written

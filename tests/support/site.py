@@ -6,6 +6,7 @@ Messages are handed to the pipeline as the front door does it. Receipts to sourc
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -109,11 +110,12 @@ class Site:
 
     def inbound(
         self, source: Source | str, payload: bytes, *, plain: str = "", authenticated: bool = True,
-        received_us: int = START_US, duplicate: bool = False,
+        received_us: int = START_US,
     ) -> Inbound:  # fmt: skip
         name = source.name if isinstance(source, Source) else source
         channel = Channel.PLAIN if plain else Channel.EVENTS
-        return Inbound(name, authenticated, channel, plain, payload, received_us, duplicate, "front", _nobody_asks)
+        size = len(payload)
+        return Inbound(name, authenticated, channel, plain, [payload], size, received_us, "front", _nobody_asks)
 
     def send_all(self, messages: Sequence[Inbound]) -> list[Verdict]:
         """Hand all over at once, so that they may share a commit, and wait for every verdict."""
@@ -181,12 +183,9 @@ def receipts(folder: Folder) -> Iterator[ReceiptBuilder]:
 
 
 def _answering(message: Inbound, answer: asyncio.Future[Verdict]) -> Inbound:
-    return Inbound(
-        message.source, message.authenticated, message.channel, message.kind, message.payload, message.received_us,
-        message.duplicate, message.door, answer.set_result,
-    )  # fmt: skip
+    return replace(message, done=lambda verdicts: answer.set_result(*verdicts))
 
 
-def _nobody_asks(verdict: Verdict) -> None:
+def _nobody_asks(verdict: list[Verdict]) -> None:
     """A message that was never submitted."""
     raise AssertionError(f"told {verdict} without having been submitted")

@@ -11,59 +11,67 @@ from gateway.ingest.inbound import Verdict
 
 
 class Ack:
-    """One message that waits for its verdict. `identifier` is empty for QoS 0."""
+    """Messages that wait for their verdicts together. `identifiers` are joined, two bytes each; a single message
+    with QoS 0 has none. `size` is their payloads in bytes."""
 
-    __slots__ = ("_wake", "identifier", "size", "verdict")
+    __slots__ = ("_wake", "count", "identifiers", "size", "verdicts")
 
-    def __init__(self, identifier: bytes, size: int, wake: Callable[[], None]) -> None:
-        self.identifier = identifier
+    def __init__(self, identifiers: bytes, size: int, wake: Callable[[], None]) -> None:
+        self.identifiers = identifiers
+        self.count = len(identifiers) // 2 or 1
         self.size = size
-        self.verdict: Verdict | None = None
+        self.verdicts: list[Verdict] | None = None
         self._wake = wake
 
-    def done(self, verdict: Verdict) -> None:
-        """The pipeline's word. The first one counts."""
-        if self.verdict is None:
-            self.verdict = verdict
+    def done(self, verdicts: list[Verdict]) -> None:
+        """The pipeline's word, a verdict for each. The first word counts."""
+        if self.verdicts is None:
+            self.verdicts = verdicts
             self._wake()
+
+    @property
+    def stored(self) -> bool:
+        """Whether all have the verdict STORED."""
+        return self.verdicts is not None and self.verdicts.count(Verdict.STORED) == len(self.verdicts)
 
 
 class AckQueue:
     """The messages of one connection that are handed on and not acknowledged yet."""
 
-    __slots__ = ("_pending", "_wake", "size", "unacked")
+    __slots__ = ("_count", "_pending", "_wake", "size", "unacked")
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._pending: deque[Ack] = deque()
         self._wake = wake
+        self._count = 0
         self.size = 0  # bytes of payload
         self.unacked = 0  # messages with QoS 1
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return self._count
 
-    def expect(self, identifier: bytes, size: int) -> Ack:
-        """Add a message at the end. `size` is its payload in bytes."""
-        ack = Ack(identifier, size, self._wake)
+    def expect(self, identifiers: bytes, size: int) -> Ack:
+        """Add messages at the end. `size` is their payloads in bytes."""
+        ack = Ack(identifiers, size, self._wake)
         self._pending.append(ack)
+        self._count += ack.count
         self.size += size
-        if identifier:
-            self.unacked += 1
+        self.unacked += len(identifiers) // 2
         return ack
 
     def settled(self) -> list[Ack]:
         """Remove and return the longest prefix in which every message has its verdict."""
         out = []
         pending = self._pending
-        while pending and pending[0].verdict is not None:
+        while pending and pending[0].verdicts is not None:
             ack = pending.popleft()
+            self._count -= ack.count
             self.size -= ack.size
-            if ack.identifier:
-                self.unacked -= 1
+            self.unacked -= len(ack.identifiers) // 2
             out.append(ack)
         return out
 
     def clear(self) -> None:
         """Forget all: the connection is gone, and the peer will send again what it has no answer for."""
         self._pending.clear()
-        self.size = self.unacked = 0
+        self._count = self.size = self.unacked = 0

@@ -94,8 +94,11 @@ class Connection(Publishing):
         if self._session is None:
             self._on_partial(first)
             self._connect(data[body:end])
-        elif first & 0xF7 != 0x32 or not self._publish_fast(first & 0x08 != 0, data, body, end):
+        else:
             self._dispatch(first, data[body:end], bool(self._v5))
+
+    def _on_burst(self, data: bytes, pos: int) -> int:
+        return self._publish_many(data, pos) if self._session is not None else pos
 
     def _on_partial(self, first: int) -> None:
         if self._session is None and first != 0x10:

@@ -4,21 +4,16 @@ Trust boundary: the connection is admitted, its packets are not trusted: a sourc
 only. Sources: MQTT 5.0 sections 3.3, 3.4, 4.4 and 4.6; MQTT 3.1.1 the same sections.
 """
 
-from typing import Final
-
 from gateway.ingest.inbound import Inbound, Verdict
 from gateway.ingest.mqtt import encode
-from gateway.ingest.mqtt.acks import AckQueue
-from gateway.ingest.mqtt.decode import NO_PACKET_ID
+from gateway.ingest.mqtt.acks import Ack, AckQueue
+from gateway.ingest.mqtt.burst import burst
 from gateway.ingest.mqtt.packets import Publish
+from gateway.ingest.mqtt.primitives import write_text
 from gateway.ingest.mqtt.reason import ProtocolError, Reason, RefusedError
 from gateway.ingest.mqtt.registry import Registry
 from gateway.ingest.mqtt.topics import Target, status_topic, target_of
 from gateway.ingest.mqtt.wire import UNACKED, Wire
-
-_STORED: Final = Verdict.STORED
-_SHORTEST: Final = 5  # body of a PUBLISH with QoS 1: topic length, one character, packet identifier
-_MAX_CACHED_TOPICS: Final = 64
 
 
 class Publishing(Wire):
@@ -35,24 +30,19 @@ class Publishing(Wire):
         self._receive_maximum = 0
         self._max_pending = 0
         self._aliases: dict[int, str] = {}
-        self._topics: dict[bytes, Target] = {}  # own topics seen before, as on the wire
+        self._target: Target | None = None  # of the last message,
+        self._topic = b""  # and its topic as on the wire
 
-    def _publish_fast(self, duplicate: bool, data: bytes, body: int, end: int) -> bool:
-        """PUBLISH, QoS 1, to a topic seen before, without properties. False: take the strict way instead."""
-        if end - body < _SHORTEST:
-            return False
-        topic_end = body + 2 + (data[body] << 8 | data[body + 1])
-        target = self._topics.get(data[body + 2 : topic_end])
-        payload = topic_end + 2
-        if self._v5:
-            payload += 1
-            if payload > end or data[payload - 1]:
-                return False
-        packet_id = data[topic_end : topic_end + 2]
-        if target is None or payload > end or packet_id == NO_PACKET_ID:
-            return False
-        self._take(target, packet_id, data[payload:end], duplicate)
-        return True
+    def _publish_many(self, data: bytes, pos: int) -> int:
+        """PUBLISH packets with QoS 1 to the topic of the last one. Returns where those end that were taken."""
+        most = min(self._receive_maximum - self._acks.unacked, self._max_pending - len(self._acks))
+        room = self._limits.unacked_bytes - self._acks.size
+        if self._target is None or most <= 0 or room <= 0:
+            return pos
+        payloads, identifiers, size, end = burst(data, pos, self._topic, bool(self._v5), most, room, self._packet_limit)
+        if payloads:
+            self._take(self._target, identifiers, payloads, size)
+        return end
 
     def _publish(self, packet: Publish) -> None:
         if packet.qos == 2:
@@ -62,9 +52,8 @@ class Publishing(Wire):
         topic = self._resolve_alias(packet)
         target = target_of(topic)
         if target is not None and target.source == self._source:
-            if len(self._topics) < _MAX_CACHED_TOPICS:
-                self._topics[topic.encode()] = target
-            self._take(target, packet.packet_id, packet.payload, packet.duplicate)
+            self._target, self._topic = target, write_text(topic)
+            self._take(target, packet.packet_id, [packet.payload], len(packet.payload))
         elif topic == status_topic(self._source):
             self._counters.status_messages += 1
             self._answer(packet.packet_id, Verdict.STORED)
@@ -94,7 +83,7 @@ class Publishing(Wire):
         """Acknowledge, in its turn, a message that is not for the sink."""
         if packet_id:
             self._check_receive_maximum()
-            self._acks.expect(packet_id, 0).verdict = verdict
+            self._acks.expect(packet_id, 0).verdicts = [verdict]
 
     def _check_receive_maximum(self) -> None:
         if self._acks.unacked >= self._receive_maximum:
@@ -103,20 +92,19 @@ class Publishing(Wire):
                 Reason.RECEIVE_MAXIMUM_EXCEEDED,
             )
 
-    def _take(self, target: Target, packet_id: bytes, payload: bytes, duplicate: bool) -> None:
-        """Hand a message to the sink, then see whether we may go on reading."""
+    def _take(self, target: Target, identifiers: bytes, payloads: list[bytes], size: int) -> None:
+        """Hand messages to the sink, then see whether we may go on reading."""
         acks, sink = self._acks, self._sink
-        if packet_id and acks.unacked >= self._receive_maximum:
+        if identifiers:
             self._check_receive_maximum()
-        ack = acks.expect(packet_id, len(payload))
-        self._counters.messages += 1
-        received_us = self._received_us
+        ack = acks.expect(identifiers, size)
+        self._counters.messages += len(payloads)
         sink.submit(
             Inbound(
-                target.source, True, target.channel, target.kind, payload, received_us, duplicate, "front", ack.done
+                target.source, True, target.channel, target.kind, payloads, size, self._received_us, "front", ack.done
             )
         )
-        if len(acks) >= self._max_pending or acks.size >= self._limits.unacked_bytes:
+        if self._over_bounds():
             self._counters.unacked_pauses += 1
             self._hold |= UNACKED
         if sink.congested():
@@ -141,12 +129,12 @@ class Publishing(Wire):
         out: list[bytes] = []
         refused = False
         for ack in settled:
-            if ack.verdict is _STORED:
-                if ack.identifier:
-                    out += (encode.PUBACK_STORED, ack.identifier)
-            elif self._write_refusal(ack.identifier, ack.verdict, out):
-                refused = True
-                break
+            if not ack.stored:
+                refused = self._write_refusals(ack, out)
+                if refused:
+                    break
+            elif ack.identifiers:
+                out += _interleaved(ack.identifiers)
         self._counters.acknowledged += len(out) // 2
         if out:
             self._transport.write(b"".join(out))
@@ -155,22 +143,30 @@ class Publishing(Wire):
         elif self._hold & UNACKED and not self._over_bounds():
             self._hold &= ~UNACKED
 
-    def _write_refusal(self, packet_id: bytes, verdict: Verdict | None, out: list[bytes]) -> bool:
-        """Adds the PUBACK of a message that is not in the log; True when the connection must end instead.
+    def _write_refusals(self, ack: Ack, out: list[bytes]) -> bool:
+        """Adds the PUBACKs of messages of which some are not in the log; True when the connection must end instead.
 
         MQTT 3.1.1 has no reason codes. A dead letter is durable, so it is acknowledged; what is not stored must
         not be acknowledged, and only a new connection makes the client send it again.
         """
-        assert verdict is not None
-        if verdict is Verdict.QUOTA_EXCEEDED:
-            self._counters.quota_refusals += 1
-            if not self._v5 and packet_id:
-                return True
-        if packet_id and self._v5:
-            out += (encode.PUBACK_REASON, packet_id + bytes((verdict,)))
-        elif packet_id:
-            out += (encode.PUBACK_STORED, packet_id)
+        for number, verdict in enumerate(ack.verdicts or ()):
+            packet_id = ack.identifiers[2 * number : 2 * number + 2]
+            if verdict is Verdict.QUOTA_EXCEEDED:
+                self._counters.quota_refusals += 1
+                if not self._v5 and packet_id:
+                    return True
+            if packet_id and self._v5 and verdict is not Verdict.STORED:
+                out += (encode.PUBACK_REASON, packet_id + bytes((verdict,)))
+            elif packet_id:
+                out += (encode.PUBACK_STORED, packet_id)
         return False
 
     def _over_bounds(self) -> bool:
         return len(self._acks) >= self._max_pending or self._acks.size >= self._limits.unacked_bytes
+
+
+def _interleaved(identifiers: bytes) -> list[bytes]:
+    """The PUBACK of each, in two pieces."""
+    out = [encode.PUBACK_STORED] * len(identifiers)
+    out[1::2] = [identifiers[i : i + 2] for i in range(0, len(identifiers), 2)]
+    return out

@@ -51,6 +51,10 @@ class Wire(asyncio.Protocol):
         """One whole packet: first byte at `pos`, body from `body` to `end`."""
 
     @abstractmethod
+    def _on_burst(self, data: bytes, pos: int) -> int:
+        """Handle the whole packets from `pos` on that can be handled many at once; returns where they end."""
+
+    @abstractmethod
     def _on_partial(self, first: int) -> None:
         """A packet with this first byte has begun; may raise instead of waiting for the rest."""
 
@@ -148,6 +152,9 @@ class Wire(asyncio.Protocol):
         pos, size = 0, len(data)
         self._need = _SHORTEST
         while size - pos >= _SHORTEST and not self._hold and not self._ended:
+            start, pos = pos, self._on_burst(data, pos)
+            if pos > start:
+                continue
             frame = read_frame(data, pos, self._packet_limit)
             if frame is None:
                 self._on_partial(data[pos])

@@ -33,10 +33,11 @@ from gateway.enrolment import Offer, Registrar
 from gateway.index import Index
 from gateway.ingest.inbound import Channel, Inbound, Verdict
 from gateway.live import Enrolment, LiveStatus
-from gateway.pipeline.admission import PlainNumbers, admit
+from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.batch import Batch
-from gateway.pipeline.errors import RefusedError
 from gateway.pipeline.hashes import RecentHashes
+from gateway.pipeline.opening import Openers
+from gateway.pipeline.sealing import Sealing
 from gateway.pipeline.sources import SourceBook
 from gateway.pipeline.writing import write
 from gateway.preprocess import kinds
@@ -111,6 +112,7 @@ class Site:
         self.index = Index(self.folder, self.access.settings)
         self.numbers = PlainNumbers(self.access.next_boot())
         self.recent = RecentHashes()
+        self.openers = Openers(LATE_AFTER_US)
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
@@ -153,17 +155,14 @@ class Site:
         channel, kind, payload = Channel.EVENTS, "", Message(tuple(events), tuple(seals)).encode()
         if plain:
             channel, kind, payload = Channel.PLAIN, *plain
-        verdicts: list[Verdict] = []
-        message = Inbound(source, True, channel, kind, payload, received_us, False, "front", verdicts.append)
-        batch = Batch(self.writer, self.recent, LATE_AFTER_US)
-        try:
-            message.done(batch.add(message, admit(message, self.book, self.numbers)))
-        except RefusedError as e:
-            message.done(batch.refuse(message, e, payload))
+        inbound = Inbound(source, True, channel, kind, [payload], len(payload), received_us, "front", lambda told: None)
+        sealing = Sealing(self.writer, self.recent)
+        batch = Batch(self.writer, self.book, self.numbers, self.openers, sealing, LATE_AFTER_US)
+        judged = batch.judge(inbound)
         with self.writer.db.transaction() as tx:
             write(self.writer, tx, batch, received_us + 1000)
         self.stored += batch.events
-        return verdicts
+        return judged.verdicts
 
     def readings(self, device: Device, values: Iterable[float], start_us: int = START_US, step_s: int = 60) -> None:
         """One message of readings, one a minute, with their seal."""

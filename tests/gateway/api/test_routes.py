@@ -10,7 +10,7 @@ import pytest
 from chain.policy import parse_policy
 from chain.receipt import parse_receipt
 from chain.record import Record
-from chain.store.payloads import StoredEvent
+from chain.store.segment import StoredEvent, encode_event
 from chain.verify import Outcome, verify_receipt
 from chaincode.identities import enrolment, rotation
 from crypto import labels
@@ -117,10 +117,10 @@ def test_altered_content_shows_as_a_false_link(own: Site) -> None:
     """The attack: someone with the site's keys puts another payload in the place of the one that was logged."""
     segment = own.writer.payloads.segment_of(3)
     fields = (("reading", [[SERIES, 2.0, "Cel", START_US, 2.0, "Cel"]]),)
-    events = [StoredEvent(e.event, fields) for e in segment.events]
+    events = [encode_event(StoredEvent(e.event, fields)) for e in segment.events]
     with own.writer.db.transaction() as tx:
         tx.execute("DELETE FROM segment WHERE first_leaf = 0")
-        own.writer.payloads.put(tx, 0, segment.subject, segment.seed, events)
+        own.writer.payloads.put(tx, 0, segment.subject, segment.seed, len(events), events)
     with Server(own) as server:
         client = server.client(Scope.AUDITOR)
         chain = {link["name"]: link for link in ok(client.get("/v1/records/3"))["chain"]}

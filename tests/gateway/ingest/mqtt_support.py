@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from gateway.ingest.inbound import Inbound, Login, Verdict
@@ -26,22 +27,46 @@ def wait_until(condition: Callable[[], bool], what: str = "the condition") -> No
         time.sleep(0.005)
 
 
+@dataclass(slots=True)
+class Message:
+    """One of the messages that came in together."""
+
+    inbound: Inbound
+    payload: bytes
+    verdict: Verdict | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inbound, name)
+
+
 class RecordingSink:
     """Keeps what it is given. Answers at once with `verdict`, or, when that is None, at `answer`."""
 
     def __init__(self) -> None:
-        self.messages: list[Inbound] = []
-        self.waiting: list[Inbound] = []
+        self.messages: list[Message] = []
+        self.waiting: list[Message] = []
         self.verdict: Verdict | None = Verdict.STORED
         self.full_after: int | None = None  # congested from so many messages on
         self._wakes: list[Callable[[], None]] = []
+        self._together: dict[int, list[Message]] = {}
 
-    def submit(self, message: Inbound) -> None:
-        self.messages.append(message)
+    def submit(self, inbound: Inbound) -> None:
+        messages = [Message(inbound, payload) for payload in inbound.payloads]
+        self.messages += messages
+        self._together[id(inbound)] = messages
         if self.verdict is None:
-            self.waiting.append(message)
+            self.waiting += messages
         else:
-            message.done(self.verdict)
+            for message in messages:
+                self._tell(message, self.verdict)
+
+    def _tell(self, message: Message, verdict: Verdict) -> None:
+        """Messages that came together are answered together, when the last has its verdict."""
+        message.verdict = message.verdict or verdict
+        together = self._together[id(message.inbound)]
+        verdicts = [m.verdict for m in together if m.verdict is not None]
+        if len(verdicts) == len(together):
+            message.inbound.done(verdicts)
 
     def congested(self) -> bool:
         return self.full_after is not None and len(self.messages) >= self.full_after
@@ -56,12 +81,12 @@ class RecordingSink:
             wake()
 
     def answer(self, index: int, verdict: Verdict = Verdict.STORED) -> None:
-        self.waiting[index].done(verdict)
+        self._tell(self.waiting[index], verdict)
 
     def answer_all(self, verdict: Verdict = Verdict.STORED) -> None:
         waiting, self.waiting = self.waiting, []
         for message in waiting:
-            message.done(verdict)
+            self._tell(message, verdict)
 
     def payloads(self) -> list[bytes]:
         return [message.payload for message in self.messages]

@@ -48,8 +48,9 @@ def test_congestion_holds_back_tls_too(tls_gateway: Gateway, authority: Authorit
         wait_until(lambda: tls_gateway.door.counters.congestion_pauses == 1)
         held_at = tls_gateway.door.counters.bytes_in
         client.send(*messages[250:])
-        assert [client.read()[1] for _ in range(10)] == [n.to_bytes(2, "big") for n in range(1, 11)]
-        assert len(tls_gateway.sink.messages) == 10
+        taken = len(tls_gateway.sink.messages)
+        assert 10 <= taken <= 10 + 262_144 // 2000, "not more than one read beyond the sink's bound"
+        assert [client.read()[1] for _ in range(taken)] == [n.to_bytes(2, "big") for n in range(1, taken + 1)]
         assert tls_gateway.door.counters.bytes_in - held_at <= 262_144, "at most what was decrypted already"
         tls_gateway.thread.call(tls_gateway.sink.relieve)
         wait_until(lambda: len(tls_gateway.sink.messages) == 500)

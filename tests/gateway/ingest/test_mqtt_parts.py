@@ -15,8 +15,8 @@ def test_acknowledgements_leave_in_the_order_of_their_messages(order: list[int])
     acks = [queue.expect(bytes((0, number + 1)), 10) for number in range(8)]
     left: list[bytes] = []
     for index in order:
-        acks[index].done(Verdict.STORED)
-        left += [ack.identifier for ack in queue.settled()]
+        acks[index].done([Verdict.STORED])
+        left += [ack.identifiers for ack in queue.settled()]
         assert left == [bytes((0, number + 1)) for number in range(len(left))]
         assert queue.size == 10 * len(queue) == 10 * queue.unacked
     assert len(left) == 8
@@ -26,9 +26,9 @@ def test_the_first_verdict_counts() -> None:
     woken: list[int] = []
     queue = AckQueue(lambda: woken.append(1))
     ack = queue.expect(b"\0\1", 0)
-    ack.done(Verdict.REJECTED)
-    ack.done(Verdict.STORED)
-    assert ack.verdict is Verdict.REJECTED
+    ack.done([Verdict.REJECTED])
+    ack.done([Verdict.STORED])
+    assert ack.verdicts == [Verdict.REJECTED]
     assert woken == [1]
 
 

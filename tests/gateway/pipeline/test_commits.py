@@ -145,7 +145,7 @@ def test_a_full_queue_says_so_and_says_when_it_has_room(tmp_path: Path) -> None:
 
 def _submitted(site: Site, like: Inbound) -> list[Verdict]:
     verdicts: list[Verdict] = []
-    site.gateway.committer.submit(replace(like, done=verdicts.append))
+    site.gateway.committer.submit(replace(like, done=verdicts.extend))
     return verdicts
 
 

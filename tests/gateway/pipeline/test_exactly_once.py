@@ -180,6 +180,6 @@ def test_a_redelivered_plain_payload_is_never_taken_for_an_earlier_one(site: Sit
     site.plain("meter")
     payload = b'[{"n":"t","u":"Cel","v":4}]'
     first = site.inbound("meter", payload, plain="reading")
-    again: Inbound = site.inbound("meter", payload, plain="reading", duplicate=True)
+    again: Inbound = site.inbound("meter", payload, plain="reading")
     assert site.send_all([first]) == site.send_all([again]) == [Verdict.STORED]
     assert [r.seq for r in site.records()] == [0, 1]

@@ -1,0 +1,81 @@
+"""Devices whose messages are made before anything is measured: real keys, numbers, seals, and exact sizes."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx
+
+from bench.load import Lane
+from bench.packets import connect, publish, subscribe
+from chain.event import BLIND_BYTES, Event, Message, SignedSeal, content_hash
+from chain.seal import FIRST_PREVIOUS, Seal, seal_hash, sign_seal
+from crypto.keys import Algorithm, PrivateKey
+from crypto.merkle import root_of
+from gateway.device.enrolment import enrolment_request
+
+SEALED = 256  # events under one seal
+PAYLOAD = 300  # bytes of an event's payload
+TIMEOUT_S = 60.0
+_FORM = '[{"bn":"%s:","bt":%d.%02d,"n":"temperature","u":"Cel","v":%d}]'
+_BASE_S = int(time.time())
+_SERIES = "urn:dev:ops:32473-".ljust(PAYLOAD - len(_FORM % ("", _BASE_S, 0, 10)), "x")
+
+
+def payload_of(seq: int) -> bytes:
+    """One SenML reading of exactly 300 bytes, most of them its long name."""
+    return (_FORM % (_SERIES, _BASE_S, seq % 100, 10 + seq % 20)).encode()
+
+
+@dataclass
+class Device:
+    """An enrolled source. What is made must be sent: the numbers go on."""
+
+    name: str
+    key: PrivateKey
+    password: str
+    boot: int = 1
+    seq: int = 0
+    previous: bytes = FIRST_PREVIOUS
+    _unsealed: list[bytes] = field(default_factory=list)
+
+    def messages(self, count: int, each: int, sealed: int = SEALED) -> Iterator[bytes]:
+        """`count` events, `each` a message. Behind every `sealed`-th, and behind the last one, comes their seal."""
+        waiting: list[bytes] = []
+        for left in range(count - 1, -1, -1):
+            waiting.append(self._event())
+            seals = (self._seal(),) if len(self._unsealed) == sealed or not left else ()
+            if len(waiting) == each or seals:
+                yield Message(tuple(waiting), seals).encode()
+                waiting = []
+
+    def lane(self, messages: list[bytes], *, receipts: bool = True, qos: int = 0) -> Lane:
+        """A connection that sends these and, where wanted, takes receipts."""
+        topic, hello = f"st/1/{self.name}/events".encode(), connect(self.name, self.name, self.password)
+        hello += subscribe(f"st/1/{self.name}/receipts", qos) if receipts else b""
+        return Lane(hello, 1 + receipts, [publish(topic, n, m) for n, m in enumerate(messages)])
+
+    def _event(self) -> bytes:
+        now, blind = time.time_ns() // 1000, os.urandom(BLIND_BYTES)
+        raw = Event(self.name, self.boot, self.seq, 1, 1, now, blind, payload_of(self.seq)).encode()
+        self.seq += 1
+        self._unsealed.append(content_hash(raw))
+        return raw
+
+    def _seal(self) -> SignedSeal:
+        count, root = len(self._unsealed), root_of(self._unsealed)
+        now, kid = time.time_ns() // 1000, self.key.public.kid
+        signed = sign_seal(Seal(self.name, self.boot, self.seq - count, count, root, self.previous, now, kid), self.key)
+        self.previous = seal_hash(signed.seal)
+        self._unsealed.clear()
+        return signed
+
+
+def enrol(url: str, code: str, origin: str) -> Device:
+    """Enrol a new device over REST with its one-time code."""
+    key = PrivateKey.generate(Algorithm.ED25519)
+    source = httpx.post(f"{url}/v1/enrol/offer", json={"code": code}, timeout=TIMEOUT_S).json()["source"]
+    answer = httpx.post(f"{url}/v1/enrol", json=enrolment_request(code, source, origin, key), timeout=TIMEOUT_S)
+    return Device(source, key, answer.raise_for_status().json()["password"])

@@ -1,0 +1,1 @@
+"""What the program is measured against, each a small program of its own."""

@@ -1,0 +1,36 @@
+"""Two sides in turn: A B A B …, and the median of the pairs' ratios."""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where and how much. `scale` shortens every measurement; `say` takes news for people."""
+
+    folder: Path
+    rounds: int
+    scale: float
+    quick: bool
+    say: Callable[[str], None]
+
+    def scaled(self, count: int, least: int = 1) -> int:
+        return max(least, int(count * self.scale))
+
+
+def alternate(rounds: int, first: Callable[[], float], second: Callable[[], float]) -> dict[str, Any]:
+    """Rates of both, round by round, and the median of first / second."""
+    pairs = [(first(), second()) for _ in range(rounds)]
+    return {
+        "ours": [round(a, 1) for a, _ in pairs], "peer": [round(b, 1) for _, b in pairs],
+        "ratio": statistics.median(a / b for a, b in pairs),
+    }  # fmt: skip
+
+
+def percentiles(values: list[float]) -> dict[str, float]:
+    """p50 and p99 of sorted or unsorted values."""
+    found = sorted(values)
+    return {"p50": statistics.median(found), "p99": found[min(len(found) - 1, int(len(found) * 0.99))]}

@@ -1,0 +1,75 @@
+"""The plain content of a payload segment: events as they came, and the fields that their records commit to.
+
+Most of an event's fields are texts that stand in the event itself, so fields are stored as parts: bytes of their
+CBOR, and references into the event. Nobody hashes this form; it is authenticated as a whole. Formats:
+docs/formats/record.md.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from crypto import cbor
+from crypto.cbor import CborValue
+
+SHORTEST_CUT = 12  # bytes; a reference costs up to as many
+
+Fields = tuple[tuple[str, CborValue], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """Exact event bytes and the normalised fields that its record commits to."""
+
+    event: bytes
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Events of consecutive leaves of one subject, and the seed of all their salts."""
+
+    first_leaf: int
+    subject: str
+    seed: bytes
+    events: tuple[StoredEvent, ...]
+
+
+def encode_event(stored: StoredEvent) -> bytes:
+    """One event of a segment: CBOR [event, part, …], a part being bytes or [from, length]."""
+    fields = cbor.pack([list(field) for field in stored.fields])
+    parts: list[CborValue] = []
+    at = 0
+    for text in _texts([value for _, value in stored.fields]):
+        there, origin = fields.find(text, at), stored.event.find(text)
+        if there >= 0 and origin >= 0:
+            parts += [fields[at:there], [origin, len(text)]]
+            at = there + len(text)
+    return cbor.pack([stored.event, *parts, fields[at:]])
+
+
+def encode_segment(seed: bytes, count: int, events: Iterable[bytes]) -> bytes:
+    """A segment of `count` encoded events, which may come joined: CBOR [seed, [event …]]."""
+    return b"\x82" + cbor.pack(seed) + cbor.list_head(count) + b"".join(events)
+
+
+def decode_segment(first_leaf: int, subject: str, plain: bytes) -> Segment:
+    """Only for bytes whose authenticity was verified before."""
+    seed, items = cbor.unpack(plain)
+    return Segment(first_leaf, subject, seed, tuple(_event(event, parts) for event, *parts in items))
+
+
+def _event(event: bytes, parts: list[Any]) -> StoredEvent:
+    packed = b"".join([p if type(p) is bytes else event[p[0] : p[0] + p[1]] for p in parts])
+    return StoredEvent(event, tuple((path, value) for path, value in cbor.unpack(packed)))
+
+
+def _texts(value: CborValue) -> Iterator[bytes]:
+    """Texts that are worth a reference, in the order of their encoding."""
+    if isinstance(value, str):
+        text = value.encode()
+        if len(text) >= SHORTEST_CUT:
+            yield text
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)

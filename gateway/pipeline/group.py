@@ -1,0 +1,102 @@
+"""What one source adds in a batch: stretches of events in the order they came, seals, and what was known already."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from chain.event import SignedSeal
+from chain.seal import Seal
+from chain.store.seals import SealState
+from chaincode.identity_records import KeyRecord
+from gateway.ingest.inbound import Inbound, Verdict
+from gateway.pipeline.sources import EnrolledSource
+from gateway.pipeline.stretch import AdmittedEvent, Growing, Stretch
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What came by a door, and a verdict for each of its messages."""
+
+    inbound: Inbound
+    verdicts: list[Verdict]
+
+    def worsen(self, number: int, verdict: Verdict) -> None:
+        """The worst verdict over a message's parts is the message's."""
+        self.verdicts[number] = max(self.verdicts[number], verdict)
+
+
+@dataclass(slots=True)
+class AdmittedSeal:
+    """A verified seal that will be logged; `leaf` is its place once it is written. It came in message `number`."""
+
+    signed: SignedSeal
+    seal: Seal
+    state: SealState
+    judged: Judged
+    number: int
+    key: KeyRecord
+    leaf: int = -1
+
+
+@dataclass(slots=True)
+class _Boot:
+    """Stretches of one boot by their first numbers, in order; they do not overlap."""
+
+    firsts: list[int] = field(default_factory=list)
+    stretches: list[Stretch] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Group:
+    """All of one source, and what it may be told is stored."""
+
+    source: EnrolledSource
+    stretches: list[Stretch] = field(default_factory=list)  # in the order of arrival, which is that of the leaves
+    seals: list[AdmittedSeal] = field(default_factory=list)
+    known: list[tuple[int, int, bytes]] = field(default_factory=list)  # duplicates: boot, seq, content hash
+    _boots: dict[int, _Boot] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many events."""
+        return sum([stretch.count for stretch in self.stretches])
+
+    def at(self, boot: int, seq: int) -> Stretch | None:
+        """The stretch that holds this number."""
+        return next(self._between(boot, seq, seq + 1), None)
+
+    def overlaps(self, new: Stretch) -> bool:
+        """Whether a number of a stretch is here already."""
+        return any(True for _ in self._between(new.boot, new.first, new.first + new.count))
+
+    def add(self, new: Stretch) -> None:
+        """Add a stretch whose numbers are new."""
+        self.stretches.append(new)
+        boot = self._boots.setdefault(new.boot, _Boot())
+        at = bisect_right(boot.firsts, new.first)
+        boot.firsts.insert(at, new.first)
+        boot.stretches.insert(at, new)
+
+    def add_event(self, e: AdmittedEvent) -> None:
+        """Add an event whose number is new."""
+        last = self.stretches[-1] if self.stretches else None
+        if isinstance(last, Growing) and last.takes(e):
+            last.add(e)
+        else:
+            new = Growing()
+            new.add(e)
+            self.add(new)
+
+    def authenticate(self, seal: Seal, authentication: int) -> None:
+        """How the events under a seal, as far as they are here, are authenticated."""
+        for stretch in self._between(seal.boot, seal.first, seal.first + seal.count):
+            stretch.authenticate(seal.first, seal.count, authentication)
+
+    def _between(self, boot: int, first: int, end: int) -> Iterator[Stretch]:
+        """The stretches that hold any of these numbers."""
+        known = self._boots.get(boot, _Boot())
+        for stretch in known.stretches[max(bisect_right(known.firsts, first) - 1, 0) :]:
+            if stretch.first >= end:
+                return
+            if stretch.first + stretch.count > first:
+                yield stretch

@@ -1,0 +1,65 @@
+//! The native core of Sealtrail's hot path: what Python does for each event and each hash, done for many at once and
+//! without the interpreter's lock.
+//!
+//! Trust boundary: takes untrusted bytes, in safe Rust. It accepts only what is in plain form and returns None for all
+//! else, which Python then judges, so that every refusal and its reason are written once, in Python.
+
+mod cbor;
+mod commitment;
+mod merkle;
+mod message;
+mod mqtt;
+mod reading;
+mod senml;
+mod stretch;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyList};
+
+use merkle::HASH;
+
+/// RFC 9162 leaf hashes of many entries, concatenated.
+#[pyfunction]
+fn leaf_hashes<'py>(py: Python<'py>, entries: Vec<PyBackedBytes>) -> Bound<'py, PyBytes> {
+    let hashes: Vec<u8> = py.detach(|| entries.iter().flat_map(|entry| merkle::leaf(entry)).collect());
+    PyBytes::new(py, &hashes)
+}
+
+/// RFC 9162 root over at least one leaf hash; `hashes` are concatenated.
+#[pyfunction]
+fn root<'py>(py: Python<'py>, hashes: PyBackedBytes) -> PyResult<Bound<'py, PyBytes>> {
+    if hashes.is_empty() || hashes.len() % HASH != 0 {
+        return Err(PyValueError::new_err("expected at least one hash, each of 32 bytes"));
+    }
+    Ok(PyBytes::new(py, &py.detach(|| merkle::root(hashes.to_vec()))))
+}
+
+/// Payloads, joined packet identifiers, bytes of the payloads, and where the first packet begins that is not taken.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)] // one call a read of a socket
+fn burst<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    pos: usize,
+    topic: &[u8],
+    v5: bool,
+    most: usize,
+    room: usize,
+    limit: usize,
+) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyBytes>, usize, usize)> {
+    let found = mqtt::burst(data, pos, topic, v5, most, room, limit);
+    let payloads = PyList::new(py, found.payloads.iter().map(|(start, end)| PyBytes::new(py, &data[*start..*end])))?;
+    Ok((payloads, PyBytes::new(py, &found.identifiers), found.size, found.end))
+}
+
+#[pymodule]
+fn sealtrail_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(leaf_hashes, module)?)?;
+    module.add_function(wrap_pyfunction!(root, module)?)?;
+    module.add_function(wrap_pyfunction!(burst, module)?)?;
+    module.add_class::<stretch::UnitTable>()?;
+    module.add_class::<stretch::Opener>()?;
+    module.add_class::<stretch::Stretch>()
+}
