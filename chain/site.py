@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -70,8 +71,9 @@ class Folder:
             raise StoreError(f"{root} is not a Sealtrail data directory: it has no file named origin")
         return cls(root)
 
-    @property
+    @cached_property
     def origin(self) -> str:
+        """The log's name for ever, so it is read once: who asks for the state needs no file for it."""
         return (self.root / "origin").read_text().strip()
 
     def log_signers(self, *, create: bool = False) -> tuple[NoteSigner, ...]:
@@ -122,7 +124,10 @@ class Lock:
     """Held by the one process that may write in a data directory; released when that process ends."""
 
     def __init__(self, root: Path) -> None:
-        self._descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as e:
+            raise StoreError(f"cannot write in {root}: {e.strerror}; is its disk full or read-only?") from e
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:

@@ -17,6 +17,10 @@ class LimitError(FormatError):
     """Input is larger, deeper or longer than the fixed bound, refused before any cryptography."""
 
 
+class FileError(SealtrailError):
+    """A file cannot be written where it should be."""
+
+
 class KeyMaterialError(SealtrailError):
     """A key is missing, unreadable, of the wrong algorithm, or of the wrong length."""
 

@@ -4,15 +4,28 @@ Written to a temporary name, synced, renamed, and the folder synced: either the 
 is there after a power cut. Private files have mode 0600.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
-from crypto.errors import KeyMaterialError
+from crypto.errors import FileError, KeyMaterialError
 from crypto.keys import Algorithm, PrivateKey
 
 
 def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Replace the file at `path` with `content`, atomically and durably."""
+    """Replace the file at `path` with `content`, atomically and durably.
+
+    Raises:
+        FileError: it could not be written; what was there is still there.
+    """
+    try:
+        _replace(path, content, mode)
+    except OSError as e:
+        mend = "see whether the disk is full or read-only, and whose the folder is"
+        raise FileError(f"cannot write {path}: {e.strerror}; {mend}") from e
+
+
+def _replace(path: Path, content: bytes, mode: int) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
@@ -22,7 +35,8 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 

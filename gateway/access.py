@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
+from typing import Any
 
 import msgspec
 
@@ -26,6 +27,7 @@ SCHEMA = (
     " created_us INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS boot (number INTEGER PRIMARY KEY AUTOINCREMENT)",
 )
+INVITED_S = 86_400.0
 MAX_INVITATIONS = 10_000
 MAX_SOURCES = 100_000
 MAX_TOKENS = 1000
@@ -77,27 +79,31 @@ class Invitation:
 
 
 class Access:
-    """Reads and changes the access tables; safe to call from several threads."""
+    """Reads and changes the access tables; safe to call from several threads. Reading never waits for a change that
+    is being written: logins go on while the disk is slow."""
 
     def __init__(self, folder: Folder) -> None:
-        self._db = Database(folder.access, SCHEMA)
-        self._lock = Lock()
+        self._db, self._lock = Database(folder.access, SCHEMA), Lock()
+        self._reader, self._read_lock = Database(folder.access, readonly=True), Lock()
 
-    def invite(self, source: str, settings: SourceSettings, *, valid_s: float = 86_400) -> str:
-        """A one-time code with which a device enrols as `source`. Shown once, stored as a fingerprint."""
+    def invite(self, source: str, settings: SourceSettings, *, valid_s: float = INVITED_S) -> str:
+        """A one-time code with which a device enrols as `source`. Shown once, stored as a fingerprint. `valid_s` is
+        a day at most. What is expired is deleted only for want of room: the clock may be wrong for a while."""
         code, now = tokens.new_code(), _now_us()
         row = (tokens.fingerprint(code), source_name(source), msgspec.json.encode(settings), now + int(valid_s * 1e6))
         with self._lock, self._db.transaction() as tx:
-            tx.execute("DELETE FROM invitation WHERE expires_us < ?", (now,))
+            if _count(tx, "invitation") >= MAX_INVITATIONS:
+                tx.execute("DELETE FROM invitation WHERE expires_us < ?", (now,))
             _bounded(tx, "invitation", MAX_INVITATIONS)
             tx.execute("INSERT INTO invitation VALUES (?, ?, ?, ?)", row)
         return code
 
     def invitation(self, code: str) -> Invitation:
-        """What this code stands for; AccessError where it is unknown, used or expired."""
-        query = "SELECT source, settings FROM invitation WHERE fingerprint = ? AND expires_us >= ?"
-        with self._lock:
-            row = self._db.connection.execute(query, (tokens.fingerprint(code.strip()), _now_us())).fetchone()
+        """What this code stands for; AccessError where it is unknown, used or expired. A code that ends later than two
+        days from now was made under a clock that ran far ahead, and does not count before its time."""
+        query = "SELECT source, settings FROM invitation WHERE fingerprint = ? AND expires_us BETWEEN ? AND ?"
+        now = _now_us()
+        row = self._one(query, tokens.fingerprint(code.strip()), now, now + int(2 * INVITED_S * 1e6))
         if row is None:
             raise AccessError("the enrolment code is unknown, used or expired; ask the operator for a new one")
         return Invitation(row[0], msgspec.json.decode(row[1], type=SourceSettings))
@@ -117,8 +123,7 @@ class Access:
         return password
 
     def password_matches(self, source: str, password: bytes) -> bool:
-        with self._lock:
-            row = self._db.connection.execute("SELECT password FROM source WHERE name = ?", (source,)).fetchone()
+        row = self._one("SELECT password FROM source WHERE name = ?", source)
         return row is not None and tokens.matches(password, row[0])
 
     def add_plain(self, source: str, settings: SourceSettings) -> str:
@@ -135,8 +140,8 @@ class Access:
     def settings(self, source: str | None = None) -> dict[str, SourceSettings]:
         """Settings of one enrolled source, or of all."""
         query = "SELECT name, settings FROM source WHERE ?1 IS NULL OR name = ?1"
-        with self._lock:
-            rows = self._db.connection.execute(query, (source,)).fetchall()
+        with self._read_lock:
+            rows = self._reader.connection.execute(query, (source,)).fetchall()
         return {name: msgspec.json.decode(settings, type=SourceSettings) for name, settings in rows}
 
     def new_token(self, label: str, scopes: frozenset[Scope]) -> str:
@@ -156,14 +161,12 @@ class Access:
         return int(number or 0)
 
     def has_tokens(self) -> bool:
-        with self._lock:
-            return self._db.connection.execute("SELECT 1 FROM token LIMIT 1").fetchone() is not None
+        return self._one("SELECT 1 FROM token LIMIT 1") is not None
 
     def token(self, presented: str) -> AccessToken:
         """The token that was presented; AccessError where it is unknown."""
         query = "SELECT label, scopes FROM token WHERE fingerprint = ?"
-        with self._lock:
-            row = self._db.connection.execute(query, (tokens.fingerprint(presented),)).fetchone()
+        row = self._one(query, tokens.fingerprint(presented))
         if row is None:
             raise AccessError("the bearer token is unknown or revoked")
         return AccessToken(row[0], frozenset(Scope(scope) for scope in row[1].split()))
@@ -174,11 +177,20 @@ class Access:
             return tx.execute("DELETE FROM token WHERE label = ?", (label,)).rowcount
 
     def close(self) -> None:
+        self._reader.close()
         self._db.close()
+
+    def _one(self, query: str, *values: object) -> Any:
+        with self._read_lock:
+            return self._reader.connection.execute(query, values).fetchone()
+
+
+def _count(tx: sqlite3.Connection, table: str) -> int:
+    return int(tx.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
 
 
 def _bounded(tx: sqlite3.Connection, table: str, bound: int) -> None:
-    if tx.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] >= bound:
+    if _count(tx, table) >= bound:
         raise AccessError(f"the {table} table has reached its bound of {bound}; remove what is not needed")
 
 

@@ -183,8 +183,8 @@ class Anchorer:
         self.state.checkpoint_size = Checkpoint.parse(note.text).size
         due = urgent or time.monotonic() >= self._next_anchor
         if due and self.state.checkpoint_size > self.state.anchored_size:
-            self._next_anchor = time.monotonic() + self._anchor_s
             await self._anchor(note)
+            self._next_anchor = time.monotonic() + self._anchor_s  # one that failed is due at once
 
     async def _anchor(self, note: Note) -> None:
         checkpoint = Checkpoint.parse(note.text)

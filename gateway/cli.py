@@ -30,7 +30,9 @@ def up(
     import uvloop
 
     from gateway.config import load_config
+    from gateway.descriptors import raise_limit
 
+    raise_limit()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     for chatty in ("httpx", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -54,6 +54,7 @@ class SideDoorConfig(_Section):
     tls_ca: Path | None = Field(None, description="PEM; turns TLS on")
     client_id: str = Field("sealtrail-gateway", min_length=1, max_length=64)
     shared_group: str = Field("", description="share the load with other gateways of this group; empty: alone")
+    reconnect_max_s: int = Field(60, ge=1, le=3600, description="longest pause between two tries to reach the broker")
 
 
 class ApiConfig(_Section):

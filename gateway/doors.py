@@ -40,5 +40,5 @@ def broker_options(settings: SideDoorConfig) -> "BrokerOptions":
     tls = ssl.create_default_context(cafile=str(settings.tls_ca)) if settings.tls_ca else None
     return BrokerOptions(
         settings.host, settings.port, settings.client_id, settings.username or None, password, tls,
-        settings.shared_group or None,
+        settings.shared_group or None, reconnect_max_s=settings.reconnect_max_s,
     )  # fmt: skip

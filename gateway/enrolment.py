@@ -131,7 +131,7 @@ class Registrar:
         if invitation.settings.allow_plain:
             raise AccessError(f"{invitation.source} is invited without a key; it needs no enrolment")
         await self._submit_key(invitation.source, PublicKey(algorithm_named(algorithm), public_key), proof)
-        password = self._access.redeem(code)
+        password = await asyncio.to_thread(self._access.redeem, code)
         await self.refresh(invitation.source)
         return invitation.source, password
 

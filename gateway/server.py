@@ -50,8 +50,10 @@ async def running(config: Config) -> AsyncIterator[Running]:
     url = config.api.public_url or f"http://{config.api.host}:{port}"
     with contextlib.closing(listening):
         async with Gateway(config) as gateway:
-            server = _server(_application(gateway, config.api))
+            server = _server(_application(gateway, config.api), gateway.shares.http)
+            gateway.http_full = lambda: len(server.server_state.connections) >= gateway.shares.http
             serving = asyncio.create_task(server.serve([listening]))
+            asyncio.get_running_loop().set_exception_handler(gateway.shortage.on_loop_fault)
             _collect_less_often()
             follower = Follower(gateway)
             following = asyncio.create_task(follower.run())
@@ -82,8 +84,20 @@ def _application(gateway: Gateway, settings: ApiConfig) -> Any:
     )  # fmt: skip
 
 
-def _server(app: Any) -> Any:
+def _server(app: Any, connections: int) -> Any:
     import uvicorn
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # a class that uvicorn chooses
+        """Ends a connection over the bound, and one that asks nothing for as long as one may be idle later."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > connections:
+                transport.close()
+            else:
+                wait, end = self.timeout_keep_alive, self.timeout_keep_alive_handler
+                self.timeout_keep_alive_task = self.loop.call_later(wait, end)
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
@@ -91,7 +105,14 @@ def _server(app: Any) -> Any:
             """The gateway stops in its own order; uvicorn must not take its signals."""
             yield
 
-    return Server(uvicorn.Config(app, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3))
+    # asyncio accepts so many in one go, before one over the bound is closed, and so often in vain without descriptors.
+    backlog = min(connections, 128)
+    return Server(
+        uvicorn.Config(
+            app, http=Protocol, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3,
+            backlog=backlog,
+        )
+    )  # fmt: skip
 
 
 class Follower:
@@ -100,7 +121,7 @@ class Follower:
     def __init__(self, gateway: Gateway) -> None:
         self._index = Index(gateway.folder, gateway.access.settings)
         self._reader = SiteReader.open(gateway.folder)
-        self._committer = gateway.committer
+        self._gateway, self._committer = gateway, gateway.committer
         self.position = self._index.position
 
     async def run(self) -> None:
@@ -127,9 +148,12 @@ class Follower:
     def _step(self) -> int:
         try:
             done = self._index.follow(self._reader)
-        except SealtrailError as e:
-            log.warning("the record index waits: %s", e)  # it can always be rebuilt, so it never stops the gateway
+        except Exception as e:  # outermost boundary: the index can always be rebuilt, so it never stops the gateway
+            if self._gateway.index_problem != str(e):
+                log.warning("the record index waits: %s", e, exc_info=not isinstance(e, SealtrailError))
+            self._gateway.index_problem = str(e) or repr(e)
             return 0
+        self._gateway.index_problem = ""
         self.position = self._index.position
         return done
 

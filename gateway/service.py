@@ -7,7 +7,7 @@ and ledger, and refuses to go on where they contradict each other.
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -27,6 +27,7 @@ from crypto.note import NoteSigner
 from gateway.access import Access, Scope, SourceSettings
 from gateway.anchoring import Anchorer
 from gateway.config import Config
+from gateway.descriptors import Shortage, shares
 from gateway.doors import broker_options, read_file, tls_context
 from gateway.enrolment import NotAdmittedError, Offer, Registrar
 from gateway.ingest.mqtt.limits import FrontDoorLimits
@@ -55,9 +56,12 @@ class Gateway:
         self.folder = Folder.create(config.data, config.origin)
         self.book = SourceBook()
         self.presence = Presence()
+        self.shortage, self.shares = Shortage(), shares(config.front_door.max_connections)
         self._closing = AsyncExitStack()
         self._started_us = time.time_ns() // 1000
         self._fork: ForkError | None = None
+        self.index_problem = ""  # told by whoever follows the log for the index
+        self.http_full: Callable[[], bool] = lambda: False  # told by whoever serves HTTP
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- life cycle
@@ -160,11 +164,14 @@ class Gateway:
 
     async def _open_doors(self) -> None:
         settings = self.config.front_door
-        limits = FrontDoorLimits(connections=settings.max_connections, receive_maximum=settings.receive_maximum)
+        limits = FrontDoorLimits(
+            connections=self.shares.sources, waiting=self.shares.waiting, receive_maximum=settings.receive_maximum
+        )
         login = SourceLogin(self.access, self.book)
         self.front = FrontDoor(
-            settings.host, settings.port, self.committer, login, self.presence, limits=limits, tls=tls_context(settings)
-        )
+            settings.host, settings.port, self.committer, login, self.presence, limits=limits,
+            tls=tls_context(settings), on_not_accepted=self.shortage.note,
+        )  # fmt: skip
         try:
             await self.front.start()
         except OSError as e:
@@ -243,11 +250,17 @@ class Gateway:
         )  # fmt: skip
 
     def _problems(self) -> tuple[str, ...]:
-        found = [str(p) for p in (self._fork, self.committer.failure) if p]
+        found = [str(p) for p in (self._fork, self.committer.problem) if p]
         if self.anchorer.state.problem:
             found.append(f"anchoring: {self.anchorer.state.problem}")
         if self.keeper and self.keeper.problem:
             found.append(f"proofs from the ledger: {self.keeper.problem}")
+        found += [f"front door: {self.front.problem}"] if self.front.problem else []
+        if self.http_full():
+            found.append(f"HTTP: all {self.shares.http} connections are taken; see who holds so many")
+        found += [self.shortage.problem] if self.shortage.problem else []
+        if self.index_problem:
+            found.append(f"the record index waits: {self.index_problem}")
         if self.side and not self.side.subscribed:
             found.append("side door: not connected to the broker; it is tried again and again")
         return tuple(found)
@@ -256,7 +269,7 @@ class Gateway:
         return self.access.invite(source, settings)
 
     async def add_plain(self, source: str, settings: SourceSettings) -> str:
-        password = self.access.add_plain(source, settings)
+        password = await asyncio.to_thread(self.access.add_plain, source, settings)
         await self.registrar.refresh(source)
         return password
 

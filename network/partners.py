@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crypto.errors import FileError
 from crypto.files import write_durably
 from network.channel import messages
 from network.channel.broadcast import broadcast
@@ -179,8 +180,8 @@ def _write(configuration: Configuration, after: Any, output: Path) -> list[str]:
 def _write_copy(file: Path, content: bytes) -> None:
     try:
         write_durably(file, content)
-    except OSError as e:
-        raise NetworkError(f"cannot write the definition {file}: {e.strerror}") from e
+    except FileError as e:
+        raise NetworkError(f"cannot write the definition: {e}") from e
 
 
 def _copy(config: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from chain.errors import LedgerError, LogError
+from chain.errors import LedgerError, LogError, StoreError
 from chain.ledger import state
 from chain.ledger.evidence import EmbeddedEvidence
 from chain.ledger.interface import LedgerEvent, Submitted
@@ -41,7 +41,10 @@ class LedgerStore:
     def __init__(self, folder: Path, name: str, signers: Sequence[NoteSigner], contract: Contract) -> None:
         if not signers or any(signer.name != name for signer in signers):
             raise LedgerError(f"the ledger {name} is signed by keys of its own name, got {[s.name for s in signers]}")
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise StoreError(f"cannot make {folder}: {e.strerror}; is its disk full or read-only?") from e
         self.name = name
         self._signers = tuple(signers)
         self._contract = contract

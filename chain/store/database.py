@@ -57,6 +57,11 @@ class Database:
                 raise _store_error(self.path, e) from e
             raise
 
+    def touch(self, tx: sqlite3.Connection) -> None:
+        """Make a transaction write that has nothing to write: only a write shows that the disk takes one."""
+        tx.execute("CREATE TABLE touched (n)")
+        tx.execute("DROP TABLE touched")
+
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Several reads of one state, whatever the writer does meanwhile."""
@@ -71,6 +76,9 @@ class Database:
 
 
 def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
-    if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
         return DiskFullError(f"no room to write {path.name}: {error}; free disk space, nothing acknowledged is lost")
+    if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        mend = "see whether the disk is mounted read-only, over a quota or failing; nothing acknowledged is lost"
+        return StoreError(f"cannot write {path.name}: {error}; {mend}")
     return StoreError(f"cannot write {path.name}: {error}")

@@ -98,6 +98,7 @@ class SideDoor:
         self._generation = 0  # under _lock
         self._connected = False
         self._subscribed = False
+        self._complained = ""  # of the broker's refusal, until it takes us
         self._inbox: deque[_Delivery] = deque()
         self._scheduled = False
         # From here on: event loop's thread only.
@@ -186,7 +187,7 @@ class SideDoor:
 
         if reason.is_failure:
             self.counters.refusals += 1
-            log.error("the broker refuses the connection (%s); check user name, password and rights", reason)
+            self._complain(f"the broker refuses the connection ({reason}); check user name, password and rights")
             return
         with self._lock:
             self._generation += 1
@@ -214,9 +215,16 @@ class SideDoor:
     ) -> None:
         if any(reason.is_failure for reason in reasons):
             self.counters.refusals += 1
-            log.error("the broker refuses the subscription (%s); grant us its topics", [str(r) for r in reasons])
+            self._complain(f"the broker refuses the subscription ({reasons}); grant us its topics")
         else:
             self._subscribed = True
+            self._complained = ""
+
+    def _complain(self, text: str) -> None:
+        """Once, not at each try."""
+        if self._complained != text:
+            log.error("%s", text)
+        self._complained = text
 
     def _on_message(self, _client: "Client", _user: Any, message: "MQTTMessage") -> None:
         if message.qos == 0 and len(self._inbox) >= self._options.max_unacked:

@@ -33,6 +33,7 @@ from gateway.pipeline.writing import write
 
 log = logging.getLogger(__name__)
 MAX_BATCH_BYTES = 4 * 1024 * 1024
+STALLED_S = 5.0  # a commit that takes longer is told as a problem
 IDLE_S = 0.5  # how often pending seals and the disk are looked at when nothing arrives
 
 
@@ -80,6 +81,7 @@ class Committer:
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self.counters = Counters(log_size=site.log.size)
         self.failure: SealtrailError | None = None
+        self._since = 0.0  # when the commit that is being made began; 0 between commits
 
     # -- called on the event loop's thread
 
@@ -106,6 +108,19 @@ class Committer:
     def queued_bytes(self) -> int:
         return self._queue.size
 
+    @property
+    def problem(self) -> str:
+        """Why nothing is stored now; empty while all is well."""
+        if self.failure:
+            return str(self.failure)
+        since = self._since
+        stalled = since and time.monotonic() - since > STALLED_S
+        return (
+            f"a commit takes longer than {STALLED_S:.0f} s: the disk is slow or hangs. New events wait at their sources"
+            if stalled
+            else ""
+        )
+
     async def settled(self) -> None:
         """Wait for the commit in flight: what is judged from now on is judged by the sources' present keys."""
         await asyncio.to_thread(self._wait_for_commit)
@@ -129,19 +144,23 @@ class Committer:
             taken = self._take()
             if taken is None:
                 return
+            self._since = time.monotonic()
             try:
                 with self._writing:
                     self._commit(taken)
             except Exception as e:  # the outermost boundary of this thread: it must outlive any one batch
                 self._failed(taken, e)
+            self._since = 0.0
 
     def _failed(self, taken: list[Inbound], error: Exception) -> None:
         """The store failed, or the program has a fault: nothing of this batch is acknowledged, its sources
         keep it, readiness says why, and the next batch is tried after a pause."""
         failure = error if isinstance(error, SealtrailError) else StoreError(f"internal fault: {error!r}")
-        if str(failure) != str(self.failure):  # once, not twice a second while it lasts
+        if not _same(failure, self.failure):  # once, not twice a second while it lasts
             log.error("commit failed: %s", failure, exc_info=not isinstance(error, SealtrailError))
         self.failure = failure
+        self._since = 0.0
+        self._disk.look_again()
         self._tell(Committed([Judged(came, [Verdict.QUOTA_EXCEEDED] * len(came.payloads)) for came in taken]))
         time.sleep(IDLE_S)
 
@@ -169,9 +188,13 @@ class Committer:
             with self._site.db.transaction() as tx:
                 write(self._site, tx, batch, logged_us)
                 self._watch.look(tx, batch, logged_us)
+                if self.failure:
+                    self._site.db.touch(tx)
         except BaseException:
             self._undo(batch)
             raise
+        if self.failure:
+            log.info("events are stored again")
         self.failure = None
         self._count(batch)
         self._remember(batch)
@@ -218,6 +241,11 @@ class Committer:
 
     def _tell(self, news: Committed) -> None:
         self._loop.call_soon_threadsafe(self._on_commit, news)
+
+
+def _same(failure: SealtrailError, before: SealtrailError | None) -> bool:
+    """Whether this is what was told before. A full disk is told in figures that change."""
+    return str(failure) == str(before) or (isinstance(failure, DiskFullError) and isinstance(before, DiskFullError))
 
 
 def _numbers(group: Group) -> list[tuple[int, int, bytes]]:

@@ -1,10 +1,12 @@
 """The bound on the site's disk: when it is reached new events are refused and evidence is never overwritten."""
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
 
 LOOK_EVERY_S = 1.0
+MIN_FREE_BYTES = 8 * 2**20  # for the largest commit, the ledger and the index, whatever the reserve says
 
 
 class DiskBound:
@@ -13,7 +15,7 @@ class DiskBound:
     def __init__(self, root: Path, limit_bytes: int, reserve_bytes: int) -> None:
         self._root = root
         self.limit_bytes = limit_bytes
-        self._reserve_bytes = reserve_bytes
+        self._reserve_bytes = max(reserve_bytes, MIN_FREE_BYTES)
         self.used_bytes = 0
         self._free_bytes = 0
         self._looked = 0.0
@@ -23,9 +25,14 @@ class DiskBound:
         now = time.monotonic()
         if not self._looked or now - self._looked >= LOOK_EVERY_S:
             self._looked = now
-            self.used_bytes = sum(file.stat().st_size for file in self._root.rglob("*") if file.is_file())
-            self._free_bytes = shutil.disk_usage(self._root).free
+            with contextlib.suppress(OSError):  # a file that goes meanwhile, no descriptor left: the next look tells
+                self.used_bytes = sum(file.stat().st_size for file in self._root.rglob("*") if file.is_file())
+                self._free_bytes = shutil.disk_usage(self._root).free
         return self.used_bytes > self.limit_bytes or self._free_bytes < self._reserve_bytes
+
+    def look_again(self) -> None:
+        """A write failed: what was seen before it is no longer true."""
+        self._looked = 0.0
 
     def explain(self) -> str:
         """What is full and how to mend it."""

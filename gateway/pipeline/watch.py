@@ -4,6 +4,7 @@ Each becomes an alert in the same commit. State is small, bounded, and rebuilt f
 """
 
 import sqlite3
+import time
 
 from chain.event import Span
 from chain.record import RecordFlag
@@ -13,7 +14,7 @@ from gateway.pipeline.batch import Batch
 from gateway.pipeline.group import Group
 from gateway.pipeline.sealing import Sealing
 
-GAP_AFTER_US = 10_000_000  # how long a sealed event may be missing before a person is told
+GAP_AFTER_S = 10.0  # how long a sealed event may be missing before a person is told
 _OUT_OF_RANGE = int(RecordFlag.OUT_OF_RANGE)
 MAX_WAITING = 100_000  # gaps not told yet; what is beyond is told after the next start
 
@@ -25,7 +26,9 @@ class Watch:
         self._site, self._sealing = site, sealing
         self._outside: frozenset[str] = frozenset()  # sources whose newest reading is out of range
         self._outside_before = self._outside
-        self._waiting: dict[int, int] = {}  # leaf of a seal with a gap not told yet → since when, oldest first
+        # Leaf of a seal with a gap not told yet → since when, oldest first; 0 where it was found at start. Monotonic
+        # seconds: a clock of the day that jumps back must not put an alert off.
+        self._waiting: dict[int, float] = {}
         self._open: set[str] = set()  # sources that may have a seal with a gap
         self.undo()
 
@@ -33,7 +36,7 @@ class Watch:
         """Forget what a rolled-back transaction changed."""
         self._outside = self._outside_before
         known, leaves = self._waiting, self._site.seals.untold_gaps(MAX_WAITING)
-        self._waiting = {leaf: known.get(leaf, 0) for leaf in leaves}
+        self._waiting = {leaf: known.get(leaf, 0.0) for leaf in leaves}
         self._open = self._site.seals.pending_sources()
 
     def look(self, tx: sqlite3.Connection, batch: Batch, now_us: int) -> None:
@@ -43,7 +46,7 @@ class Watch:
             self._excursions(tx, group, now_us)
             waiting = [seal for seal in group.seals if seal.state is SealState.PENDING]
             for seal in waiting if len(self._waiting) < MAX_WAITING else ():
-                self._waiting[seal.leaf] = now_us
+                self._waiting[seal.leaf] = time.monotonic()
             if waiting:
                 self._open.add(name)
             if name in self._open:
@@ -78,10 +81,11 @@ class Watch:
                     self._alert(tx, "broken-seal", stored, text, now_us)
 
     def _tell_gaps(self, tx: sqlite3.Connection, now_us: int) -> None:
+        now = time.monotonic()
         for leaf, since in list(self._waiting.items()):
             if not since:
-                self._waiting[leaf] = now_us  # found at start: it gets its time again
-            elif now_us - since <= GAP_AFTER_US:
+                self._waiting[leaf] = now  # it gets its time again
+            elif now - since <= GAP_AFTER_S:
                 break
             else:
                 del self._waiting[leaf]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crypto.errors import SealtrailError
+from crypto.errors import FileError, SealtrailError
 from crypto.files import write_durably
 from crypto.x509_ecdsa import EcdsaSigner, read_certificate
 from network.channel import messages
@@ -114,8 +114,8 @@ class Update:
         """Write the file anew."""
         try:
             write_durably(file, encode(self.envelope()))
-        except OSError as e:
-            raise UpdateError(f"cannot write the update {file}: {e.strerror}") from e
+        except FileError as e:
+            raise UpdateError(f"cannot write the update: {e}") from e
 
 
 def read_update(file: Path) -> Update:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crypto import files
-from crypto.errors import KeyMaterialError
+from crypto.errors import FileError, KeyMaterialError
 from crypto.files import private_key_at, read_private_key, secret_at, write_durably
 from crypto.keys import Algorithm, PrivateKey
 
@@ -35,7 +35,7 @@ def test_a_failure_leaves_the_old_content_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, stage, fails)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(FileError, match="No space"):
         write_durably(path, b"new", mode=0o600)
     monkeypatch.undo()
     assert path.read_bytes() == b"old"

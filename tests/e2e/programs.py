@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,15 @@ def write_config(folder: Path, extra: str = "") -> Path:
 
 
 class Up:
-    """A running `sealtrail up`."""
+    """A running `sealtrail up`; `before` is a command that becomes it, like `env` or `ip netns exec`."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, before: Sequence[str] = ()) -> None:
         self.data = config.parent / "data"
         self._errors = (config.parent / "up.log").open("ab")
         self.process = subprocess.Popen(
-            [*PROGRAM, "up", "--config", str(config), "--json"], stdout=subprocess.PIPE, stderr=self._errors, text=True
-        )
+            [*before, *PROGRAM, "up", "--config", str(config), "--json"],
+            stdout=subprocess.PIPE, stderr=self._errors, text=True,
+        )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, (config.parent / "up.log").read_text()

@@ -1,6 +1,7 @@
 """A network namespace of the test's own, joined to this machine by a cable that can be cut. Needs root and iproute2."""
 
 import contextlib
+import ctypes
 import os
 import secrets
 import shutil
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+
+CLONE_NEWNET = 0x4000_0000  # linux/sched.h
 
 
 class IpError(Exception):
@@ -34,6 +37,12 @@ class Namespace:
     def command(self, command: list[str]) -> list[str]:
         """The same command, run inside; it keeps the process id."""
         return ["ip", "netns", "exec", self.name, *command]
+
+    def enter(self) -> None:
+        """Move the calling thread, and all threads that it starts from now on, inside."""
+        with open(f"/run/netns/{self.name}") as file:
+            if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
 
     def cut(self) -> None:
         _ip("-n", self.name, "link", "set", f"{self.name}-b", "down")

@@ -90,7 +90,7 @@ async def invite(body: Invite, who: DeviceAdmin, here: Here) -> Invited:
     try:
         if body.allow_plain:
             return Invited(source=body.source, password=await here.live.add_plain(body.source, settings))
-        return Invited(source=body.source, code=here.live.invite(body.source, settings))
+        return Invited(source=body.source, code=await run_in_threadpool(here.live.invite, body.source, settings))
     except AccessError as e:
         raise HTTPException(409, str(e)) from e
 

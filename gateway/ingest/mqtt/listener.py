@@ -32,11 +32,13 @@ class FrontDoor:
         limits: FrontDoorLimits | None = None,
         tls: ssl.SSLContext | None = None,
         on_subscribed: Callable[[str], None] = lambda source: None,
+        on_not_accepted: Callable[[OSError], None] = lambda error: None,
     ) -> None:
         self._address = (host, port)
         self._limits = limits or FrontDoorLimits()
         self._registry = Registry(sink, authenticator, liveness, self._limits, on_subscribed)
         self._tls = tls
+        self._on_not_accepted = on_not_accepted
         self._socket: socket.socket | None = None
         self._pause: asyncio.TimerHandle | None = None
         self._greeting: set[asyncio.Task[None]] = set()
@@ -96,6 +98,15 @@ class FrontDoor:
         """How many authenticated connections there are now."""
         return len(self._registry)
 
+    @property
+    def problem(self) -> str:
+        """Which bound keeps new connections out now; empty while there is room."""
+        if len(self._registry) >= self._limits.connections:
+            return f"all {self._limits.connections} connections are taken; raise front_door.max_connections"
+        if self._registry.waiting >= self._limits.waiting:
+            return f"{self._limits.waiting} connections wait for their login; new ones are refused until those are gone"
+        return ""
+
     def put_out(self, source: str) -> None:
         """Close the connections of a source that was revoked; it cannot log in again."""
         self._registry.put_out(source)
@@ -113,7 +124,8 @@ class FrontDoor:
                 self._admit_socket(self._socket.accept()[0])
         except BlockingIOError:
             pass
-        except OSError:  # out of file descriptors, or the peer has gone already
+        except OSError as e:  # out of file descriptors, or the peer has gone already
+            self._on_not_accepted(e)
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._socket)
             self._pause = loop.call_later(_ACCEPT_PAUSE_S, self._listen)

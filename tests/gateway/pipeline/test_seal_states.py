@@ -1,6 +1,7 @@
 """What a seal says of its events: they are there, they are not those, or they are missing and a person is told."""
 
 import asyncio
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_a_source_that_sealed_and_never_sent_an_event_leaves_a_whole_site(site: 
 
 
 def test_a_gap_that_stays_is_told_once_with_its_numbers(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.pipeline.watch.GAP_AFTER_US", 50_000)
+    monkeypatch.setattr("gateway.pipeline.watch.GAP_AFTER_S", 0.05)
     source = site.enrol("logger")
     raw = source.batch(10)
     assert site.send(source, message([raw[0], *raw[4:8]], source.seal())) is OK
@@ -85,8 +86,17 @@ def test_a_gap_that_stays_is_told_once_with_its_numbers(site: Site, monkeypatch:
     assert len(site.alerts()) == 1
 
 
+def test_a_clock_that_jumps_back_does_not_put_off_a_gap(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.pipeline.watch.GAP_AFTER_S", 0.05)
+    source, now = site.enrol("logger"), time.time_ns
+    source.batch(2)
+    site.send(source, message([], source.seal()))
+    monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
+    site.wait(lambda: site.alerts("gap"))
+
+
 def test_a_gap_told_before_a_restart_is_not_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.pipeline.watch.GAP_AFTER_US", 50_000)
+    monkeypatch.setattr("gateway.pipeline.watch.GAP_AFTER_S", 0.05)
     with Site(tmp_path / "site") as site:
         source, other = site.enrol("logger"), site.enrol("other")
         source.batch(2)
