@@ -35,19 +35,27 @@ def write_config(folder: Path, extra: str = "") -> Path:
 
 
 class Up:
-    """A running `sealtrail up`."""
+    """A running `sealtrail up`. Without `wait` it is still starting; `ready` waits until it says where it serves."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, *, wait: bool = True) -> None:
         self.data = config.parent / "data"
-        self._errors = (config.parent / "up.log").open("ab")
+        self.log = config.parent / "up.log"
+        self._errors = self.log.open("ab")
         self.process = subprocess.Popen(
             [*PROGRAM, "up", "--config", str(config), "--json"], stdout=subprocess.PIPE, stderr=self._errors, text=True
         )
+        self.where: dict[str, Any] = {}
+        if wait:
+            self.ready()
+
+    def ready(self) -> None:
+        if self.where:
+            return
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, (config.parent / "up.log").read_text()
-        self.where: dict[str, Any] = json.loads(line)
-        self.url: str = self.where["url"]
+        assert line, self.log.read_text()
+        self.where = json.loads(line)
+        self.url = str(self.where["url"])
 
     @property
     def token(self) -> str:
