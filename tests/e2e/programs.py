@@ -41,6 +41,8 @@ class Up:
         self.data = config.parent / "data"
         self.log = config.parent / "up.log"
         self._errors = self.log.open("ab")
+        self.start_s = 0.0  # seconds to readiness, once somebody waited for it
+        self._started = time.monotonic()
         self.process = subprocess.Popen(
             [*PROGRAM, "up", "--config", str(config), "--json"], stdout=subprocess.PIPE, stderr=self._errors, text=True
         )
@@ -54,7 +56,7 @@ class Up:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.log.read_text()
-        self.where = json.loads(line)
+        self.where, self.start_s = json.loads(line), time.monotonic() - self._started
         self.url = str(self.where["url"])
 
     @property

@@ -11,6 +11,7 @@ import socket
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from typing import Self
 
 import httpx
 import msgspec
@@ -45,7 +46,8 @@ def quiet_port() -> int:
 
 
 class Site:
-    """A gateway's configuration and data, with a front door where devices find it again, and perhaps a side door."""
+    """A gateway's configuration and data, with a front door where devices find it again, and perhaps a side door.
+    At its end nothing that was started here runs any more."""
 
     def __init__(self, root: Path, broker: "Broker | None" = None) -> None:
         root.mkdir(parents=True, exist_ok=True)
@@ -54,27 +56,51 @@ class Site:
         if broker is not None:
             extra += f'[side_door]\nhost = "127.0.0.1"\nport = {broker.port}\n'
         self.config = write_config(root, extra)
+        self._devices: list[DeviceProcess] = []
 
-    def up(self, *, wait: bool = True) -> Up:
-        return Up(self.config, wait=wait)
+    def __enter__(self) -> Self:
+        return self
 
-    def publisher(self, gateway: Up, name: str) -> Publisher:
-        """A publisher whose source is enrolled."""
+    def __exit__(self, *_: object) -> None:
+        for device in self._devices:
+            device.close()
+        self.gateway.end(signal.SIGKILL)
+
+    def begin(self) -> None:
+        """Start the gateway and do not wait until it is up."""
+        self.gateway = Up(self.config, wait=False)
+
+    def start(self) -> None:
+        self.begin()
+        self.gateway.ready()
+
+    def kill(self) -> int:
+        return self.gateway.end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        code = self.gateway.end()
+        log = self.gateway.log.read_text()
+        assert code == 0, log[-4000:]
+        assert "Traceback" not in log
+
+    def publisher(self, name: str, port: int = 0) -> Publisher:
+        """A publisher whose source is enrolled; it sends to the front door, or to a broker's port."""
         source = Source(name)
         body = enrolment_request(self._code(name), name, self.folder.origin, source.key)
-        answer = httpx.post(f"{gateway.url}/v1/enrol", json=body).raise_for_status()
-        return Publisher(source, answer.json()["password"], self.port)
+        answer = httpx.post(f"{self.gateway.url}/v1/enrol", json=body).raise_for_status()
+        return Publisher(source, answer.json()["password"], port or self.port)
 
-    def device(self, gateway: Up, name: str, broker: "Broker | None" = None) -> "DeviceProcess":
-        """A device that is enrolled, and sends to the front door or to a broker."""
+    def device(self, name: str, port: int = 0) -> "DeviceProcess":
+        """A device that is enrolled; it sends to the front door, or to a broker's port."""
         folder = self.root / name
-        enrol(gateway.url, self._code(name), folder, Algorithm.ED25519)
-        if broker is not None:
+        enrol(self.gateway.url, self._code(name), folder, Algorithm.ED25519)
+        if port:
             path = folder / "device.json"
             profile = json.loads(path.read_text())
-            profile["mqtt"] |= {"port": broker.port}
+            profile["mqtt"] |= {"port": port}
             path.write_bytes(msgspec.json.encode(profile))
-        return DeviceProcess(folder)
+        self._devices.append(DeviceProcess(folder))
+        return self._devices[-1]
 
     @property
     def folder(self) -> Folder:
@@ -96,16 +122,26 @@ class Broker:
             "autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n"
         )
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end(signal.SIGTERM)
+
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([str(MOSQUITTO), "-c", str(self._config)], stderr=log)
-        until(self.answers)
+        until(self._answers)
 
-    def answers(self) -> bool:
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def _answers(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+    def _end(self, how: signal.Signals) -> None:
         if self._process.poll() is None:
             self._process.send_signal(how)
         self._process.wait(10)
@@ -124,6 +160,7 @@ class DeviceProcess:
         self._few.write_bytes(b"".join(map(_line, range(200))))
         self._input = self._lines.open("rb")  # each process goes on reading where the one before stopped
         self._errors = folder.with_suffix(".log").open("ab")
+        self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, rate: int = 400) -> None:
         """Read lines from a pipe for ever."""
@@ -139,9 +176,10 @@ class DeviceProcess:
         self._process = subprocess.Popen(line, stdin=self._input, stdout=subprocess.DEVNULL, stderr=self._errors)
 
     def kill(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
-        assert self._process.wait(10) in (0, -signal.SIGKILL), "a device ended by itself; see its log"
+        """End what runs, and look at what it leaves."""
+        if self._process is not None:
+            self._process.kill()
+            assert self._process.wait(10) in (0, -signal.SIGKILL), "a device ended by itself; see its log"
         with closing(Database(self.folder / BUFFER_FILE, readonly=True)) as db:
             rows = db.connection.execute("SELECT boot, seq, hash FROM event").fetchall()
         self.kept |= {(boot, seq): found for boot, seq, found in rows}
@@ -150,11 +188,15 @@ class DeviceProcess:
         return status_of(self.folder)
 
     def finish(self) -> None:
-        """One more start that sends everything; its exit code says that the gateway has acknowledged all of it."""
+        """End what runs; one more start sends everything, and its exit code says that all of it is acknowledged."""
+        self.kill()
         one = self.folder.with_suffix(".one")
         one.write_bytes(_line(0))
         drain = ("--drain", str(DEADLINE_S))
         run("device", "send", "--folder", self.folder, "--kind", "reading", *drain, one, timeout=2 * DEADLINE_S)
+
+    def close(self) -> None:
+        self.kill()
         self._input.close()
         self._errors.close()
 

@@ -7,17 +7,17 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 import pytest
 
-from tests.e2e.programs import Up
 from tests.torture.moments import MOMENTS
 from tests.torture.publisher import Publisher
-from tests.torture.rig import MOSQUITTO, Broker, DeviceProcess, Site
+from tests.torture.rig import MOSQUITTO, Broker, Site
 from tests.torture.scale import scaled
 from tests.torture.verdict import require_whole
 
@@ -54,98 +54,84 @@ def test_the_gateway_killed_at_random_points(tmp_path: Path) -> None:
 
 
 def _gateway_series(root: Path, kills: int) -> None:
-    site, rng, died = Site(root), draws(), Counter[str]()
-    gateway = site.up()
-    publishers = [site.publisher(gateway, name) for name in ("alpha", "beta")]
-    try:
+    rng, died, starts = draws(), Counter[str](), list[tuple[int, float]]()
+    with Site(root) as site:
+        site.start()
+        publishers = [site.publisher(name) for name in ("alpha", "beta")]
         with sending(publishers):
             for _ in range(kills):
                 moment = rng.choice(MOMENTS)
-                moment(gateway, publishers, rng)
-                code = gateway.end(signal.SIGKILL)
-                assert code in (-signal.SIGKILL, 0), site.config.with_name("up.log").read_text()[-4000:]
+                moment(site.gateway, publishers, rng)
+                code = site.kill()
+                assert code in (-signal.SIGKILL, 0), site.gateway.log.read_text()[-4000:]
                 died[moment.__name__ if code else "stopped before the kill"] += 1
-                gateway = site.up(wait=False)  # refuses to start where log and anchor contradict each other
-    finally:
-        code = gateway.end()
-    assert code == 0
-    assert sum(p.resent for p in publishers) > 0  # it was in the middle of something
-    _report(root, require_whole(site.folder, publishers, []), died)
+                if site.gateway.start_s:
+                    starts.append((sum(p.source.seq for p in publishers), site.gateway.start_s))
+                site.begin()  # refuses to start where log and anchor contradict each other
+            site.gateway.ready()
+        site.stop()
+        assert sum(p.resent for p in publishers) > 0  # it was in the middle of something
+        print(f"{kills} kills: {dict(died)}\n{require_whole(site.folder, publishers, [])}")
+        _print_starts(starts)
+
+
+def _print_starts(starts: list[tuple[int, float]]) -> None:
+    """For the reader; a test of time would be a test of the machine."""
+    each = max(1, len(starts) // 4)
+    for part in (starts[:each], starts[-each:]):
+        seconds = median(seconds for _, seconds in part)
+        print(f"start-up {seconds:.2f} s, median of {len(part)}, with {part[0][0]:,} to {part[-1][0]:,} events logged")
 
 
 @needs_mosquitto
 def test_the_broker_killed_at_random_points(tmp_path: Path) -> None:
     """Its PUBACK promises nothing: what it loses the device sends again until the gateway's own receipt comes."""
-    broker = Broker(tmp_path)
-    broker.start()
-    site, rng = Site(tmp_path, broker), draws()
-    gateway = site.up()
-    device = site.device(gateway, "behind-broker", broker)
-    device.run()
-    try:
+    rng = draws()
+    with Broker(tmp_path) as broker, Site(tmp_path, broker) as site:
+        site.start()
+        device = site.device("behind-broker", broker.port)
+        device.run()
         for _ in range(scaled(4, 200)):
             time.sleep(rng.uniform(0.0, 2.5))
-            broker.end(signal.SIGKILL)
+            broker.kill()
             time.sleep(rng.uniform(0.0, 0.3))
             broker.start()
-        device.kill()
         device.finish()
-    finally:
-        device.kill()
-        assert gateway.end() == 0
-        broker.end()
-    _report(tmp_path, require_whole(site.folder, [], [device]), Counter(broker=scaled(4, 200)))
+        site.stop()
+        print(require_whole(site.folder, [], [device]))
 
 
 def test_the_device_killed_at_random_points(tmp_path: Path) -> None:
-    site, rng = Site(tmp_path), draws()
-    gateway = site.up()
-    device = site.device(gateway, "logger")
-    try:
+    """What its process wrote before it died comes into the log, with its numbers, once."""
+    rng = draws()
+    with Site(tmp_path) as site:
+        site.start()
+        device = site.device("logger")
         for _ in range(scaled(10, 500)):
             rng.choice((device.run, device.send))()
-            time.sleep(rng.uniform(0.0, 1.5))
+            time.sleep(rng.uniform(0.0, 1.2))
             device.kill()
         device.finish()
-    finally:
-        device.kill()
-        assert gateway.end() == 0
-    _report(tmp_path, require_whole(site.folder, [], [device]), Counter(device=scaled(10, 500)))
+        site.stop()
+        print(require_whole(site.folder, [], [device]))
 
 
 @needs_mosquitto
 def test_all_killed_at_once_at_random_points(tmp_path: Path) -> None:
     """Gateway, broker and two devices die in one moment and come back in any order."""
-    broker = Broker(tmp_path)
-    broker.start()
-    site, rng = Site(tmp_path, broker), draws()
-    gateway = site.up()
-    devices = [site.device(gateway, "at-the-front"), site.device(gateway, "behind-broker", broker)]
-    running: list[Up] = [gateway]
-    starts: list[Callable[[], object]] = [broker.start, lambda: running.append(site.up(wait=False))]
-    starts += [device.run for device in devices]
-    for device in devices:
-        device.run()
-    try:
-        for _ in range(scaled(5, 200)):
-            time.sleep(rng.uniform(0.0, 4.0))
-            assert running.pop().end(signal.SIGKILL) in (-signal.SIGKILL,)
-            broker.end(signal.SIGKILL)
-            for device in devices:
-                device.kill()
-            for start in rng.sample(starts, len(starts)):
+    rng = draws()
+    with Broker(tmp_path) as broker, Site(tmp_path, broker) as site:
+        site.start()
+        devices = [site.device("at-the-front"), site.device("behind-broker", broker.port)]
+        for device in devices:
+            device.run()
+        for _ in range(scaled(4, 200)):
+            time.sleep(rng.uniform(0.0, 3.5))
+            for kill in (site.kill, broker.kill, *(device.kill for device in devices)):
+                kill()
+            for start in rng.sample((site.begin, broker.start, *(device.run for device in devices)), 4):
                 start()
         for device in devices:
-            device.kill()
             device.finish()
-    finally:
-        for device in devices:
-            device.kill()
-        assert running.pop().end() == 0
-        broker.end()
-    _report(tmp_path, require_whole(site.folder, [], devices), Counter(all=scaled(5, 200)))
-
-
-def _report(root: Path, report: object, died: Counter[str]) -> None:
-    assert b"Traceback" not in (root / "up.log").read_bytes()
-    print(f"{sum(died.values())} kills: {dict(died)}\n{report}")
+        site.stop()
+        print(require_whole(site.folder, [], devices))
