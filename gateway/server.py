@@ -50,7 +50,8 @@ async def running(config: Config) -> AsyncIterator[Running]:
     url = config.api.public_url or f"http://{config.api.host}:{port}"
     with contextlib.closing(listening):
         async with Gateway(config) as gateway:
-            server = _server(_application(gateway, config.api))
+            # Loading the interface is half of a start. In a thread, because sources come back meanwhile.
+            server = _server(await asyncio.to_thread(_application, gateway, config.api))
             serving = asyncio.create_task(server.serve([listening]))
             _collect_less_often()
             follower = Follower(gateway)
