@@ -29,7 +29,8 @@ def write_config(folder: Path, extra: str = "") -> Path:
     if "[front_door]" not in extra:
         text += "[front_door]\nport = 0\n"
     text += "[api]\nport = 0\n[storage]\nreserve_bytes = 0\n"
-    text += "[log]\ncheckpoint_interval_s = 0.1\nanchor_interval_s = 0.1\n"
+    if "[log]" not in extra:
+        text += "[log]\ncheckpoint_interval_s = 0.1\nanchor_interval_s = 0.1\n"
     path.write_text(text)
     return path
 

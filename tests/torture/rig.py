@@ -49,10 +49,10 @@ class Site:
     """A gateway's configuration and data, with a front door where devices find it again, and perhaps a side door.
     At its end nothing that was started here runs any more."""
 
-    def __init__(self, root: Path, broker: "Broker | None" = None) -> None:
+    def __init__(self, root: Path, broker: "Broker | None" = None, extra: str = "") -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root, self.data, self.port = root, root / "data", quiet_port()
-        extra = f"[front_door]\nport = {self.port}\n"
+        extra += f"[front_door]\nport = {self.port}\n"
         if broker is not None:
             extra += f'[side_door]\nhost = "127.0.0.1"\nport = {broker.port}\n'
         self.config = write_config(root, extra)
@@ -86,14 +86,14 @@ class Site:
     def publisher(self, name: str, port: int = 0) -> Publisher:
         """A publisher whose source is enrolled; it sends to the front door, or to a broker's port."""
         source = Source(name)
-        body = enrolment_request(self._code(name), name, self.folder.origin, source.key)
+        body = enrolment_request(self.code(name), name, self.folder.origin, source.key)
         answer = httpx.post(f"{self.gateway.url}/v1/enrol", json=body).raise_for_status()
         return Publisher(source, answer.json()["password"], port or self.port)
 
     def device(self, name: str, port: int = 0) -> "DeviceProcess":
         """A device that is enrolled; it sends to the front door, or to a broker's port."""
         folder = self.root / name
-        enrol(self.gateway.url, self._code(name), folder, Algorithm.ED25519)
+        enrol(self.gateway.url, self.code(name), folder, Algorithm.ED25519)
         if port:
             path = folder / "device.json"
             profile = json.loads(path.read_text())
@@ -106,7 +106,7 @@ class Site:
     def folder(self) -> Folder:
         return Folder.existing(self.data)
 
-    def _code(self, name: str) -> str:
+    def code(self, name: str) -> str:
         with closing(Access(self.folder)) as access:
             return access.invite(name, SourceSettings())
 
