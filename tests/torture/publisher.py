@@ -7,6 +7,9 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from chain.event import content_hash
@@ -84,3 +87,17 @@ def _packet(answers: BinaryIO) -> bytes:
     if len(answer) < 4:
         raise ConnectionError("the gateway is gone")
     return answer
+
+
+@contextmanager
+def sending(publishers: Sequence[Publisher]) -> Iterator[None]:
+    """Publishers at work during the block; at its end everything that they made is acknowledged."""
+    with ThreadPoolExecutor(len(publishers)) as threads:
+        working = [threads.submit(publisher.run) for publisher in publishers]
+        try:
+            yield
+        finally:
+            for publisher in publishers:
+                publisher.end()
+        for work in working:
+            work.result()

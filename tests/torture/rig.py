@@ -4,6 +4,7 @@ Everything listens on loopback, on ports that no outgoing connection takes while
 """
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -29,6 +30,7 @@ from tests.torture.publisher import Publisher
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 DEADLINE_S = 120.0
+LINES = 20_000
 LINE_BYTES = 64  # a line of a device's input; what it reads at once ends with a whole line
 
 
@@ -156,14 +158,16 @@ class DeviceProcess:
         self.kept: dict[tuple[int, int], bytes] = {}
         self._lines = folder.with_suffix(".lines")
         self._few = folder.with_suffix(".few")
-        self._lines.write_bytes(b"".join(map(_line, range(200_000))))
+        self._lines.write_bytes(b"".join(map(_line, range(LINES))))
         self._few.write_bytes(b"".join(map(_line, range(200))))
         self._input = self._lines.open("rb")  # each process goes on reading where the one before stopped
         self._errors = folder.with_suffix(".log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, rate: int = 400) -> None:
-        """Read lines from a pipe for ever."""
+        """Read lines as from a pipe, and stay when there are no more."""
+        if os.lseek(self._input.fileno(), 0, os.SEEK_CUR) >= LINES * LINE_BYTES:
+            self._input.seek(0)
         self._start("run", "--rate", str(rate), "--forever")
 
     def send(self) -> None:

@@ -7,35 +7,19 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 import pytest
 
 from tests.torture.moments import MOMENTS
-from tests.torture.publisher import Publisher
+from tests.torture.publisher import sending
 from tests.torture.rig import MOSQUITTO, Broker, Site
 from tests.torture.scale import scaled
 from tests.torture.verdict import require_whole
 
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed (Debian package mosquitto)")
-
-
-@contextmanager
-def sending(publishers: Sequence[Publisher]) -> Iterator[None]:
-    """Publishers at work during the block; at its end everything that they made is acknowledged."""
-    with ThreadPoolExecutor(len(publishers)) as threads:
-        working = [threads.submit(publisher.run) for publisher in publishers]
-        try:
-            yield
-        finally:
-            for publisher in publishers:
-                publisher.end()
-        for work in working:
-            work.result()
 
 
 def draws() -> random.Random:

@@ -12,15 +12,14 @@ import httpx
 import pytest
 
 from chain.site import Folder, SiteReader
-from gateway.cli import _bring_index_up_to_date
 from gateway.config import load_config
 from gateway.server import running
 from tests.e2e.programs import until, write_config
 from tests.support.site import Site as InProcess
 from tests.support.source import Source, message
+from tests.torture.publisher import sending
 from tests.torture.rig import MOSQUITTO, Broker, Site
 from tests.torture.scale import scaled
-from tests.torture.test_kills import sending
 from tests.torture.verdict import require_whole
 
 MESSAGES, EVENTS = 100, 4  # in the small log; the large one is twenty times as long
@@ -53,7 +52,6 @@ def _grow(root: Path, messages: int) -> Path:
         for _ in range(messages // 20):
             site.send_all([site.inbound(source, message(source.batch(EVENTS), source.seal())) for _ in range(20)])
             site.drain()
-    _bring_index_up_to_date(Folder.existing(root / "data"))
     return config
 
 
