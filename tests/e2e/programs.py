@@ -1,6 +1,7 @@
 """Runs the real program in processes of its own, on free loopback ports, and ends only what it started."""
 
 import json
+import select
 import signal
 import subprocess
 import sys
@@ -55,6 +56,7 @@ class Up:
         if self.where:
             return
         assert self.process.stdout is not None
+        assert select.select([self.process.stdout], [], [], START_S)[0], "it neither came up nor ended"
         line = self.process.stdout.readline()
         assert line, self.log.read_text()
         self.where, self.start_s = json.loads(line), time.monotonic() - self._started
