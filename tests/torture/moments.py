@@ -1,5 +1,6 @@
 """Moments in a gateway's life, drawn at random, at which it is killed −9: each returns when it is time."""
 
+import os
 import random
 import signal
 import time
@@ -35,7 +36,7 @@ def while_anchoring(gateway: Up, load: Sequence[Publisher], rng: random.Random) 
     _progress(load)
     file = gateway.data / "ledger" / "ledger.db-wal"
     before = _changed(file)
-    _wait(lambda: _changed(file) != before)
+    wait(lambda: _changed(file) != before)
     time.sleep(rng.uniform(0.0, 0.008))
 
 
@@ -46,6 +47,12 @@ def while_stopping(gateway: Up, load: Sequence[Publisher], rng: random.Random) -
     time.sleep(rng.uniform(0.0, 0.3))
 
 
+def when_made(folder: Path, files: int, rng: random.Random) -> None:
+    """A moment behind the first one at which there are so many files."""
+    wait(lambda: sum(len(names) for _, _, names in os.walk(folder)) >= files)
+    time.sleep(rng.uniform(0.0, 0.005))
+
+
 Moment = Callable[[Up, Sequence[Publisher], random.Random], None]
 MOMENTS: tuple[Moment, ...] = (during_start, at_first_commits, under_load, while_anchoring, while_stopping)
 
@@ -53,7 +60,7 @@ MOMENTS: tuple[Moment, ...] = (during_start, at_first_commits, under_load, while
 def _progress(load: Sequence[Publisher]) -> None:
     """Wait for one more PUBACK."""
     before = _acknowledged(load)
-    _wait(lambda: _acknowledged(load) > before)
+    wait(lambda: _acknowledged(load) > before)
 
 
 def _acknowledged(load: Sequence[Publisher]) -> int:
@@ -64,7 +71,7 @@ def _changed(file: Path) -> int:
     return file.stat().st_mtime_ns if file.exists() else 0
 
 
-def _wait(condition: Callable[[], bool]) -> None:
+def wait(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline, "nothing came"

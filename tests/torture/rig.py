@@ -117,6 +117,7 @@ class Broker:
     """A Mosquitto that writes its sessions and queues to disk after every second change."""
 
     def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
         self.port = quiet_port()
         self._config, self._log = root / "mosquitto.conf", root / "mosquitto.log"
         self._config.write_text(

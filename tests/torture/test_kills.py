@@ -5,15 +5,20 @@ A short run kills some seventy times, `make torture` some thousand. Each failure
 
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median
 
+import httpx
 import pytest
 
-from tests.torture.moments import MOMENTS
+from tests.torture.moments import MOMENTS, wait, when_made
 from tests.torture.publisher import sending
 from tests.torture.rig import MOSQUITTO, Broker, Site
 from tests.torture.scale import scaled
@@ -28,13 +33,70 @@ def draws() -> random.Random:
     return random.Random(seed)
 
 
-def test_the_gateway_killed_at_random_points(tmp_path: Path) -> None:
-    """Two gateways at once, each killed half as often."""
-    kills = scaled(50, 1000)
-    with ThreadPoolExecutor(2) as both:
-        series = [both.submit(_gateway_series, tmp_path / name, kills // 2) for name in ("one", "two")]
-        for one in series:
+def at_once(*series: Callable[[], None]) -> None:
+    """Run all of them, each in a thread; they mostly wait."""
+    with ThreadPoolExecutor(len(series)) as threads:
+        for one in [threads.submit(one) for one in series]:
             one.result()
+
+
+def test_the_first_start_killed_at_random_points(tmp_path: Path) -> None:
+    """However far it came with keys, tables, ledger and first token, the next start makes it whole."""
+    at_once(*(partial(_first_starts, tmp_path / name, scaled(5, 150)) for name in ("one", "two")))
+
+
+def _first_starts(root: Path, kills: int) -> None:
+    rng, died = draws(), Counter[int]()
+    for number in range(kills):
+        with Site(root / str(number)) as site:
+            site.begin()
+            files = rng.randint(1, 25)  # so many there are when it is up
+            when_made(site.data, files, rng)
+            site.kill()
+            died[files] += 1
+            site.start()
+            publisher = site.publisher("alpha")
+            with sending([publisher]):
+                wait(lambda publisher=publisher: bool(publisher.acknowledged))
+            assert _may_read(site)
+            site.stop()
+            require_whole(site.folder, [publisher], [])
+    print(f"killed when there were so many files: {sorted(died)}")
+
+
+KILLED_AT_FIRST_TOKEN = """
+import os, signal, sys
+import sealtrail
+
+rename = os.replace
+def replace(source, target):
+    if str(target).endswith("first-token"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+
+os.replace = replace
+sealtrail.main()
+"""
+
+
+def test_the_first_start_killed_while_it_writes_its_token(tmp_path: Path) -> None:
+    """The one moment in which a token could exist that nobody knows."""
+    with Site(tmp_path) as site:
+        command = [sys.executable, "-c", KILLED_AT_FIRST_TOKEN, "up", "--config", str(site.config)]
+        assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
+        site.start()
+        assert _may_read(site)
+        site.stop()
+
+
+def _may_read(site: Site) -> bool:
+    headers = {"Authorization": f"Bearer {site.gateway.token}"}
+    return httpx.get(f"{site.gateway.url}/v1/records", headers=headers).status_code == 200
+
+
+def test_the_gateway_killed_at_random_points(tmp_path: Path) -> None:
+    """Three gateways at once."""
+    at_once(*(partial(_gateway_series, tmp_path / name, scaled(17, 334)) for name in ("one", "two", "three")))
 
 
 def _gateway_series(root: Path, kills: int) -> None:
@@ -68,10 +130,15 @@ def _print_starts(starts: list[tuple[int, float]]) -> None:
 
 
 @needs_mosquitto
-def test_the_broker_killed_at_random_points(tmp_path: Path) -> None:
-    """Its PUBACK promises nothing: what it loses the device sends again until the gateway's own receipt comes."""
+def test_broker_and_device_killed_at_random_points(tmp_path: Path) -> None:
+    """Each at a gateway of its own."""
+    at_once(partial(_broker_series, tmp_path / "broker"), partial(_device_series, tmp_path / "device"))
+
+
+def _broker_series(root: Path) -> None:
+    """A broker's PUBACK promises nothing: what it loses is sent again until the gateway's own receipt comes."""
     rng = draws()
-    with Broker(tmp_path) as broker, Site(tmp_path, broker) as site:
+    with Broker(root) as broker, Site(root, broker) as site:
         site.start()
         device = site.device("behind-broker", broker.port)
         device.run()
@@ -85,13 +152,13 @@ def test_the_broker_killed_at_random_points(tmp_path: Path) -> None:
         print(require_whole(site.folder, [], [device]))
 
 
-def test_the_device_killed_at_random_points(tmp_path: Path) -> None:
+def _device_series(root: Path) -> None:
     """What its process wrote before it died comes into the log, with its numbers, once."""
     rng = draws()
-    with Site(tmp_path) as site:
+    with Site(root) as site:
         site.start()
         device = site.device("logger")
-        for _ in range(scaled(10, 500)):
+        for _ in range(scaled(10, 400)):
             rng.choice((device.run, device.send))()
             time.sleep(rng.uniform(0.0, 1.2))
             device.kill()
