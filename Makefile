@@ -37,7 +37,7 @@ test: lint
 	$(BIN)/python -m pytest $(TEST)
 
 torture: $(STAMP)
-	SEALTRAIL_TORTURE=long $(BIN)/python -m pytest tests/torture --timeout 0 $(TEST)
+	SEALTRAIL_TORTURE=long $(BIN)/python -m pytest tests/torture --timeout 0 -s $(TEST)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

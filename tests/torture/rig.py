@@ -134,7 +134,7 @@ class Broker:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([str(MOSQUITTO), "-c", str(self._config)], stderr=log)
+            self.process = subprocess.Popen([str(MOSQUITTO), "-c", str(self._config)], stderr=log)
         until(self._answers)
 
     def kill(self) -> None:
@@ -145,9 +145,9 @@ class Broker:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _end(self, how: signal.Signals) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(how)
-        self._process.wait(10)
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        self.process.wait(10)
 
 
 class DeviceProcess:
@@ -163,7 +163,7 @@ class DeviceProcess:
         self._few.write_bytes(b"".join(map(_line, range(200))))
         self._input = self._lines.open("rb")  # each process goes on reading where the one before stopped
         self._errors = folder.with_suffix(".log").open("ab")
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def run(self, rate: int = 400) -> None:
         """Read lines as from a pipe, and stay when there are no more."""
@@ -178,13 +178,13 @@ class DeviceProcess:
     def _start(self, command: str, *options: str) -> None:
         line = [*PROGRAM, "device", command, "--folder", str(self.folder), "--kind", "reading", *options]
         line += ["--seal-events", "16"]
-        self._process = subprocess.Popen(line, stdin=self._input, stdout=subprocess.DEVNULL, stderr=self._errors)
+        self.process = subprocess.Popen(line, stdin=self._input, stdout=subprocess.DEVNULL, stderr=self._errors)
 
     def kill(self) -> None:
         """End what runs, and look at what it leaves."""
-        if self._process is not None:
-            self._process.kill()
-            assert self._process.wait(10) in (0, -signal.SIGKILL), "a device ended by itself; see its log"
+        if self.process is not None:
+            self.process.kill()
+            assert self.process.wait(10) in (0, -signal.SIGKILL), "a device ended by itself; see its log"
         with closing(Database(self.folder / BUFFER_FILE, readonly=True)) as db:
             rows = db.connection.execute("SELECT boot, seq, hash FROM event").fetchall()
         self.kept |= {(boot, seq): found for boot, seq, found in rows}

@@ -1,6 +1,6 @@
 """kill −9 at random points of gateway, broker and device under load: nothing acknowledged is lost, nothing doubled.
 
-A short run kills some seventy times, `make torture` some thousand. Each failure prints the seed of its draws.
+A short run kills some eighty times, `make torture` some two thousand. Each failure prints the seed of its draws.
 """
 
 import random
@@ -149,6 +149,7 @@ def _broker_series(root: Path) -> None:
             broker.start()
         device.finish()
         site.stop()
+        assert "disconnected from the broker" in site.gateway.log.read_text()
         print(require_whole(site.folder, [], [device]))
 
 
@@ -162,6 +163,7 @@ def _device_series(root: Path) -> None:
             rng.choice((device.run, device.send))()
             time.sleep(rng.uniform(0.0, 1.2))
             device.kill()
+        assert device.kept  # it was in the middle of something
         device.finish()
         site.stop()
         print(require_whole(site.folder, [], [device]))
@@ -178,8 +180,10 @@ def test_all_killed_at_once_at_random_points(tmp_path: Path) -> None:
             device.run()
         for _ in range(scaled(4, 200)):
             time.sleep(rng.uniform(0.0, 3.5))
-            for kill in (site.kill, broker.kill, *(device.kill for device in devices)):
-                kill()
+            for victim in (site.gateway, broker, *devices):
+                victim.process.kill()
+            for reap in (site.kill, broker.kill, *(device.kill for device in devices)):
+                reap()
             for start in rng.sample((site.begin, broker.start, *(device.run for device in devices)), 4):
                 start()
         for device in devices:
