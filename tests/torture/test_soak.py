@@ -29,7 +29,7 @@ NAME = "soaker"
 SECONDS = scaled(12, 3600)
 SAMPLES = scaled(24, 120)
 PREPARED = scaled(400, 4000)  # messages for measuring full speed
-WARM_UP = 0.2  # of the samples; caches fill meanwhile
+WARM_UP = 0.3  # of the samples; meanwhile SQLite's caches fill, 16 MiB a connection, the ledger's within 30 minutes
 
 
 @dataclass(frozen=True, slots=True)
