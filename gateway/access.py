@@ -147,11 +147,15 @@ class Access:
     def new_token(self, label: str, scopes: frozenset[Scope]) -> str:
         """A bearer token with these scopes. Shown once, stored as a fingerprint."""
         token = tokens.new_token()
+        self.add_token(label, scopes, token)
+        return token
+
+    def add_token(self, label: str, scopes: frozenset[Scope], token: str) -> None:
+        """Accept this new token from now on."""
         row = (tokens.fingerprint(token), label[:100], " ".join(sorted(scopes)), _now_us())
         with self._lock, self._db.transaction() as tx:
             _bounded(tx, "token", MAX_TOKENS)
             tx.execute("INSERT INTO token VALUES (?, ?, ?, ?)", row)
-        return token
 
     def next_boot(self) -> int:
         """Count this start of the gateway: the boot number of events that bring no numbers of their own."""

@@ -50,7 +50,9 @@ async def running(config: Config) -> AsyncIterator[Running]:
     url = config.api.public_url or f"http://{config.api.host}:{port}"
     with contextlib.closing(listening):
         async with Gateway(config) as gateway:
-            server = _server(_application(gateway, config.api), gateway.shares.http)
+            # Loading the interface is half of a start. In a thread, because sources come back meanwhile.
+            application = await asyncio.to_thread(_application, gateway, config.api)
+            server = _server(application, gateway.shares.http)
             gateway.http_full = lambda: len(server.server_state.connections) >= gateway.shares.http
             serving = asyncio.create_task(server.serve([listening]))
             asyncio.get_running_loop().set_exception_handler(gateway.shortage.on_loop_fault)

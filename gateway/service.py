@@ -20,7 +20,7 @@ from chain.log.reader import LogReader
 from chain.policy import parse_policy
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.database import Database
-from crypto import cbor
+from crypto import cbor, tokens
 from crypto.files import write_durably
 from crypto.keys import PrivateKey
 from crypto.note import NoteSigner
@@ -201,7 +201,9 @@ class Gateway:
         """Make the first API token, once, into a private file; its path is shown, never the token."""
         path = self.folder.root / FIRST_TOKEN_FILE
         if not self.access.has_tokens():
-            write_durably(path, self.access.new_token("first", _ALL_SCOPES).encode() + b"\n", mode=0o600)
+            token = tokens.new_token()
+            write_durably(path, token.encode() + b"\n", mode=0o600)  # first, lest a crash leaves one that nobody knows
+            self.access.add_token("first", _ALL_SCOPES, token)
             log.info("the first API token is in %s", path)
 
     def _forked(self, error: ForkError) -> None:

@@ -81,7 +81,9 @@ class Seals:
     def untold_gaps(self, limit: int) -> list[int]:
         """Leaves of seals that wait for events and of which no gap alert tells, oldest first."""
         told = "SELECT leaf FROM alert WHERE kind = 'gap' AND leaf IS NOT NULL"
-        query = f"SELECT leaf FROM seal WHERE state = 0 AND leaf NOT IN ({told}) ORDER BY leaf LIMIT ?"
+        # Left to itself SQLite goes through every seal there ever was, because they lie in this order.
+        waiting = "FROM seal INDEXED BY seal_pending WHERE state = 0"
+        query = f"SELECT leaf {waiting} AND leaf NOT IN ({told}) ORDER BY leaf LIMIT ?"
         return [row[0] for row in self._db.connection.execute(query, (limit,))]
 
     def all(self) -> Iterator[tuple[tuple[int, str, int, int, int], StoredSeal]]:

@@ -1,6 +1,7 @@
 """Runs the real program in processes of its own, on free loopback ports, and ends only what it started."""
 
 import json
+import select
 import signal
 import subprocess
 import sys
@@ -29,26 +30,39 @@ def write_config(folder: Path, extra: str = "") -> Path:
     if "[front_door]" not in extra:
         text += "[front_door]\nport = 0\n"
     text += "[api]\nport = 0\n[storage]\nreserve_bytes = 0\n"
-    text += "[log]\ncheckpoint_interval_s = 0.1\nanchor_interval_s = 0.1\n"
+    if "[log]" not in extra:
+        text += "[log]\ncheckpoint_interval_s = 0.1\nanchor_interval_s = 0.1\n"
     path.write_text(text)
     return path
 
 
 class Up:
-    """A running `sealtrail up`; `before` is a command that becomes it, like `env` or `ip netns exec`."""
+    """A running `sealtrail up`; `before` is a command that becomes it, like `env` or `ip netns exec`. Without `wait` it is
+    still starting; `ready` waits until it says where it serves."""
 
-    def __init__(self, config: Path, before: Sequence[str] = ()) -> None:
+    def __init__(self, config: Path, before: Sequence[str] = (), *, wait: bool = True) -> None:
         self.data = config.parent / "data"
-        self._errors = (config.parent / "up.log").open("ab")
+        self.log = config.parent / "up.log"
+        self._errors = self.log.open("ab")
+        self.start_s = 0.0  # seconds to readiness, once somebody waited for it
+        self._started = time.monotonic()
         self.process = subprocess.Popen(
             [*before, *PROGRAM, "up", "--config", str(config), "--json"],
             stdout=subprocess.PIPE, stderr=self._errors, text=True,
         )  # fmt: skip
+        self.where: dict[str, Any] = {}
+        if wait:
+            self.ready()
+
+    def ready(self) -> None:
+        if self.where:
+            return
         assert self.process.stdout is not None
+        assert select.select([self.process.stdout], [], [], START_S)[0], "it neither came up nor ended"
         line = self.process.stdout.readline()
-        assert line, (config.parent / "up.log").read_text()
-        self.where: dict[str, Any] = json.loads(line)
-        self.url: str = self.where["url"]
+        assert line, self.log.read_text()
+        self.where, self.start_s = json.loads(line), time.monotonic() - self._started
+        self.url = str(self.where["url"])
 
     @property
     def token(self) -> str:
