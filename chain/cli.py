@@ -129,14 +129,22 @@ def vkey(
         print(key)
 
 
-def fsck(data: DataOption, as_json: JsonOption = False) -> None:
+def fsck(
+    data: DataOption,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="A checkpoint kept elsewhere, which the log must contain; may be repeated."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Rehash everything from payloads to the ledger. Exit 0 only when all is whole."""
     from dataclasses import asdict
 
     from chain.fsck import fsck as check
     from chain.site import Folder
 
-    report = check(Folder.existing(data), _progress if sys.stderr.isatty() and not as_json else _silent)
+    progress = _progress if sys.stderr.isatty() and not as_json else _silent
+    report = check(Folder.existing(data), progress, [_read(path) for path in checkpoint or ()])
     if as_json:
         print(json.dumps(asdict(report) | {"whole": True}, indent=2))
     else:

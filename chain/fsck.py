@@ -3,16 +3,22 @@
 Believes nothing stored but the keys in the data directory, and not those where a policy is given. Works beside
 a running gateway: it looks at one snapshot. Checks, in order:
 
- 1. checkpoints: signed by the log's keys, one root a size
+ 0. files: what SQLite itself can say of them
+ 1. checkpoints: signed by the log's keys, one root a size, marked as the ledger says, none gone
  2. log: every entry hashes into every tile, and every kept checkpoint's root
  3. records and ranges: every record is well-formed and indexed exactly once under its number
  4. payloads: every event's bytes and fields are those that its record commits to
  5. seals: every seal is the one its record names, by its source's key, and covers the events stored
  6. ledger: every transaction, the state, and the anchored head
+
+Not looked at, because they are no evidence: dead letters, alerts, access.db, the search index (it has a check of its
+own), and hints that are corrected by themselves. Ledger and log that went back together it can tell only from a
+checkpoint that was kept elsewhere.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -20,16 +26,18 @@ from typing import TypeVar
 from chain.errors import FsckError
 from chain.event import Event, SignedSeal, content_hash
 from chain.ledger.reading import LedgerReader, open_reader
+from chain.log.check import OnLedger, check_checkpoints, open_kept, require_none_gone
 from chain.log.rebuild import RebuiltTree, require_no_more
+from chain.policies import witness_keys
 from chain.record import SEAL_KIND, Record
 from chain.seal import require_names, verify_seal
 from chain.site import Folder, SiteReader
+from chain.store.database import Database
 from chain.store.seals import StoredSeal, expected_previous, state_of
 from chain.store.segment import Segment
 from chaincode.identity_records import Identity, source_handle
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.state import checkpoint_key, identity_key
-from crypto.checkpoint import open_checkpoint
 from crypto.commitments import fields_root
 from crypto.errors import SealtrailError
 from crypto.merkle import leaf_hash
@@ -51,11 +59,13 @@ class FsckReport:
     transactions: int
 
 
-def fsck(folder: Folder, progress: Progress = lambda what, done, total: None) -> FsckReport:
+def fsck(folder: Folder, progress: Progress = lambda what, done, total: None, kept: Sequence[bytes] = ()) -> FsckReport:
     """Check everything; FsckError names the first false place.
 
     progress: called with (what, done, total) from time to time.
+    kept: checkpoint notes of this log that were kept elsewhere; the log must still contain them.
     """
+    _require_intact(folder)
     reader = SiteReader.open(folder)
     ledger = open_reader(folder)
     try:
@@ -65,7 +75,7 @@ def fsck(folder: Folder, progress: Progress = lambda what, done, total: None) ->
         with reader.db.snapshot():
             size = reader.entries.size()
             with ledger.snapshot():
-                return _Fsck(folder, reader, ledger, size, head, progress).run()
+                return _Fsck(folder, reader, ledger, size, head, progress, kept).run()
     except FsckError:
         raise
     except SealtrailError as e:
@@ -77,6 +87,12 @@ def fsck(folder: Folder, progress: Progress = lambda what, done, total: None) ->
         reader.close()
 
 
+def _require_intact(folder: Folder) -> None:
+    for path in (folder.database, *sorted(folder.ledger.glob("*.db"))):
+        with closing(Database(path, readonly=True)) as db:
+            db.require_intact()
+
+
 def _anchored(ledger: LedgerReader, origin: str) -> dict[int, bytes]:
     """Roots by size of all checkpoints of this log that the ledger holds; of a ledger elsewhere, of the newest."""
     rows = ledger.values(checkpoint_key(origin, 0), checkpoint_key(origin, 10**20 - 1))
@@ -86,15 +102,19 @@ def _anchored(ledger: LedgerReader, origin: str) -> dict[int, bytes]:
 
 class _Fsck:
     def __init__(self, folder: Folder, reader: SiteReader, ledger: LedgerReader, size: int, head: int,
-                 progress: Progress) -> None:  # fmt: skip
+                 progress: Progress, kept: Sequence[bytes]) -> None:  # fmt: skip
         self._folder, self._reader, self._ledger, self._progress = folder, reader, ledger, progress
         self._size, self._head = size, head
         self._anchored = _anchored(ledger, folder.origin)
+        self._on_ledger = OnLedger(self._anchored, ledger.complete, head)
         self._roots: dict[int, bytes] = {}
+        self._kept = [open_kept(note, folder.log_vkeys()) for note in kept]
 
     def run(self) -> FsckReport:
         checkpoints = self._checkpoints()
+        self._require_length()
         events, seals = self._entries()
+        require_none_gone(list(self._roots), self._on_ledger)  # a false root would say more, so it comes first
         self._payloads()
         self._ranges(events)
         self._seals(seals)
@@ -103,25 +123,23 @@ class _Fsck:
         return FsckReport(self._folder.origin, self._size, events, seals, checkpoints, transactions)
 
     def _checkpoints(self) -> int:
-        keys = self._folder.log_vkeys()
-        stored, oldest = self._reader.checkpoints.kept(), self._oldest()
-        for row in stored:
-            place = f"checkpoint of size {row.size}"
-            checkpoint = _at(place, partial(open_checkpoint, row.note, keys)).checkpoint
-            if checkpoint.size != row.size or checkpoint.size > self._size:
-                raise FsckError(f"{place}: its note is of size {checkpoint.size}, the log has {self._size} entries")
-            if row.evidence is not None and row.size >= oldest and row.size not in self._anchored:
-                raise FsckError(f"{place}: it is marked as anchored, but the ledger does not hold it")
-            self._roots[row.size] = checkpoint.root
+        keys, witnesses = self._folder.log_vkeys(), witness_keys(self._folder)
+        rows = self._reader.checkpoints.kept()
+        self._roots = check_checkpoints(rows, self._size, keys, witnesses, self._on_ledger)
         if dict(self._run("SELECT size, root FROM log_checkpoint").fetchall()) != self._roots:
             raise FsckError("checkpoints: a row names another root than its note")
+        for (size,) in self._run("SELECT size FROM log_checkpoint WHERE published NOT IN (0, 1)"):
+            raise FsckError(f"checkpoint of size {size}: whether it is published must be 0 or 1")
+        return len(rows)
+
+    def _require_length(self) -> None:
+        """The log is at least as long as everyone who saw it says."""
         if self._head > self._size:
             raise FsckError(f"log: the ledger's anchor is of {self._head} entries, only {self._size} are stored")
-        return len(stored)
-
-    def _oldest(self) -> int:
-        """From which size on the anchored checkpoints are all at hand. An embedded ledger has them all."""
-        return 0 if self._ledger.complete else min(self._anchored, default=0)
+        for kept in self._kept:
+            if kept.size > self._size:
+                raise FsckError(f"log: the kept checkpoint is of {kept.size} entries, only {self._size} are stored: "
+                                "this is an older copy, or the log was cut")  # fmt: skip
 
     def _run(self, query: str) -> sqlite3.Cursor:
         return self._reader.db.connection.execute(query)
@@ -149,6 +167,9 @@ class _Fsck:
             raise FsckError(f"log: its first {size} entries do not have the root that was signed for size {size}")
         if size in self._anchored and tree.root() != self._anchored[size]:
             raise FsckError(f"log: its first {size} entries do not have the root that the ledger anchored")
+        for kept in self._kept:
+            if kept.size == size and tree.root() != kept.root:
+                raise FsckError(f"log: its first {size} entries do not have the root of the kept checkpoint")
 
     def _indexed(self, index: int, record: Record) -> None:
         found = self._reader.ranges.leaf_of(record.source, record.boot, record.seq)
@@ -182,6 +203,8 @@ class _Fsck:
             expected = segment.first_leaf + len(segment.events)
             self._progress("payloads", expected, self._size)
         self._only_seals(expected, self._size)
+        for (name,) in self._run("SELECT name FROM subject WHERE id NOT IN (SELECT subject FROM segment)"):
+            raise FsckError(f"payloads: a key of {name} is stored without any payload")
 
     def _segments(self) -> Iterator[Segment]:
         at = 0

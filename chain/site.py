@@ -20,7 +20,7 @@ from chain.log.reader import LogReader
 from chain.log.tree import Log
 from chain.record import Record
 from chain.store import notices, payloads, ranges, seals
-from chain.store.database import Database
+from chain.store.database import UNREADABLE, Database
 from chain.store.notices import Notices
 from chain.store.payloads import Payloads
 from chain.store.ranges import Ranges
@@ -160,10 +160,14 @@ class SiteWriter:
     @classmethod
     def open(cls, folder: Folder) -> "SiteWriter":
         db = Database(folder.database, SCHEMA)
-        return cls(
-            db, Log(db), LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()),
-            Ranges(db), Seals(db), Notices(db),
-        )  # fmt: skip
+        try:
+            return cls(
+                db, Log(db), LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()),
+                Ranges(db), Seals(db), Notices(db),
+            )  # fmt: skip
+        except UNREADABLE as e:
+            db.close()
+            raise StoreError(f"{folder.database.name} cannot be read: {e}; run sealtrail fsck") from e
 
     def forget_cached(self) -> None:
         """After a rolled-back transaction: memory must not know what the disk does not."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from chain.errors import AnchorRefusedError, ForkError, LedgerError, LogError
 from chain.ledger.interface import Ledger
-from chain.log.checkpoints import Checkpoints
+from chain.log.checkpoints import ANCHORED_EMBEDDED, ANCHORED_FABRIC, Checkpoints
 from chain.log.proofs import consistency_proof
 from chain.log.publish import Publisher, check_history
 from chain.log.reader import LogReader
@@ -214,7 +214,8 @@ class Anchorer:
         stored = self._checkpoints.at(size)
         if stored and stored.evidence is None:
             with self._db.transaction() as tx:
-                self._checkpoints.mark_anchored(tx, size, b"fabric" if self._proofs_follow else b"embedded")
+                mark = ANCHORED_FABRIC if self._proofs_follow else ANCHORED_EMBEDDED
+                self._checkpoints.mark_anchored(tx, size, mark)
         self.state.proved_size = max(self.state.proved_size, size)
 
     async def _head(self) -> AnchoredCheckpoint:

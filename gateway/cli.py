@@ -1,4 +1,4 @@
-"""Subcommands of the gateway: up, records, source, token."""
+"""Subcommands of the gateway: up, records, index check, source, token."""
 
 import asyncio
 import json
@@ -124,6 +124,16 @@ def _shown(row: Any) -> dict[str, Any]:
         "sensed": sensed, "sensed_us": row.sensed_us, "received_us": row.received_us, "flags": list(row.flags),
         "anchored": row.anchored, "summary": row.summary,
     }  # fmt: skip
+
+
+def check_index(data: DataOption) -> None:
+    """Compare the search index with the log, row by row. Exit 0 only when every row is the log's own."""
+    from chain.site import Folder
+    from gateway.index.check import check_index
+
+    folder = Folder.existing(data)
+    size = check_index(folder, _access(data).settings)
+    print(f"the search index of {folder.origin} is true: {size:,} log entries")
 
 
 @sources.command("invite")

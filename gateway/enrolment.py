@@ -51,7 +51,7 @@ class Registrar:
         self._restricted: set[str] = set()
 
     async def prepare(self, key: PrivateKey, vkeys: tuple[VerifierKey, ...]) -> None:
-        """On a new ledger enrol the gateway itself, under its log's name, and register that log; then read all sources.
+        """On a new ledger enrol the gateway itself, under its log's name, and register that log.
 
         Raises:
             NotAdmittedError: the organisation has its first gateway, and this one is not enrolled yet.
@@ -64,7 +64,6 @@ class Registrar:
                 raise
             await self._bootstrap(key)
         await self._register_log(vkeys)
-        await self.refresh()
 
     async def _bootstrap(self, key: PrivateKey) -> None:
         name, public = self._origin.encode(), key.public

@@ -19,7 +19,7 @@ from chain.log.quorum import WitnessQuorum
 from chain.log.reader import LogReader
 from chain.policy import parse_policy
 from chain.site import Folder, Lock, SiteWriter
-from chain.store.database import Database
+from chain.store.database import UNREADABLE, Database
 from crypto import cbor, tokens
 from crypto.files import write_durably
 from crypto.keys import PrivateKey
@@ -69,8 +69,11 @@ class Gateway:
     async def __aenter__(self) -> "Gateway":
         try:
             await self._start()
-        except BaseException:
+        except BaseException as e:
             await self._closing.aclose()
+            if isinstance(e, UNREADABLE):
+                said = f"a database in {self.folder.root} cannot be read: {e}; run sealtrail fsck, or restore a backup"
+                raise StoreError(said) from e
             raise
         return self
 
@@ -112,7 +115,8 @@ class Gateway:
         events meanwhile, and signs nothing before the comparison."""
         try:
             await self.registrar.prepare(key, tuple(signer.vkey for signer in signers))
-            await self.anchorer.check()
+            await self.anchorer.check()  # before the sources: a ledger that was put back may not know them
+            await self.registrar.refresh()
         except NotAdmittedError as e:
             if side.kept is None:
                 raise

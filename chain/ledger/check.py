@@ -16,7 +16,7 @@ from pathlib import Path
 from chain.errors import FsckError
 from chain.ledger.transaction_leaf import TransactionLeaf, open_leaf
 from chain.log.reader import LogReader
-from chain.log.rebuild import RebuiltTree
+from chain.log.rebuild import RebuiltTree, require_no_more
 from chain.store.database import Database
 from crypto.checkpoint import Checkpoint, open_checkpoint
 from crypto.errors import SealtrailError
@@ -49,7 +49,8 @@ def check_database(db: Database, name: str, keys: Sequence[VerifierKey]) -> int:
             # 1. The checkpoint is signed by every key of the ledger.
             head = _head(connection, name, keys)
             # 2. The leaves are transactions of this ledger, each there once; leaves, tiles and root agree.
-            _check_leaves(LogReader(db), scratch, head)
+            length = _check_leaves(LogReader(db), scratch, head)
+            _require_no_more(connection, head.size, length)
             # 3. The state is what the transactions wrote, no more and no less.
             _check_state(connection, scratch)
             # 4. The history names every write, and no other.
@@ -60,11 +61,13 @@ def check_database(db: Database, name: str, keys: Sequence[VerifierKey]) -> int:
 
 
 def _head(connection: sqlite3.Connection, name: str, keys: Sequence[VerifierKey]) -> Checkpoint:
-    row = connection.execute("SELECT note FROM ledger_head").fetchone()
-    if row is None:
+    rows = connection.execute("SELECT id, note FROM ledger_head").fetchall()
+    if not rows:
         return Checkpoint(name, 0, EMPTY_ROOT)
+    if [number for number, _ in rows] != [0]:
+        raise FsckError("ledger_head: it must hold one row, number 0")
     try:
-        head = open_checkpoint(row[0], keys).checkpoint
+        head = open_checkpoint(rows[0][1], keys).checkpoint
     except SealtrailError as e:
         raise FsckError(f"ledger checkpoint: {e}") from e
     if head.origin != name:
@@ -72,22 +75,32 @@ def _head(connection: sqlite3.Connection, name: str, keys: Sequence[VerifierKey]
     return head
 
 
-def _check_leaves(reader: LogReader, scratch: sqlite3.Connection, head: Checkpoint) -> None:
+def _check_leaves(reader: LogReader, scratch: sqlite3.Connection, head: Checkpoint) -> int:
+    """Returns the bytes of all leaves together."""
     size = reader.size()
     if size != head.size:
         raise FsckError(f"ledger log: {size} transactions are stored, the checkpoint is of {head.size}")
-    tree, index = RebuiltTree(reader), 0
+    tree, index, length = RebuiltTree(reader), 0, 0
     try:
         for index, entry in enumerate(reader.entries(0, size)):
             _replay(_leaf(entry, index, head.origin), index, scratch)
             tree.add(leaf_hash(entry))
+            length += len(entry)
         root = tree.finish()
-    except FsckError:
-        raise
+    except FsckError as e:
+        raise FsckError(f"ledger, {e}") from e
     except SealtrailError as e:
         raise FsckError(f"ledger log, after transaction {index}: {e}") from e
     if root != head.root:
         raise FsckError(f"ledger log: its leaves have the root {root.hex()}, the checkpoint {head.root.hex()}")
+    return length
+
+
+def _require_no_more(connection: sqlite3.Connection, size: int, length: int) -> None:
+    try:
+        require_no_more(connection, size, length)
+    except FsckError as e:
+        raise FsckError(f"ledger, {e}") from e
 
 
 def _leaf(entry: bytes, index: int, name: str) -> TransactionLeaf:

@@ -12,10 +12,11 @@ from chain.store.database import Database
 from crypto.checkpoint import Checkpoint
 from crypto.note import Note, parse_note
 
-KEPT = 1000
+KEPT = 1000  # fsck relies on it: raise it only for new logs
+ANCHORED_EMBEDDED, ANCHORED_FABRIC = b"embedded", b"fabric"  # which ledger holds a checkpoint
 
 SCHEMA: tuple[str, ...] = (
-    # evidence: what the ledger gave when this checkpoint was anchored, NULL until then.
+    # evidence: which ledger took this checkpoint, NULL until one did. created_us: when it was signed.
     "CREATE TABLE IF NOT EXISTS log_checkpoint (size INTEGER PRIMARY KEY, root BLOB NOT NULL, note TEXT NOT NULL, "
     "created_us INTEGER NOT NULL, published INTEGER NOT NULL, evidence BLOB)",
     "CREATE INDEX IF NOT EXISTS log_checkpoint_anchored ON log_checkpoint (size) WHERE evidence IS NOT NULL",

@@ -67,12 +67,13 @@ class Publisher:
         if newest and newest.size == size:
             note = parse_note(newest.note)
             if unwitnessed and not newest.published:
-                self._save(note, size, published=True)
+                self._save(note, size, newest.created_us, published=True)
             return note, unwitnessed or newest.published
         # 3. Sign, and store before anyone can see it.
-        now_s = self._clock_ns() // 1_000_000_000
-        note = sign_checkpoint(Checkpoint(self.origin, size, root_at(self._reader, size)), self._signers, now_s)
-        self._save(note, size, published=unwitnessed)
+        now_us = self._clock_ns() // 1000
+        checkpoint = Checkpoint(self.origin, size, root_at(self._reader, size))
+        note = sign_checkpoint(checkpoint, self._signers, now_us // 1_000_000)
+        self._save(note, size, now_us, published=unwitnessed)
         return note, unwitnessed
 
     def _finish(self, submission: Submission, witnesses: WitnessQuorum, outcome: Outcome) -> Note:
@@ -88,9 +89,9 @@ class Publisher:
             raise WitnessError(f"the checkpoint of size {size} waits for its witness quorum: {outcome.reason()}")
         return note
 
-    def _save(self, note: Note, size: int, *, published: bool) -> None:
+    def _save(self, note: Note, size: int, signed_us: int, *, published: bool) -> None:
         with self._checkpoints.db.transaction() as tx:
-            self._checkpoints.save(tx, note, size, self._clock_ns() // 1000, published=published)
+            self._checkpoints.save(tx, note, size, signed_us, published=published)
 
 
 def check_history(reader: TileSource, seen: Checkpoint, source: str, note: str) -> None:

@@ -29,7 +29,7 @@ class LogReader:
         """Entries in the log now."""
         rows = self._rows("SELECT size FROM log_meta", ())
         if not rows:
-            raise LogError("the database holds no log")
+            raise LogError(f"{self._db.path.name} holds no log")
         size: int = rows[0][0]
         return size
 

@@ -2,7 +2,8 @@
 
 import sqlite3
 
-from chain.errors import FsckError
+from chain.errors import FsckError, LogError
+from chain.log.bundle import unpack
 from chain.log.proofs import TileSource
 from chain.log.tiles import TILE_BITS, TILE_WIDTH, nodes_at
 from crypto import bulk
@@ -57,6 +58,8 @@ class RebuiltTree:
 def require_no_more(connection: sqlite3.Connection, size: int, entry_bytes: int) -> None:
     """FsckError where the log's tables hold anything beside its entries and tiles, which are known to be there:
     a row too many would stand in the way of the next append. `entry_bytes` is the length of all entries together."""
+    if connection.execute("SELECT COUNT(*), MAX(id) FROM log_meta").fetchone() != (1, 0):
+        raise FsckError("log_meta: it must hold one row, number 0")
     levels, level = [], 0
     while nodes := nodes_at(level, size):
         levels.append(nodes)
@@ -76,3 +79,18 @@ def require_no_more(connection: sqlite3.Connection, size: int, entry_bytes: int)
     stored = connection.execute(f"SELECT COALESCE(SUM(length(entries)), 0) FROM ({both})").fetchone()[0]
     if stored != entry_bytes + 2 * size:
         raise FsckError(f"log_bundle and log_tail: they hold {stored} bytes, the {size} entries need another number")
+    _require_places(connection, size)
+
+
+def _require_places(connection: sqlite3.Connection, size: int) -> None:
+    """FsckError where a row of the open bundle is not under the index of its first entry: the order of the rows alone
+    would still read well, and the next append would meet the wrong index."""
+    rows = connection.execute("SELECT first, entries FROM log_tail ORDER BY first").fetchall()
+    ends = [*(first for first, _ in rows), size][1:]
+    if rows and rows[0][0] != size >> TILE_BITS << TILE_BITS:
+        raise FsckError(f"log_tail: its first row is of entry {rows[0][0]}, the open bundle begins elsewhere")
+    for (first, entries), end in zip(rows, ends, strict=True):
+        try:
+            unpack(entries, end - first)
+        except LogError as e:
+            raise FsckError(f"log_tail: the row of entry {first} does not end at entry {end}: {e}") from e

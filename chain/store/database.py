@@ -11,6 +11,7 @@ from pathlib import Path
 
 from chain.errors import DiskFullError, StoreError
 
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # the latter: SQLite's message repeats bytes of a damaged schema
 _PAGE_CACHE_KIB = 16 * 1024
 _WAL_PAGES_BEFORE_CHECKPOINT = 4000
 
@@ -27,7 +28,7 @@ class Database:
                 f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
             )
             self._prepare(schema, readonly)
-        except sqlite3.Error as e:
+        except UNREADABLE as e:
             raise StoreError(f"cannot open {path.name} in {path.parent}: {e}") from e
 
     def _prepare(self, schema: Iterable[str], readonly: bool) -> None:
@@ -70,6 +71,15 @@ class Database:
             yield self.connection
         finally:
             self.connection.execute("COMMIT")
+
+    def require_intact(self) -> None:
+        """StoreError where SQLite finds pages, rows or indexes of the file that do not fit together."""
+        try:
+            found = self.connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        except UNREADABLE as e:
+            raise StoreError(f"{self.path.name} is damaged: {e}; restore a backup") from e
+        if found != "ok":
+            raise StoreError(f"{self.path.name} is damaged: {found.strip()}; restore a backup")
 
     def close(self) -> None:
         self.connection.close()

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from chain.errors import StoreError
 from chain.event import SignedSeal
 from chain.seal import FIRST_PREVIOUS, Seal, seal_hash
 from chain.store.database import Database
 from crypto import bulk
+from crypto.errors import SealtrailError
 from crypto.merkle import HASH_BYTES
 
 SCHEMA = (
@@ -87,11 +89,15 @@ class Seals:
         return [row[0] for row in self._db.connection.execute(query, (limit,))]
 
     def all(self) -> Iterator[tuple[tuple[int, str, int, int, int], StoredSeal]]:
-        """Every row in order of leaves: its columns (leaf, source, boot, first, count) and the seal in it."""
+        """Every row in order of leaves: its columns (leaf, source, boot, first, count) and the seal in it.
+        StoreError where a row cannot be one of a seal."""
         query = "SELECT leaf, source, boot, first_seq, count, seal, signature, state FROM seal ORDER BY leaf"
         for *columns, seal, signature, state in self._db.connection.execute(query):
             leaf, source, boot, first, count = columns
-            stored = StoredSeal(leaf, Seal.decode(seal), SignedSeal(seal, signature), SealState(state))
+            try:
+                stored = StoredSeal(leaf, Seal.decode(seal), SignedSeal(seal, signature), SealState(state))
+            except (SealtrailError, TypeError, ValueError) as e:
+                raise StoreError(f"seal at entry {leaf}: {e}") from e
             yield (leaf, source, boot, first, count), stored
 
     def boots(self, source: str) -> list[int]:

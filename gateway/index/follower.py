@@ -29,10 +29,11 @@ Settings = Callable[[], Mapping[str, SourceSettings]]
 class Index:
     """The one writer of a site's record index. Use it from one thread at a time."""
 
-    def __init__(self, folder: Folder, settings: Settings = dict) -> None:
-        """`settings` gives the sources' present limits: they tell which series of a flagged pack was outside."""
+    def __init__(self, folder: Folder, settings: Settings = dict, path: Path | None = None) -> None:
+        """`settings` gives the sources' present limits: they tell which series of a flagged pack was outside.
+        `path` is another place than the folder's index.db."""
         self._origin = folder.origin
-        self._db = _open(folder.index)
+        self._db = _open(path or folder.index)
         self._settings = settings
         self._checked = False
 

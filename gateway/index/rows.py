@@ -40,6 +40,7 @@ class RowWriter:
         self._settings = settings
         self._known_settings: Mapping[str, SourceSettings] | None = None
         self._ids: dict[tuple[str, str], int] = {}
+        self._units: dict[tuple[int, int], str] = {}
         self._records: list[tuple[int, ...]] = []
         self._mentions: list[tuple[int, int]] = []
         self._points: list[tuple[int | float, ...]] = []
@@ -91,9 +92,9 @@ class RowWriter:
         for n, point in enumerate(points):
             series = self._term("series", point.series)
             self._points.append((source, series, point.time_us, leaf, n, point.value, outside[n]))
-            if ("unit", f"{source} {series} {point.unit}") not in self._ids:
+            if self._units.get((source, series)) != point.unit:  # the last one counts, however the log was cut up
                 self._tx.execute(_SERIES, (source, series, point.unit))
-                self._ids["unit", f"{source} {series} {point.unit}"] = 0
+                self._units[source, series] = point.unit
 
     def _outside(self, record: Record, points: Sequence[Point]) -> list[bool]:
         """Which points a record's flag is about. The flag is of the whole record; where that holds several

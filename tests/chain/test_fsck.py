@@ -103,6 +103,7 @@ DAMAGE = [
     ("UPDATE subject SET wrapped_key = NULL WHERE name = 'alpha'", "segment at or after entry 0: .*was erased"),
     ("DELETE FROM subject WHERE name = 'beta'", "segment at or after entry 30"),
     ("UPDATE subject SET name = 'gamma' WHERE name = 'beta'", "segment at or after entry 30"),
+    ("INSERT INTO subject (name, wrapped_key) VALUES ('nobody', x'00')", "payloads: a key of nobody is stored without"),
     # -- entries
     (f"UPDATE log_bundle SET {flip('entries', 9000)} WHERE n = 0", "entry [0-9]+: |log: its first|tile 0 of level 0"),
     (f"UPDATE log_bundle SET {flip('entries', 0)} WHERE n = 1", "entry bundle ends|entry 25"),
@@ -114,6 +115,9 @@ DAMAGE = [
     ("INSERT INTO log_bundle SELECT 7, entries FROM log_bundle WHERE n = 1", "log_bundle: "),
     ("INSERT INTO log_tail VALUES (700, x'0001ff')", "entry bundle|log_bundle and log_tail: "),
     ("INSERT INTO log_tail VALUES (9000, x'0001ff')", "log_bundle and log_tail: "),
+    ("UPDATE log_tail SET first = first + 1 WHERE first = (SELECT MAX(first) FROM log_tail)", "log_tail: the row of"),
+    ("UPDATE log_tail SET first = first - 1 WHERE first = 512", "log_tail: its first row is of entry 511|ends inside"),
+    ("INSERT INTO log_tail VALUES (600, x'')", "log_tail: the row of entry [0-9]+ does not end at entry 600"),
     # -- tiles
     (f"UPDATE log_tile SET {flip('hashes', 100)} WHERE id = 0", "tile 0 of level 0: leaf 3 "),
     (f"UPDATE log_tile SET {flip('hashes', 1600)} WHERE id = 2", "tile 2 of level 0: leaf 562 "),
@@ -129,6 +133,13 @@ DAMAGE = [
     ("UPDATE log_checkpoint SET note = substr(note, 1, length(note) - 9) WHERE size = 625", "checkpoint of size 625: "),
     ("UPDATE log_checkpoint SET size = 600 WHERE size = 625", "checkpoint of size 600: "),
     (f"UPDATE log_checkpoint SET {flip('root', 3)} WHERE size = 625", "checkpoints: a row names another root"),
+    ("DELETE FROM log_checkpoint WHERE size = 301", "checkpoint of size 301: the ledger holds it, but it is gone"),
+    ("DELETE FROM log_checkpoint WHERE size = 625", "checkpoint of size 625: the ledger holds it, but it is gone"),
+    ("UPDATE log_checkpoint SET evidence = NULL WHERE size = 301", "checkpoint of size 301: the ledger holds it, but"),
+    ("UPDATE log_checkpoint SET evidence = x'00' WHERE size = 301", "checkpoint of size 301: its mark of an anchor"),
+    ("UPDATE log_checkpoint SET published = 0 WHERE size = 301", "checkpoint of size 301: it is anchored, but held"),
+    ("UPDATE log_checkpoint SET created_us = created_us + 3600000000", "checkpoint of size .*: it is said to be of"),
+    ("UPDATE log_checkpoint SET created_us = created_us - 1000000", "checkpoint of size .*: it is said to be of"),
     ("UPDATE log_checkpoint SET note = 'none' WHERE size = 301", "checkpoint of size 301: "),
     ("UPDATE log_checkpoint SET note = x'00ff' WHERE size = 301", "checkpoint of size 301: |cannot be read"),
     # -- index of ranges
@@ -212,6 +223,12 @@ def test_two_rows_that_changed_places_are_found(
         (f"UPDATE state SET {flip('value', 60)} WHERE key LIKE 'cp/%301'", "state key cp/|root that the ledger"),
         ("UPDATE ledger_head SET note = replace(note, '\n8\n', '\n9\n')", "ledger checkpoint: "),
         ("DELETE FROM ledger_head", "ledger"),
+        ("INSERT INTO log_tile SELECT 7, hashes FROM log_tile WHERE id = 0", "log_tile: it holds more or less"),
+        ("INSERT INTO log_bundle SELECT 7, entries FROM log_tail WHERE first = 0", "log_bundle: it holds more or less"),
+        (
+            "UPDATE log_tail SET first = first + 100 WHERE first = (SELECT MAX(first) FROM log_tail)",
+            "log_tail: the row",
+        ),
     ],
 )
 def test_damage_in_the_ledger_is_found_and_named(copy: Folder, statement: str, place: str) -> None:
@@ -244,7 +261,9 @@ def _rewrite(folder: Folder, change: Callable[[list[bytes]], list[bytes]], *, ke
         if not keep_checkpoints:
             head = Checkpoint(folder.origin, log.size, log.root())
             note = sign_checkpoint(head, folder.log_signers(), 1_800_000_000).marshal()
-            tx.execute("INSERT INTO log_checkpoint VALUES (?, ?, ?, 1, 1, NULL)", (log.size, head.root, note))
+            tx.execute(
+                "INSERT INTO log_checkpoint VALUES (?, ?, ?, 1800000000000000, 1, NULL)", (log.size, head.root, note)
+            )
 
 
 def _another_time(entries: list[bytes]) -> list[bytes]:
@@ -329,6 +348,43 @@ def test_fsck_works_beside_a_running_gateway(original: tuple[Path, Source], tmp_
         done.set()
         checker.join()
     assert failures == []
+
+
+# -- what somebody kept elsewhere
+
+
+def _kept(folder: Folder, size: int) -> bytes:
+    with closing(sqlite3.connect(folder.database)) as db:
+        note: str = db.execute("SELECT note FROM log_checkpoint WHERE size = ?", (size,)).fetchone()[0]
+    return note.encode()
+
+
+def _older(original: Path, newer: Path) -> bytes:
+    """A newer state of the same site, of which only the checkpoint is kept."""
+    with Site(Path(shutil.copytree(original, newer))) as site:
+        site.plain("second-meter")
+        assert site.send("second-meter", b'[{"n":"t","v":1}]', plain="reading") is Verdict.STORED
+        site.drain()
+    return _kept(Folder(newer), EVENTS + SEALS + 1)
+
+
+def test_only_a_kept_checkpoint_tells_a_folder_that_was_put_back_as_a_whole(
+    original: tuple[Path, Source], copy: Folder, tmp_path: Path
+) -> None:
+    kept = _older(original[0], tmp_path / "newer")
+    assert fsck(copy).entries == EVENTS + SEALS  # log and ledger agree with each other
+    with pytest.raises(FsckError, match="the kept checkpoint is of 626 entries, only 625 are stored: this is an older"):
+        fsck(copy, kept=[kept])
+    assert fsck(Folder(tmp_path / "newer"), kept=[kept, _kept(copy, 301)]).entries == 626
+
+
+def test_a_kept_checkpoint_of_another_history_is_told_from_this_one(copy: Folder) -> None:
+    other = Checkpoint(copy.origin, 300, b"\x01" * 32)
+    note = sign_checkpoint(other, copy.log_signers(), 1_800_000_000).marshal().encode()
+    with pytest.raises(FsckError, match="log: its first 300 entries do not have the root of the kept checkpoint"):
+        fsck(copy, kept=[note])
+    with pytest.raises(FsckError, match="the kept checkpoint is not one of this log"):
+        fsck(copy, kept=[note.replace(b"\n300\n", b"\n301\n")])
 
 
 # -- files that are not what they should be

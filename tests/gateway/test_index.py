@@ -3,16 +3,19 @@
 import json
 import sqlite3
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.errors import StoreError
 from chain.record import Record
 from chain.site import SiteReader
 from crypto.flat import MAX_NUMBER
 from gateway.access import SeriesLimits, SourceSettings
 from gateway.index import Index
+from gateway.index.check import IndexMismatchError, check_index
 from gateway.index.coverage import cover, runs
 from gateway.index.schema import SCHEMA
 from gateway.query.completeness import completeness
@@ -365,3 +368,61 @@ def test_a_missing_index_says_so(site: Site) -> None:
         View.open(site.folder)
     site.index = Index(site.folder)
     View.open(site.folder).close()
+
+
+# -- whether the index says what the log says
+
+
+def test_an_index_is_compared_with_the_log(site: Site) -> None:
+    device = site.device("cold-1")
+    site.readings(device, GOOD)
+    assert check_index(site.folder, site.access.settings) == 0  # nothing followed yet, and nothing else is in it
+    site.follow()
+    assert check_index(site.folder, site.access.settings) == 5
+    site.readings(device, GOOD)
+    assert check_index(site.folder, site.access.settings) == 5  # it may be behind
+
+
+ALTERED = [
+    (
+        "UPDATE point SET value = value + 1 WHERE leaf = 2",
+        r"table point: the log gives no row \(1, 1, [0-9]+, 2, 0, 6.0, 0\)",
+    ),
+    ("DELETE FROM mention WHERE leaf = 2", "table mention: it lacks the row"),
+    ("UPDATE span SET last = last + 1 WHERE what = 0", "table span: the log gives no row"),
+    ("INSERT INTO source (name) VALUES ('nobody')", "table source: the log gives no row"),
+    ("UPDATE record SET received_us = received_us - 3600000000", "table record: "),
+    ("UPDATE position SET next_leaf = 4", "table position: "),
+    ("UPDATE position SET next_leaf = 6", "it says 6 leaves, the log has 5"),
+    ("UPDATE position SET next_leaf = 'many'", "it says many leaves"),
+    ("DELETE FROM position", "the log gives no row"),
+    ("PRAGMA user_version = 7", "of version 7, not "),
+    ("DROP TABLE span", "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("statement", "said"), ALTERED)
+def test_an_altered_index_is_found(site: Site, statement: str, said: str) -> None:
+    site.readings(site.device("cold-1"), GOOD)
+    site.follow()
+    site.index._db.connection.execute(statement)
+    with pytest.raises(IndexMismatchError, match=said):
+        check_index(site.folder, site.access.settings)
+
+
+def test_a_unit_that_changes_to_and_fro_is_the_last_one_however_the_log_was_cut(site: Site) -> None:
+    device, reader = site.device("cold-1"), SiteReader.open(site.folder)
+    for n, unit in enumerate(("Cel", "%RH", "Cel")):
+        event = device.event("reading", [{"n": SERIES, "u": unit, "v": 5.0}], START_US + n)
+        site.take(device.name, [event], received_us=START_US)
+    while site.index.follow(reader, limit=1):
+        pass
+    assert [row[2] for row in rows(site, "series")] == ["Cel"]
+    assert check_index(site.folder, site.access.settings) == 3
+    reader.close()
+
+
+def test_without_an_index_there_is_nothing_to_compare(site: Site, tmp_path: Path) -> None:
+    site.folder.index = tmp_path / "none.db"
+    with pytest.raises(StoreError, match=r"has no index\.db"):
+        check_index(site.folder, site.access.settings)

@@ -15,6 +15,7 @@ from chain.ledger.proof import LedgerCall, anchored_checkpoint, prove
 from chain.policy import ChannelLine, LedgerLine, Policy
 from chain.receipt import LedgerPart
 from chain.store.database import Database
+from chaincode.identity_records import Identity
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.state import checkpoint_key
 from crypto.errors import SealtrailError
@@ -112,7 +113,11 @@ def _require(key: str, value: bytes, call: LedgerCall) -> None:
     if not key.startswith("cp/"):
         if call.result != value:
             raise FsckError("its transaction wrote another value")
+        if (handle := Identity.decode(value).handle) != key.removeprefix("id/"):
+            raise FsckError(f"it is of {handle}")
         return
     kept, proved = AnchoredCheckpoint.decode(value), anchored_checkpoint(call)
+    if key != checkpoint_key(kept.origin, kept.size):
+        raise FsckError(f"it is of {kept.origin} at size {kept.size}")
     if (kept.origin, kept.size, kept.root) != (proved.origin, proved.size, proved.root):
         raise FsckError(f"its transaction anchored size {proved.size}, kept is size {kept.size}")

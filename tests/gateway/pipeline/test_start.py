@@ -133,8 +133,12 @@ async def _checked(root: Path, error: type[Exception] | None, said: str) -> None
             await ledger.close()
 
 
-def test_a_wiped_ledger_does_not_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("enrolled", [False, True])
+def test_a_wiped_ledger_does_not_start(tmp_path: Path, enrolled: bool) -> None:
+    """Also where sources are known that a new ledger has never heard of: that is not what is wrong."""
     with Site(tmp_path / "site") as site:
+        if enrolled:
+            _grow(site, 1)
         site.plain("meter")
         assert site.send("meter", b'[{"n":"t","v":1}]', plain="reading") is Verdict.STORED
         site.drain()
