@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).with_name("load.c")
-LIMIT_S = 300.0  # of any one run
+LIMIT_S = 120.0  # of any one run
 
 
 class LoadError(Exception):

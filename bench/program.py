@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +18,7 @@ from chain.site import Folder
 from gateway.access import Access, SourceSettings
 
 ORIGIN = "bench.example/site"
-END_S, QUIET_S = 60.0, 90.0
+END_S, QUIET_S, LINE_S = 60.0, 90.0, 120.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,9 +36,14 @@ class Program:
         self.said: dict[str, Any] = json.loads(line)
 
     def line(self) -> str:
-        """The next line that it prints; empty at its end."""
+        """The next line that it prints; empty at its end, which comes after two minutes of silence."""
         assert self.process.stdout is not None
-        return self.process.stdout.readline()
+        watchdog = threading.Timer(LINE_S, self.process.kill)
+        watchdog.start()
+        try:
+            return self.process.stdout.readline()
+        finally:
+            watchdog.cancel()
 
     @property
     def pid(self) -> int:

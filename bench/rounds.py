@@ -34,3 +34,12 @@ def percentiles(values: list[float]) -> dict[str, float]:
     """p50 and p99 of sorted or unsorted values."""
     found = sorted(values)
     return {"p50": statistics.median(found), "p99": found[min(len(found) - 1, int(len(found) * 0.99))]}
+
+
+def medians(rates: dict[str, list[float]]) -> dict[str, Any]:
+    """Rates of several sides that took turns, and for each peer the median of ours / its own."""
+    found: dict[str, Any] = {name: [round(rate) for rate in values] for name, values in rates.items()}
+    for name in rates:
+        if name != "ours":
+            found[f"ratio to {name}"] = statistics.median(a / b for a, b in zip(rates["ours"], rates[name], strict=True))
+    return found
