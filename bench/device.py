@@ -1,6 +1,5 @@
 """Devices whose messages are made before anything is measured: real keys, numbers, seals, and exact sizes."""
 
-import json
 import os
 import time
 from collections.abc import Iterator

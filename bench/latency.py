@@ -1,4 +1,4 @@
-"""How long an event waits for its PUBACK, its receipt and its anchor: at idle, and at half of what the gateway can take.
+"""How long an event waits for its PUBACK, its receipt and its anchor: at idle, and at half of full load.
 
 Eight connections send one event a message, at a pace. A receipt counts once its signature was checked; it says how far
 the log was at the commit, so the anchor of that size or a later one is the event's. Anchors are looked for every 5 ms.
@@ -9,9 +9,9 @@ import time
 from typing import Any
 
 from bench.device import Device
+from bench.front import send
 from bench.load import Load, Told
 from bench.program import Gateway, running
-from bench.front import send
 from bench.rounds import Settings, percentiles
 from chain.acknowledgement import open_acknowledgement
 from chain.site import Folder
@@ -27,7 +27,7 @@ def latency(settings: Settings) -> dict[str, Any]:
     with running(lambda: Gateway(settings.folder / "latency")) as gateway:
         devices = gateway.enrol(LANES)
         settings.say("latency: what the gateway can take")
-        full = send(settings, gateway, devices, settings.scaled(LOAD_EVENTS, 800), 1, WINDOW)
+        full = send(settings, gateway, devices, settings.scaled(LOAD_EVENTS // LANES, 100), 1, WINDOW).rate
         found: dict[str, Any] = {"full_load": round(full)}
         for name, rate in (("idle", IDLE_RATE), ("half load", full / 2)):
             settings.say(f"latency at {rate:,.0f} events a second")

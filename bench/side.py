@@ -4,27 +4,31 @@ From the first byte that the broker is sent until the gateway has the last event
 its last message. The broker acknowledges at once, so windows face the broker, not us.
 """
 
+import importlib.util
 import json
 import time
 from typing import Any
 
 from bench.broker import Broker, available
 from bench.device import Device
-from bench.front import DEEP, SHAPES, Shape
+from bench.front import DEEP, SHAPES
 from bench.load import Lane, Load
 from bench.program import Gateway, Program, running
 from bench.rounds import Settings, medians
 
 TIMEOUT_S = 120.0
 EVENTS, EVENTS_MANY = 40_000, 128_000
-SUBSCRIBERS = ("paho", "gmqtt")
+SUBSCRIBERS = ("paho", "gmqtt") if importlib.util.find_spec("gmqtt") else ("paho",)
 
 
 def side(settings: Settings) -> dict[str, Any]:
     """Events a second of gateway, paho and gmqtt in turn; then the gateway's with other shapes."""
     if not available():
         return {"skipped": "mosquitto is not on PATH"}
-    with running(lambda: Broker(settings.folder, "ours")) as ours, running(lambda: Broker(settings.folder, "bare")) as bare:
+    with (
+        running(lambda: Broker(settings.folder, "ours")) as ours,
+        running(lambda: Broker(settings.folder, "bare")) as bare,
+    ):
         door = f'[side_door]\nhost = "127.0.0.1"\nport = {ours.port}\n'
         with running(lambda: Gateway(settings.folder / "side", door)) as gateway:
             return _measure(settings, gateway, ours, bare)
@@ -39,12 +43,15 @@ def _measure(settings: Settings, gateway: Gateway, ours: Broker, bare: Broker) -
         rates["ours"].append(through(settings, gateway, ours, devices[:1], count, 1, DEEP.window))
         for name in SUBSCRIBERS:
             rates[name].append(subscriber(settings, name, bare, devices[0], count))
-    found["one a message"] = medians(rates)
-    for shape in SHAPES[1:]:
-        settings.say(f"side door, {shape.name}")
-        found[shape.name] = through(settings, gateway, ours, devices[: shape.connections], count // 2, 1, shape.window)
-    settings.say("side door, 64 events a message")
-    found["64 a message"] = through(settings, gateway, ours, devices[:1], settings.scaled(EVENTS_MANY), 64, 1024)
+    found["beside"] = medians(rates)
+    for each, events in ((1, count // 2), (64, settings.scaled(EVENTS_MANY))):
+        settings.say(f"side door, {each} a message, each way of sending")
+        found[f"{each} a message"] = {
+            shape.name: round(
+                through(settings, gateway, ours, devices[: shape.connections], events, each, shape.window)
+            )
+            for shape in SHAPES
+        }
     return found
 
 
@@ -70,9 +77,9 @@ def through(
 def subscriber(settings: Settings, name: str, broker: Broker, device: Device, count: int) -> float:
     """Messages a second through the broker to a bare subscriber; the same bytes as the gateway gets."""
     lane = _copy(device, count)
-    start = lambda: Program(f"bench.peers.{name}_subscriber", str(broker.port), str(count), log=settings.folder / "peer.log")  # noqa: E731,E501
-    with running(start) as program, Load(settings.folder, broker.port, [lane], DEEP.window) as load:
-        done = json.loads(program.line())["done"]
+    program = Program(f"bench.peers.{name}_subscriber", str(broker.port), str(count), log=settings.folder / "peer.log")
+    with running(lambda: program), Load(settings.folder, broker.port, [lane], DEEP.window) as load:
+        done: float = json.loads(program.line())["done"]
         return count / (done - load.end().started)
 
 

@@ -19,7 +19,7 @@ def signed(settings: Settings) -> dict[str, Any]:
         settings.say("a signature on every message, and verification alone")
         found = alternate(
             settings.rounds,
-            lambda: send(settings, gateway, devices, count, 1, DEEP.window, sealed=1),
+            lambda: send(settings, gateway, devices, count, 1, DEEP.window, sealed=1).rate,
             lambda: verification.rate(cores, count),
         )
     return found | {"cores": cores, "one core": round(verification.rate(1, count))}

@@ -2,6 +2,7 @@
 
 import typer
 
+from bench import cli as bench_cli
 from chain import cli as chain_cli
 from chaincode import cli as chaincode_cli
 from gateway import cli as gateway_cli
@@ -33,4 +34,5 @@ def application() -> typer.Typer:
     app.add_typer(network_cli.app, name="network")
     app.add_typer(chaincode_cli.app, name="chaincode")
     app.command("fsck")(chain_cli.fsck)
+    app.command("bench")(bench_cli.bench)
     return app

@@ -23,6 +23,9 @@ def main() -> None:
     port, left = int(sys.argv[1]), int(sys.argv[2])
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True)
 
+    def on_connect(*_: Any) -> None:
+        client.subscribe([(TOPIC, SubscribeOptions(qos=1))])
+
     def on_message(_client: Client, _user: Any, message: MQTTMessage) -> None:
         nonlocal left
         client.ack(message.mid, 1)
@@ -31,8 +34,7 @@ def main() -> None:
             print(json.dumps({"done": time.monotonic()}), flush=True)
             client.disconnect()
 
-    client.on_message = on_message
-    client.on_connect = lambda *_: client.subscribe([(TOPIC, SubscribeOptions(qos=1))])
+    client.on_connect, client.on_message = on_connect, on_message
     client.on_subscribe = lambda *_: print(json.dumps({"ready": True}), flush=True)
     properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's own omission
     properties.ReceiveMaximum = RECEIVE_MAXIMUM

@@ -21,7 +21,7 @@ def rate(processes: int, count: int) -> float:
     workers = [context.Process(target=_verify, args=(ready, times, count)) for _ in range(processes)]
     for worker in workers:
         worker.start()
-    found = [times.get(timeout=START_S) for _ in workers]
+    found: list[tuple[float, float]] = [times.get(timeout=START_S) for _ in workers]
     for worker in workers:
         worker.join()
     return processes * count / (max(end for _, end in found) - min(start for start, _ in found))
