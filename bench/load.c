@@ -125,16 +125,12 @@ static void push(Lane *l, uint32_t window) {
     }
 }
 
-static void receipt(Lane *l, const uint8_t *body, uint32_t bytes, int qos, int64_t at) {
-    uint32_t head = 2 + (body[0] << 8 | body[1]) + (qos ? 2 : 0), lane = l - lanes, payload = bytes - head;
+static void receipt(Lane *l, const uint8_t *body, uint32_t bytes, int64_t at) {
+    uint32_t head = 2 + (body[0] << 8 | body[1]), lane = l - lanes, payload = bytes - head;
     fwrite(&lane, 4, 1, receipts);
     fwrite(&at, 8, 1, receipts);
     fwrite(&payload, 4, 1, receipts);
     fwrite(body + head, 1, payload, receipts);
-    if (qos) { /* a broker sends receipts with QoS 1 */
-        uint8_t puback[4] = {0x40, 2, body[head - 2], body[head - 1]};
-        if (send(l->fd, puback, 4, MSG_NOSIGNAL) != 4) die("PUBACK of a receipt");
-    }
 }
 
 static void packet(Lane *l, const uint8_t *first, const uint8_t *body, uint32_t bytes, int64_t at) {
@@ -144,8 +140,8 @@ static void packet(Lane *l, const uint8_t *first, const uint8_t *body, uint32_t 
         if ((uint32_t)(body[0] << 8 | body[1]) != expected) die("a PUBACK out of turn");
         l->times[2 * l->acked++ + 1] = at;
         acknowledged++;
-    } else if (type == 3) {
-        receipt(l, body, bytes, first[0] >> 1 & 3, at);
+    } else if (type == 3 && !(first[0] & 6)) { /* subscribed with QoS 0 */
+        receipt(l, body, bytes, at);
     } else if (type == 2 || type == 9) {
         if (!l->answers || body[type == 2 ? 1 : 2] >= 0x80 || (type == 2 && body[1])) die("the server refused");
         l->answers--;

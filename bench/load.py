@@ -75,6 +75,11 @@ def command(folder: Path) -> list[str]:
     return [str(program)]
 
 
+def generator() -> str:
+    """Which one is used, for the results."""
+    return "C" if shutil.which("cc") else "Python: there is no cc, so the generator may be the limit"
+
+
 class Load:
     """One run of the generator; use `with`. `acked` waits for the last PUBACK, `end` collects everything."""
 

@@ -114,7 +114,7 @@ class Gateway(Program):
         access = Access(Folder.existing(self.data))
         codes = [access.invite(f"logger-{first + n}", SourceSettings()) for n in range(count)]
         access.close()
-        return [enrol(self.said["url"], code, ORIGIN) for code in codes]
+        return enrol(self.said["url"], codes, ORIGIN)
 
     def log_size(self) -> int:
         """Leaves that are durable."""

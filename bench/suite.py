@@ -19,6 +19,7 @@ from bench.append import append
 from bench.footprint import footprint
 from bench.front import front
 from bench.latency import latency
+from bench.load import generator
 from bench.receipts import receipts
 from bench.rounds import Settings
 from bench.side import side
@@ -47,8 +48,8 @@ def measure(
             parts[name] = _part(name, settings)
             seconds[name] = round(time.monotonic() - began, 1)
     return {
-        "version": VERSION, "machine": about, "quick": quick, "rounds": rounds, "scale": scale, "parts": parts,
-        "seconds": seconds, "targets": judged(parts),
+        "version": VERSION, "machine": about, "generator": generator(), "quick": quick, "rounds": rounds,
+        "scale": scale, "parts": parts, "seconds": seconds, "targets": judged(parts),
     }  # fmt: skip
 
 
