@@ -53,20 +53,15 @@ def _number(value: float) -> str:
 
 
 def _front(part: Found) -> str:
-    one = [
-        (
-            name,
-            _number(row["median"]),
-            _number(row["peer_median"]),
-            f"**{row['ratio']:.2f}**",
-            f"{row['receipted']:.1%}",
-        )
-        for name, row in part.items()
-        if "ratio" in row
-    ]
+    one = [(name, *_beside(row)) for name, row in part.items() if "ratio" in row]
     many = [(name, _number(row["median"])) for name, row in part["64 a message"].items()]
-    head = ("one event a message", "front door", "bare endpoint", "ratio", "receipts within 0.25 s")
+    head = ("one event a message", "front door", "bare endpoint", "ratio", "receipts within 0.25 s", "generator")
     return grid(head, one) + "\n" + grid(("64 events a message", "front door, events a second"), many)
+
+
+def _beside(row: Found) -> tuple[str, ...]:
+    rates = map(_number, (row["median"], row["peer_median"]))
+    return *rates, f"**{row['ratio']:.2f}**", f"{row['receipted']:.1%}", f"{row['generator_us']:.2f} µs a message"
 
 
 def _side(part: Found) -> str:
