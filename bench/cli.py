@@ -10,7 +10,7 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="At most two minutes, small logs, one round.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Only this part; may be repeated.", show_default=False)] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all results to this file.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file too.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file, between its two marks.")] = None,
     plots: Annotated[Path | None, typer.Option(help="Write SVG plots into this folder.")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Turns of each side; default 3, with --quick 1.")] = None,
     scale: Annotated[float | None, typer.Option(min=0.001, max=10, help="Length of every measurement.")] = None,
@@ -21,7 +21,7 @@ def bench(
     import json
     import sys
 
-    from bench.pages import charts, tables
+    from bench.pages import charts, tables, write_tables
     from bench.suite import PARTS, QUICK_SCALE, ROUNDS, measure, real_disk
 
     unknown = [name for name in only or () if name not in PARTS]
@@ -38,7 +38,7 @@ def bench(
     if json_file:
         json_file.write_text(json.dumps(found, indent=1) + "\n")
     if markdown:
-        markdown.write_text(tables(found) + "\n")
+        write_tables(markdown, tables(found))
     for name, svg in charts(found).items() if plots else ():
         assert plots is not None
         (plots / name).write_text(svg)

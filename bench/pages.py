@@ -1,12 +1,14 @@
 """The results of `sealtrail bench` for people: Markdown tables and SVG plots of whichever parts were measured."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from bench.machine import sentence
 from bench.report import COLOURS, Bar, chart, grid
 
 WIDE = 250
+MARKS = ("<!-- measured: written by sealtrail bench --markdown -->\n", "<!-- end of what was measured -->")
 Found = Mapping[str, Any]
 
 
@@ -22,6 +24,14 @@ def tables(found: Found) -> str:
         else:
             whole.append(_TABLES[name](part))
     return "\n".join(whole)
+
+
+def write_tables(file: Path, text: str) -> None:
+    """Into the file; where it holds the two marks, only what stands between them is replaced."""
+    page = file.read_text() if file.exists() else ""
+    before, first, rest = page.partition(MARKS[0])
+    _, last, after = rest.partition(MARKS[1])
+    file.write_text(f"{before}{first}\n{text}\n\n{last}{after}" if first and last else f"{text}\n")
 
 
 def charts(found: Found) -> dict[str, str]:

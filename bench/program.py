@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -14,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.device import Device, enrol
-from chain.site import Folder
+from chain.site import Folder, SiteReader
+from crypto.checkpoint import Checkpoint
+from crypto.note import parse_note
 from gateway.access import Access, SourceSettings
 
 ORIGIN = "bench.example/site"
@@ -118,15 +119,14 @@ class Gateway(Program):
 
     def log_size(self) -> int:
         """Leaves that are durable."""
-        return self._number("SELECT size FROM log_meta")
+        with closing(SiteReader.open(Folder.existing(self.data))) as reader:
+            return reader.entries.size()
 
     def anchored_size(self) -> int:
         """Leaves under the newest checkpoint that the ledger holds."""
-        return self._number("SELECT COALESCE(MAX(size), 0) FROM log_checkpoint WHERE evidence IS NOT NULL")
-
-    def _number(self, query: str) -> int:
-        with closing(sqlite3.connect(f"{(self.data / 'site.db').as_uri()}?mode=ro", uri=True)) as db:
-            return int(db.execute(query).fetchone()[0])
+        with closing(SiteReader.open(Folder.existing(self.data))) as reader:
+            found = reader.checkpoints.latest_anchored()
+        return Checkpoint.parse(parse_note(found[0]).text).size if found else 0
 
 
 def _children(pid: int) -> list[int]:

@@ -16,7 +16,7 @@ from bench.load import Lane, Load
 from bench.program import Gateway, Program, running
 from bench.rounds import Settings, medians
 
-TIMEOUT_S = 120.0
+TIMEOUT_S, LOOK_S = 120.0, 0.01
 EVENTS, EVENTS_MANY = 40_000, 128_000
 SUBSCRIBERS = ("paho", "gmqtt") if importlib.util.find_spec("gmqtt") else ("paho",)
 
@@ -69,7 +69,7 @@ def through(
         while gateway.log_size() < wanted:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the side door stored {gateway.log_size()} of {wanted} within {TIMEOUT_S:g} s")
-            time.sleep(0.005)
+            time.sleep(LOOK_S)
         stored = time.monotonic()
         return share * len(devices) / (stored - load.end().started)
 
