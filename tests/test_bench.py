@@ -11,12 +11,13 @@ import pytest
 
 from bench.front import send
 from bench.load import generator
-from bench.pages import charts, tables
+from bench.pages import MARKS, charts, tables, write_tables
 from bench.program import Gateway, running
 from bench.rounds import Settings
 from bench.suite import PARTS
 from bench.targets import TARGETS, judged
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 TINY = ("--scale", "0.002", "--rounds", "1", "--quick")
 
 
@@ -69,3 +70,21 @@ def test_a_target_is_met_at_its_bound_and_missed_beyond() -> None:
     assert {row["name"]: row["met"] for row in judged(parts)} == {
         "a signature on every message to verification alone": True, "memory, peak": True, "disk an event": False,
     }  # fmt: skip
+
+
+def test_the_tables_go_between_their_marks_and_touch_nothing_else(tmp_path: Path) -> None:
+    page, fresh = tmp_path / "page.md", tmp_path / "fresh.md"
+    page.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    for _ in range(2):  # writing again changes nothing
+        write_tables(page, "new")
+        assert page.read_text() == f"before\n{MARKS[0]}\nnew\n\n{MARKS[1]}\nafter\n"
+    write_tables(fresh, "new")
+    assert fresh.read_text() == "new\n"
+
+
+def test_the_page_shows_the_results_that_lie_beside_it() -> None:
+    found = json.loads((DOCS / "performance.json").read_text())
+    assert set(found["parts"]) == set(PARTS)
+    assert tables(found) in (DOCS / "performance.md").read_text()
+    for name, svg in charts(found).items():
+        assert (DOCS / name).read_text() == svg
