@@ -3,8 +3,9 @@
  *   load HOST PORT PACKETS TIMES RECEIPTS WINDOW RATE
  *
  * PACKETS, all numbers little-endian: u32 connections; then for each: u32 length and bytes of what it says first
- * (CONNECT, SUBSCRIBE), u32 packets that answer it, u32 messages, u32 length of each, and their bytes in a row. WINDOW messages
- * of a connection may be unacknowledged. RATE is in messages a second over all connections, in turn; 0: no pace.
+ * (CONNECT, SUBSCRIBE), u32 packets that answer it, u32 messages, u32 length of each, and their bytes in a row.
+ * WINDOW messages of a connection may be unacknowledged. RATE is in messages a second over all connections, in turn;
+ * 0: no pace.
  *
  * Prints a line of JSON when all is acknowledged, goes on collecting what the server publishes (receipts) until its
  * standard input ends, then writes TIMES (i64 sent, i64 acknowledged of each message, ns of CLOCK_MONOTONIC) and
@@ -54,6 +55,8 @@ static int64_t now(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
+
+static double seconds(struct timeval t) { return t.tv_sec + t.tv_usec / 1e6; }
 
 static uint32_t number(uint8_t **at) {
     uint32_t value;
@@ -221,8 +224,8 @@ int main(int argc, char **argv) {
         }
         if (!said && acknowledged == total) {
             getrusage(RUSAGE_SELF, &used);
-            double cpu = used.ru_utime.tv_sec + used.ru_stime.tv_sec + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-            printf("{\"started\": %.9f, \"acked\": %.9f, \"cpu_s\": %.6f}\n", began / 1e9, now() / 1e9, cpu);
+            double cpu_s = seconds(used.ru_utime) + seconds(used.ru_stime), ended = now() / 1e9;
+            printf("{\"started\": %.9f, \"acked\": %.9f, \"cpu_s\": %.6f}\n", began / 1e9, ended, cpu_s);
             fflush(stdout);
             said = 1;
         }

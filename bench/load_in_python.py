@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 READ = 1 << 18
@@ -42,7 +43,9 @@ def main() -> None:
 class Run:
     """All lanes over one selector."""
 
-    def __init__(self, lanes: list[Lane], poll: selectors.BaseSelector, keep, window: int, rate: float) -> None:  # type: ignore[no-untyped-def]
+    def __init__(
+        self, lanes: list[Lane], poll: selectors.BaseSelector, keep: Callable[[bytes], object], window: int, rate: float
+    ) -> None:
         self._lanes, self._poll, self._keep, self._window, self._rate = lanes, poll, keep, window, rate
         self._total, self._released = sum(len(lane.packets) for lane in lanes), 0
 

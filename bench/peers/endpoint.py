@@ -11,7 +11,7 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -88,7 +88,9 @@ def _accept(listening: socket.socket, poll: select.epoll) -> Connection:
     return Connection(sock)
 
 
-def _parse(connection: Connection, data: bytes, aead, check, lines: list[bytes]) -> bytes:  # type: ignore[no-untyped-def]
+def _parse(
+    connection: Connection, data: bytes, aead: AESGCM, check: Callable[[bytes], object], lines: list[bytes]
+) -> bytes:
     """Take all whole packets; returns the answers to them. Inlined: this is the loop that is measured."""
     at, size, answers = 0, len(data), list[bytes]()
     decrypt = aead.decrypt
