@@ -1,6 +1,6 @@
 """The command line: one program, `sealtrail`. Each subcommand lives beside what it runs and is imported when used.
 
-Also checks that the packages named crypto, chaincode, chain, gateway and network are ours: their names are
+Also checks that the packages named crypto, chaincode, chain, gateway, network and bench are ours: their names are
 common, and a foreign package of such a name on the path would shadow them (docs/adr/0001).
 """
 
@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-ROOMS = ("crypto", "chaincode", "chain", "gateway", "network")
+ROOMS = ("crypto", "chaincode", "chain", "gateway", "network", "bench")
 
 
 def foreign_rooms() -> list[str]:

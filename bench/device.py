@@ -1,9 +1,8 @@
 """Devices whose messages are made before anything is measured: real keys, numbers, seals, and exact sizes."""
 
-import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -51,10 +50,10 @@ class Device:
                 yield Message(tuple(waiting), seals).encode()
                 waiting = []
 
-    def lane(self, messages: list[bytes], *, receipts: bool = True, qos: int = 0) -> Lane:
+    def lane(self, messages: list[bytes], *, receipts: bool = True) -> Lane:
         """A connection that sends these and, where wanted, takes receipts."""
         topic, hello = f"st/1/{self.name}/events".encode(), connect(self.name, self.name, self.password)
-        hello += subscribe(f"st/1/{self.name}/receipts", qos) if receipts else b""
+        hello += subscribe(f"st/1/{self.name}/receipts") if receipts else b""
         return Lane(hello, 1 + receipts, [publish(topic, n, m) for n, m in enumerate(messages)])
 
     def _event(self) -> bytes:
@@ -73,9 +72,14 @@ class Device:
         return signed
 
 
-def enrol(url: str, code: str, origin: str) -> Device:
-    """Enrol a new device over REST with its one-time code."""
+def enrol(url: str, codes: Sequence[str], origin: str) -> list[Device]:
+    """Enrol new devices over REST with their one-time codes."""
+    with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
+        return [_enrol(client, code, origin) for code in codes]
+
+
+def _enrol(client: httpx.Client, code: str, origin: str) -> Device:
     key = PrivateKey.generate(Algorithm.ED25519)
-    source = httpx.post(f"{url}/v1/enrol/offer", json={"code": code}, timeout=TIMEOUT_S).json()["source"]
-    answer = httpx.post(f"{url}/v1/enrol", json=enrolment_request(code, source, origin, key), timeout=TIMEOUT_S)
-    return Device(source, key, answer.raise_for_status().json()["password"])
+    source = client.post("/v1/enrol/offer", json={"code": code}).raise_for_status().json()["source"]
+    answer = client.post("/v1/enrol", json=enrolment_request(code, source, origin, key)).raise_for_status()
+    return Device(source, key, answer.json()["password"])

@@ -1,20 +1,21 @@
 """The front door beside a bare endpoint: one event a message, with one deep window and with shallow connections."""
 
-import json
 import os
 import statistics
+import time
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from bench.device import Device, payload_of
-from bench.load import Lane, Told, run
-from bench.packets import connect, publish
+from bench.load import Load, Told, run
+from bench.peers.endpoint import sealed_lanes
 from bench.program import Gateway, Program, running
 from bench.rounds import Settings, alternate
+from chain.acknowledgement import open_acknowledgement
+from chain.site import Folder
 
-NONCE = 12
+MANY, MANY_WINDOW = 256_000, 1024
+RECEIPTS_S = 0.25  # after the last PUBACK; they follow within some 20 ms where nothing waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,52 +26,93 @@ class Shape:
     connections: int
     window: int
     events: int
-    least: float  # target of the ratio
 
 
 SHAPES = (
-    Shape("deep", 1, 16_384, 120_000, 0.5),
-    Shape("200 shallow", 200, 1, 60_000, 0.5),
-    Shape("8 shallow", 8, 1, 16_000, 0.5),
+    Shape("deep", 1, 16_384, 120_000),
+    Shape("200 shallow", 200, 1, 60_000),
+    Shape("8 shallow", 8, 1, 16_000),
 )
 DEEP = SHAPES[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Events a second to the last PUBACK, the share of the events whose signed receipt was there soon after, and
+    processor time of the generator, µs a message."""
+
+    rate: float
+    receipted: float
+    generator_us: float
+
+
 def front(settings: Settings) -> dict[str, Any]:
-    """Events a second from the first byte to the last PUBACK, gateway and bare endpoint in turn."""
+    """Gateway and bare endpoint in turn with one event a message; then the gateway's own rates with 64."""
     with (
         running(lambda: Gateway(settings.folder / "front")) as gateway,
         running(lambda: endpoint(settings)) as peer,
     ):
         devices = gateway.enrol(max(shape.connections for shape in SHAPES))
-        found: dict[str, Any] = {}
-        for shape in SHAPES:
-            settings.say(f"front door and bare endpoint, {shape.name}")
-            count = settings.scaled(shape.events, 2 * shape.connections)
-            found[shape.name] = alternate(
-                settings.rounds,
-                lambda: send(settings, gateway, devices[: shape.connections], count, 1, shape.window),
-                lambda: _bare(settings, peer, shape, count),
-            )
-        settings.say("front door, deep, 64 events a message")
-        many = [
-            send(settings, gateway, devices[:1], settings.scaled(256_000), 64, 1024) for _ in range(settings.rounds)
-        ]
-    return found | {"64 a message": {"ours": [round(rate) for rate in many], "median": statistics.median(many)}}
+        found = {shape.name: _beside(settings, gateway, peer, devices, shape) for shape in SHAPES}
+        settings.say("front door, 64 events a message")
+        many = {shape.name: _many(settings, gateway, devices, shape) for shape in SHAPES}
+    return found | {"64 a message": many}
+
+
+def _beside(settings: Settings, gateway: Gateway, peer: Program, devices: list[Device], shape: Shape) -> dict[str, Any]:
+    settings.say(f"front door and bare endpoint, {shape.name}")
+    share = settings.scaled(shape.events // shape.connections, 2)
+    receipted, generator_us = list[float](), list[float]()
+
+    def ours() -> float:
+        sent = send(settings, gateway, devices[: shape.connections], share, 1, shape.window)
+        receipted.append(sent.receipted)
+        generator_us.append(sent.generator_us)
+        return sent.rate
+
+    def theirs() -> float:
+        told = bare(settings, peer, shape.connections, share, shape.window)
+        return share * shape.connections / told.seconds
+
+    found = alternate(settings.rounds, ours, theirs)
+    return found | {"receipted": round(min(receipted), 4), "generator_us": round(max(generator_us), 2)}
+
+
+def _many(settings: Settings, gateway: Gateway, devices: list[Device], shape: Shape) -> dict[str, Any]:
+    share = settings.scaled(MANY // shape.connections, 64)
+    window = min(shape.window, MANY_WINDOW)
+    rates = [
+        send(settings, gateway, devices[: shape.connections], share, 64, window).rate for _ in range(settings.rounds)
+    ]
+    return {"ours": [round(rate) for rate in rates], "median": round(statistics.median(rates))}
 
 
 def send(
-    settings: Settings, gateway: Gateway, devices: list[Device], events: int, each: int, window: int, sealed: int = 256
-) -> float:
-    """Events a second of one run through the front door, once the gateway has nothing else to do."""
-    share = events // len(devices)
+    settings: Settings, gateway: Gateway, devices: list[Device], share: int, each: int, window: int, sealed: int = 256
+) -> Sent:
+    """One run through the front door, `share` events from each device, once the gateway has nothing else to do."""
+    firsts = [device.seq for device in devices]
     lanes = [device.lane(list(device.messages(share, each, sealed))) for device in devices]
     gateway.quiet()
-    before, seals = gateway.log_size(), sum(-(-share // sealed) for _ in devices)
-    told = run(settings.folder, gateway.port, lanes, window)
-    if gateway.log_size() != before + share * len(devices) + seals:
-        raise RuntimeError("what was acknowledged is not all in the log")
-    return share * len(devices) / told.seconds
+    before, events = gateway.log_size(), share * len(devices)
+    with Load(settings.folder, gateway.port, lanes, window) as load:
+        load.acked()
+        logged = gateway.log_size() - before
+        time.sleep(RECEIPTS_S)
+        told = load.end()
+    if logged != events + len(devices) * -(-share // sealed):
+        raise RuntimeError(f"{events} events and their seals were acknowledged, {logged} are in the log")
+    packets = sum(len(lane.packets) for lane in lanes)
+    return Sent(events / told.seconds, _receipted(gateway, told, firsts) / events, 1e6 * told.cpu_s / packets)
+
+
+def _receipted(gateway: Gateway, told: Told, firsts: list[int]) -> int:
+    """Events that verified receipts name."""
+    key, known = Folder.existing(gateway.data).gateway_key().public, set[tuple[int, int]]()
+    for got in told.receipts:
+        for span in open_acknowledgement(got.payload, key).ranges:
+            known.update((got.lane, seq) for seq in range(span.first, span.first + span.count))
+    return sum(seq >= firsts[lane] for lane, seq in known)
 
 
 def endpoint(settings: Settings) -> Program:
@@ -81,34 +123,7 @@ def endpoint(settings: Settings) -> Program:
     return program
 
 
-def _bare(settings: Settings, peer: Program, shape: Shape, events: int) -> float:
-    share = events // shape.connections
-    return share * shape.connections / bare(settings, peer, shape.connections, share, shape.window).seconds
-
-
 def bare(settings: Settings, peer: Program, connections: int, each: int, window: int) -> Told:
     """`each` sealed events from each connection to the bare endpoint."""
-    aead, topic = AESGCM(bytes.fromhex(peer.said["key"])), b"st/1/logger-000/events"
-    lanes = []
-    for lane in range(connections):
-        nonces = [lane.to_bytes(4, "big") + n.to_bytes(8, "big") for n in range(each)]
-        sealed = [nonce + aead.encrypt(nonce, payload_of(n), None) for n, nonce in enumerate(nonces)]
-        packets = [publish(topic, n, message) for n, message in enumerate(sealed)]
-        lanes.append(Lane(connect(f"logger-{lane}", "logger", "password"), 1, packets))
+    lanes = sealed_lanes(bytes.fromhex(peer.said["key"]), connections, [payload_of(n) for n in range(each)])
     return run(settings.folder, peer.said["port"], lanes, window)
-
-
-def main() -> None:
-    """`python -m bench.front [SCALE] [ROUNDS]`: this part alone."""
-    import sys
-    import tempfile
-    from pathlib import Path
-
-    scale, rounds = float((sys.argv[1:] or ["1"])[0]), int((sys.argv[2:] or ["3"])[0])
-    with tempfile.TemporaryDirectory(prefix="sealtrail-bench-", dir=Path.cwd()) as name:
-        settings = Settings(Path(name), rounds, scale, False, lambda line: print(line, file=sys.stderr, flush=True))
-        print(json.dumps(front(settings), indent=1))
-
-
-if __name__ == "__main__":
-    main()

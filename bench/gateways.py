@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from bench.device import enrol
+from bench.load import run
 from bench.setting import PARTNERS, Bench
 from chain.event import Message
 from gateway.access import SourceSettings
@@ -89,15 +91,13 @@ def sustained(bench: Bench, ledger: str, name: str) -> float:
             where = json.loads(gateway.stdout.readline())
             invite = ["source", "invite", name, "--data", str(bench.folder / ledger), "--json"]
             code = json.loads(_run("sealtrail", *invite))["code"]
-            options = {
-                "--url": where["url"], "--code": code, "--origin": where["origin"], "--port": where["mqtt_port"],
-                "--events": int(bench.scale * EVENTS), "--per-message": PER_MESSAGE, "--window": WINDOW,
-            }  # fmt: skip
-            said = json.loads(_run("bench.writer", *(str(part) for pair in options.items() for part in pair)))
+            (device,), events = enrol(where["url"], [code], where["origin"]), int(bench.scale * EVENTS)
+            lanes = [device.lane(list(device.messages(events, PER_MESSAGE)), receipts=False)]
+            told = run(bench.folder, where["mqtt_port"], lanes, WINDOW)
         finally:
             gateway.terminate()
     log.close()
-    return float(said["events"] / (said["ended"] - said["started"]))
+    return events / told.seconds
 
 
 def _toml(bench: Bench, ledger: str) -> str:

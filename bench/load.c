@@ -3,8 +3,9 @@
  *   load HOST PORT PACKETS TIMES RECEIPTS WINDOW RATE
  *
  * PACKETS, all numbers little-endian: u32 connections; then for each: u32 length and bytes of what it says first
- * (CONNECT, SUBSCRIBE), u32 packets that answer it, u32 messages, u32 length of each, and their bytes in a row. WINDOW messages
- * of a connection may be unacknowledged. RATE is in messages a second over all connections, in turn; 0: no pace.
+ * (CONNECT, SUBSCRIBE), u32 packets that answer it, u32 messages, u32 length of each, and their bytes in a row.
+ * WINDOW messages of a connection may be unacknowledged. RATE is in messages a second over all connections, in turn;
+ * 0: no pace.
  *
  * Prints a line of JSON when all is acknowledged, goes on collecting what the server publishes (receipts) until its
  * standard input ends, then writes TIMES (i64 sent, i64 acknowledged of each message, ns of CLOCK_MONOTONIC) and
@@ -54,6 +55,8 @@ static int64_t now(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
+
+static double seconds(struct timeval t) { return t.tv_sec + t.tv_usec / 1e6; }
 
 static uint32_t number(uint8_t **at) {
     uint32_t value;
@@ -125,16 +128,12 @@ static void push(Lane *l, uint32_t window) {
     }
 }
 
-static void receipt(Lane *l, const uint8_t *body, uint32_t bytes, int qos, int64_t at) {
-    uint32_t head = 2 + (body[0] << 8 | body[1]) + (qos ? 2 : 0), lane = l - lanes, payload = bytes - head;
+static void receipt(Lane *l, const uint8_t *body, uint32_t bytes, int64_t at) {
+    uint32_t head = 2 + (body[0] << 8 | body[1]), lane = l - lanes, payload = bytes - head;
     fwrite(&lane, 4, 1, receipts);
     fwrite(&at, 8, 1, receipts);
     fwrite(&payload, 4, 1, receipts);
     fwrite(body + head, 1, payload, receipts);
-    if (qos) { /* a broker sends receipts with QoS 1 */
-        uint8_t puback[4] = {0x40, 2, body[head - 2], body[head - 1]};
-        if (send(l->fd, puback, 4, MSG_NOSIGNAL) != 4) die("PUBACK of a receipt");
-    }
 }
 
 static void packet(Lane *l, const uint8_t *first, const uint8_t *body, uint32_t bytes, int64_t at) {
@@ -144,8 +143,8 @@ static void packet(Lane *l, const uint8_t *first, const uint8_t *body, uint32_t 
         if ((uint32_t)(body[0] << 8 | body[1]) != expected) die("a PUBACK out of turn");
         l->times[2 * l->acked++ + 1] = at;
         acknowledged++;
-    } else if (type == 3) {
-        receipt(l, body, bytes, first[0] >> 1 & 3, at);
+    } else if (type == 3 && !(first[0] & 6)) { /* subscribed with QoS 0 */
+        receipt(l, body, bytes, at);
     } else if (type == 2 || type == 9) {
         if (!l->answers || body[type == 2 ? 1 : 2] >= 0x80 || (type == 2 && body[1])) die("the server refused");
         l->answers--;
@@ -225,8 +224,8 @@ int main(int argc, char **argv) {
         }
         if (!said && acknowledged == total) {
             getrusage(RUSAGE_SELF, &used);
-            double cpu = used.ru_utime.tv_sec + used.ru_stime.tv_sec + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-            printf("{\"started\": %.9f, \"acked\": %.9f, \"cpu_s\": %.6f}\n", began / 1e9, now() / 1e9, cpu);
+            double cpu_s = seconds(used.ru_utime) + seconds(used.ru_stime), ended = now() / 1e9;
+            printf("{\"started\": %.9f, \"acked\": %.9f, \"cpu_s\": %.6f}\n", began / 1e9, ended, cpu_s);
             fflush(stdout);
             said = 1;
         }

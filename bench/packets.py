@@ -10,9 +10,9 @@ def connect(client: str, username: str, password: str) -> bytes:
     return b"\x10" + _length(len(body)) + body
 
 
-def subscribe(topic: str, qos: int) -> bytes:
-    """SUBSCRIBE to one topic, with packet identifier 1."""
-    body = b"\x00\x01" + _text(topic.encode()) + bytes((qos,))
+def subscribe(topic: str) -> bytes:
+    """SUBSCRIBE to one topic with QoS 0; packet identifier 1."""
+    body = b"\x00\x01" + _text(topic.encode()) + b"\x00"
     return b"\x82" + _length(len(body)) + body
 
 

@@ -3,9 +3,9 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.device import Device, enrol
-from chain.site import Folder
+from chain.site import Folder, SiteReader
+from crypto.checkpoint import Checkpoint
+from crypto.note import parse_note
 from gateway.access import Access, SourceSettings
 
 ORIGIN = "bench.example/site"
-END_S, QUIET_S = 60.0, 90.0
+END_S, QUIET_S, LINE_S = 60.0, 90.0, 120.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,9 +37,14 @@ class Program:
         self.said: dict[str, Any] = json.loads(line)
 
     def line(self) -> str:
-        """The next line that it prints; empty at its end."""
+        """The next line that it prints; empty at its end, which comes after two minutes of silence."""
         assert self.process.stdout is not None
-        return self.process.stdout.readline()
+        watchdog = threading.Timer(LINE_S, self.process.kill)
+        watchdog.start()
+        try:
+            return self.process.stdout.readline()
+        finally:
+            watchdog.cancel()
 
     @property
     def pid(self) -> int:
@@ -108,19 +115,18 @@ class Gateway(Program):
         access = Access(Folder.existing(self.data))
         codes = [access.invite(f"logger-{first + n}", SourceSettings()) for n in range(count)]
         access.close()
-        return [enrol(self.said["url"], code, ORIGIN) for code in codes]
+        return enrol(self.said["url"], codes, ORIGIN)
 
     def log_size(self) -> int:
         """Leaves that are durable."""
-        return self._number("SELECT size FROM log_meta")
+        with closing(SiteReader.open(Folder.existing(self.data))) as reader:
+            return reader.entries.size()
 
     def anchored_size(self) -> int:
         """Leaves under the newest checkpoint that the ledger holds."""
-        return self._number("SELECT COALESCE(MAX(size), 0) FROM log_checkpoint WHERE evidence IS NOT NULL")
-
-    def _number(self, query: str) -> int:
-        with closing(sqlite3.connect(f"{(self.data / 'site.db').as_uri()}?mode=ro", uri=True)) as db:
-            return int(db.execute(query).fetchone()[0])
+        with closing(SiteReader.open(Folder.existing(self.data))) as reader:
+            found = reader.checkpoints.latest_anchored()
+        return Checkpoint.parse(parse_note(found[0]).text).size if found else 0
 
 
 def _children(pid: int) -> list[int]:

@@ -26,7 +26,9 @@ def alternate(rounds: int, first: Callable[[], float], second: Callable[[], floa
     pairs = [(first(), second()) for _ in range(rounds)]
     return {
         "ours": [round(a, 1) for a, _ in pairs], "peer": [round(b, 1) for _, b in pairs],
-        "ratio": statistics.median(a / b for a, b in pairs),
+        "median": round(statistics.median(a for a, _ in pairs)),
+        "peer_median": round(statistics.median(b for _, b in pairs)),
+        "ratio": round(statistics.median(a / b for a, b in pairs), 3),
     }  # fmt: skip
 
 
@@ -34,3 +36,14 @@ def percentiles(values: list[float]) -> dict[str, float]:
     """p50 and p99 of sorted or unsorted values."""
     found = sorted(values)
     return {"p50": statistics.median(found), "p99": found[min(len(found) - 1, int(len(found) * 0.99))]}
+
+
+def medians(rates: dict[str, list[float]]) -> dict[str, Any]:
+    """Rates of several sides that took turns, and for each peer the median of ours / its own."""
+    found: dict[str, Any] = {name: [round(rate) for rate in values] for name, values in rates.items()}
+    found["medians"] = {name: round(statistics.median(values)) for name, values in rates.items()}
+    for name in rates:
+        if name != "ours":
+            ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates[name], strict=True))
+            found[f"ratio to {name}"] = round(ratio, 3)
+    return found

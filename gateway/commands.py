@@ -2,6 +2,7 @@
 
 import typer
 
+from bench import cli as bench_cli
 from chain import cli as chain_cli
 from chaincode import cli as chaincode_cli
 from gateway import cli as gateway_cli
@@ -39,4 +40,5 @@ def application() -> typer.Typer:
     index.command("check")(gateway_cli.check_index)
     app.add_typer(index, name="index")
     app.command("drill")(drill_cli.drill)
+    app.command("bench")(bench_cli.bench)
     return app

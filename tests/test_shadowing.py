@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 HOME = Path(__file__).resolve().parents[1]
-ROOMS = ("crypto", "chaincode", "chain", "gateway", "network")
+ROOMS = ("crypto", "chaincode", "chain", "gateway", "network", "bench")
 
 
 def _run(path: list[Path], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,9 +11,13 @@ import os
 import select
 import socket
 import sys
+from collections.abc import Callable, Sequence
 
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from bench.load import Lane
+from bench.packets import connect, publish
 
 NONCE = 12
 READ = 1 << 20
@@ -35,6 +39,17 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock, self.rest = sock, b""
+
+
+def sealed_lanes(key: bytes, connections: int, payloads: Sequence[bytes]) -> list[Lane]:
+    """Connections that each send these payloads as the endpoint wants them."""
+    aead, topic, lanes = AESGCM(key), b"st/1/logger-000/events", []
+    for lane in range(connections):
+        nonces = [lane.to_bytes(4, "big") + n.to_bytes(8, "big") for n in range(len(payloads))]
+        sealed = [nonce + aead.encrypt(nonce, payload, None) for nonce, payload in zip(nonces, payloads, strict=True)]
+        packets = [publish(topic, n, message) for n, message in enumerate(sealed)]
+        lanes.append(Lane(connect(f"logger-{lane}", "logger", "password"), 1, packets))
+    return lanes
 
 
 def main() -> None:
@@ -73,7 +88,9 @@ def _accept(listening: socket.socket, poll: select.epoll) -> Connection:
     return Connection(sock)
 
 
-def _parse(connection: Connection, data: bytes, aead, check, lines: list[bytes]) -> bytes:  # type: ignore[no-untyped-def]
+def _parse(
+    connection: Connection, data: bytes, aead: AESGCM, check: Callable[[bytes], object], lines: list[bytes]
+) -> bytes:
     """Take all whole packets; returns the answers to them. Inlined: this is the loop that is measured."""
     at, size, answers = 0, len(data), list[bytes]()
     decrypt = aead.decrypt

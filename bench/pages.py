@@ -1,0 +1,189 @@
+"""The results of `sealtrail bench` for people: Markdown tables and SVG plots of whichever parts were measured."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.machine import sentence
+from bench.report import COLOURS, Bar, chart, grid
+
+WIDE = 250
+MARKS = ("<!-- measured: written by sealtrail bench --markdown -->\n", "<!-- end of what was measured -->")
+Found = Mapping[str, Any]
+
+
+def tables(found: Found) -> str:
+    """Machine, targets, then a table for each part."""
+    parts, rounds = found["parts"], found["rounds"]
+    whole = [f"{sentence(found['machine'])}; {rounds} round{'s' * (rounds != 1)}{', quick' * found['quick']}."]
+    if found["targets"]:
+        whole.append(grid(("figure", "measured", "target", ""), map(_target, found["targets"])))
+    for name, part in parts.items():
+        if "failed" in part or "skipped" in part:
+            whole.append(f"\n{name}: {part.get('failed') or part['skipped']}")
+        else:
+            whole.append(_TABLES[name](part))
+    return "\n".join(whole)
+
+
+def write_tables(file: Path, text: str) -> None:
+    """Into the file; where it holds the two marks, only what stands between them is replaced."""
+    page = file.read_text() if file.exists() else ""
+    before, first, rest = page.partition(MARKS[0])
+    _, last, after = rest.partition(MARKS[1])
+    file.write_text(f"{before}{first}\n{text}\n\n{last}{after}" if first and last else f"{text}\n")
+
+
+def charts(found: Found) -> dict[str, str]:
+    """SVG by file name."""
+    good = {name: part for name, part in found["parts"].items() if "failed" not in part and "skipped" not in part}
+    made: dict[str, str] = {}
+    doors = [*_front_bars(good.get("front")), *_side_bars(good.get("side"))]
+    if doors:
+        made["performance-doors.svg"] = chart("Events a second, one event a message", doors, WIDE)
+    if "append" in good:
+        made["performance-append.svg"] = chart("Events appended a second", list(_append_bars(good["append"])), WIDE)
+    if "latency" in good:
+        bars = list(_latency_bars(good["latency"]))
+        made["performance-latency.svg"] = chart("From event to answer: bar p50, line p99", bars, WIDE)
+    if "sizes" in good:
+        bars = list(_sizes_bars(good["sizes"]))
+        made["performance-proofs.svg"] = chart("Building an inclusion proof: bar p50, line p99", bars, WIDE)
+    return made
+
+
+def _target(row: Found) -> tuple[str, ...]:
+    unit = f" {row['unit']}" if row["unit"] else ""
+    bound = f"{'at most' if row['at_most'] else 'at least'} {row['target']:,g}{unit}"
+    return row["name"], f"{_number(row['value'])}{unit}", bound, "met" if row["met"] else "**missed**"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _front(part: Found) -> str:
+    one = [(name, *_beside(row)) for name, row in part.items() if "ratio" in row]
+    many = [(name, _number(row["median"])) for name, row in part["64 a message"].items()]
+    head = ("one event a message", "front door", "bare endpoint", "ratio", "receipts within 0.25 s", "generator")
+    return grid(head, one) + "\n" + grid(("64 events a message", "front door, events a second"), many)
+
+
+def _beside(row: Found) -> tuple[str, ...]:
+    rates = map(_number, (row["median"], row["peer_median"]))
+    return *rates, f"**{row['ratio']:.2f}**", f"{row['receipted']:.1%}", f"{row['generator_us']:.2f} µs a message"
+
+
+def _side(part: Found) -> str:
+    beside = part["beside"]
+    rows = [
+        (name, _number(value), "" if name == "ours" else f"**{beside[f'ratio to {name}']:.2f}**")
+        for name, value in beside["medians"].items()
+    ]
+    shapes = [(name, _number(rate), _number(part["64 a message"][name])) for name, rate in part["1 a message"].items()]
+    head = ("side door, from sending", "one event a message", "64 events a message")
+    return grid(("behind mosquitto", "messages a second", "ours to it"), rows) + "\n" + grid(head, shapes)
+
+
+def _signed(part: Found) -> str:
+    rows = [
+        ("front door, a seal behind every event", _number(part["median"])),
+        (f"Ed25519 verification alone, {part['cores']} cores", _number(part["peer_median"])),
+        ("Ed25519 verification alone, one core", _number(part["one core"])), ("ratio", f"**{part['ratio']:.2f}**"),
+    ]  # fmt: skip
+    return grid(("a signature on every message", "a second"), rows)
+
+
+def _append(part: Found) -> str:
+    rows = [
+        (name, side, _number(value), f"**{row[f'ratio to {side}']:,.3g}**" if side != "ours" else "")
+        for name, row in part.items()
+        if name != "tessera"
+        for side, value in row["medians"].items()
+    ]
+    table = grid(("append", "who", "events a second", "ours to it"), rows)
+    return table + (f"\n\nTessera: {part['tessera']}" if "tessera" in part else "")
+
+
+def _sizes(part: Found) -> str:
+    rows = [_size(row) for name, row in part.items() if name.isdigit()]
+    rows.append(("empty", "", "", "", f"{part['empty']['start_s']:.2f} s", ""))
+    head = ("leaves", "proof, cached, p50 / p99", "nothing cached", "opening the store", "start", "beyond an empty one")
+    return grid(head, rows)
+
+
+def _size(row: Found) -> tuple[str, ...]:
+    warm, cold = (
+        f"{_number(took['p50'])} / {_number(took['p99'])} µs"
+        for took in (row["proof_us"]["warm"], row["proof_us"]["cold"])
+    )
+    start, beyond = f"{row['start_s']:.2f} s", f"{row['start_beyond_empty_s']:+.2f} s"
+    return f"{row['leaves']:,}", warm, cold, f"{row['open_ms']:.2f} ms", start, beyond
+
+
+def _receipts(part: Found) -> str:
+    kinds = ("sharing", "sharing nothing")
+    rows = [(f"{part[kind]['receipts']:,} {kind}", _number(part[kind]["a_second"])) for kind in kinds]
+    rows += [("bytes of a receipt", _number(part["bytes"])), ("ms to build one", _number(part["build_ms"]))]
+    return grid(("receipts", "verified a second, one core"), rows)
+
+
+def _latency(part: Found) -> str:
+    rows = []
+    for load in ("idle", "half load"):
+        for what, name in (("puback_ms", "PUBACK"), ("receipt_ms", "receipt"), ("anchor_ms", "anchor")):
+            took = part[load][what]
+            rate = f"{load}: {_number(part[load]['events_a_second'])} events/s"
+            rows.append((rate, name, f"{_number(took['p50'])} ms", f"{_number(took['p99'])} ms"))
+    return grid((f"full load is {_number(part['full_load'])} events/s", "event to", "p50", "p99"), rows)
+
+
+def _footprint(part: Found) -> str:
+    rows = [(f"bytes on disk, an event of {part['payload_bytes']} bytes of payload", _number(part["bytes_an_event"]))]
+    rows += [(f"of these in {name}", _number(size)) for name, size in part["files"].items()]
+    rows += [(f"resident MB, {when}", _number(size)) for when, size in part["memory_mb"].items()]
+    rows.append(("seconds until the index was up to date", _number(part["index_lag_s"])))
+    return grid((f"after {part['events']:,} events", ""), rows)
+
+
+_TABLES: dict[str, Callable[[Found], str]] = {
+    "front": _front, "side": _side, "signed": _signed, "append": _append, "sizes": _sizes, "receipts": _receipts,
+    "latency": _latency, "footprint": _footprint,
+}  # fmt: skip
+
+
+def _front_bars(part: Found | None) -> Iterator[Bar]:
+    for name, row in (part or {}).items():
+        if "ratio" in row:
+            yield Bar(f"front door, {name}", row["median"], _number(row["median"]), COLOURS["ours"])
+            yield Bar(f"bare endpoint, {name}", row["peer_median"], _number(row["peer_median"]), COLOURS["peer"])
+
+
+def _side_bars(part: Found | None) -> Iterator[Bar]:
+    for name, value in part["beside"]["medians"].items() if part else ():
+        label = "side door" if name == "ours" else f"bare {name} subscriber"
+        yield Bar(label, value, _number(value), COLOURS["ours" if name == "ours" else "peer"])
+
+
+def _append_bars(part: Found) -> Iterator[Bar]:
+    for name, row in part.items():
+        for side, value in row["medians"].items() if name != "tessera" else ():
+            label = f"{'Sealtrail' if side == 'ours' else side}, {name}"
+            yield Bar(label, value, _number(value), COLOURS["ours" if side == "ours" else "peer"])
+
+
+def _latency_bars(part: Found) -> Iterator[Bar]:
+    for load in ("idle", "half load"):
+        for what in ("puback", "receipt"):
+            row = part[load][f"{what}_ms"]
+            text = f"{_number(row['p50'])} / {_number(row['p99'])} ms"
+            label = f"{'PUBACK' if what == 'puback' else what}, {load}"
+            yield Bar(label, row["p50"], text, COLOURS["ours" if load == "idle" else "peer"], row["p99"])
+
+
+def _sizes_bars(part: Found) -> Iterator[Bar]:
+    for name, row in part.items():
+        for how, words in (("warm", "cached"), ("cold", "nothing cached")) if name.isdigit() else ():
+            took, colour = row["proof_us"][how], COLOURS["ours" if how == "warm" else "peer"]
+            text = f"{_number(took['p50'])} / {_number(took['p99'])} µs"
+            yield Bar(f"{row['leaves']:,} leaves, {words}", took["p50"], text, colour, took["p99"])
