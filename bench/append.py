@@ -14,8 +14,8 @@ from bench.rounds import Settings, medians
 from chain.event import BLIND_BYTES, Event, content_hash
 from chain.record import Authentication, Record, RecordFlag
 from chain.site import Folder, SiteWriter
-from chain.store.payloads import StoredEvent
 from chain.store.ranges import Range
+from chain.store.segment import StoredEvent, encode_event
 from crypto.commitments import SEED_BYTES
 from gateway.preprocess.kind import Context
 from gateway.preprocess.kinds import by_name
@@ -30,7 +30,8 @@ class Made:
     """An event with all that is computed before it is written."""
 
     record: bytes
-    stored: StoredEvent
+    event: bytes
+    stored: bytes  # the event and its fields as a segment holds them
 
 
 def append(settings: Settings) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def append(settings: Settings) -> dict[str, Any]:
         settings.say(f"append in batches of {batch}")
         found[f"batch {batch}"] = medians(_turns(settings, program, made, batch))
     settings.say("one commit an event")
-    few = [m.stored.event for m in made[: settings.scaled(SMALL, 200)]]
+    few = [m.event for m in made[: settings.scaled(SMALL, 200)]]
     singles: dict[str, list[float]] = {"ours": [], "ledger": [], "table": []}
     for number in range(settings.rounds):
         singles["ours"].append(_ours(settings, made, BATCHES[-1]))
@@ -72,7 +73,7 @@ def _made(seq: int) -> Made:
     record = Record(
         1, SOURCE, BOOT, seq, NOW_US, NOW_US, NOW_US, session, none, content_hash(raw), os.urandom(32)
     )  # fmt: skip
-    return Made(record.encode(), StoredEvent(raw, prepared.fields))
+    return Made(record.encode(), raw, encode_event(StoredEvent(raw, prepared.fields)))
 
 
 def _ours(settings: Settings, made: Sequence[Made], batch: int) -> float:
@@ -97,5 +98,7 @@ def _commit(site: SiteWriter, part: Sequence[Made], first: int) -> None:
     seed = os.urandom(SEED_BYTES)
     with site.db.transaction() as tx:
         leaf = site.log.append(tx, [m.record for m in new])
-        site.payloads.put(tx, leaf, SOURCE, seed, [m.stored for m in new])
+        site.payloads.put(tx, leaf, SOURCE, seed, len(new), [m.stored for m in new])
         site.ranges.add(tx, SOURCE, Range(BOOT, first, len(new), leaf))
+        site.payloads.flush(tx)
+        site.ranges.flush(tx)

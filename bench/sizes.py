@@ -51,6 +51,7 @@ def grow(folder: Folder, size: int) -> float:
         with site.db.transaction() as tx:
             leaf = site.log.append(tx, _records(at, count))
             site.ranges.add(tx, "bulk", Range(at, FIRST, count, leaf))
+            site.ranges.flush(tx)
     site.db.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     site.db.close()
     return time.perf_counter() - began

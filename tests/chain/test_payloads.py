@@ -20,6 +20,7 @@ def store(tmp_path: Path) -> Database:
         for first, subject, count in ((0, "a", 2), (2, "a", 2), (4, "b", 2), (6, "a", 3)):
             events = [encode_event(StoredEvent(b"%d" % (first + n), ())) for n in range(count)]
             payloads.put(tx, first, subject, bytes(32), count, events)
+        payloads.flush(tx)
     assert _read(db, 0) == [b"0", b"1"]
     assert _read(db, 4) == [b"4", b"5"]
     return db
@@ -81,7 +82,9 @@ def test_nothing_of_a_payload_stands_in_the_file(tmp_path: Path) -> None:
     db = Database(tmp_path / "site.db", SCHEMA)
     with db.transaction() as tx:
         event = StoredEvent(b"patient-4711-event", (("name", "patient-4711-field"),))
-        Payloads(db, bytes(32)).put(tx, 0, "a", b"seed-of-all-salts" + bytes(15), 1, [encode_event(event)])
+        payloads = Payloads(db, bytes(32))
+        payloads.put(tx, 0, "a", b"seed-of-all-salts" + bytes(15), 1, [encode_event(event)])
+        payloads.flush(tx)
     db.close()
     written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert b"4711" not in written

@@ -37,8 +37,8 @@ def write_config(folder: Path, extra: str = "") -> Path:
 
 
 class Up:
-    """A running `sealtrail up`; `before` is a command that becomes it, like `env` or `ip netns exec`. Without `wait` it is
-    still starting; `ready` waits until it says where it serves."""
+    """A running `sealtrail up`; `before` is a command that becomes it, like `env` or `ip netns exec`. Without `wait` it
+    is still starting; `ready` waits until it says where it serves."""
 
     def __init__(self, config: Path, before: Sequence[str] = (), *, wait: bool = True) -> None:
         self.data = config.parent / "data"

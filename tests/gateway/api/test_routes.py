@@ -121,6 +121,7 @@ def test_altered_content_shows_as_a_false_link(own: Site) -> None:
     with own.writer.db.transaction() as tx:
         tx.execute("DELETE FROM segment WHERE first_leaf = 0")
         own.writer.payloads.put(tx, 0, segment.subject, segment.seed, len(events), events)
+        own.writer.payloads.flush(tx)
     with Server(own) as server:
         client = server.client(Scope.AUDITOR)
         chain = {link["name"]: link for link in ok(client.get("/v1/records/3"))["chain"]}

@@ -444,7 +444,7 @@ def test_a_subject_whose_key_is_gone_stops_only_its_own_source(site: Site) -> No
     assert site.send(gone, message([gone.event()])) is OK
     with site.gateway.committer._site.db.transaction() as tx:
         tx.execute("UPDATE subject SET wrapped_key = NULL WHERE name = 'gone'")
-    site.gateway.committer._site.payloads.forget_cached_keys()
+    site.gateway.committer._site.payloads.forget_cached()
     sends = [site.inbound(gone, message([gone.event()])), site.inbound(other, message([other.event()]))]
     assert site.send_all(sends) == [NO, OK]
     assert "was erased" in site.dead_letters()[0].reason
