@@ -21,6 +21,12 @@ def new_key() -> bytes:
     return secrets.token_bytes(KEY_BYTES)
 
 
+def nonces(count: int) -> list[bytes]:
+    """Fresh nonces for `count` seals that follow at once: never kept, so that no copy of this process has them."""
+    drawn = secrets.token_bytes(count * NONCE_BYTES)
+    return [drawn[i : i + NONCE_BYTES] for i in range(0, len(drawn), NONCE_BYTES)]
+
+
 class AtRestKey:
     """Seals and opens byte strings under one 32-byte key."""
 
@@ -31,9 +37,10 @@ class AtRestKey:
             raise DecryptionError(f"keys at rest are {KEY_BYTES} bytes, got {len(key)}")
         self._aead = AESGCM(key)
 
-    def seal(self, plaintext: bytes, place: bytes) -> bytes:
-        """nonce (12) ‖ ciphertext ‖ tag (16); `place` says where it is stored and is authenticated."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
+    def seal(self, plaintext: bytes, place: bytes, nonce: bytes | None = None) -> bytes:
+        """nonce (12) ‖ ciphertext ‖ tag (16); `place` says where it is stored and is authenticated. A nonce that is
+        given comes from `nonces`, this moment, and is used once."""
+        nonce = nonce or secrets.token_bytes(NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, plaintext, place)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:

@@ -7,13 +7,14 @@ Trusted: the site key. Not trusted: the rows; a row that was altered or moved do
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from chain.errors import StoreError
 from chain.store.database import Database
 from chain.store.segment import Segment, decode_segment, encode_segment
 from crypto import cbor, labels
-from crypto.at_rest import AtRestKey, new_key
+from crypto.at_rest import AtRestKey, new_key, nonces
 from crypto.errors import DecryptionError
 
 SCHEMA = (
@@ -25,6 +26,22 @@ _CACHED_KEYS = 4096
 _CACHED_SEGMENTS = 64
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A segment that is not sealed yet."""
+
+    first_leaf: int
+    count: int
+    subject_id: int
+    key: AtRestKey
+    subject: str
+    plain: bytes
+
+    def row(self, nonce: bytes) -> tuple[int, int, int, bytes]:
+        body = self.key.seal(self.plain, _place(self.first_leaf, self.count, self.subject), nonce)
+        return self.first_leaf, self.count, self.subject_id, body
+
+
 class Payloads:
     """Writes and reads segments over one database connection."""
 
@@ -33,20 +50,21 @@ class Payloads:
         self._site = AtRestKey(site_key)
         self._subject = lru_cache(maxsize=_CACHED_KEYS)(self._load_subject)
         self._segment = lru_cache(maxsize=_CACHED_SEGMENTS)(self._load_segment)
-        self._sealed: list[tuple[int, int, int, bytes]] = []  # of the open transaction
+        self._open: list[_Open] = []  # of the open transaction
 
     def put(self, tx: sqlite3.Connection, first_leaf: int, subject: str, seed: bytes,
             count: int, events: Iterable[bytes]) -> None:  # fmt: skip
-        """Seal `count` encoded events (chain.store.segment), those of the leaves first_leaf …, for `flush`, which
-        stores all in the same transaction."""
+        """Take `count` encoded events (chain.store.segment), those of the leaves first_leaf …, for `flush`, which
+        seals and stores all in the same transaction."""
         subject_id, key = self._subject(subject) or self._new_subject(tx, subject)
-        body = key.seal(encode_segment(seed, count, events), _place(first_leaf, count, subject))
-        self._sealed.append((first_leaf, count, subject_id, body))
+        self._open.append(_Open(first_leaf, count, subject_id, key, subject, encode_segment(seed, count, events)))
 
     def flush(self, tx: sqlite3.Connection) -> None:
-        """Store what was sealed in this transaction."""
-        tx.executemany("INSERT INTO segment VALUES (?, ?, ?, ?)", self._sealed)
-        self._sealed.clear()
+        """Seal and store what was put in this transaction."""
+        drawn = nonces(len(self._open))
+        rows = [segment.row(nonce) for segment, nonce in zip(self._open, drawn, strict=True)]
+        tx.executemany("INSERT INTO segment VALUES (?, ?, ?, ?)", rows)
+        self._open.clear()
 
     def require_writable(self, subject: str) -> None:
         """DecryptionError where nothing can be stored for this subject: its key was erased or is damaged."""
@@ -67,7 +85,7 @@ class Payloads:
     def forget_cached(self) -> None:
         """Needed after a rolled-back transaction, which may have made a subject."""
         self._subject.cache_clear()
-        self._sealed.clear()
+        self._open.clear()
 
     def _new_subject(self, tx: sqlite3.Connection, name: str) -> tuple[int, AtRestKey]:
         key = new_key()

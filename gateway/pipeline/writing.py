@@ -26,7 +26,7 @@ def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, logged_us: int
         new = site.notices.refuse(tx, logged_us, came.source, came.door, came.channel, draft.reason, draft.payload)
         if new and draft.alert:  # a device that repeats itself must not push other alerts out
             site.notices.alert(tx, logged_us, draft.alert, came.source, draft.reason, None)
-    leaves = _Leaves(site.log.size, [])
+    leaves = _Leaves(site.log.size, [], _seeds(batch))
     for group in batch.groups.values():
         _write_events(site, tx, group, leaves, logged_us)
         for seal in group.seals:
@@ -38,10 +38,11 @@ def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, logged_us: int
 
 @dataclass(slots=True)
 class _Leaves:
-    """The leaves of a batch, and where the log ended before them."""
+    """The leaves of a batch, where the log ended before them, and a fresh seed for each segment to come."""
 
     first: int
     entries: list[bytes]
+    seeds: Iterator[bytes]
 
     @property
     def end(self) -> int:
@@ -53,10 +54,18 @@ def _write_events(site: SiteWriter, tx: sqlite3.Connection, group: Group, leaves
     for run in _runs(group.stretches, leaves.end):
         site.ranges.add(tx, name, run)
     for stretches in _segments(group.stretches):
-        seed, first = os.urandom(SEED_BYTES), leaves.end
+        seed, first = next(leaves.seeds), leaves.end
         for stretch in stretches:
             leaves.entries += stretch.leaves(seed, logged_us)
         site.payloads.put(tx, first, name, seed, leaves.end - first, [stretch.stored() for stretch in stretches])
+
+
+def _seeds(batch: Batch) -> Iterator[bytes]:
+    """Drawn at once: asking for each would give the interpreter's lock away each time. No segment is smaller than
+    a stretch, so there are enough."""
+    count = sum([len(group.stretches) for group in batch.groups.values()])
+    drawn = os.urandom(count * SEED_BYTES)
+    return (drawn[i : i + SEED_BYTES] for i in range(0, len(drawn), SEED_BYTES))
 
 
 def _segments(stretches: Sequence[Stretch]) -> Iterator[Sequence[Stretch]]:

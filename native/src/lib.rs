@@ -20,10 +20,13 @@ use pyo3::types::{PyBytes, PyList};
 
 use merkle::HASH;
 
+const MANY: usize = 64; // worth giving the interpreter's lock away and waiting for it
+
 /// RFC 9162 leaf hashes of many entries, concatenated.
 #[pyfunction]
 fn leaf_hashes<'py>(py: Python<'py>, entries: Vec<PyBackedBytes>) -> Bound<'py, PyBytes> {
-    let hashes: Vec<u8> = py.detach(|| entries.iter().flat_map(|entry| merkle::leaf(entry)).collect());
+    let work = || entries.iter().flat_map(|entry| merkle::leaf(entry)).collect::<Vec<u8>>();
+    let hashes = if entries.len() < MANY { work() } else { py.detach(work) };
     PyBytes::new(py, &hashes)
 }
 
@@ -33,7 +36,9 @@ fn root<'py>(py: Python<'py>, hashes: PyBackedBytes) -> PyResult<Bound<'py, PyBy
     if hashes.is_empty() || hashes.len() % HASH != 0 {
         return Err(PyValueError::new_err("expected at least one hash, each of 32 bytes"));
     }
-    Ok(PyBytes::new(py, &py.detach(|| merkle::root(hashes.to_vec()))))
+    let work = || merkle::root(hashes.to_vec());
+    let root = if hashes.len() < MANY * HASH { work() } else { py.detach(work) };
+    Ok(PyBytes::new(py, &root))
 }
 
 /// Payloads, joined packet identifiers, bytes of the payloads, and where the first packet begins that is not taken.

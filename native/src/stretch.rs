@@ -18,6 +18,7 @@ const MAX_EVENTS: usize = 1024;
 const MAX_BYTES: usize = 512 * 1024;
 const FUTURE_TOLERANCE_US: u64 = 60_000_000;
 const SHORTEST_CUT: usize = 12; // a reference into the event costs up to as many bytes
+const WORTH_UNLOCKING: usize = 16 * 1024;
 const READING: u64 = 1;
 const VERSION: u64 = 1;
 
@@ -83,8 +84,9 @@ impl Opener {
             messages.push(payloads.get_item(at)?.extract::<PyBackedBytes>()?);
         }
         let units = &self.units.get().0;
-        let take = || self.take(messages, units, received_us, authentication);
-        let taken = py.detach(|| catch_unwind(AssertUnwindSafe(take)).unwrap_or(None)); // a fault here costs speed only
+        let size = messages.iter().map(|message| message.len()).sum();
+        let taken = guarded(py, size, || self.take(messages, units, received_us, authentication));
+        let taken = taken.unwrap_or(None); // a fault here costs speed only
         Ok(taken.map(|mut stretch| {
             let hashes: Vec<u8> = stretch.held.iter().flat_map(|held| held.hash).collect();
             stretch.hashes = Some(PyBytes::new(py, &hashes).unbind());
@@ -216,7 +218,7 @@ impl Stretch {
 
     fn leaves<'py>(&self, py: Python<'py>, seed: &[u8], logged_us: u64) -> PyResult<Bound<'py, PyList>> {
         let seed: &[u8; HASH] = seed.try_into().map_err(|_| PyValueError::new_err("a seed has 32 bytes"))?;
-        let made = guarded(py, || {
+        let made = guarded(py, self.size, || {
             let mut committer = Committer::new(seed, &self.source);
             let record = |(at, held): (usize, &Held)| self.record(&mut committer, at as u64, held, logged_us);
             self.held.iter().enumerate().map(record).collect::<Vec<_>>()
@@ -225,7 +227,7 @@ impl Stretch {
     }
 
     fn stored<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let made = guarded(py, || {
+        let made = guarded(py, self.size, || {
             let mut out = Vec::with_capacity(self.size + 96 * self.held.len());
             self.held.iter().for_each(|held| self.put_stored(&mut out, held));
             out
@@ -234,10 +236,12 @@ impl Stretch {
     }
 }
 
-/// Without the interpreter's lock; a fault becomes an exception that the committer catches.
-fn guarded<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult<T> {
-    py.detach(|| catch_unwind(AssertUnwindSafe(work)))
-        .map_err(|_| PyRuntimeError::new_err("a fault of the native core; see its message on standard error"))
+/// Work on `size` bytes; a fault becomes an exception that the committer catches. Much is done without the
+/// interpreter's lock; for little, getting the lock back would cost more than the work.
+fn guarded<T: Send>(py: Python<'_>, size: usize, work: impl FnOnce() -> T + Send) -> PyResult<T> {
+    let caught = || catch_unwind(AssertUnwindSafe(work));
+    let done = if size < WORTH_UNLOCKING { caught() } else { py.detach(caught) };
+    done.map_err(|_| PyRuntimeError::new_err("a fault of the native core; see its message on standard error"))
 }
 
 impl Stretch {
