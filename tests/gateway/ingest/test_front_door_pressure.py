@@ -152,15 +152,20 @@ def test_slow_loris_is_closed() -> None:
         assert gateway.door.counters.connect_timeouts == 2
 
 
-def test_too_many_waiting_sockets_are_closed_at_once() -> None:
+def test_idle_sockets_do_not_lock_a_device_out() -> None:
     with Gateway(FrontDoorLimits(waiting=3)) as gateway:
         waiting = [Raw(gateway.port) for _ in range(3)]
-        with Raw(gateway.port) as fourth:
-            assert fourth.closed()
-        waiting[0].login(v5=True)
-        with Raw(gateway.port).login("other", v5=True):
+        with Raw(gateway.port).login("other", v5=True) as other:
+            assert waiting[0].closed(), "the one that waited longest"
+            waiting[1].login(v5=True)
             assert gateway.door.connected_sources() == {"dev", "other"}
-        for client in waiting:
+            more = [Raw(gateway.port) for _ in range(9)]
+            assert waiting[2].closed()
+            assert [client.closed() for client in more[:6]] == [True] * 6
+            assert other.send(publish("st/1/other/events", b"x", 1, v5=True)).read() == (0x40, b"\0\1")
+        more[8].login("last", v5=True)
+        assert gateway.door.counters.refused_full == 8
+        for client in waiting + more:
             client.close()
 
 
