@@ -1,14 +1,37 @@
-"""What the doors need from the configuration, in the form they take it: TLS contexts, a broker's options."""
+"""What the doors need from the configuration and the machine, in the form they take it: TLS contexts, a broker's
+options, open files."""
 
+import logging
+import resource
 import ssl
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from chain.errors import StoreError
 from gateway.config import FrontDoorConfig, SideDoorConfig
 
 if TYPE_CHECKING:
     from gateway.ingest.broker import BrokerOptions
+
+log = logging.getLogger(__name__)
+OTHER_FILES: Final = 512  # sockets that are not logged in, REST, the stores: what connections must leave free
+
+
+def connections_that_fit(wanted: int) -> int:
+    """How many connections the machine lets this process have, up to `wanted`. Raises the process's own bound on open
+    files as far as it may: a store that cannot open its files is worse than a device that must wait."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need = wanted + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < need:
+        soft = need if hard == resource.RLIM_INFINITY else min(need, hard)
+        with suppress(ValueError, OSError):  # some systems have a bound below the hard one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if soft < need:
+            log.warning("%d open files are allowed, %d connections need %d; raise LimitNOFILE", soft, wanted, need)
+            return max(soft - OTHER_FILES, soft // 2)
+    return wanted
 
 
 def tls_context(settings: FrontDoorConfig) -> ssl.SSLContext | None:

@@ -27,7 +27,7 @@ from crypto.note import NoteSigner
 from gateway.access import Access, Scope, SourceSettings
 from gateway.anchoring import Anchorer
 from gateway.config import Config
-from gateway.doors import broker_options, read_file, tls_context
+from gateway.doors import broker_options, connections_that_fit, read_file, tls_context
 from gateway.enrolment import NotAdmittedError, Offer, Registrar
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.listener import FrontDoor
@@ -160,7 +160,8 @@ class Gateway:
 
     async def _open_doors(self) -> None:
         settings = self.config.front_door
-        limits = FrontDoorLimits(connections=settings.max_connections, receive_maximum=settings.receive_maximum)
+        connections = connections_that_fit(settings.max_connections)
+        limits = FrontDoorLimits(connections=connections, receive_maximum=settings.receive_maximum)
         login = SourceLogin(self.access, self.book)
         self.front = FrontDoor(
             settings.host, settings.port, self.committer, login, self.presence, limits=limits, tls=tls_context(settings)
