@@ -11,6 +11,7 @@ from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.primitives import Reader
 from gateway.ingest.mqtt.properties import Place, read_properties
 from gateway.ingest.mqtt.reason import Reason
+from gateway.ingest.mqtt.wire import PACKETS_A_TURN
 
 EVENTS = "st/1/dev/events"
 STATUS = "st/1/dev/status"
@@ -94,6 +95,21 @@ def test_a_source_with_its_share_of_the_queue_waits_alone(v5: bool) -> None:
         gateway.thread.call(gateway.sink.relieve)
         assert [crowded.read()[1] for _ in range(99)] == [n.to_bytes(2, "big") for n in range(2, 101)]
         assert (gateway.door.counters.crowded_pauses, gateway.door.counters.congestion_pauses) == (1, 0)
+
+
+def test_a_read_full_of_tiny_packets_is_handled_in_turns(gateway: Gateway) -> None:
+    """256 KiB of packets of two bytes would keep all others waiting for half a second, again and again."""
+    count = 3 * PACKETS_A_TURN + 7
+    with Raw(gateway.port).login(v5=True) as client:
+        (connection,) = gateway.door._open
+
+        def receive() -> int:
+            connection.data_received(publish(STATUS, b"", v5=True, first=0x30) * count)
+            return gateway.door.counters.status_messages
+
+        assert gateway.thread.call(receive) == PACKETS_A_TURN, "then the others have their turn"
+        wait_until(lambda: gateway.door.counters.status_messages == count)
+        assert client.send(b"\xc0\0").read() == (0xD0, b"")
 
 
 def test_v5_receive_maximum_is_enforced() -> None:
