@@ -4,7 +4,7 @@ import base64
 import binascii
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from crypto.flat import MAX_NUMBER
 from gateway.access import SeriesLimits, SourceSettings
@@ -33,7 +33,9 @@ def _limits_in_order(limits: "list[LimitsIn]") -> "list[LimitsIn]":
     return limits
 
 
-Base64In = Annotated[bytes, BeforeValidator(_base64), Field(json_schema_extra={"type": "string", "format": "base64"})]
+Base64In = Annotated[bytes, BeforeValidator(_base64), WithJsonSchema({
+    "type": "string", "format": "base64", "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+})]  # fmt: skip
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z0-9 -]+$")]
 AlgorithmName = Literal["ed25519", "ml-dsa-44", "ml-dsa-65"]
 Name = Annotated[str, StringConstraints(max_length=255, pattern=r"^[A-Za-z0-9\-:./_]*$")]

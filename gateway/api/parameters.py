@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import HTTPException, Path, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from chain.event import SOURCE_NAME
 from crypto.flat import MAX_NUMBER
@@ -42,9 +42,11 @@ def _moment(value: Any) -> Any:
     return us
 
 
-Number = Annotated[int, BeforeValidator(_number), Field(ge=0, le=MAX_NUMBER)]
-Moment = Annotated[int, BeforeValidator(_moment), Field(ge=0, le=MAX_NUMBER, json_schema_extra={
+# The bounds stand inside the validator: outside of it pydantic leaves them out of the schema.
+Number = Annotated[int, Field(ge=0, le=MAX_NUMBER), BeforeValidator(_number)]
+Moment = Annotated[int, Field(ge=0, le=MAX_NUMBER), BeforeValidator(_moment), WithJsonSchema({
     "type": "string", "description": "RFC 3339 time with offset, or microseconds since 1970",
+    "pattern": f"^({_DECIMAL.pattern}|{_MOMENT.pattern})$".replace(r"\d", "[0-9]"),
     "examples": ["2026-11-23T18:00:00Z"],
 })]  # fmt: skip
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=TEXT_PATTERN)]

@@ -20,7 +20,8 @@ from tests.torture.scale import scaled
 
 THREADS = 4
 BURST = 3000  # messages in one connection
-POLITE_EVENTS = scaled(10, 2000)
+POLITE_EVENTS = scaled(8, 2000)
+QUEUE_BYTES = 8 << 20  # some 27,000 messages of the flood: seven commits, if they were taken in the order they came
 MAX_COMMITS_EACH = 4  # the one in flight when it was sent, its own, and two for a slow client
 MIN_FLOOD_EACH = 500  # of a batch of at most 4096: less is no flood
 
@@ -50,7 +51,7 @@ def _commits(data: Path, polite: str) -> tuple[int, int, int]:
 
 def test_a_flood_delays_nobody_else(tmp_path: Path) -> None:
     stop = threading.Event()
-    with unshaken(tmp_path) as gateway:
+    with unshaken(tmp_path, f"[pipeline]\nqueue_bytes = {QUEUE_BYTES}") as gateway:
         flooding, polite = plain(gateway, "flood"), enrolled(gateway, Source("polite"))
         threads = [threading.Thread(target=_flood, args=(gateway, flooding, stop)) for _ in range(THREADS)]
         for thread in threads:

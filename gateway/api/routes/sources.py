@@ -82,7 +82,7 @@ def readings(
     return CurveOut.model_validate(curve(view, name, series, low, high, buckets))
 
 
-@router.post("", status_code=201, summary="Invite a source", responses=documented(400, 401, 403))
+@router.post("", status_code=201, summary="Invite a source", responses=documented(400, 401, 403, 409))
 async def invite(body: Invite, who: DeviceAdmin, here: Here) -> Invited:
     """A one-time code with which a device enrols, valid for a day; or, with `allow_plain`, at once a password for a
     source without a key, whose records say "gateway only". Both are shown once."""

@@ -84,7 +84,7 @@ class Connection(Publishing):
         buffered = self._transport.get_write_buffer_size()
         if len(packet) > self._peer_packet or buffered + len(packet) > self._limits.write_buffer:
             return False
-        self._transport.write(packet)
+        self._say(packet)
         return True
 
     # Packets
@@ -112,7 +112,7 @@ class Connection(Publishing):
         elif first == 0xA2:
             self._unsubscribe(body, v5)
         elif first == 0xC0 and not body:
-            self._transport.write(encode.PINGRESP)
+            self._say(encode.PINGRESP)
         elif first == 0xE0:
             self._disconnect(body, v5)
         elif first >> 4 in (0, 8, 10, 12, 14) or (first >> 4 == 15 and not v5):
@@ -156,7 +156,7 @@ class Connection(Publishing):
         if packet.has_identifier:
             raise RefusedError(Reason.SUBSCRIPTION_ID_NOT_SUPPORTED, "Subscription Identifiers are not offered")
         codes = [self._grant(topic_filter) for topic_filter in packet.filters]
-        self._transport.write(encode.suback(v5, packet.packet_id, codes))
+        self._say(encode.suback(v5, packet.packet_id, codes))
         if Reason.SUCCESS in codes:
             self._registry.on_subscribed(self._source)
 
@@ -180,7 +180,7 @@ class Connection(Publishing):
             found = topic_filter in self._session.filters
             self._session.filters.discard(topic_filter)
             codes.append(Reason.SUCCESS if found else Reason.NO_SUBSCRIPTION_EXISTED)
-        self._transport.write(encode.unsuback(v5, packet.packet_id, list(codes)))
+        self._say(encode.unsuback(v5, packet.packet_id, list(codes)))
 
     def _disconnect(self, body: bytes, v5: bool) -> None:
         assert self._session is not None

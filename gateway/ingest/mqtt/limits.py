@@ -12,7 +12,7 @@ class FrontDoorLimits:
 
     connections: int = 4096  # of the whole door, authenticated
     connections_per_source: int = 4  # one more takes the place of the source's oldest
-    waiting: int = 256  # of the whole door: sockets in TLS handshake or before CONNECT
+    waiting: int = 256  # of the whole door: sockets before the end of CONNECT; one more takes the oldest's place
     connect_timeout_s: float = 10.0  # for the TLS handshake, and again from there to a whole CONNECT
     connect_packet: int = 8192  # a whole CONNECT, before anyone is authenticated
     packet: int = 262_144  # any later packet

@@ -42,6 +42,7 @@ class FrontDoor:
         self._socket: socket.socket | None = None
         self._pause: asyncio.TimerHandle | None = None
         self._greeting: set[asyncio.Task[None]] = set()
+        self._arrivals: dict[Connection, asyncio.Task[None]] = {}  # oldest first; some are admitted by now
         self._open: set[Connection] = set()
         self._all_closed = asyncio.Event()
 
@@ -139,14 +140,27 @@ class FrontDoor:
         self._registry.counters.connections += 1
         if self._registry.waiting >= self._limits.waiting:
             self._registry.counters.refused_full += 1
-            client.close()
-            return
+            self._drop_longest_waiting()
         self._registry.waiting += 1
         connection = Connection(self._registry, self._lost)
         self._open.add(connection)
         task = asyncio.create_task(self._greet(client, connection))
         self._greeting.add(task)
+        self._arrivals[connection] = task
         task.add_done_callback(lambda done: self._greeted(done, client, connection))
+
+    def _drop_longest_waiting(self) -> None:
+        """Who has waited longest without logging in gives way: idle sockets must not lock devices out, and a device
+        says its CONNECT at once."""
+        while self._arrivals:
+            connection, task = next(iter(self._arrivals.items()))
+            del self._arrivals[connection]
+            if not connection.admitted:
+                if connection.made:
+                    connection.abort()
+                else:
+                    task.cancel()
+                return
 
     async def _greet(self, client: socket.socket, connection: Connection) -> None:
         """TLS handshake, if any; from then on the connection lives by itself."""
@@ -172,5 +186,6 @@ class FrontDoor:
         if not connection.admitted:
             self._registry.waiting -= 1
         self._open.discard(connection)
+        self._arrivals.pop(connection, None)
         if not self._open:
             self._all_closed.set()

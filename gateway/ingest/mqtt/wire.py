@@ -23,6 +23,8 @@ CONGESTED: Final = 1  # the sink is full
 UNACKED: Final = 2  # too much without verdict
 WRITING: Final = 4  # the peer does not read what we wrote
 CROWDED: Final = 8  # the sink has its source's share
+TURN: Final = 16  # it had its turn; the others have theirs first
+PACKETS_A_TURN: Final = 1024  # one read may hold 131,072 packets of two bytes
 _SHORTEST: Final = 2  # bytes of the shortest packet
 
 
@@ -150,7 +152,7 @@ class Wire(asyncio.Protocol):
 
     def _parse(self, data: bytes) -> int:
         """Handle whole packets; return where the first one begins that is not handled."""
-        pos, size = 0, len(data)
+        pos, size, left = 0, len(data), PACKETS_A_TURN
         self._need = _SHORTEST
         while size - pos >= _SHORTEST and not self._hold and not self._ended:
             start, pos = pos, self._on_burst(data, pos)
@@ -168,7 +170,17 @@ class Wire(asyncio.Protocol):
                 break
             self._on_packet(data, pos, body, end)
             pos = end
+            left -= 1
+            if not left:
+                self._hold |= TURN
+                self._loop.call_soon(self.release, TURN)
         return pos
+
+    def _say(self, data: bytes) -> None:
+        """Write, unless the connection is lost: asyncio logs a warning for every write to one, and a peer that sends
+        a hundred thousand pings and hangs up would fill the log."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def _steer(self) -> None:
         """Make the transport's reading agree with `_hold`."""

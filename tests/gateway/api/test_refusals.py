@@ -242,6 +242,18 @@ def test_no_body_makes_a_fault(server: Server, admin: httpx.Client, path: str, b
     assert str(answer.status_code) in item["responses"]
 
 
+def test_a_name_that_is_taken_is_a_documented_conflict(server: Server, admin: httpx.Client) -> None:
+    answer = admin.post("/v1/sources", json={"source": "cold-1", "allow_plain": True})
+    assert answer.status_code == 409
+    assert "409" in server.app.openapi()["paths"]["/v1/sources"]["post"]["responses"]
+
+
+def test_numbers_have_their_bounds_in_the_schema(server: Server) -> None:
+    parameters = server.app.openapi()["paths"]["/v1/dead-letters"]["get"]["parameters"]
+    (before,) = [p["schema"] for p in parameters if p["name"] == "before"]
+    assert before["anyOf"][0] == {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+
+
 def test_openapi_is_complete(anybody: httpx.Client) -> None:
     schema = anybody.get("/v1/openapi.json").json()
     assert {"Problem", "RecordOut", "CompletenessOut"} <= set(schema["components"]["schemas"])

@@ -11,6 +11,7 @@ from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.primitives import Reader
 from gateway.ingest.mqtt.properties import Place, read_properties
 from gateway.ingest.mqtt.reason import Reason
+from gateway.ingest.mqtt.wire import PACKETS_A_TURN
 
 EVENTS = "st/1/dev/events"
 STATUS = "st/1/dev/status"
@@ -98,6 +99,21 @@ def test_a_source_with_its_share_of_the_queue_waits_alone(v5: bool) -> None:
         assert (gateway.door.counters.crowded_pauses, gateway.door.counters.congestion_pauses) == (1, 0)
 
 
+def test_a_read_full_of_tiny_packets_is_handled_in_turns(gateway: Gateway) -> None:
+    """256 KiB of packets of two bytes would keep all others waiting for half a second, again and again."""
+    count = 3 * PACKETS_A_TURN + 7
+    with Raw(gateway.port).login(v5=True) as client:
+        (connection,) = gateway.door._open
+
+        def receive() -> int:
+            connection.data_received(publish(STATUS, b"", v5=True, first=0x30) * count)
+            return gateway.door.counters.status_messages
+
+        assert gateway.thread.call(receive) == PACKETS_A_TURN, "then the others have their turn"
+        wait_until(lambda: gateway.door.counters.status_messages == count)
+        assert client.send(b"\xc0\0").read() == (0xD0, b"")
+
+
 def test_v5_receive_maximum_is_enforced() -> None:
     with Gateway(FrontDoorLimits(receive_maximum=5)) as gateway, Raw(gateway.port).login(v5=True) as client:
         gateway.sink.verdict = None
@@ -154,15 +170,20 @@ def test_slow_loris_is_closed() -> None:
         assert gateway.door.counters.connect_timeouts == 2
 
 
-def test_too_many_waiting_sockets_are_closed_at_once() -> None:
+def test_idle_sockets_do_not_lock_a_device_out() -> None:
     with Gateway(FrontDoorLimits(waiting=3)) as gateway:
         waiting = [Raw(gateway.port) for _ in range(3)]
-        with Raw(gateway.port) as fourth:
-            assert fourth.closed()
-        waiting[0].login(v5=True)
-        with Raw(gateway.port).login("other", v5=True):
+        with Raw(gateway.port).login("other", v5=True) as other:
+            assert waiting[0].closed(), "the one that waited longest"
+            waiting[1].login(v5=True)
             assert gateway.door.connected_sources() == {"dev", "other"}
-        for client in waiting:
+            more = [Raw(gateway.port) for _ in range(9)]
+            assert waiting[2].closed()
+            assert [client.closed() for client in more[:6]] == [True] * 6
+            assert other.send(publish("st/1/other/events", b"x", 1, v5=True)).read() == (0x40, b"\0\1")
+        more[8].login("last", v5=True)
+        assert gateway.door.counters.refused_full == 8
+        for client in waiting + more:
             client.close()
 
 

@@ -40,6 +40,18 @@ def test_password_over_tls(tls_gateway: Gateway, authority: Authority) -> None:
         assert tls_gateway.door.connected_sources() == {"dev"}
 
 
+def test_a_handshake_that_stands_still_gives_way(authority: Authority) -> None:
+    with Gateway(FrontDoorLimits(waiting=2), authority.server_context()) as gateway:
+        still = [Raw(gateway.port) for _ in range(2)]
+        wait_until(lambda: gateway.door.counters.connections == 2)
+        with Raw(gateway.port, tls=authority.client_context()).login(v5=True):
+            assert still[0].closed()
+            with Raw(gateway.port, tls=authority.client_context()).login("other", v5=True):
+                assert gateway.door.connected_sources() == {"dev", "other"}
+        for client in still:
+            client.close()
+
+
 def test_congestion_holds_back_tls_too(tls_gateway: Gateway, authority: Authority) -> None:
     messages = [publish("st/1/dev/events", n.to_bytes(2000, "big"), n, v5=False) for n in range(1, 501)]
     with Raw(tls_gateway.port, tls=authority.client_context()).login(v5=False) as client:
