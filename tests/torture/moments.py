@@ -2,6 +2,7 @@
 
 import os
 import random
+import select
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -47,10 +48,15 @@ def while_stopping(gateway: Up, load: Sequence[Publisher], rng: random.Random) -
     time.sleep(rng.uniform(0.0, 0.3))
 
 
-def when_made(folder: Path, files: int, rng: random.Random) -> None:
-    """A moment behind the first one at which there are so many files."""
-    wait(lambda: sum(len(names) for _, _, names in os.walk(folder)) >= files)
+def when_made(gateway: Up, files: int, rng: random.Random) -> None:
+    """A moment behind the first one at which the gateway has made so many files, or is up with fewer."""
+    said = [gateway.process.stdout]
+    wait(lambda: _files(gateway.data) >= files or bool(select.select(said, [], [], 0)[0]))
     time.sleep(rng.uniform(0.0, 0.005))
+
+
+def _files(folder: Path) -> int:
+    return sum(len(names) for _, _, names in os.walk(folder))
 
 
 Moment = Callable[[Up, Sequence[Publisher], random.Random], None]
