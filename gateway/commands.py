@@ -8,6 +8,7 @@ from gateway import cli as gateway_cli
 from gateway import joining
 from gateway.demo import cli as demo_cli
 from gateway.device import cli as device_cli
+from gateway.drill import cli as drill_cli
 from network import cli as network_cli
 
 HELP = "Turns what devices and edge models report into evidence that anyone can check."
@@ -20,7 +21,7 @@ def application() -> typer.Typer:
     app.command("up")(gateway_cli.up)
     app.command("records")(gateway_cli.records)
     gateways = typer.Typer(help="Further gateways of an organisation.", no_args_is_help=True)
-    gateways.callback()(lambda: None)  # else a group of one command would be that command
+    gateways.callback()(lambda: None)  # else a group of one command would be that command; below too
     gateways.command("admit")(joining.admit_command)
     app.add_typer(gateways, name="gateway")
     app.add_typer(gateway_cli.sources, name="source")
@@ -33,4 +34,9 @@ def application() -> typer.Typer:
     app.add_typer(network_cli.app, name="network")
     app.add_typer(chaincode_cli.app, name="chaincode")
     app.command("fsck")(chain_cli.fsck)
+    index = typer.Typer(help="The search index, which can always be built again.", no_args_is_help=True)
+    index.callback()(lambda: None)
+    index.command("check")(gateway_cli.check_index)
+    app.add_typer(index, name="index")
+    app.command("drill")(drill_cli.drill)
     return app

@@ -1,6 +1,7 @@
 """A whole gateway on a real Fabric channel: enrolled, anchored, proved, found again after a restart."""
 
 import dataclasses
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -122,6 +123,7 @@ ALTERED = {
     f"UPDATE kept SET evidence = (SELECT evidence FROM kept WHERE {TWO}) WHERE {ONE}": "kept proof of .*another value",
     "UPDATE kept SET evidence = zeroblob(40)": "kept proof of ",
     "DELETE FROM pinned": "kept proof of .*the policy",
+    f"UPDATE kept SET key = key || '~' WHERE {TWO}": "kept proof of .*~: it is of |plant-logger-2 has no key",
     f"DELETE FROM kept WHERE {ONE}": "plant-logger-1 has no key on the ledger",
     "DELETE FROM kept WHERE key = (SELECT max(key) FROM kept WHERE key LIKE 'cp/%')": "marked as anchored",
 }
@@ -135,6 +137,12 @@ def _alterations_are_found(root: Path, tmp_path: Path) -> None:
             connection.commit()
         with pytest.raises(FsckError, match=said):
             fsck(Folder.existing(copy))
+    found = json.loads(run("drill", "--data", root, "--only", "kept.db kept", "--json").stdout)
+    assert found["counts"] == {"caught": 3, "NOT CAUGHT": 0, "FAULT": 0, "not applicable": 0, "not guarded": 1}
+    found = json.loads(run("drill", "--data", root, "--only", "older", "--json").stdout)
+    assert {(row["outcome"], row["said"]) for row in found["results"] if row["check"]} == {
+        ("not applicable", "the ledger is a channel of partners; a copy of a site never speaks to it")
+    }
 
 
 def test_a_second_gateway_of_an_organisation_is_admitted_by_the_first(channel: RunningNetwork, tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""Every table of a site's databases: which columns a check guards, and which nothing guards, with the reason.
+
+The one place of the drill that names tables and columns; a test compares it with the databases of a real site, so that
+none is forgotten.
+"""
+
+from dataclasses import dataclass
+
+from chain.ledger.fabric.kept import FILE as KEPT
+from chain.ledger.store import FILE as LEDGER
+
+FSCK, INDEX = "fsck", "index check"
+SITE_DB, LEDGER_DB, KEPT_DB = "site.db", f"ledger/{LEDGER}", f"ledger/{KEPT}"
+INDEX_DB, ACCESS_DB = "index.db", "access.db"
+
+# What a log is made of, for those who write it anew.
+TILES, BUNDLES, TAIL, CHECKPOINTS = "log_tile", "log_bundle", "log_tail", "log_checkpoint"
+EMPTY_LOG = "UPDATE log_meta SET size = 0, stamp = x'00'"
+
+_STAMP = "stamp is a random mark by which open connections notice an append"
+_NOTICE = "a notice to people, no evidence; what was refused never was in the log"
+_HINT = "a hint: the witness corrects one that is too small, and one that is too large stops the signing"
+_ACCESS = "who may connect is the operator's word; keys of sources are on the ledger"
+_CHANNEL = "read anew from the channel; what is shown to others is proved by the evidence itself"
+
+
+ONE_BYTE, REMOVED, SWAPPED, INSERTED = "one byte", "a row removed", "two rows swapped", "a row inserted"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`guarded`: columns of which no byte can change unnoticed, in the rows of the SQL condition `rows`; `acts`: what
+    else is found of those rows; `says`: what the message names then (regular expression); `times`: columns found when
+    all are shifted by an hour; `unguarded`: columns that nothing guards; `open`: what else nothing guards, and why."""
+
+    file: str
+    name: str
+    guarded: tuple[str, ...] = ()
+    check: str = FSCK
+    says: str = ""
+    times: tuple[str, ...] = ()
+    rows: str = "1"
+    acts: tuple[str, ...] = (ONE_BYTE, REMOVED, SWAPPED, INSERTED)
+    unguarded: tuple[str, ...] = ()
+    open: str = ""
+
+    @property
+    def columns(self) -> set[str]:
+        """All that are declared here; of a table that nothing guards, none."""
+        return {*self.guarded, *self.times, *self.unguarded}
+
+
+def _log(file: str, says: str) -> tuple[Table, ...]:
+    return (
+        Table(
+            file, "log_meta", ("id", "size"), says=f"{says}|log_meta|holds no log", unguarded=("stamp",), open=_STAMP
+        ),
+        Table(file, TILES, ("id", "hashes"), says=rf"{says}|tile \d+ of level"),
+        Table(file, BUNDLES, ("n", "entries"), says=says),
+        Table(file, TAIL, ("first", "entries"), says=says),
+    )
+
+
+def _index(name: str, *columns: str, times: tuple[str, ...] = ()) -> Table:
+    return Table(INDEX_DB, name, columns, INDEX, "index.db", times)
+
+
+TABLES: tuple[Table, ...] = (
+    *_log(SITE_DB, r"\blog\b|log_|entry|entries|tile|checkpoint of size"),
+    Table(
+        SITE_DB, CHECKPOINTS, ("size", "root", "note", "published", "evidence"), says="checkpoint",
+        times=("created_us",), rows="evidence IS NOT NULL",
+        open="created_us by less than ten seconds, and rows that are not anchored yet: no other place names them",
+    ),
+    Table(SITE_DB, "log_witness", open=_HINT),
+    Table(SITE_DB, "subject", ("id", "name", "wrapped_key"), says="segment|payload"),
+    Table(SITE_DB, "segment", ("first_leaf", "count", "subject", "body"), says="segment|payload"),
+    Table(SITE_DB, "source", ("id", "name"), says="index of ranges"),
+    Table(SITE_DB, "range", ("source", "boot", "first_seq", "count", "first_leaf"), says="index of ranges"),
+    Table(
+        SITE_DB, "seal", ("leaf", "source", "boot", "first_seq", "count", "state", "seal", "signature"), says="seal",
+    ),
+    Table(SITE_DB, "dead_letter", open=_NOTICE),
+    Table(SITE_DB, "alert", open=_NOTICE),
+    Table(SITE_DB, "dropped", open=_NOTICE),
+    *_log(LEDGER_DB, "ledger|transaction"),
+    Table(LEDGER_DB, "state", ("key", "value", "leaf"), says="state key|identity|ledger|checkpoint|seal"),
+    Table(LEDGER_DB, "history", ("key", "leaf"), says="history"),
+    Table(LEDGER_DB, "ledger_head", ("id", "note"), says="ledger"),
+    Table(
+        KEPT_DB, "kept", ("key", "value", "evidence"), says="kept proof|identity|ledger|checkpoint|seal",
+        acts=(ONE_BYTE, SWAPPED, INSERTED), open=f"rows that are gone and that no seal or mark asks for: {_CHANNEL}",
+    ),
+    Table(KEPT_DB, "followed", open=_CHANNEL),
+    Table(KEPT_DB, "pinned", open=_CHANNEL),
+    _index("position", "id", "origin", "next_leaf", "root"),
+    _index("source", "id", "name", "events", "seals", "last_leaf", "received_us", times=("received_us",)),
+    _index(
+        "record", "leaf", "kind", "source", "boot", "seq", "count", "sensed_us", "received_us", "authentication",
+        "flags", times=("sensed_us", "received_us"),
+    ),
+    _index("block", "id", "low_us", "high_us", times=("low_us", "high_us")),
+    _index("term", "id", "name", "value"),
+    _index("mention", "term", "leaf"),
+    _index("series", "source", "series", "unit"),
+    _index("point", "source", "series", "time_us", "leaf", "n", "value", "outside", times=("time_us",)),
+    _index("span", "source", "boot", "what", "first", "last"),
+    Table(ACCESS_DB, "invitation", open=_ACCESS),
+    Table(ACCESS_DB, "source", open=_ACCESS),
+    Table(ACCESS_DB, "token", open=_ACCESS),
+    Table(ACCESS_DB, "boot", open=_ACCESS),
+)  # fmt: skip
