@@ -279,7 +279,8 @@ def guarded(folder: Folder, file: str) -> dict[str, list[str]]:
 def rows_of(path: Path) -> dict[str, list[str]]:
     """Of each table, by its name in small letters, as SQLite takes names; stamps and times aside."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-        # Also where a flip made the name a blob: SQLite reads it all the same.
+        # Also where a flip hit the schema in a way that SQLite does not mind: a name as blob, a type that is no text.
+        db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         names = [row[0] for row in db.execute("SELECT CAST(name AS TEXT) FROM sqlite_master WHERE type = 'table'")]
         tables = [name for name in names if not name.lower().startswith("sqlite_")]
         return {
