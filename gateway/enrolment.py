@@ -24,6 +24,8 @@ from crypto.note import VerifierKey
 from gateway.access import Access, AccessError
 from gateway.pipeline.sources import SourceBook
 
+ASKED_AT_ONCE = 64
+
 
 class NotAdmittedError(LedgerError):
     """This gateway is not enrolled on the ledger, and cannot enrol itself."""
@@ -90,7 +92,10 @@ class Registrar:
         """Read one source, or all of them, from the settings and the contract into the pipeline's book."""
         found = self._access.settings(source)
         keyed = [name for name, settings in found.items() if not settings.allow_plain]
-        keys = {identity.name: identity.keys for identity in await asyncio.gather(*map(self._identity, keyed))}
+        keys = {}
+        for start in range(0, len(keyed), ASKED_AT_ONCE):  # a ledger refuses more calls than it can hold
+            identities = await asyncio.gather(*map(self._identity, keyed[start : start + ASKED_AT_ONCE]))
+            keys.update({identity.name: identity.keys for identity in identities})
         for name, settings in found.items():
             self._book.put(name, keys.get(name, ()), settings)
 

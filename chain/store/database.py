@@ -73,13 +73,19 @@ class Database:
             self.connection.execute("COMMIT")
 
     def require_intact(self) -> None:
-        """StoreError where SQLite finds pages, rows or indexes of the file that do not fit together."""
+        """StoreError where SQLite finds pages, rows or indexes of the file that do not fit together, or where somebody
+        added what would act by itself."""
         try:
             found = self.connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            added = self.connection.execute(
+                "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+            ).fetchone()
         except UNREADABLE as e:
             raise StoreError(f"{self.path.name} is damaged: {e}; restore a backup") from e
         if found != "ok":
             raise StoreError(f"{self.path.name} is damaged: {found.strip()}; restore a backup")
+        if added:
+            raise StoreError(f"{self.path.name} holds a trigger or view, {added[0]}, that this program did not make")
 
     def close(self) -> None:
         self.connection.close()

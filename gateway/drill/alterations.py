@@ -109,6 +109,7 @@ def _of_files() -> Iterator[Alteration]:
     for file in (SITE_DB, LEDGER_DB):
         said, alter = file.rpartition("/")[2], partial(files.damaged_page, file)
         yield Alteration(f"{file}: a damaged page", alter, FSCK, said)
+        yield Alteration(f"{file}: a trigger added", partial(files.trigger, file), FSCK, f"{said} holds a trigger")
         yield _started(f"{file}: a damaged page, started", alter, said)
     yield Alteration("receipt: one byte", files.receipt_byte, VERIFY)
     yield _started("two gateways on one folder", lambda trial: "the whole folder", "another gateway", SECOND_START)

@@ -22,7 +22,10 @@ def drill(
     ],
     only: Annotated[str, typer.Option(help="Only alterations whose name holds this text.")] = "",
     seed: Annotated[str, typer.Option(help="Choose the same places as an earlier drill.")] = "",
-    scratch: Annotated[Path | None, typer.Option(help="Where copies are made; default: the temporary folder.")] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(help="Where copies are made; default: the temporary folder.", exists=True, file_okay=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Alter copies of a site in every way we know: exit 0 only if nothing passes the check that must find it."""
@@ -42,13 +45,16 @@ def drill(
 
 def _run(data: Path, wanted: Sequence["Alteration"], seed: str, scratch: Path | None, *, shown: bool) -> list["Result"]:
     from chain.site import Folder
-    from gateway.drill.run import Drill
+    from gateway.drill.run import Drill, DrillError
 
     results: list[Result] = []
-    with _progress(len(wanted)) as (told, done), Drill(Folder.existing(data), seed, scratch, told) as running:
-        for result in running.run(wanted):
-            results.append(result)
-            done(result.alteration)
+    try:
+        with _progress(len(wanted)) as (told, done), Drill(Folder.existing(data), seed, scratch, told) as running:
+            for result in running.run(wanted):
+                results.append(result)
+                done(result.alteration)
+    except OSError as e:
+        raise DrillError(f"the copies cannot be made: {e}; --scratch names another place for them") from e
     if shown:
         _show(results)
     return results

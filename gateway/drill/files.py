@@ -70,6 +70,13 @@ def damaged_page(name: str, trial: Trial) -> str:
     return f"{name}, page {page}"
 
 
+def trigger(name: str, trial: Trial) -> str:
+    """Something that would act at the next append: lose the tile that was written."""
+    with opened(trial.folder.root / name) as db:
+        db.execute(f"CREATE TRIGGER helper AFTER INSERT ON {TILES} BEGIN DELETE FROM {TILES} WHERE id = NEW.id; END")
+    return f"{name}, a trigger on {TILES}"
+
+
 def receipt_byte(trial: Trial) -> str:
     """One byte of a valid receipt: in a payload, a record, a seal, a proof, or the ledger's evidence."""
     (trial.kept / POLICY_FILE).write_bytes(site_policy(trial.untouched).to_text().encode())

@@ -59,14 +59,17 @@ def remove(db: sqlite3.Connection, table: str, rows: str, chance: Random) -> str
 
 def swap(db: sqlite3.Connection, table: str, rows: str, chance: Random) -> str:
     """Exchange the keys of two rows that say different things."""
-    keys = [name in _key(db, table) for name in _names(db, table)]
-    for _ in range(_TRIES):
-        a, b = _row(db, table, rows, chance), _row(db, table, rows, chance)
-        mixed = [[x if key else y for key, x, y in zip(keys, *pair, strict=True)] for pair in ((a, b), (b, a))]
-        if mixed[0] not in (list(a), list(b)):
-            _replace(db, table, [a, b], mixed)
-            return f"{_shown(db, table, a)} and {_shown(db, table, b)}"
-    raise NotApplicableError(f"no two rows of {table} that could change places")
+    names, key = _names(db, table), _key(db, table)
+    others = [name for name in names if name not in key]
+    a = _row(db, table, rows, chance)
+    same = " AND ".join(["1", *(f"{name} IS ?" for name in others)])
+    try:
+        b = _row(db, table, f"{rows} AND NOT ({same})", chance, [a[names.index(name)] for name in others])
+    except NotApplicableError as e:
+        raise NotApplicableError(f"no two rows of {table} that could change places") from e
+    mixed = [[x if name in key else y for name, x, y in zip(names, *two, strict=True)] for two in ((a, b), (b, a))]
+    _replace(db, table, [a, b], mixed)
+    return f"{_shown(db, table, a)} and {_shown(db, table, b)}"
 
 
 def insert(db: sqlite3.Connection, table: str, rows: str, chance: Random) -> str:
@@ -105,12 +108,12 @@ def _unique(db: sqlite3.Connection, table: str) -> list[list[str]]:
     return [[row[2] for row in db.execute(f'PRAGMA index_info("{name}")')] for name in names]
 
 
-def _row(db: sqlite3.Connection, table: str, rows: str, chance: Random) -> tuple[Any, ...]:
-    count = db.execute(f'SELECT COUNT(*) FROM "{table}" WHERE {rows}').fetchone()[0]
+def _row(db: sqlite3.Connection, table: str, rows: str, chance: Random, values: Sequence[Any] = ()) -> tuple[Any, ...]:
+    count = db.execute(f'SELECT COUNT(*) FROM "{table}" WHERE {rows}', values).fetchone()[0]
     if not count:
         raise NotApplicableError(f"nothing in {table}")
     query = f'SELECT * FROM "{table}" WHERE {rows} LIMIT 1 OFFSET ?'
-    found: tuple[Any, ...] = db.execute(query, (chance.randrange(count),)).fetchone()
+    found: tuple[Any, ...] = db.execute(query, [*values, chance.randrange(count)]).fetchone()
     return found
 
 

@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class DrillError(SealtrailError):
-    """The drill cannot begin: the site is not whole as it is."""
+    """The drill cannot be done: the site is not whole as it is, or there is no room for copies."""
 
 
 class Outcome(StrEnum):

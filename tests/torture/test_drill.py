@@ -35,6 +35,7 @@ PACK = [{"bt": START_US / 1e6, "n": "a", "u": "Cel", "v": 9.5}, {"n": "b", "u": 
 MISSING = {
     "kept.db kept", "log_meta: two rows swapped", "ledger_head: two rows swapped", "position: two rows swapped",
     "history: two rows swapped", "mention: two rows swapped",
+    "ledger.db log_bundle: two rows swapped",
     *(() if LONG else ("ledger.db log_bundle", "ledger.db log_tile: two rows swapped", "block: two rows swapped")),
 }  # fmt: skip
 
@@ -50,7 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Folder:
         running.drain()
         send(running, b, message(b.batch(200)))
         send(running, b, message([], b.seal()))
-        send(running, a, message([a.event(PACK) for _ in range(3)]))
+        send(running, a, message([*(a.event(PACK) for _ in range(3)), a.event(6.0, sensed_us=START_US + 10**6)]))
         raw = b.batch(11)
         send(running, b, message(raw[:5] + raw[6:], b.seal()))  # number 5 never comes
         running.drain()
@@ -248,7 +249,7 @@ def test_any_byte_of_a_database_file_is_found_or_means_nothing(name: str, untouc
     chance = Random(f"files {SEED}")
     whole = {file: guarded(untouched, file) for file in (SITE_DB, LEDGER_DB)}
     found = 0
-    for n in range(scaled(32, 2000) if name == FSCK else scaled(10, 500)):
+    for n in range(scaled(20, 2000) if name == FSCK else scaled(10, 500)):
         copy, file = copy_folder(untouched, tmp_path / str(n)), chance.choice((SITE_DB, LEDGER_DB))
         where = flip_in_file(copy.root / file, chance)
         try:
@@ -278,7 +279,9 @@ def guarded(folder: Folder, file: str) -> dict[str, list[str]]:
 def rows_of(path: Path) -> dict[str, list[str]]:
     """Of each table, by its name in small letters, as SQLite takes names; stamps and times aside."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-        names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        # Also where a flip hit the schema in a way that SQLite does not mind: a name as blob, a type that is no text.
+        db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        names = [row[0] for row in db.execute("SELECT CAST(name AS TEXT) FROM sqlite_master WHERE type = 'table'")]
         tables = [name for name in names if not name.lower().startswith("sqlite_")]
         return {
             table.lower(): sorted(map(repr, db.execute(f"SELECT {columns(db, table)} FROM {table}")))

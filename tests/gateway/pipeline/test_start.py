@@ -13,6 +13,7 @@ import pytest
 from chain.errors import ForkError, LedgerError, StoreError
 from chain.fsck import fsck
 from chain.ledger.embedded import EmbeddedLedger
+from chain.ledger.worker import MAX_WAITING
 from chain.log.checkpoints import Checkpoints
 from chain.log.publish import Publisher
 from chain.log.reader import LogReader
@@ -240,6 +241,14 @@ def test_anchoring_outlives_a_broken_ledger_and_says_so(tmp_path: Path, monkeypa
         anchorer._ledger = ledger
         site.wait(lambda: site.gateway.status().anchored_size == 3)
         site.wait(lambda: site.gateway.status().problems == ())
+
+
+def test_more_sources_than_the_ledger_takes_calls_at_once(tmp_path: Path) -> None:
+    with Site(tmp_path / "site") as site:
+        names = {site.enrol(f"logger-{number}").name for number in range(MAX_WAITING + 1)}
+    with Site(tmp_path / "site") as site:
+        assert set(site.gateway.book.names()) == names
+        assert all(site.gateway.book.get(name).keys for name in names)
 
 
 def test_private_files_are_private(tmp_path: Path) -> None:
