@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from chain.errors import StoreError
 from crypto import cbor
 from crypto.cbor import CborValue
 
@@ -55,8 +56,11 @@ def encode_segment(seed: bytes, count: int, events: Iterable[bytes]) -> bytes:
 
 def decode_segment(first_leaf: int, subject: str, plain: bytes) -> Segment:
     """Only for bytes whose authenticity was verified before."""
-    seed, items = cbor.unpack(plain)
-    return Segment(first_leaf, subject, seed, tuple(_event(event, parts) for event, *parts in items))
+    try:
+        seed, items = cbor.unpack(plain)
+        return Segment(first_leaf, subject, seed, tuple(_event(event, parts) for event, *parts in items))
+    except (TypeError, ValueError, IndexError) as e:
+        raise StoreError(f"the segment of leaf {first_leaf} is not in this version's layout: {e}") from e
 
 
 def _event(event: bytes, parts: list[Any]) -> StoredEvent:

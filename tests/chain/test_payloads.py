@@ -7,7 +7,8 @@ import pytest
 from chain.errors import StoreError
 from chain.store.database import Database
 from chain.store.payloads import SCHEMA, Payloads
-from chain.store.segment import StoredEvent, encode_event
+from chain.store.segment import StoredEvent, decode_segment, encode_event
+from crypto import cbor
 from crypto.errors import DecryptionError
 
 
@@ -89,3 +90,8 @@ def test_nothing_of_a_payload_stands_in_the_file(tmp_path: Path) -> None:
     written = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert b"4711" not in written
     assert b"seed-of-all-salts" not in written
+
+
+def test_a_segment_of_another_layout_is_told_as_such() -> None:
+    with pytest.raises(StoreError, match=r"leaf 7 is not in this version's layout"):
+        decode_segment(7, "a", cbor.pack([bytes(32), [[b"event", [["reading", 1]]]]]))
