@@ -1,5 +1,6 @@
 """Trust policies: the specification's example, every refusal, opaque octets, and both ways of writing."""
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -159,6 +160,7 @@ BARE = VerifierKey(LOG.name, SignatureType.ED25519_COSIGNATURE, LOG.key)
         ("#" * MAX_POLICY_BYTES + "\n", "at most"),
         (b"log \xff+00000000+AAAA\nquorum none\n", "UTF-8"),
     ],
+    ids=itertools.count(),  # the texts hold fresh keys, and each run must name its cases alike
 )
 def test_refusals(text: str | bytes, reason: str) -> None:
     with pytest.raises(PolicyError, match=reason):
