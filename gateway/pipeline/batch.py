@@ -7,12 +7,14 @@ same commit. Single-threaded: owned by the committer. Seals: gateway.pipeline.se
 
 import logging
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.errors import LogError, StoreError
 from chain.event import SignedSeal, content_hash
 from chain.record import Authentication, Record, RecordFlag
 from chain.site import SiteWriter
+from chaincode.identity_records import KeyRecord
 from crypto.errors import SealtrailError
 from crypto.merkle import HASH_BYTES
 from gateway.ingest.inbound import Channel, Inbound, Verdict
@@ -76,11 +78,16 @@ class Batch:
             group.add(stretch)
             self.events += stretch.count
             judged.verdicts.extend([Verdict.STORED] * stretch.messages)
-            for number, seal, signature in stretch.seals:
-                self._seal(judged, group, at + number, SignedSeal(seal, signature))
+            self._seals(judged, group, at, stretch.seals)
             return
         for payload in inbound.payloads[at : at + (stretch.messages if stretch else DECLINED)]:
             self._one(judged, group, payload)
+
+    def _seals(self, judged: Judged, group: Group, at: int, seals: Sequence[tuple[int, bytes, bytes]]) -> None:
+        ahead = self._sealing.ahead(group.source, seals)
+        for position, (number, seal, signature) in enumerate(seals):
+            key = ahead.key if ahead and ahead.holds(position) else None
+            self._seal(judged, group, at + number, SignedSeal(seal, signature), key)
 
     def _is_new(self, group: Group, stretch: Stretch) -> bool:
         last = self._site.ranges.last(group.source.name, stretch.boot)
@@ -106,9 +113,11 @@ class Batch:
         if group.source.plain and judged.verdicts[number] is not Verdict.STORED:
             self._numbers.give_back(group.source.name)
 
-    def _seal(self, judged: Judged, group: Group, number: int, signed: SignedSeal) -> None:
+    def _seal(
+        self, judged: Judged, group: Group, number: int, signed: SignedSeal, holds_under: KeyRecord | None = None
+    ) -> None:
         try:
-            self.duplicates += not self._sealing.add(group, judged, number, signed)
+            self.duplicates += not self._sealing.add(group, judged, number, signed, holds_under)
         except Exception as e:  # likewise
             judged.worsen(number, self.blame(judged.inbound, e, signed.seal))
 

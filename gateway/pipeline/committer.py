@@ -136,6 +136,7 @@ class Committer:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
+        self._sealing.close()
 
     # -- the committer's own thread
 

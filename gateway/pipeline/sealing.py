@@ -3,11 +3,19 @@
 Takes untrusted seals; what `add` admits is verified. Owned by the committer; reads the store, writes nothing.
 """
 
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+
 from chain.event import SignedSeal
 from chain.record import Authentication, Record
 from chain.seal import Seal, verify_seal
 from chain.site import SiteWriter
 from chain.store.seals import SealState, StoredSeal, expected_previous, state_of
+from chaincode.identity_records import KeyRecord
+from crypto import labels
+from crypto.errors import SealtrailError
+from crypto.keys import PublicKey
 from crypto.merkle import HASH_BYTES
 from gateway.ingest.inbound import Verdict
 from gateway.pipeline.errors import ConflictError, RefusedError
@@ -17,6 +25,34 @@ from gateway.pipeline.sources import EnrolledSource
 from gateway.pipeline.stretch import hashes_from
 
 MAX_CACHED = 10_000
+AT_ONCE = 32  # seals that one thread verifies in one go
+FEW = 4  # so few are verified when their turn comes
+
+
+class Ahead:
+    """Signatures of the seals of a stretch, verified by threads while the first of them are being judged: verifying
+    does not hold the interpreter's lock. Only says which hold under the source's newest key."""
+
+    def __init__(self, pool: Executor, source: EnrolledSource, seals: Sequence[tuple[int, bytes, bytes]]) -> None:
+        self.key = source.keys[-1] if source.keys else None
+        parts = [seals[i : i + AT_ONCE] for i in range(0, len(seals), AT_ONCE)]
+        self._answers = [pool.submit(_which_hold, self.key.key, part) for part in parts] if self.key else []
+
+    def holds(self, number: int) -> bool:
+        """Waits for the answer of the seal with this number in the stretch."""
+        return bool(self._answers) and self._answers[number // AT_ONCE].result()[number % AT_ONCE]
+
+
+def _which_hold(key: PublicKey, seals: Sequence[tuple[int, bytes, bytes]]) -> list[bool]:
+    return [_holds(key, seal, signature) for _, seal, signature in seals]
+
+
+def _holds(key: PublicKey, seal: bytes, signature: bytes) -> bool:
+    try:
+        key.verify(signature, seal, labels.SEAL)
+    except SealtrailError:  # told when its turn comes
+        return False
+    return True
 
 
 class Sealing:
@@ -26,9 +62,20 @@ class Sealing:
         self._site = site
         self._recent = recent
         self._newest: dict[str, StoredSeal | None] = {}  # by source, as stored
+        self._pool = ThreadPoolExecutor(os.cpu_count(), "seals")
 
-    def add(self, group: Group, judged: Judged, number: int, signed: SignedSeal) -> bool:
-        """Add a seal to its group; False where it is stored already.
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+    def ahead(self, source: EnrolledSource, seals: Sequence[tuple[int, bytes, bytes]]) -> Ahead | None:
+        """Begin to verify the signatures of (message, seal, signature); None where it is not worth it."""
+        return Ahead(self._pool, source, seals) if len(seals) > FEW else None
+
+    def add(self, group: Group, judged: Judged, number: int, signed: SignedSeal, holds_under: KeyRecord | None = None
+            ) -> bool:  # fmt: skip
+        """Add a seal to its group; False where it is stored already. `holds_under`: the key under which its signature
+        was verified already.
 
         Raises:
             RefusedError, SignatureError, FormatError: it will not be logged, with the reason.
@@ -40,7 +87,7 @@ class Sealing:
         record = group.source.key(draft.kid)
         if record is None:
             raise RefusedError(f"{draft.source} has no key {draft.kid.hex()[:16]}…; was another one enrolled?")
-        seal = verify_seal(signed, record.key)
+        seal = draft if record is holds_under else verify_seal(signed, record.key)
         # 2. Its place in the source's chain.
         last = self._last(group)
         if last and (seal.boot, seal.first) <= (last.seal.boot, last.seal.first):
