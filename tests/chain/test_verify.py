@@ -422,6 +422,7 @@ def test_a_record_that_says_otherwise_than_the_source_is_false(
             return honest(replace(record, **lie) if meant else record)  # type: ignore[arg-type]
 
         monkeypatch.setattr(Record, "encode", lying)
+        site.without_native_core()
         _send(site, source, message(source.batch(2), source.seal()))
         monkeypatch.undo()
         site.drain()

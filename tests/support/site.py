@@ -81,6 +81,10 @@ class Site:
     def folder(self) -> Folder:
         return self.gateway.folder
 
+    def without_native_core(self) -> None:
+        """Every event goes the way of Python from now on."""
+        self.gateway.committer._openers._units = None
+
     # -- sources
 
     def enrol(self, name: str, settings: SourceSettings = COLD, algorithm: Algorithm = Algorithm.ED25519) -> Source:

@@ -21,6 +21,7 @@ IDLE = scaled(400, 5_000)
 A_SOURCE = 4  # connections; the front door's bound
 BYTES_EACH = 64 * 1024  # of the gateway's memory, for an idle connection
 LORIS = scaled(300, 2_000)  # more than the front door lets wait
+UNREAD = 32_000_000  # bytes; the kernel alone takes up to ten million from who is not read
 NEVER_READ = scaled(3, 100)
 ORIGIN = "plant.example/line-1"
 
@@ -107,7 +108,8 @@ def test_the_hard_bound_on_open_files_bounds_the_connections(tmp_path: Path) -> 
                 answer = raw.send(Device(gateway, Source(name), password).connect(client_id=str(number))).read()
                 refused += answer[1][1] == 0x97
         assert 0 < refused < 100 * A_SOURCE
-        assert httpx.get(f"{gateway.url}/readyz", timeout=30).status_code == 200
+        told = httpx.get(f"{gateway.url}/readyz", timeout=30).text  # REST has its files
+        assert "connections are taken" in told
     assert "raise LimitNOFILE" in (tmp_path / "up.log").read_text()
 
 
@@ -142,7 +144,7 @@ def _stuff(client: Raw, data: bytes) -> int:
     client.socket.settimeout(0.2)
     sent = 0
     try:
-        while sent < 4_000_000:
+        while sent < UNREAD:
             sent += client.socket.send(data)
     except (TimeoutError, ConnectionError):
         pass
@@ -159,7 +161,7 @@ def test_readers_that_never_read_cost_what_is_bounded(tmp_path: Path) -> None:
             device = Device(gateway, Source(name), password)
             raw = stack.enter_context(Raw(int(gateway.where["mqtt_port"]), receive_buffer=2048))
             raw.send(device.connect(), subscribe(f"st/1/{name}/receipts", v5=True))
-            assert _stuff(raw, PINGREQ * 20_000) < 4_000_000, "it was read without end"
+            assert _stuff(raw, PINGREQ * 20_000) < UNREAD, "it was read without end"
         _send(active, client)
         assert resident_bytes(gateway) - before < 16_000_000 + NEVER_READ * 1_000_000
         stack.pop_all().__exit__(None, None, None)  # they hang up, their answers unread

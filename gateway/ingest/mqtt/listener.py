@@ -105,7 +105,9 @@ class FrontDoor:
         if len(self._registry) >= self._limits.connections:
             return f"all {self._limits.connections} connections are taken; raise front_door.max_connections"
         if self._registry.waiting >= self._limits.waiting:
-            return f"{self._limits.waiting} connections wait for their login; new ones are refused until those are gone"
+            return (
+                f"{self._limits.waiting} connections wait for their login; the oldest give way to new ones"
+            )
         return ""
 
     def put_out(self, source: str) -> None:
@@ -178,11 +180,17 @@ class FrontDoor:
 
     def _greeted(self, task: asyncio.Task[None], client: socket.socket, connection: Connection) -> None:
         self._greeting.discard(task)
-        if not connection.made:
+        if connection.made and not task.cancelled():
+            return
+        if connection.made:
+            connection.abort()  # uvloop may have made it and then forgets it with the cancelled task
+        else:
             client.close()
-            self._lost(connection)
+        self._lost(connection)
 
     def _lost(self, connection: Connection) -> None:
+        if connection not in self._open:
+            return  # told before
         if not connection.admitted:
             self._registry.waiting -= 1
         self._open.discard(connection)

@@ -245,7 +245,7 @@ def test_a_whole_batch_by_python_alone_is_the_same_log(tmp_path: Any) -> None:
         with Site(tmp_path / str(core)) as site:
             source = site.enrol("logger")
             if not core:
-                site.gateway.committer._openers._units = None
+                site.without_native_core()
             rng = random.Random(3)
             sends = []
             for _ in range(9):
