@@ -142,9 +142,9 @@ class Follower:
             self._reader.close()
 
     def _pause(self, done: int, took: float, arrived: int) -> float:
-        """While events arrive faster than it follows, the index takes a tenth of the time; it catches up later."""
-        if arrived > done:
-            return BUSY_PAUSE * took
+        """While events arrive, the index takes at most a tenth of the time; what is left over it catches up later."""
+        if arrived:
+            return max(BUSY_PAUSE * took, FOLLOW_S)
         return 0.0 if done == BATCH else FOLLOW_S
 
     def _step(self) -> int:
