@@ -19,7 +19,9 @@ class Opener:
         limits: list[tuple[str, float | None, float | None, str]],
         late_after_us: int,
     ) -> Opener: ...
-    def open(self, payloads: list[bytes], start: int, received_us: int, authentication: int) -> Stretch | None: ...
+    def open(
+        self, payloads: list[bytes], start: int, received_us: list[int], authentication: int
+    ) -> Stretch | None: ...
 
 class Stretch:
     boot: int

@@ -219,7 +219,7 @@ class Gateway:
     def _committed(self, news: Committed) -> None:
         """After each commit, on the loop: verdicts to the doors, receipts to the sources, urgency to the anchor."""
         for judged in news.judged:
-            judged.inbound.done(judged.verdicts)
+            judged.answer()
         for stored in news.stored:
             self.acknowledger.add(stored)
         if news.urgent:

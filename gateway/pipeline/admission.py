@@ -55,10 +55,12 @@ def admit(inbound: Inbound, book: SourceBook) -> EnrolledSource:
     return source
 
 
-def open_message(inbound: Inbound, payload: bytes, source: EnrolledSource, numbers: PlainNumbers) -> Message:
+def open_message(
+    came: Inbound, payload: bytes, received_us: int, source: EnrolledSource, numbers: PlainNumbers
+) -> Message:
     """One message of an admitted source: the raw bytes of its events, and its seals; RefusedError says why not."""
-    if inbound.channel is Channel.PLAIN:
-        return Message((_wrap(inbound, payload, source, numbers),), ())
+    if came.channel is Channel.PLAIN:
+        return Message((_wrap(came.kind, payload, received_us, source, numbers),), ())
     try:
         return Message.decode(payload)
     except FormatError as e:
@@ -81,15 +83,15 @@ def open_event(raw: bytes, source: EnrolledSource) -> tuple[Event, Kind]:
     return event, kind
 
 
-def _wrap(inbound: Inbound, payload: bytes, source: EnrolledSource, numbers: PlainNumbers) -> bytes:
+def _wrap(name: str, payload: bytes, received_us: int, source: EnrolledSource, numbers: PlainNumbers) -> bytes:
     """Put a plain payload into an envelope of the gateway's own making."""
     try:
-        kind = kinds.by_name(inbound.kind)
+        kind = kinds.by_name(name)
     except UnknownKindError as e:
         raise RefusedError(str(e)) from e
     boot, seq = numbers.take(source.name)
     blind = os.urandom(BLIND_BYTES)
-    return Event(source.name, boot, seq, kind.code, kind.version, inbound.received_us, blind, payload).encode()
+    return Event(source.name, boot, seq, kind.code, kind.version, received_us, blind, payload).encode()
 
 
 def _wrong_channel(source: EnrolledSource) -> str:

@@ -55,33 +55,29 @@ class Batch:
         self.events = 0
         self.duplicates = 0
 
-    def judge(self, inbound: Inbound) -> Judged:
-        """Take what is acceptable of some messages."""
-        judged = Judged(inbound, [])
+    def judge(self, judged: Judged) -> None:
+        """Take what is acceptable of some messages, and fill in their verdicts."""
         try:
-            source = admit(inbound, self._book)
-            group = self._group(source)
+            group = self._group(admit(judged.came, self._book))
         except Exception as e:  # blame() tells apart whose fault it is
-            judged.verdicts.extend([self.blame(inbound, e, payload) for payload in inbound.payloads])
-            return judged
-        while len(judged.verdicts) < len(inbound.payloads):
+            judged.verdicts.extend([self.blame(judged.came, e, payload) for payload in judged.payloads])
+            return
+        while len(judged.verdicts) < len(judged.payloads):
             self._many(judged, group)
-        return judged
 
     def _many(self, judged: Judged, group: Group) -> None:
         """The next messages: as many as are in plain form with new numbers, or some one by one."""
-        inbound, at = judged.inbound, len(judged.verdicts)
-        opener = self._openers.of(group.source)
-        known_as = _authentication(group.source, inbound)
-        stretch = opener.open(inbound.payloads, at, inbound.received_us, known_as) if opener else None
+        at, opener = len(judged.verdicts), self._openers.of(group.source)
+        known_as = _authentication(group.source, judged.came)
+        stretch = opener.open(judged.payloads, at, judged.received_us, known_as) if opener else None
         if stretch is not None and self._is_new(group, stretch):
             group.add(stretch)
             self.events += stretch.count
             judged.verdicts.extend([Verdict.STORED] * stretch.messages)
             self._seals(judged, group, at, stretch.seals)
             return
-        for payload in inbound.payloads[at : at + (stretch.messages if stretch else DECLINED)]:
-            self._one(judged, group, payload)
+        for _ in judged.payloads[at : at + (stretch.messages if stretch else DECLINED)]:
+            self._one(judged, group)
 
     def _seals(self, judged: Judged, group: Group, at: int, seals: Sequence[tuple[int, bytes, bytes]]) -> None:
         ahead = self._sealing.ahead(group.source, seals)
@@ -93,21 +89,22 @@ class Batch:
         last = self._site.ranges.last(group.source.name, stretch.boot)
         return (last is None or stretch.first >= last.end) and not group.overlaps(stretch)
 
-    def _one(self, judged: Judged, group: Group, payload: bytes) -> None:
-        """A message in any form, event by event; the worst verdict over its parts is the message's."""
-        number = len(judged.verdicts)
+    def _one(self, judged: Judged, group: Group) -> None:
+        """The next message, in any form, event by event; the worst verdict over its parts is the message's."""
+        came, number = judged.came, len(judged.verdicts)
+        payload, received_us = judged.payloads[number], judged.received_us[number]
         judged.verdicts.append(Verdict.STORED)
         try:
-            message = open_message(judged.inbound, payload, group.source, self._numbers)
+            message = open_message(came, payload, received_us, group.source, self._numbers)
         except Exception as e:  # blame() tells apart whose fault it is
-            judged.worsen(number, self.blame(judged.inbound, e, payload))
+            judged.worsen(number, self.blame(came, e, payload))
             return
         for raw in message.events:
             try:
-                self._add_event(group, judged.inbound, raw)
+                self._add_event(group, came, received_us, raw)
             except Exception as e:  # likewise
-                came = payload if judged.inbound.channel is Channel.PLAIN else raw  # not our envelope around it
-                judged.worsen(number, self.blame(judged.inbound, e, came))
+                refused = payload if came.channel is Channel.PLAIN else raw  # not our envelope around it
+                judged.worsen(number, self.blame(came, e, refused))
         for signed in message.seals:
             self._seal(judged, group, number, signed)
         if group.source.plain and judged.verdicts[number] is not Verdict.STORED:
@@ -119,7 +116,7 @@ class Batch:
         try:
             self.duplicates += not self._sealing.add(group, judged, number, signed, holds_under)
         except Exception as e:  # likewise
-            judged.worsen(number, self.blame(judged.inbound, e, signed.seal))
+            judged.worsen(number, self.blame(judged.came, e, signed.seal))
 
     def _group(self, source: EnrolledSource) -> Group:
         if source.name not in self.groups:
@@ -160,10 +157,10 @@ class Batch:
             seal = admitted.seal
             group.authenticate(seal, Authentication.SESSION)
             reason = f"key {seal.kid.hex()[:16]}… of {seal.source} does not count at entry {at} of the log"
-            refused = self.refuse(admitted.judged.inbound, RefusedError(reason), admitted.signed.seal)
+            refused = self.refuse(admitted.judged.came, RefusedError(reason), admitted.signed.seal)
             admitted.judged.worsen(admitted.number, refused)
 
-    def _add_event(self, group: Group, inbound: Inbound, raw: bytes) -> None:
+    def _add_event(self, group: Group, came: Inbound, received_us: int, raw: bytes) -> None:
         event, kind = open_event(raw, group.source)
         hashed = content_hash(raw)
         # 1. Exactly once: the same number with the same bytes is stored already, with other bytes a conflict.
@@ -175,10 +172,10 @@ class Batch:
             self.duplicates += 1
             return
         # 2. The kind's own rules.
-        prepared = kind.prepare(event.payload, Context(event.sensed_us, inbound.received_us, group.source.limits))
-        flags = int(prepared.flags) | self._clock_flags(event.sensed_us, inbound.received_us)
-        authentication = _authentication(group.source, inbound)
-        group.add_event(AdmittedEvent(raw, event, hashed, prepared, inbound.received_us, authentication, flags))
+        prepared = kind.prepare(event.payload, Context(event.sensed_us, received_us, group.source.limits))
+        flags = int(prepared.flags) | self._clock_flags(event.sensed_us, received_us)
+        authentication = _authentication(group.source, came)
+        group.add_event(AdmittedEvent(raw, event, hashed, prepared, received_us, authentication, flags))
         self.events += 1
 
     def _clock_flags(self, sensed_us: int, received_us: int) -> int:

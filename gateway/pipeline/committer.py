@@ -23,7 +23,7 @@ from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.batch import Batch
 from gateway.pipeline.disk import DiskBound
 from gateway.pipeline.fair_queue import FairQueue
-from gateway.pipeline.group import Group, Judged
+from gateway.pipeline.group import Group, Judged, together
 from gateway.pipeline.hashes import RecentHashes
 from gateway.pipeline.opening import Openers
 from gateway.pipeline.sealing import Sealing
@@ -153,7 +153,7 @@ class Committer:
                 self._failed(taken, e)
             self._since = 0.0
 
-    def _failed(self, taken: list[Inbound], error: Exception) -> None:
+    def _failed(self, taken: list[Judged], error: Exception) -> None:
         """The store failed, or the program has a fault: nothing of this batch is acknowledged, its sources
         keep it, readiness says why, and the next batch is tried after a pause."""
         failure = error if isinstance(error, SealtrailError) else StoreError(f"internal fault: {error!r}")
@@ -162,10 +162,12 @@ class Committer:
         self.failure = failure
         self._since = 0.0
         self._disk.look_again()
-        self._tell(Committed([Judged(came, [Verdict.QUOTA_EXCEEDED] * len(came.payloads)) for came in taken]))
+        for judged in taken:
+            judged.verdicts[:] = [Verdict.QUOTA_EXCEEDED] * len(judged.payloads)
+        self._tell(Committed(taken))
         time.sleep(IDLE_S)
 
-    def _take(self) -> list[Inbound] | None:
+    def _take(self) -> list[Judged] | None:
         with self._changed:
             if not self._queue and not self._stopping:
                 self._changed.wait(IDLE_S)
@@ -176,15 +178,16 @@ class Committer:
             self._relief = [] if wake else self._relief
         for call in wake:
             self._loop.call_soon_threadsafe(call)
-        return taken
+        return together(taken)
 
-    def _commit(self, taken: list[Inbound]) -> None:
+    def _commit(self, taken: list[Judged]) -> None:
         if self._disk.exceeded():
             raise DiskFullError(self._disk.explain())
         batch = Batch(self._site, self._book, self._numbers, self._openers, self._sealing, self._late_after_us)
         logged_us = time.time_ns() // 1000
         try:
-            judged = [batch.judge(inbound) for inbound in taken]
+            for judged in taken:
+                batch.judge(judged)
             batch.place()
             with self._site.db.transaction() as tx:
                 write(self._site, tx, batch, logged_us)
@@ -200,7 +203,7 @@ class Committer:
         self._count(batch)
         self._remember(batch)
         if taken:
-            self._tell(Committed(judged, self._news(batch, logged_us), batch.urgent))
+            self._tell(Committed(taken, self._news(batch, logged_us), batch.urgent))
 
     def _undo(self, batch: Batch) -> None:
         """Nothing was written: memory must not know what the disk does not."""

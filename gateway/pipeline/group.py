@@ -1,7 +1,7 @@
 """What one source adds in a batch: stretches of events in the order they came, seals, and what was known already."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from chain.event import SignedSeal
@@ -15,14 +15,43 @@ from gateway.pipeline.stretch import AdmittedEvent, Growing, Stretch
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What came by a door, and a verdict for each of its messages."""
+    """What came of one source by one channel, with one read or with many: its messages, when each was received, and,
+    once judged, a verdict for each."""
 
-    inbound: Inbound
-    verdicts: list[Verdict]
+    inbounds: list[Inbound]
+    payloads: list[bytes] = field(default_factory=list)
+    received_us: list[int] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    @property
+    def came(self) -> Inbound:
+        """The first of them: source, door, channel and kind are the same for all."""
+        return self.inbounds[0]
+
+    def add(self, inbound: Inbound) -> None:
+        self.inbounds.append(inbound)
+        self.payloads.extend(inbound.payloads)
+        self.received_us.extend([inbound.received_us] * len(inbound.payloads))
 
     def worsen(self, number: int, verdict: Verdict) -> None:
         """The worst verdict over a message's parts is the message's."""
         self.verdicts[number] = max(self.verdicts[number], verdict)
+
+    def answer(self) -> None:
+        """Tell the doors; on the event loop's thread."""
+        at = 0
+        for inbound in self.inbounds:
+            inbound.done(self.verdicts[at : at + len(inbound.payloads)])
+            at += len(inbound.payloads)
+
+
+def together(inbounds: Iterable[Inbound]) -> list[Judged]:
+    """Join what can be judged in one go; the order within a source and channel stays."""
+    found: dict[tuple[str, str, str, str, bool], Judged] = {}
+    for came in inbounds:
+        alike = (came.source, came.channel, came.kind, came.door, came.authenticated)
+        found.setdefault(alike, Judged([])).add(came)
+    return list(found.values())
 
 
 @dataclass(slots=True)

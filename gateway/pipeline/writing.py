@@ -100,8 +100,9 @@ def _write_seal(
 ) -> None:
     seal = admitted.seal
     flags = RecordFlag.SEAL_BROKEN if admitted.state is SealState.BROKEN else RecordFlag.NONE
+    received_us = admitted.judged.received_us[admitted.number]
     record = Record(
-        SEAL_KIND, seal.source, seal.boot, seal.first, seal.signed_us, admitted.judged.inbound.received_us, logged_us,
+        SEAL_KIND, seal.source, seal.boot, seal.first, seal.signed_us, received_us, logged_us,
         Authentication.SIGNED, flags, content_hash(admitted.signed.seal), b"", seal.count,
     )  # fmt: skip
     leaf = admitted.leaf = leaves.end

@@ -22,6 +22,18 @@ const WORTH_UNLOCKING: usize = 16 * 1024;
 const READING: u64 = 1;
 const VERSION: u64 = 1;
 
+struct Came {
+    payload: PyBackedBytes,
+    received_us: u64,
+}
+
+/// Where an event was found.
+struct Place {
+    message: usize,
+    start: usize,
+    received_us: u64,
+}
+
 struct Held {
     message: usize,
     start: usize,
@@ -75,17 +87,20 @@ impl Opener {
         py: Python<'_>,
         payloads: &Bound<'_, PyList>,
         start: usize,
-        received_us: u64,
+        received_us: &Bound<'_, PyList>,
         authentication: u8,
     ) -> PyResult<Option<Stretch>> {
         let most = payloads.len().min(start + MAX_EVENTS);
         let mut messages = Vec::with_capacity(most - start.min(most));
         for at in start..most {
-            messages.push(payloads.get_item(at)?.extract::<PyBackedBytes>()?);
+            messages.push(Came {
+                payload: payloads.get_item(at)?.extract()?,
+                received_us: received_us.get_item(at)?.extract()?,
+            });
         }
         let units = &self.units.get().0;
-        let size = messages.iter().map(|message| message.len()).sum();
-        let taken = guarded(py, size, || self.take(messages, units, received_us, authentication));
+        let size = messages.iter().map(|came: &Came| came.payload.len()).sum();
+        let taken = guarded(py, size, || self.take(messages, units, authentication));
         let taken = taken.unwrap_or(None); // a fault here costs speed only
         Ok(taken.map(|mut stretch| {
             let hashes: Vec<u8> = stretch.held.iter().flat_map(|held| held.hash).collect();
@@ -96,18 +111,11 @@ impl Opener {
 }
 
 impl Opener {
-    fn take(
-        &self,
-        messages: Vec<PyBackedBytes>,
-        units: &Units,
-        received_us: u64,
-        authentication: u8,
-    ) -> Option<Stretch> {
+    fn take(&self, messages: Vec<Came>, units: &Units, authentication: u8) -> Option<Stretch> {
         let mut stretch = Stretch {
             source: self.source.clone(),
             boot: 0,
             first: 0,
-            received_us,
             size: 0,
             kept: Vec::new(),
             held: Vec::with_capacity(messages.len()),
@@ -115,9 +123,9 @@ impl Opener {
             messages: 0,
             hashes: None,
         };
-        for (number, message) in messages.iter().enumerate() {
+        for (number, came) in messages.iter().enumerate() {
             let before = stretch.held.len();
-            if self.add(&mut stretch, number, message, units, authentication).is_none() {
+            if self.add(&mut stretch, number, came, units, authentication).is_none() {
                 stretch.held.truncate(before);
                 break;
             }
@@ -129,15 +137,16 @@ impl Opener {
     }
 
     /// None where this message does not belong to the stretch; events that it added are to be taken back.
-    fn add(&self, stretch: &mut Stretch, number: usize, data: &[u8], units: &Units, authentication: u8) -> Option<()> {
-        let message = read_message(data)?;
+    fn add(&self, stretch: &mut Stretch, number: usize, came: &Came, units: &Units, authentication: u8) -> Option<()> {
+        let message = read_message(&came.payload)?;
         let size: usize = message.events.iter().map(|(_, event)| event.len()).sum();
         let full = stretch.held.len() + message.events.len() > MAX_EVENTS || stretch.size + size > MAX_BYTES;
         if full && !stretch.held.is_empty() {
             return None;
         }
         for (start, raw) in &message.events {
-            let held = self.held(stretch, number, *start, raw, units, authentication)?;
+            let place = Place { message: number, start: *start, received_us: came.received_us };
+            let held = self.held(stretch, place, raw, units, authentication)?;
             stretch.held.push(held);
         }
         stretch.size += size;
@@ -145,21 +154,13 @@ impl Opener {
         Some(())
     }
 
-    fn held(
-        &self,
-        stretch: &mut Stretch,
-        message: usize,
-        start: usize,
-        raw: &[u8],
-        units: &Units,
-        authentication: u8,
-    ) -> Option<Held> {
+    fn held(&self, stretch: &mut Stretch, place: Place, raw: &[u8], units: &Units, authentication: u8) -> Option<Held> {
         let event = read_event(raw, &self.source)?;
         if stretch.held.is_empty() {
             (stretch.boot, stretch.first) = (event.boot, event.seq);
         }
         let follows = event.boot == stretch.boot && event.seq == stretch.first + stretch.held.len() as u64;
-        let received_us = stretch.received_us;
+        let Place { message, start, received_us } = place;
         let Normal { rows, names, mut flags, newest_us } =
             normalise(event.payload, event.sensed_us, received_us, units, &self.limits).filter(|_| follows)?;
         if received_us.saturating_sub(event.sensed_us) > self.late_after_us {
@@ -179,7 +180,6 @@ pub struct Stretch {
     boot: u64,
     #[pyo3(get)]
     first: u64,
-    received_us: u64,
     /// Bytes of the events together.
     #[pyo3(get)]
     size: usize,
@@ -192,7 +192,7 @@ pub struct Stretch {
     /// Content hashes, joined.
     #[pyo3(get)]
     hashes: Option<Py<PyBytes>>,
-    kept: Vec<PyBackedBytes>,
+    kept: Vec<Came>,
     held: Vec<Held>,
 }
 
@@ -260,7 +260,7 @@ impl Stretch {
         number(&mut out, 4, self.boot);
         number(&mut out, 5, seq);
         number(&mut out, 6, held.sensed_us);
-        number(&mut out, 7, self.received_us);
+        number(&mut out, 7, self.kept[held.message].received_us);
         number(&mut out, 8, logged_us);
         number(&mut out, 9, held.authentication.into());
         number(&mut out, 10, held.flags.into());
@@ -279,7 +279,7 @@ impl Stretch {
         fields.extend_from_slice(&held.rows);
         let cuts: Vec<&Name> = held.names.iter().filter(|name| name.length >= SHORTEST_CUT).collect();
         put_head(out, LIST, 2 + 2 * cuts.len() as u64);
-        put_string(out, BYTES, &self.kept[held.message][held.start..held.end]);
+        put_string(out, BYTES, &self.kept[held.message].payload[held.start..held.end]);
         let mut at = 0;
         for cut in cuts {
             put_string(out, BYTES, &fields[at..shift + cut.in_rows]);

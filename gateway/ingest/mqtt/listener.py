@@ -105,9 +105,7 @@ class FrontDoor:
         if len(self._registry) >= self._limits.connections:
             return f"all {self._limits.connections} connections are taken; raise front_door.max_connections"
         if self._registry.waiting >= self._limits.waiting:
-            return (
-                f"{self._limits.waiting} connections wait for their login; the oldest give way to new ones"
-            )
+            return f"{self._limits.waiting} connections wait for their login; the oldest give way to new ones"
         return ""
 
     def put_out(self, source: str) -> None:

@@ -35,6 +35,7 @@ from gateway.ingest.inbound import Channel, Inbound, Verdict
 from gateway.live import Enrolment, LiveStatus
 from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.batch import Batch
+from gateway.pipeline.group import together
 from gateway.pipeline.hashes import RecentHashes
 from gateway.pipeline.opening import Openers
 from gateway.pipeline.sealing import Sealing
@@ -158,7 +159,8 @@ class Site:
         inbound = Inbound(source, True, channel, kind, [payload], len(payload), received_us, "front", lambda told: None)
         sealing = Sealing(self.writer, self.recent)
         batch = Batch(self.writer, self.book, self.numbers, self.openers, sealing, LATE_AFTER_US)
-        judged = batch.judge(inbound)
+        (judged,) = together([inbound])
+        batch.judge(judged)
         with self.writer.db.transaction() as tx:
             write(self.writer, tx, batch, received_us + 1000)
         self.stored += batch.events

@@ -91,7 +91,7 @@ def _by_python(events: list[Event], received_us: int) -> Growing | None:
 def _open(messages: list[bytes], received_us: int = START_US) -> Stretch | None:
     opener = Openers(LATE_US).of(SOURCE)
     assert opener is not None
-    return opener.open(messages, 0, received_us, Authentication.SESSION)
+    return opener.open(messages, 0, [received_us] * len(messages), Authentication.SESSION)
 
 
 def _same(one: Stretch, other: Stretch) -> None:
@@ -159,7 +159,7 @@ def test_a_stretch_ends_where_the_numbers_do_and_where_it_is_full() -> None:
     messages = [Message((e.encode(),), ()).encode() for e in events]
     opener, at, counts = Openers(LATE_US).of(SOURCE), 0, []
     assert opener is not None
-    while at < len(messages) and (opened := opener.open(messages, at, START_US, 1)):
+    while at < len(messages) and (opened := opener.open(messages, at, [START_US] * len(messages), 1)):
         counts.append(opened.count)
         at += opened.messages
     assert counts == [1024, 976, 2]
