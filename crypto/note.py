@@ -18,6 +18,7 @@ from crypto.keys import Algorithm, PrivateKey, PublicKey
 MAX_NOTE_BYTES = 256 * 1024
 MAX_SIGNATURES = 64
 _DASH = "— "
+_CONTROLS = bytes(set(range(0x20)) - {ord("\n")})  # as UTF-8, where no other character holds these bytes
 _COSIGNED_LABEL = b"subtree/v1\n\x00"
 
 
@@ -155,7 +156,7 @@ def parse_note(data: bytes | str) -> Note:
         whole = raw.decode()
     except UnicodeDecodeError as e:
         raise FormatError("a signed note must be UTF-8") from e
-    if any(c < " " and c != "\n" for c in whole):
+    if len(raw.translate(None, _CONTROLS)) != len(raw):
         raise FormatError("a signed note must not hold control characters")
     text, blank, lines = whole.rpartition("\n\n")
     if not blank or not lines.endswith("\n"):
