@@ -203,10 +203,10 @@ def _utf8(text: str) -> bytes:
 def decode_base64(text: str, what: str) -> bytes:
     """Strict RFC 4648 section 4 base64: padded, no other characters, no stray bits."""
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as e:
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as e:
         raise FormatError(f"{what}: not base64: {text[:40]!r}") from e
-    if base64.b64encode(data).decode() != text:
+    if binascii.b2a_base64(data, newline=False).decode() != text:
         raise FormatError(f"{what}: base64 is not in its canonical form")
     return data
 
