@@ -133,8 +133,13 @@ def _size(row: Found) -> tuple[str, ...]:
 
 
 def _receipts(part: Found) -> str:
-    kinds = ("sharing", "sharing nothing")
+    kinds = [kind for kind in ("sharing", "one source", "sharing nothing") if kind in part]
     rows = [(f"{part[kind]['receipts']:,} {kind}", _number(part[kind]["a_second"])) for kind in kinds]
+    for kind in kinds:
+        if least := part[kind].get("signatures_us"):
+            rows.append((f"most that signatures allow, {kind}", _number(1e6 / least)))
+    if "parse_us" in part:
+        rows.append(("µs to parse one", _number(part["parse_us"])))
     rows += [("bytes of a receipt", _number(part["bytes"])), ("ms to build one", _number(part["build_ms"]))]
     return grid(("receipts", "verified a second, one core"), rows)
 

@@ -1,15 +1,18 @@
 """Subcommands over a site's evidence: receipt, verify, policy, log, fsck.
 
-`verify` opens no socket and reads two files only. Exit codes of verify: 0 valid, 3 invalid, 4 untrusted,
-5 incomplete; of every command: 1 for an error, 2 for wrong usage.
+`verify` opens no socket and reads the receipts and the policy only. Exit codes of verify: 0 valid, 3 invalid,
+4 untrusted, 5 incomplete; of every command: 1 for an error, 2 for wrong usage.
 """
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from chain.verify import Verifier
 
 DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -74,22 +77,57 @@ def _index(record: str) -> int:
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(help="Receipt file.")],
+    files: Annotated[list[Path], typer.Argument(help="Receipt files.", metavar="FILE...", show_default=False)],
     policy: Annotated[Path, typer.Option(help="Policy file: the keys and the quorum you trust.")],
     explain: Annotated[bool, typer.Option("--explain", help="Say what each link proves, and what not.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify a receipt offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete."""
+    """Verify receipts offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete. Of several: the worst, which is 1
+    where a file is no receipt."""
     from chain.policy import parse_policy
     from chain.receipt import parse_receipt
     from chain.report import as_json as in_json
     from chain.report import as_text
-    from chain.verify import EXIT_CODE, verify_receipt
+    from chain.verify import EXIT_CODE, Verifier
 
-    report = verify_receipt(parse_receipt(_read(file)), parse_policy(_read(policy)))
+    verifier = Verifier(parse_policy(_read(policy)))
+    if len(files) > 1:
+        sys.exit(_verify_several(files, verifier, explain, as_json))
+    report = verifier.verify(parse_receipt(_read(files[0])))
     shown = json.dumps(in_json(report), indent=2, ensure_ascii=False) if as_json else as_text(report, explain=explain)
     print(shown)
     sys.exit(EXIT_CODE[report.outcome])
+
+
+def _verify_several(files: list[Path], verifier: "Verifier", explain: bool, as_json: bool) -> int:
+    """Each report under the name of its file; a file that is no receipt does not end the rest. The worst exit code."""
+    from chain.report import printable
+
+    codes, found = set(), []
+    for file in files:
+        code, text, item = _verify_one(file, verifier, explain)
+        codes.add(code)
+        if as_json:
+            found.append({"file": str(file)} | item)
+        else:
+            print(f"{printable(str(file))}\n{text}")
+    if as_json:
+        print(json.dumps(found, indent=2))  # in ASCII: a file's name may hold what UTF-8 cannot
+    return next(code for code in (1, 3, 4, 5, 0) if code in codes)
+
+
+def _verify_one(file: Path, verifier: "Verifier", explain: bool) -> tuple[int, str, dict[str, Any]]:
+    """Exit code, and the report as people and as programs read it."""
+    from chain.errors import ReceiptError
+    from chain.receipt import parse_receipt
+    from chain.report import as_json, as_text, printable
+    from chain.verify import EXIT_CODE
+
+    try:
+        report = verifier.verify(parse_receipt(_read(file)))
+    except ReceiptError as e:
+        return 1, printable(f"error: {e}"), {"result": "error", "error": str(e)}
+    return EXIT_CODE[report.outcome], as_text(report, explain=explain), as_json(report)
 
 
 def _read(path: Path) -> bytes:

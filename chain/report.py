@@ -50,7 +50,7 @@ def as_text(report: Report, *, explain: bool = False) -> str:
     lines = [line for step in report.steps for line in _lines(step, explain)]
     shown = [f"    {path} = {json.dumps(_readable(value), ensure_ascii=False)}" for path, value in report.fields]
     said = [*lines, *(["disclosed:", *shown] if shown else []), f"result: {report.outcome}"]
-    return "\n".join(map(_printable, said))
+    return "\n".join(map(printable, said))
 
 
 def _lines(step: Step, explain: bool) -> list[str]:
@@ -74,8 +74,8 @@ def as_json(report: Report) -> dict[str, Any]:
     return {"result": report.outcome, "steps": steps, "fields": fields}
 
 
-def _printable(line: str) -> str:
-    """What a receipt says must not be able to draw lines of its own on the terminal."""
+def printable(line: str) -> str:
+    """What a receipt says, or a file is named, must not be able to draw lines of its own on the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 

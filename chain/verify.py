@@ -19,24 +19,22 @@ witnesses saw. It does not prove that a sensor told the truth, nor wall-clock ti
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from chain.errors import ReceiptError, UntrustedError
-from chain.event import Event, SignedSeal, content_hash
-from chain.ledger.proof import anchored_checkpoint, prove
+from chain.event import Event, content_hash
+from chain.links import Head, Links
 from chain.policy import NONE, Policy
 from chain.receipt import MAX_VALUE_BYTES, Field, Receipt
 from chain.record import SEAL_KIND, Record
-from chain.seal import Seal, require_names, verify_seal
+from chain.seal import Seal, require_names
 from chaincode.identity_records import Identity, Role
 from crypto import cbor
-from crypto.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
 from crypto.commitments import field_leaf
 from crypto.errors import CommitmentError, ProofError, SealtrailError, SignatureError
 from crypto.merkle import leaf_hash, verify_inclusion
-from crypto.note import parse_note
 
-IDENTITY_FUNCTIONS = frozenset({"identities.bootstrap", "identities.enrol", "identities.rotate", "identities.revoke"})
+REMEMBERED = 256  # of each kind of link, by a verifier of many receipts
 _T = TypeVar("_T")
 
 
@@ -104,30 +102,39 @@ class MissingError(SealtrailError):
 class _Facts:
     """What the steps before have proved. A step that needs a fact that is not there says so."""
 
-    signed: SignedCheckpoint | None = None
+    head: Head | None = None
     record: Record | None = None
     event: Event | None = None
     identity: Identity | None = None
     fields: list[tuple[str, cbor.CborValue]] = field(default_factory=list)
 
 
+class Verifier:
+    """Verifies receipts under one policy. Links that held are remembered (chain.links), so that a receipt that
+    carries the same checkpoint, seal or ledger evidence as one before costs a fraction. From several threads, it
+    is safe."""
+
+    def __init__(self, policy: Policy, remember: int = REMEMBERED) -> None:
+        self._links = Links(policy, remember)
+
+    def verify(self, receipt: Receipt) -> Report:
+        """Check every link and report on each; raises nothing for anything a receipt can hold."""
+        facts = _Facts()
+        steps = tuple([_step(number, name, check, receipt, self._links, facts) for number, name, check in _PLAN])
+        return Report(steps, facts.record, facts.event, tuple(facts.fields))
+
+
 def verify_receipt(receipt: Receipt, policy: Policy) -> Report:
-    """Check every link and report on each; raises nothing for anything a receipt can hold."""
-    facts = _Facts()
-    plan: tuple[tuple[str, Callable[[Receipt, Policy, _Facts], str]], ...] = (
-        ("checkpoint", _checkpoint), ("witnesses", _witnesses), ("record", _record), ("event", _event),
-        ("fields", _fields), ("identity", _identity), ("seal", _seal), ("anchor", _anchor),
-    )  # fmt: skip
-    steps = tuple(_step(number, name, check, receipt, policy, facts) for number, (name, check) in enumerate(plan, 1))
-    return Report(steps, facts.record, facts.event, tuple(facts.fields))
+    """Verify one receipt, as a new `Verifier` does."""
+    return Verifier(policy).verify(receipt)
 
 
 def _step(
-    number: int, name: str, check: Callable[[Receipt, Policy, _Facts], str], receipt: Receipt, policy: Policy,
+    number: int, name: str, check: Callable[[Receipt, Links, _Facts], str], receipt: Receipt, links: Links,
     facts: _Facts,
 ) -> Step:  # fmt: skip
     try:
-        return Step(number, name, State.HOLDS, check(receipt, policy, facts))
+        return Step(number, name, State.HOLDS, check(receipt, links, facts))
     except MissingError as e:
         return Step(number, name, State.MISSING, str(e), needed=e.needed)
     except UntrustedError as e:
@@ -136,37 +143,30 @@ def _step(
         return Step(number, name, State.FALSE, str(e))
 
 
-def _checkpoint(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
-    note = parse_note(receipt.checkpoint)
-    origin = Checkpoint.parse(note.text).origin
-    keys = policy.log_keys(origin)
-    if not keys:
-        raise UntrustedError(f"the policy has no key for the log {origin!r}")
-    facts.signed = open_checkpoint(receipt.checkpoint, keys, policy.witness_keys())
-    size = facts.signed.checkpoint.size
-    return f"{origin} signed its state at {size:,} entries with {_plural(len(keys), 'key')}"
+def _checkpoint(receipt: Receipt, links: Links, facts: _Facts) -> str:
+    head = facts.head = links.head(receipt.checkpoint)
+    checkpoint = head.checkpoint
+    return f"{checkpoint.origin} signed its state at {checkpoint.size:,} entries with {_plural(head.keys, 'key')}"
 
 
-def _witnesses(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
-    signed = _proved(facts.signed, "a checkpoint that holds")
-    witnesses = set(policy.witness_keys())
-    cosigners = [v.key for v in signed.signers if v.key in witnesses]
-    if not policy.satisfied_by(cosigners):
-        raise MissingError(f"the quorum {policy.quorum!r} is not reached: {_plural(len(cosigners), 'cosignature')}")
-    if policy.quorum == NONE:
+def _witnesses(receipt: Receipt, links: Links, facts: _Facts) -> str:
+    head, quorum = _proved(facts.head, "a checkpoint that holds"), links.policy.quorum
+    if not head.quorum:
+        raise MissingError(f"the quorum {quorum!r} is not reached: {_plural(head.cosigners, 'cosignature')}")
+    if quorum == NONE:
         return "the policy demands no witnesses"
-    return f"{_plural(len(cosigners), 'cosignature')} make up the policy's quorum {policy.quorum!r}"
+    return f"{_plural(head.cosigners, 'cosignature')} make up the policy's quorum {quorum!r}"
 
 
-def _record(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
-    checkpoint = _proved(facts.signed, "a checkpoint that holds").checkpoint
+def _record(receipt: Receipt, links: Links, facts: _Facts) -> str:
+    checkpoint = _proved(facts.head, "a checkpoint that holds").checkpoint
     leaf = leaf_hash(receipt.record)
     verify_inclusion(leaf, receipt.index, checkpoint.size, receipt.inclusion, checkpoint.root)
     record = facts.record = Record.decode(receipt.record)
     return f"record {receipt.index} of {record.source} (boot {record.boot}, number {record.seq}) is in the log"
 
 
-def _event(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+def _event(receipt: Receipt, links: Links, facts: _Facts) -> str:
     record = _proved(facts.record, "a record that holds")
     if record.kind == SEAL_KIND:
         raise MissingError("the record logs a seal; it has no event", needed=False)
@@ -181,7 +181,7 @@ def _event(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
     return f"the {len(event.payload)} bytes of payload are those that the record names"
 
 
-def _fields(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+def _fields(receipt: Receipt, links: Links, facts: _Facts) -> str:
     record = _proved(facts.record, "a record that holds")
     if not receipt.fields:
         raise MissingError("no field is disclosed in this receipt", needed=False)
@@ -202,15 +202,12 @@ def _open_field(disclosed: Field, count: int, record: Record) -> tuple[str, cbor
     return disclosed.path, value
 
 
-def _identity(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+def _identity(receipt: Receipt, links: Links, facts: _Facts) -> str:
     record = _proved(facts.record, "a record that holds")
     if receipt.identity is None:
         raise MissingError(f"no key of {record.source} is shown: this record rests on the gateway's word only")
-    call = prove(receipt.identity, policy)
-    if call.function not in IDENTITY_FUNCTIONS:
-        raise ReceiptError(f"ledger evidence is of {call.function!r}, expected an enrolment or key change")
-    identity = Identity.decode(call.result)
-    origin = _proved(facts.signed, "a checkpoint that holds").checkpoint.origin
+    call, identity = links.enrolment(receipt.identity)
+    origin = _proved(facts.head, "a checkpoint that holds").checkpoint.origin
     if (identity.name, identity.role, identity.origin) != (record.source, Role.SOURCE, origin):
         named = f"{identity.role} {identity.name} at {identity.origin}"
         raise ReceiptError(f"the ledger entry is of {named}, expected source {record.source} at {origin}")
@@ -218,20 +215,17 @@ def _identity(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
     return f"{call.ledger} enrolled {record.source} with {_plural(len(identity.keys), 'key')} ({call.vouched})"
 
 
-def _seal(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
+def _seal(receipt: Receipt, links: Links, facts: _Facts) -> str:
     record = _proved(facts.record, "a record that holds")
     if receipt.seal is None:
         raise MissingError(f"no seal of {record.source} covers this event (yet)")
     identity = _proved(facts.identity, "a source key that holds")
-    checkpoint = _proved(facts.signed, "a checkpoint that holds").checkpoint
+    checkpoint = _proved(facts.head, "a checkpoint that holds").checkpoint
     part = receipt.seal
     # 1. The seal itself is in the log, so neither it nor its chain can be taken back.
-    verify_inclusion(leaf_hash(part.record), part.index, checkpoint.size, part.inclusion, checkpoint.root)
-    logged = Record.decode(part.record)
-    if logged.kind != SEAL_KIND or logged.content_hash != content_hash(part.seal):
-        raise ProofError("the logged seal record does not name this seal")
+    logged = links.logged_seal(part.seal, part.record, part.index, part.inclusion, checkpoint)
     # 2. Signed by the key that the ledger holds valid at its place.
-    seal = verify_seal(SignedSeal(part.seal, part.signature), identity.key_at(part.index))
+    seal = links.seal(part.seal, part.signature, identity.key_at(part.index))
     if seal.source != record.source:
         raise SignatureError(f"the seal is of {seal.source}, not of {record.source}")
     require_names(logged, seal)
@@ -250,16 +244,21 @@ def _in_range(seal: Seal, record: Record) -> None:
         raise ProofError(f"the seal does not cover boot {record.boot} number {record.seq}")
 
 
-def _anchor(receipt: Receipt, policy: Policy, facts: _Facts) -> str:
-    checkpoint = _proved(facts.signed, "a checkpoint that holds").checkpoint
+def _anchor(receipt: Receipt, links: Links, facts: _Facts) -> str:
+    checkpoint = _proved(facts.head, "a checkpoint that holds").checkpoint
     if receipt.anchor is None:
-        demanded = bool(policy.ledgers or policy.channels)
+        demanded = bool(links.policy.ledgers or links.policy.channels)
         raise MissingError("the receipt does not show this checkpoint on a ledger", needed=demanded)
-    call = prove(receipt.anchor, policy)
-    anchored = anchored_checkpoint(call)
+    call, anchored = links.anchor(receipt.anchor)
     if anchored != checkpoint:
         raise ReceiptError(f"the ledger holds a checkpoint of size {anchored.size}, not the one of this receipt")
     return f"{call.ledger} holds this checkpoint ({call.vouched})"
+
+
+_PLAN: Final[tuple[tuple[int, str, Callable[[Receipt, Links, _Facts], str]], ...]] = (
+    (1, "checkpoint", _checkpoint), (2, "witnesses", _witnesses), (3, "record", _record), (4, "event", _event),
+    (5, "fields", _fields), (6, "identity", _identity), (7, "seal", _seal), (8, "anchor", _anchor),
+)  # fmt: skip
 
 
 def _proved(fact: _T | None, what: str) -> _T:

@@ -53,17 +53,17 @@ def sign_checkpoint(checkpoint: Checkpoint, signers: Sequence[NoteSigner], times
 
 
 def open_checkpoint(
-    data: bytes | str, log_keys: Sequence[VerifierKey], witness_keys: Sequence[VerifierKey] = ()
+    data: bytes | str | Note, log_keys: Sequence[VerifierKey], witness_keys: Sequence[VerifierKey] = ()
 ) -> SignedCheckpoint:
-    """Verify a checkpoint note. Every one of `log_keys` must have signed it: a log that holds an Ed25519 and
-    an ML-DSA key is believed only where both agree. Witness signatures are verified where present.
+    """Verify a checkpoint note, parsed already or not. Every one of `log_keys` must have signed it: a log that holds
+    an Ed25519 and an ML-DSA key is believed only where both agree. Witness signatures are verified where present.
 
     Raises:
         FormatError, LimitError: not a checkpoint note.
         SignatureError: a log key did not sign, or a known key's signature is bad.
     """
     # 1. Form and limits.
-    note = parse_note(data)
+    note = data if isinstance(data, Note) else parse_note(data)
     checkpoint = Checkpoint.parse(note.text)
     # 2. Only keys named after this origin speak for it.
     own = [key for key in log_keys if key.name == checkpoint.origin]
@@ -71,8 +71,8 @@ def open_checkpoint(
         raise SignatureError(f"no key is known for the log {checkpoint.origin!r}")
     # 3. Every signature of a known key.
     verified = open_note(note, [*own, *witness_keys])
-    missing = set(map(str, own)) - {str(v.key) for v in verified}
+    missing = set(own) - {v.key for v in verified}
     if missing:
-        names = ", ".join(sorted(key[:40] for key in missing))
+        names = ", ".join(sorted(str(key)[:40] for key in missing))
         raise SignatureError(f"the checkpoint of {checkpoint.origin} lacks the log's own signature by {names}…")
     return SignedCheckpoint(checkpoint, note, tuple(verified))

@@ -18,6 +18,7 @@ from crypto.keys import Algorithm, PrivateKey, PublicKey
 MAX_NOTE_BYTES = 256 * 1024
 MAX_SIGNATURES = 64
 _DASH = "— "
+_CONTROLS = bytes(set(range(0x20)) - {ord("\n")})  # as UTF-8, where no other character holds these bytes
 _COSIGNED_LABEL = b"subtree/v1\n\x00"
 
 
@@ -155,7 +156,7 @@ def parse_note(data: bytes | str) -> Note:
         whole = raw.decode()
     except UnicodeDecodeError as e:
         raise FormatError("a signed note must be UTF-8") from e
-    if any(c < " " and c != "\n" for c in whole):
+    if len(raw.translate(None, _CONTROLS)) != len(raw):
         raise FormatError("a signed note must not hold control characters")
     text, blank, lines = whole.rpartition("\n\n")
     if not blank or not lines.endswith("\n"):
@@ -202,10 +203,10 @@ def _utf8(text: str) -> bytes:
 def decode_base64(text: str, what: str) -> bytes:
     """Strict RFC 4648 section 4 base64: padded, no other characters, no stray bits."""
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as e:
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as e:
         raise FormatError(f"{what}: not base64: {text[:40]!r}") from e
-    if base64.b64encode(data).decode() != text:
+    if binascii.b2a_base64(data, newline=False).decode() != text:
         raise FormatError(f"{what}: base64 is not in its canonical form")
     return data
 

@@ -4,14 +4,14 @@ All of it is untrusted until verified against the ledger's keys, which come from
 proof says that whoever holds those keys committed the transaction; it says nothing of wall-clock time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from chain.ledger.transaction_leaf import TransactionLeaf, open_leaf
 from chain.log.bundle import MAX_ENTRY_BYTES
 from crypto import cbor
-from crypto.checkpoint import open_checkpoint
+from crypto.checkpoint import Checkpoint, open_checkpoint
 from crypto.errors import FormatError, LimitError, SignatureError
 from crypto.merkle import HASH_BYTES, MAX_PROOF_HASHES, leaf_hash, verify_inclusion
 from crypto.note import VerifierKey
@@ -59,11 +59,20 @@ def verify(evidence: EmbeddedEvidence, ledger_keys: Sequence[VerifierKey]) -> Tr
     """
     # 1. The ledger's keys, all of them, signed the checkpoint.
     checkpoint = open_checkpoint(evidence.note, ledger_keys).checkpoint
-    # 2. The leaf is at its index under that checkpoint's root.
+    # 2. It holds the transaction.
+    return verify_under(checkpoint, evidence)
+
+
+def verify_under(
+    checkpoint: Checkpoint, evidence: EmbeddedEvidence, opened: Callable[[bytes], TransactionLeaf] = open_leaf
+) -> TransactionLeaf:
+    """The rest of `verify`, once the ledger's signatures on the evidence's checkpoint were verified. `opened` is
+    `open_leaf`, or remembers what it found."""
+    # 1. The leaf is at its index under that checkpoint's root.
     size, root = checkpoint.size, checkpoint.root
     verify_inclusion(leaf_hash(evidence.leaf), evidence.index, size, evidence.proof, root)
-    # 3. The leaf is a transaction that its caller signed, and signed for this ledger.
-    leaf = open_leaf(evidence.leaf)
+    # 2. The leaf is a transaction that its caller signed, and signed for this ledger.
+    leaf = opened(evidence.leaf)
     if leaf.request.ledger != checkpoint.origin:
         raise SignatureError(f"the caller signed for the ledger {leaf.request.ledger!r}, not for {checkpoint.origin!r}")
     return leaf

@@ -4,15 +4,18 @@ Evidence is untrusted until verified here against the policy's own lines: keys o
 a Fabric channel's config block. Fabric's protocol packages are imported only for evidence of Fabric.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from chain.errors import ReceiptError, UntrustedError
 from chain.ledger import evidence as embedded
+from chain.ledger.transaction_leaf import TransactionLeaf, open_leaf
 from chain.policy import Policy
 from chain.receipt import LedgerPart
 from chaincode.log_records import AnchorAnswer, AnchorStatus
-from crypto.checkpoint import Checkpoint
+from crypto.checkpoint import Checkpoint, open_checkpoint
 from crypto.note import parse_note
 
 if TYPE_CHECKING:
@@ -31,18 +34,47 @@ class LedgerCall:
     vouched: str
 
 
-def prove(part: LedgerPart, policy: Policy) -> LedgerCall:
-    """The call, once its evidence holds under the policy.
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A checkpoint of an embedded ledger that all of its keys signed, and how many these are."""
 
-    Raises:
-        UntrustedError: the policy has no line for this ledger.
-        SealtrailError: the evidence is malformed or false.
-    """
-    if part.kind == "embedded":
-        return _embedded(part.evidence, policy)
-    if part.kind == "fabric":
-        return _fabric(part.evidence, policy)
-    raise ReceiptError(f"ledger evidence of kind {part.kind!r} is not known; expected 'embedded' or 'fabric'")
+    checkpoint: Checkpoint
+    keys: int
+
+
+class Prover:
+    """Proves evidence under one policy. Checkpoints and transactions of an embedded ledger that held are remembered
+    by their exact bytes, `remember` of each: those of one ledger are much the same from one evidence to the next."""
+
+    def __init__(self, policy: Policy, remember: int) -> None:
+        self._policy = policy
+        self._head: Callable[[str], _Head] = lru_cache(remember)(partial(_embedded_head, policy))
+        self._leaf: Callable[[bytes], TransactionLeaf] = lru_cache(remember)(open_leaf)
+
+    def prove(self, part: LedgerPart) -> LedgerCall:
+        """The call, once its evidence holds under the policy.
+
+        Raises:
+            UntrustedError: the policy has no line for this ledger.
+            SealtrailError: the evidence is malformed or false.
+        """
+        if part.kind == "embedded":
+            return self._embedded(part.evidence)
+        if part.kind == "fabric":
+            return _fabric(part.evidence, self._policy)
+        raise ReceiptError(f"ledger evidence of kind {part.kind!r} is not known; expected 'embedded' or 'fabric'")
+
+    def _embedded(self, data: bytes) -> LedgerCall:
+        evidence = embedded.EmbeddedEvidence.decode(data)
+        head = self._head(evidence.note)
+        leaf = embedded.verify_under(head.checkpoint, evidence, self._leaf)
+        vouched = f"transaction {evidence.index}, signed by the ledger's {head.keys} keys"
+        return LedgerCall(leaf.request.ledger, leaf.request.function, leaf.request.args, leaf.result, vouched)
+
+
+def prove(part: LedgerPart, policy: Policy) -> LedgerCall:
+    """`Prover.prove` for one piece of evidence; nothing is remembered."""
+    return Prover(policy, 0).prove(part)
 
 
 def anchored_checkpoint(call: LedgerCall) -> Checkpoint:
@@ -54,15 +86,13 @@ def anchored_checkpoint(call: LedgerCall) -> Checkpoint:
     return Checkpoint.parse(parse_note(call.args[0]).text)
 
 
-def _embedded(data: bytes, policy: Policy) -> LedgerCall:
-    evidence = embedded.EmbeddedEvidence.decode(data)
-    name = Checkpoint.parse(parse_note(evidence.note).text).origin
+def _embedded_head(policy: Policy, text: str) -> _Head:
+    note = parse_note(text)
+    name = Checkpoint.parse(note.text).origin
     keys = policy.ledger_keys(name)
     if not keys:
         raise UntrustedError(f"the policy has no key for the ledger {name!r}")
-    leaf = embedded.verify(evidence, keys)
-    vouched = f"transaction {evidence.index}, signed by the ledger's {len(keys)} keys"
-    return LedgerCall(leaf.request.ledger, leaf.request.function, leaf.request.args, leaf.result, vouched)
+    return _Head(open_checkpoint(note, keys).checkpoint, len(keys))
 
 
 def _fabric(data: bytes, policy: Policy) -> LedgerCall:
