@@ -61,7 +61,7 @@ def decode_segment(first_leaf: int, subject: str, plain: bytes) -> Segment:
 
 def _event(event: bytes, parts: list[Any]) -> StoredEvent:
     packed = b"".join([p if type(p) is bytes else event[p[0] : p[0] + p[1]] for p in parts])
-    return StoredEvent(event, tuple((path, value) for path, value in cbor.unpack(packed)))
+    return StoredEvent(event, tuple(map(tuple, cbor.unpack(packed))))
 
 
 def _texts(value: CborValue) -> Iterator[bytes]:

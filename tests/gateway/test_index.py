@@ -36,17 +36,17 @@ def rows(site: Site, table: str) -> list[tuple]:
 
 
 def everything(site: Site) -> dict[str, list[tuple]]:
-    return {t: sorted(rows(site, t)) for t in ("record", "mention", "point", "span", "block", "position")}
+    return {t: sorted(rows(site, t)) for t in ("record", "mention", "point", "span", "block", "place", "position")}
 
 
 def test_one_row_a_record_with_the_records_own_facts(site: Site) -> None:
     device = site.device("cold-1")
     site.readings(device, GOOD)
     assert site.follow() == 5
-    for leaf, kind, _, boot, seq, count, sensed_us, received_us, authentication, flags in rows(site, "record"):
+    for leaf, kind, _, boot, seq, count, sensed_us, delay_us, authentication, flags in rows(site, "record"):
         record = Record.decode(site.writer.entries.entry(leaf))
         assert (record.kind, record.boot, record.seq, record.count) == (kind, boot, seq, count)
-        assert (record.sensed_us, record.received_us) == (sensed_us, received_us)
+        assert (record.sensed_us, record.received_us) == (sensed_us, sensed_us + delay_us)
         assert (int(record.authentication), int(record.flags)) == (authentication, flags)
     assert len(rows(site, "point")) == 4
     assert site.follow() == 0
@@ -391,7 +391,7 @@ ALTERED = [
     ("DELETE FROM mention WHERE leaf = 2", "table mention: it lacks the row"),
     ("UPDATE span SET last = last + 1 WHERE what = 0", "table span: the log gives no row"),
     ("INSERT INTO source (name) VALUES ('nobody')", "table source: the log gives no row"),
-    ("UPDATE record SET received_us = received_us - 3600000000", "table record: "),
+    ("UPDATE record SET delay_us = delay_us - 3600000000", "table record: "),
     ("UPDATE position SET next_leaf = 4", "table position: "),
     ("UPDATE position SET next_leaf = 6", "it says 6 leaves, the log has 5"),
     ("UPDATE position SET next_leaf = 'many'", "it says many leaves"),
