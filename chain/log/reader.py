@@ -14,7 +14,6 @@ from chain.log.tiles import MAX_LEVEL, TILE_BITS, TILE_WIDTH, nodes_at, tile_id
 from chain.store.database import Database
 from crypto.merkle import HASH_BYTES
 
-_MAX_TILE = (1 << 63 - TILE_BITS) - 1  # a log has fewer than 2^63 entries
 # One statement, so that a bundle cannot move from the tail to its place between two reads.
 _BUNDLE = """SELECT 0 AS place, entries FROM log_bundle WHERE n = ?1
 UNION ALL SELECT first + 1, entries FROM log_tail WHERE first >> 8 = ?1 ORDER BY place"""
@@ -51,37 +50,31 @@ class LogReader:
 
     def bundle(self, n: int, width: int | None = None) -> bytes:
         """Bytes of entry bundle `n`: all 256 entries, or the first `width` of them."""
-        count = _width(0, n, width)
-        self._require(0, n, count)
+        count = self._checked(0, n, width)
         data = b"".join([row[1] for row in self._rows(_BUNDLE, (n,))])
         return prefix(data, count)
 
     def tile(self, level: int, n: int, width: int | None = None) -> bytes:
         """Hashes of tile `n` of `level`: all 256, or the first `width` of them; 32 bytes each."""
-        count = _width(level, n, width)
+        count = self._checked(level, n, width)
         rows = self._rows("SELECT hashes FROM log_tile WHERE id = ?", (tile_id(level, n),))
         hashes: bytes = rows[0][0][: count * HASH_BYTES] if rows else b""
         if len(hashes) != count * HASH_BYTES:
-            self._require(level, n, count)
             raise LogError(f"tile {n} of level {level} is shorter than the log's size demands; run fsck")
         return hashes
 
-    def _require(self, level: int, n: int, count: int) -> None:
-        """LogError unless all of this tile or bundle is in the log."""
+    def _checked(self, level: int, n: int, width: int | None) -> int:
+        """The width as a number, after a check that all of it is in the log."""
+        count = TILE_WIDTH if width is None else width
         size = self.size()
+        if not 0 <= level <= MAX_LEVEL or n < 0 or not 1 <= count <= TILE_WIDTH:
+            raise LogError(f"no tile has level {level}, number {n}, width {count}")
         if (n << TILE_BITS) + count > nodes_at(level, size):
             raise LogError(f"tile {n} of level {level}, width {count}, is not in a log of {size} entries")
+        return count
 
     def _rows(self, statement: str, values: tuple[int, ...]) -> list[sqlite3.Row]:
         try:
             return self._db.connection.execute(statement, values).fetchall()
         except sqlite3.Error as e:
             raise LogError(f"the log in {self._db.path.name} cannot be read: {e}") from e
-
-
-def _width(level: int, n: int, width: int | None) -> int:
-    """The width as a number, after a check that such a tile can be."""
-    count = TILE_WIDTH if width is None else width
-    if not 0 <= level <= MAX_LEVEL or not 0 <= n <= _MAX_TILE or not 1 <= count <= TILE_WIDTH:
-        raise LogError(f"no tile has level {level}, number {n}, width {count}")
-    return count
