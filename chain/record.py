@@ -111,7 +111,7 @@ def parts(data: bytes) -> tuple[str, tuple[int, ...]]:
     try:
         item = cbor.unpack(data)
         numbers = (*_PARTS(item), item.get(13, 0))
-        if type(item[3]) is str and {*map(type, numbers)} == {int} and min(numbers) >= 0 and max(numbers) <= MAX_NUMBER:
+        if type(item[3]) is str and type(sum(numbers)) is int and min(numbers) >= 0 and max(numbers) <= MAX_NUMBER:
             return item[3], numbers
     except (CBORDecodeError, KeyError, TypeError, AttributeError):
         pass  # `decode` says what is wrong

@@ -13,7 +13,7 @@ from gateway.index.schema import BLOCK_BITS, SEALED, STORED, kind_bit
 from gateway.index.terms import Point, points_of, terms_of
 
 _RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_POINT = "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?, ?, ?, ?)"
+_POINT = "INSERT INTO point VALUES (?, ?, ?, ?, ?, ?, ?)"
 _TALLY = """UPDATE source SET events = events + ?, seals = seals + ?, last_leaf = MAX(last_leaf, ?),
 received_us = MAX(received_us, ?) WHERE id = ?"""
 _BLOCK = """INSERT INTO block VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
@@ -56,8 +56,8 @@ class RowWriter:
     def finish(self) -> None:
         """Write all rows, sums, blocks and spans."""
         self._tx.executemany(_RECORD, self._records)
-        self._tx.executemany("INSERT OR IGNORE INTO mention VALUES (?, ?)", sorted(self._mentions))
-        self._tx.executemany(_POINT, self._points)
+        self._tx.executemany("INSERT INTO mention VALUES (?, ?)", sorted(self._mentions))
+        self._tx.executemany(_POINT, sorted(self._points))
         numbers: dict[tuple[int, int, int], list[tuple[int, int]]] = defaultdict(list)
         for (source, boot, kind, block), rows in self._groups.items():
             leaves, firsts, lasts, sensed, received = zip(*rows, strict=True)
