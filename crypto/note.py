@@ -7,6 +7,7 @@ Source: c2sp.org/signed-note, c2sp.org/tlog-cosignature.
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,6 +19,7 @@ from crypto.keys import Algorithm, PrivateKey, PublicKey
 MAX_NOTE_BYTES = 256 * 1024
 MAX_SIGNATURES = 64
 _DASH = "— "
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")  # all but the newline
 _COSIGNED_LABEL = b"subtree/v1\n\x00"
 
 
@@ -155,7 +157,7 @@ def parse_note(data: bytes | str) -> Note:
         whole = raw.decode()
     except UnicodeDecodeError as e:
         raise FormatError("a signed note must be UTF-8") from e
-    if any(c < " " and c != "\n" for c in whole):
+    if _CONTROL.search(whole):
         raise FormatError("a signed note must not hold control characters")
     text, blank, lines = whole.rpartition("\n\n")
     if not blank or not lines.endswith("\n"):

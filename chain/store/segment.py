@@ -25,6 +25,25 @@ class StoredEvent:
     fields: Fields
 
 
+class StoredEvents:
+    """The events of a segment, each decoded when it is asked for: there are hundreds, and most readers want one."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: list[list[Any]]) -> None:
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, n: int) -> StoredEvent:
+        event, *parts = self._items[n]
+        return _event(event, parts)
+
+    def __iter__(self) -> Iterator[StoredEvent]:
+        return (self[n] for n in range(len(self)))
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Events of consecutive leaves of one subject, and the seed of all their salts."""
@@ -32,7 +51,7 @@ class Segment:
     first_leaf: int
     subject: str
     seed: bytes
-    events: tuple[StoredEvent, ...]
+    events: StoredEvents
 
 
 def encode_event(stored: StoredEvent) -> bytes:
@@ -56,7 +75,7 @@ def encode_segment(seed: bytes, count: int, events: Iterable[bytes]) -> bytes:
 def decode_segment(first_leaf: int, subject: str, plain: bytes) -> Segment:
     """Only for bytes whose authenticity was verified before."""
     seed, items = cbor.unpack(plain)
-    return Segment(first_leaf, subject, seed, tuple(_event(event, parts) for event, *parts in items))
+    return Segment(first_leaf, subject, seed, StoredEvents(items))
 
 
 def _event(event: bytes, parts: list[Any]) -> StoredEvent:
