@@ -151,7 +151,7 @@ def _window(
 def _sealed_since(view: View, source: int, boot: int, low: int) -> bool:
     """Whether a seal of the boot was signed at or after `low`: what it names may have happened then."""
     query = f"""SELECT 1 FROM place b CROSS JOIN record r ON {IN_BLOCK.format("b.block")}
-        WHERE b.source = ? AND b.kinds & ? AND r.source = ? AND r.boot = ? AND r.kind = ? AND r.sensed_us >= ?
+        WHERE b.source = ? AND b.kinds & ? AND +r.source = ? AND +r.boot = ? AND +r.kind = ? AND r.sensed_us >= ?
         ORDER BY b.block DESC, r.leaf DESC LIMIT 1"""
     bound = (source, kind_bit(SEAL_KIND), source, boot, SEAL_KIND, low)
     return view.index.connection.execute(query, bound).fetchone() is not None

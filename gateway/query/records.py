@@ -158,10 +158,10 @@ def _conditions(
         where.append("EXISTS (SELECT 1 FROM mention o WHERE o.term = ? AND o.leaf = m.leaf)")
         values.append(other)
     if wanted.source is not None:
-        where.append("r.source = ?")
+        where.append("+r.source = ?")  # +: SQLite shall build no index of its own for a question
         values.append(source_id(view, wanted.source) or 0)
     if wanted.kind is not None:
-        where.append("r.kind = ?")
+        where.append("+r.kind = ?")
         values.append(kind_code(wanted.kind))
     if wanted.flags:
         bits = _flag_bits(wanted.flags)

@@ -426,3 +426,55 @@ def test_without_an_index_there_is_nothing_to_compare(site: Site, tmp_path: Path
     site.folder.index = tmp_path / "none.db"
     with pytest.raises(StoreError, match=r"has no index\.db"):
         check_index(site.folder, site.access.settings)
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_a_list_over_many_blocks_is_what_looking_at_every_record_gives(site: Site, oldest_first: bool) -> None:
+    one, other = site.device("cold-1"), site.device("cold-2")
+    for _ in range(4):  # two sources in turn, a seal behind each of their messages
+        site.readings(one, [4.0 + n % 3 for n in range(70)])
+        site.readings(other, [5.0 + n % 3 for n in range(50)])
+    while site.follow():
+        pass
+    view, size = View.open(site.folder), site.writer.entries.size()
+    everything = [(leaf, Record.decode(site.writer.entries.entry(leaf))) for leaf in range(size)]
+    assert size > 400  # blocks hold 256
+    for source in (None, "cold-1", "cold-2"):
+        for kind in (None, "reading", "seal", "production"):
+            wanted = RecordFilter(source=source, kind=kind, oldest_first=oldest_first)
+            found, cursor = [], None
+            while True:
+                page = list_records(view, wanted, 37, cursor, payloads=False)
+                found += [row.leaf for row in page.records]
+                if (cursor := page.next_cursor) is None:
+                    break
+            codes = {None: None, "reading": 1, "seal": 4, "production": 2}
+            expected = [
+                leaf for leaf, record in everything
+                if source in (None, record.source) and codes[kind] in (None, record.kind)
+            ]  # fmt: skip
+            assert found == (expected if oldest_first else expected[::-1])
+    view.close()
+
+
+QUESTIONS = [
+    RecordFilter(), RecordFilter(source="cold-1"), RecordFilter(kind="reading"), RecordFilter(flags=("suspect",)),
+    RecordFilter(source="cold-1", kind="seal"), RecordFilter(terms=(("series", SERIES),), kind="reading"),
+    RecordFilter(source="cold-1", from_us=START_US, to_us=2 * START_US, oldest_first=True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", QUESTIONS)
+def test_no_list_is_sorted_or_indexed_for_one_question(site: Site, wanted: RecordFilter) -> None:
+    site.readings(site.device("cold-1"), GOOD)
+    site.follow()
+    view, asked = View.open(site.folder), []
+    view.index.connection.set_trace_callback(asked.append)
+    list_records(view, wanted, 10, payloads=False)
+    view.index.connection.set_trace_callback(None)
+    (query,) = [statement for statement in asked if "ORDER BY" in statement]
+    plan = " / ".join(row[3] for row in view.index.connection.execute(f"EXPLAIN QUERY PLAN {query}"))
+    assert "AUTOMATIC" not in plan, plan
+    assert "TEMP B-TREE" not in plan, plan
+    assert "SCAN" not in plan, plan
+    view.close()
