@@ -33,7 +33,7 @@ def main() -> None:
     from gateway.commands import application
 
     try:
-        application()()
+        application(sys.argv[1] if len(sys.argv) > 1 else "")()
     except SealtrailError as e:
         print(f"sealtrail: {e}", file=sys.stderr)
         sys.exit(1)

@@ -7,7 +7,7 @@ import base64
 from collections.abc import Sequence
 
 from chain.errors import ReceiptError
-from chain.event import SignedSeal
+from chain.event import SignedSeal, Span
 from chain.ledger.reading import LedgerReader
 from chain.log.proofs import ProofBuilder, inclusion_path
 from chain.receipt import FORMAT, Field, Receipt, SealPart
@@ -28,6 +28,7 @@ class ReceiptBuilder:
     def __init__(self, reader: SiteReader, ledger: LedgerReader) -> None:
         self._reader = reader
         self._ledger = ledger
+        self._sealed: tuple[str, Span, list[bytes]] | None = None  # neighbours mostly share their seal
 
     def build(self, index: int, disclose: Sequence[str] | None = None) -> Receipt:
         """The receipt of the record at `index`, under the newest anchored checkpoint that holds it.
@@ -107,10 +108,19 @@ class ReceiptBuilder:
             return None
         path: list[bytes] = []
         if record.kind != SEAL_KIND:
-            hashes = self._reader.content_hashes(record.source, found.seal.span)
+            hashes = self._content_hashes(record.source, found.seal.span)
             if hashes is None:
                 return None  # events of the range are missing, so nobody can compute its root
             path = inclusion_path(hashes, record.seq - found.seal.first)
         logged, inclusion = self._reader.entries.entry(found.leaf), tuple(proofs.inclusion(found.leaf))
         signed: SignedSeal = found.signed
         return SealPart(signed.seal, signed.signature, tuple(path), logged, found.leaf, inclusion)
+
+    def _content_hashes(self, source: str, span: Span) -> list[bytes] | None:
+        """Those of the range of a seal, read once for receipts that follow each other; None where one is missing."""
+        if self._sealed is None or self._sealed[:2] != (source, span):
+            hashes = self._reader.content_hashes(source, span)
+            if hashes is None:
+                return None
+            self._sealed = source, span, hashes
+        return self._sealed[2]

@@ -6,13 +6,16 @@ is public: nothing in it lets anyone guess a value. Formats: docs/formats/record
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from operator import itemgetter
 from typing import Any
 
+from cbor2 import CBORDecodeError
+
 from chain.event import source_name
-from crypto import flat
+from crypto import cbor, flat
 from crypto.commitments import EventId
 from crypto.errors import FormatError
-from crypto.flat import Shape
+from crypto.flat import MAX_NUMBER, Shape
 from crypto.merkle import HASH_BYTES
 
 VERSION = 1
@@ -26,6 +29,7 @@ _COMMON = {
 }  # fmt: skip
 _EVENT_SHAPE = Shape(_COMMON | {12: ("commitment", bytes)})
 _SEAL_SHAPE = Shape(_COMMON | {13: ("count", int)})
+_PARTS = itemgetter(2, 4, 5, 6, 7, 9, 10)
 
 
 class Authentication(IntEnum):
@@ -99,6 +103,31 @@ class Record:
             item[2], source_name(item[3]), item[4], item[5], item[6], item[7], item[8],
             _authentication(item[9]), RecordFlag(item[10]), item[11], item.get(12, b""), item.get(13, 0),
         )  # fmt: skip
+
+
+def content_hash_of(data: bytes) -> bytes:
+    """Of a leaf of one's own log, quickly: its content hash. Nothing else is checked; FormatError as in `decode`."""
+    try:
+        found = cbor.unpack(data)[11]
+        if type(found) is bytes and len(found) == HASH_BYTES:
+            return found
+    except (CBORDecodeError, KeyError, TypeError, IndexError):
+        pass  # `decode` says what is wrong
+    return Record.decode(data).content_hash
+
+
+def parts(data: bytes) -> tuple[str, tuple[int, ...]]:
+    """Of a leaf of one's own log, quickly: its source, and kind, boot, seq, sensed and received time (µs),
+    authentication, flags and count. Only the types and ranges of these are checked; FormatError as in `decode`."""
+    try:
+        item = cbor.unpack(data)
+        numbers = (*_PARTS(item), item.get(13, 0))
+        if type(item[3]) is str and type(sum(numbers)) is int and min(numbers) >= 0 and max(numbers) <= MAX_NUMBER:
+            return item[3], numbers
+    except (CBORDecodeError, KeyError, TypeError, AttributeError, IndexError):
+        pass  # `decode` says what is wrong
+    Record.decode(data)
+    raise FormatError("a leaf whose parts cannot be read is none that this program wrote")
 
 
 def _authentication(number: int) -> Authentication:

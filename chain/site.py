@@ -18,7 +18,7 @@ from chain.log import checkpoints, tree
 from chain.log.checkpoints import Checkpoints
 from chain.log.reader import LogReader
 from chain.log.tree import Log
-from chain.record import Record
+from chain.record import content_hash_of
 from chain.store import notices, payloads, ranges, seals
 from chain.store.database import UNREADABLE, Database
 from chain.store.notices import Notices
@@ -200,7 +200,7 @@ class SiteReader:
         for run in self.ranges.inside(source, span):
             first, end = max(run.first, span.first), min(run.end, span.first + span.count)
             leaves = self.entries.entries(run.leaf + first - run.first, run.leaf + end - run.first)
-            hashes.update(zip(range(first, end), (Record.decode(leaf).content_hash for leaf in leaves), strict=True))
+            hashes.update(zip(range(first, end), map(content_hash_of, leaves), strict=True))
         return [hashes[seq] for seq in sorted(hashes)] if len(hashes) == span.count else None
 
     def close(self) -> None:

@@ -139,9 +139,11 @@ class Access:
 
     def settings(self, source: str | None = None) -> dict[str, SourceSettings]:
         """Settings of one enrolled source, or of all."""
-        query = "SELECT name, settings FROM source WHERE ?1 IS NULL OR name = ?1"
+        query, values = "SELECT name, settings FROM source", tuple[str, ...]()
+        if source is not None:
+            query, values = f"{query} WHERE name = ?", (source,)
         with self._read_lock:
-            rows = self._reader.connection.execute(query, (source,)).fetchall()
+            rows = self._reader.connection.execute(query, values).fetchall()
         return {name: msgspec.json.decode(settings, type=SourceSettings) for name, settings in rows}
 
     def new_token(self, label: str, scopes: frozenset[Scope]) -> str:

@@ -2,27 +2,37 @@
 
 import typer
 
-from bench import cli as bench_cli
-from chain import cli as chain_cli
-from chaincode import cli as chaincode_cli
 from gateway import cli as gateway_cli
-from gateway import joining
-from gateway.demo import cli as demo_cli
-from gateway.device import cli as device_cli
-from gateway.drill import cli as drill_cli
-from network import cli as network_cli
 
 HELP = "Turns what devices and edge models report into evidence that anyone can check."
 
 
-def application() -> typer.Typer:
-    """The whole command line."""
+def application(wanted: str = "") -> typer.Typer:
+    """The whole command line; where `up` is wanted that alone, because a start shall not load all the others."""
     app = typer.Typer(name="sealtrail", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+    if wanted == "up":
+        app.callback()(lambda: None)  # else an application of one command would be that command; below too
+        app.command("up")(gateway_cli.up)
+    else:
+        _mount(app)
+    return app
+
+
+def _mount(app: typer.Typer) -> None:
+    from bench import cli as bench_cli
+    from chain import cli as chain_cli
+    from chaincode import cli as chaincode_cli
+    from gateway import joining
+    from gateway.demo import cli as demo_cli
+    from gateway.device import cli as device_cli
+    from gateway.drill import cli as drill_cli
+    from network import cli as network_cli
+
     app.command("demo")(demo_cli.demo)
     app.command("up")(gateway_cli.up)
     app.command("records")(gateway_cli.records)
     gateways = typer.Typer(help="Further gateways of an organisation.", no_args_is_help=True)
-    gateways.callback()(lambda: None)  # else a group of one command would be that command; below too
+    gateways.callback()(lambda: None)
     gateways.command("admit")(joining.admit_command)
     app.add_typer(gateways, name="gateway")
     app.add_typer(gateway_cli.sources, name="source")
@@ -41,4 +51,3 @@ def application() -> typer.Typer:
     app.add_typer(index, name="index")
     app.command("drill")(drill_cli.drill)
     app.command("bench")(bench_cli.bench)
-    return app

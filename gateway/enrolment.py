@@ -105,9 +105,11 @@ class Registrar:
             await self.refresh(name)
 
     def recall(self, reader: LedgerReader) -> None:
-        """Read all sources as this site last knew them, while the ledger is away."""
+        """Read all sources from what is here of the ledger: as it is, or while it is away as this site last knew it."""
         for name, settings in self._access.settings().items():
             value = None if settings.allow_plain else reader.value(identity_key(self._handle(name)))
+            if value is None and reader.complete and not settings.allow_plain:
+                raise LedgerError(f"the ledger does not know the enrolled source {name}; restore a backup, or run fsck")
             self._book.put(name, Identity.decode(value).keys if value else (), settings)
 
     def _handle(self, source: str) -> str:

@@ -30,6 +30,11 @@ def unpack(data: bytes, width: int) -> list[bytes]:
     return entries
 
 
+def first(data: bytes, width: int) -> list[bytes]:
+    """A bundle's first `width` entries."""
+    return _walk(data, width)[0]
+
+
 def prefix(data: bytes, width: int) -> bytes:
     """The bytes of a bundle's first `width` entries."""
     return data[: _walk(data, width)[1]]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from chain.errors import LogError
-from chain.log.tiles import TILE_BITS, TILE_WIDTH, nodes_at, parents
+from chain.log.tiles import TILE_BITS, TILE_WIDTH, nodes_at
+from crypto import bulk
 from crypto.merkle import EMPTY_ROOT, HASH_BYTES, node_hash
 
 _CACHED_TILES = 64
@@ -46,7 +47,7 @@ class ProofBuilder:
             raise LogError(f"the log has {current} entries, so it has no tree of size {size}")
         self._reader = reader
         self._size = size
-        self._tiles: dict[tuple[int, int], list[bytes]] = {}
+        self._tiles: dict[tuple[int, int], bytes] = {}
 
     def root(self) -> bytes:
         """The Merkle tree hash of this size."""
@@ -96,22 +97,20 @@ class ProofBuilder:
         """Root of the perfect subtree of 2^height leaves that starts at leaf `low`; it lies in one tile."""
         level, depth = divmod(height, TILE_BITS)
         n, position = divmod(low >> TILE_BITS * level, TILE_WIDTH)
-        rows = self._tile(level, n)
-        return _hash_at(rows[depth], position >> depth)
+        first, end = position * HASH_BYTES, (position + (1 << depth)) * HASH_BYTES
+        hashes = self._tile(level, n)[first:end]
+        return bulk.root(hashes) if depth else hashes
 
-    def _tile(self, level: int, n: int) -> list[bytes]:
-        """All levels inside a tile: its own hashes first, then the parents that are perfect."""
-        rows = self._tiles.get((level, n))
-        if rows is None:
+    def _tile(self, level: int, n: int) -> bytes:
+        """The hashes of a tile, as many as this size has."""
+        hashes = self._tiles.get((level, n))
+        if hashes is None:
             width = min(TILE_WIDTH, nodes_at(level, self._size) - n * TILE_WIDTH)
-            rows = [self._reader.tile(level, n, width)]
-            while len(rows[-1]) >= 2 * HASH_BYTES:
-                even = len(rows[-1]) // (2 * HASH_BYTES) * (2 * HASH_BYTES)
-                rows.append(parents(rows[-1][:even]))
+            hashes = self._reader.tile(level, n, width)
             if len(self._tiles) >= _CACHED_TILES:
                 self._tiles.clear()
-            self._tiles[level, n] = rows
-        return rows
+            self._tiles[level, n] = hashes
+        return hashes
 
 
 def inclusion_path(hashes: Sequence[bytes], index: int) -> list[bytes]:
@@ -130,7 +129,3 @@ def inclusion_path(hashes: Sequence[bytes], index: int) -> list[bytes]:
 def _split(width: int) -> int:
     """The largest power of two below `width`, which is at least 2."""
     return 1 << (width - 1).bit_length() - 1
-
-
-def _hash_at(row: bytes, position: int) -> bytes:
-    return row[position * HASH_BYTES : (position + 1) * HASH_BYTES]

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from chain.errors import LogError
-from chain.log.bundle import prefix, unpack
+from chain.log.bundle import first, prefix
 from chain.log.tiles import MAX_LEVEL, TILE_BITS, TILE_WIDTH, nodes_at, tile_id
 from chain.store.database import Database
 from crypto.merkle import HASH_BYTES
@@ -36,7 +36,7 @@ class LogReader:
     def entry(self, index: int) -> bytes:
         """The entry at `index`, from 0."""
         n, position = divmod(index, TILE_WIDTH)
-        return unpack(self.bundle(n, position + 1), position + 1)[position]
+        return first(self._stored(n, position + 1), position + 1)[position]
 
     def entries(self, start: int, stop: int) -> Iterator[bytes]:
         """The entries from `start` up to, not including, `stop`; one bundle is in memory at a time."""
@@ -45,14 +45,18 @@ class LogReader:
         while start < stop:
             n, position = divmod(start, TILE_WIDTH)
             width = min(TILE_WIDTH, stop - n * TILE_WIDTH)
-            yield from unpack(self.bundle(n, width), width)[position:]
+            yield from first(self._stored(n, width), width)[position:]
             start = n * TILE_WIDTH + width
 
     def bundle(self, n: int, width: int | None = None) -> bytes:
         """Bytes of entry bundle `n`: all 256 entries, or the first `width` of them."""
-        count = self._checked(0, n, width)
-        data = b"".join([row[1] for row in self._rows(_BUNDLE, (n,))])
-        return prefix(data, count)
+        count = TILE_WIDTH if width is None else width
+        return prefix(self._stored(n, count), count)
+
+    def _stored(self, n: int, count: int) -> bytes:
+        """Bundle `n` as far as it is stored, at least its first `count` entries."""
+        self._checked(0, n, count)
+        return b"".join([row[1] for row in self._rows(_BUNDLE, (n,))])
 
     def tile(self, level: int, n: int, width: int | None = None) -> bytes:
         """Hashes of tile `n` of `level`: all 256, or the first `width` of them; 32 bytes each."""

@@ -26,6 +26,29 @@ class StoredEvent:
     fields: Fields
 
 
+class StoredEvents:
+    """The events of a segment, each decoded when it is asked for: there are hundreds, and most readers want one."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: list[list[Any]]) -> None:
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, n: int) -> StoredEvent:
+        """The event at place `n`; StoredEvents of another version raise StoreError."""
+        event, *parts = self._items[n]
+        try:
+            return _event(event, parts)
+        except (TypeError, ValueError, IndexError) as e:
+            raise StoreError(f"event {n} of a segment is not in this version's layout: {e}") from e
+
+    def __iter__(self) -> Iterator[StoredEvent]:
+        return (self[n] for n in range(len(self)))
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Events of consecutive leaves of one subject, and the seed of all their salts."""
@@ -33,7 +56,7 @@ class Segment:
     first_leaf: int
     subject: str
     seed: bytes
-    events: tuple[StoredEvent, ...]
+    events: StoredEvents
 
 
 def encode_event(stored: StoredEvent) -> bytes:
@@ -56,16 +79,13 @@ def encode_segment(seed: bytes, count: int, events: Iterable[bytes]) -> bytes:
 
 def decode_segment(first_leaf: int, subject: str, plain: bytes) -> Segment:
     """Only for bytes whose authenticity was verified before."""
-    try:
-        seed, items = cbor.unpack(plain)
-        return Segment(first_leaf, subject, seed, tuple(_event(event, parts) for event, *parts in items))
-    except (TypeError, ValueError, IndexError) as e:
-        raise StoreError(f"the segment of leaf {first_leaf} is not in this version's layout: {e}") from e
+    seed, items = cbor.unpack(plain)
+    return Segment(first_leaf, subject, seed, StoredEvents(items))
 
 
 def _event(event: bytes, parts: list[Any]) -> StoredEvent:
     packed = b"".join([p if type(p) is bytes else event[p[0] : p[0] + p[1]] for p in parts])
-    return StoredEvent(event, tuple((path, value) for path, value in cbor.unpack(packed)))
+    return StoredEvent(event, tuple(map(tuple, cbor.unpack(packed))))
 
 
 def _texts(value: CborValue) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chain.errors import LogError, StoreError
 from chain.log.proofs import root_at
-from chain.record import Record
+from chain.record import parts
 from chain.site import Folder, SiteReader
 from chain.store.database import Database
 from chain.store.segment import Fields
@@ -50,13 +50,13 @@ class Index:
         stop = min(size, start + limit)
         if start == stop:
             return 0
-        records = [Record.decode(entry) for entry in reader.entries.entries(start, stop)]
+        records = [parts(entry) for entry in reader.entries.entries(start, stop)]
         fields = _stored_fields(reader, start, stop)
         root = root_at(reader.entries, stop)
         with self._db.transaction() as tx:
             rows = RowWriter(tx, self._settings)
-            for leaf, record in enumerate(records, start):
-                rows.add(leaf, record, fields.get(leaf))
+            for leaf, (source, numbers) in enumerate(records, start):
+                rows.add(leaf, source, numbers, fields.get(leaf))
             rows.finish()
             tx.execute("INSERT OR REPLACE INTO position VALUES (0, ?, ?, ?)", (self._origin, stop, root))
         return stop - start

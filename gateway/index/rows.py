@@ -3,33 +3,25 @@
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
-from chain.record import SEAL_KIND, Record, RecordFlag
+from chain.record import SEAL_KIND, RecordFlag
 from chain.store.segment import Fields
 from crypto.flat import MAX_NUMBER
 from gateway.access import SeriesLimits, SourceSettings
 from gateway.index.coverage import cover, runs
-from gateway.index.schema import BLOCK_BITS, SEALED, STORED
+from gateway.index.schema import BLOCK_BITS, SEALED, STORED, kind_bit
 from gateway.index.terms import Point, points_of, terms_of
 
 _RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_POINT = "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?, ?, ?, ?)"
-_TALLY = """UPDATE source SET events = events + ?, seals = seals + ?, last_leaf = ?, received_us = MAX(received_us, ?)
-WHERE id = ?"""
-_BLOCK = """INSERT INTO block VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE
-SET low_us = MIN(low_us, excluded.low_us), high_us = MAX(high_us, excluded.high_us)"""
+_POINT = "INSERT INTO point VALUES (?, ?, ?, ?, ?, ?, ?)"
+_TALLY = """UPDATE source SET events = events + ?, seals = seals + ?, last_leaf = MAX(last_leaf, ?),
+received_us = MAX(received_us, ?) WHERE id = ?"""
+_BLOCK = """INSERT INTO block VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+low_us = MIN(low_us, excluded.low_us), high_us = MAX(high_us, excluded.high_us), kinds = kinds | excluded.kinds"""
+_PLACE = "INSERT INTO place VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET kinds = kinds | excluded.kinds"
 _SERIES = "INSERT INTO series VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET unit = excluded.unit"
 
 _OUTSIDE = int(RecordFlag.OUT_OF_RANGE)
-
-
-@dataclass(slots=True)
-class _Tally:
-    events: int = 0
-    seals: int = 0
-    last_leaf: int = 0
-    received_us: int = 0
 
 
 class RowWriter:
@@ -39,92 +31,80 @@ class RowWriter:
         self._tx = tx
         self._settings = settings
         self._known_settings: Mapping[str, SourceSettings] | None = None
-        self._ids: dict[tuple[str, str], int] = {}
+        self._sources: dict[str, int] = {}
+        self._terms: dict[tuple[str, str], int] = {}
         self._units: dict[tuple[int, int], str] = {}
         self._records: list[tuple[int, ...]] = []
         self._mentions: list[tuple[int, int]] = []
         self._points: list[tuple[int | float, ...]] = []
-        self._tallies: dict[int, _Tally] = defaultdict(_Tally)
-        self._blocks: dict[int, tuple[int, int]] = {}
-        self._numbers: dict[tuple[int, int, int], list[tuple[int, int]]] = defaultdict(list)
+        # (source id, boot, kind, block) → (leaf, first number, last number, sensed, received) of each record
+        self._groups: dict[tuple[int, int, int, int], list[tuple[int, int, int, int, int]]] = defaultdict(list)
 
-    def add(self, leaf: int, record: Record, fields: Fields | None) -> None:
-        """One record, with its fields where it has a payload that opens."""
-        source = self._source(record.source)
-        seal = record.kind == SEAL_KIND
-        self._records.append((
-            leaf, record.kind, source, record.boot, record.seq, record.count, record.sensed_us,
-            record.received_us, int(record.authentication), int(record.flags),
-        ))  # fmt: skip
-        tally = self._tallies[source]
-        tally.events, tally.seals, tally.last_leaf = tally.events + (not seal), tally.seals + seal, leaf
-        tally.received_us = max(tally.received_us, record.received_us)
-        self._extend_block(leaf, record.sensed_us)
-        span = (record.seq, min(record.seq + max(record.count, 1) - 1, MAX_NUMBER))
-        self._numbers[source, record.boot, SEALED if seal else STORED].append(span)
+    def add(self, leaf: int, name: str, numbers: tuple[int, ...], fields: Fields | None) -> None:
+        """One record as chain.record.parts gives it, with its fields where it has a payload that opens."""
+        kind, boot, seq, sensed, received, authentication, flags, count = numbers
+        source = self._sources.get(name) or self._source(name)
+        self._records.append((leaf, kind, source, boot, seq, count, sensed, received - sensed, authentication, flags))
+        last = min(seq + count - 1, MAX_NUMBER) if count else seq
+        self._groups[source, boot, kind, leaf >> BLOCK_BITS].append((leaf, seq, last, sensed, received))
         if fields is not None:
-            self._add_terms(leaf, record, fields)
-            self._add_points(leaf, source, record, points_of(record.kind, fields, record.sensed_us))
+            for term in terms_of(kind, fields):
+                self._mentions.append((self._terms.get(term) or self._term(term), leaf))
+            if points := points_of(kind, fields, sensed):
+                self._add_points(leaf, source, name, flags, points)
 
     def finish(self) -> None:
         """Write all rows, sums, blocks and spans."""
         self._tx.executemany(_RECORD, self._records)
-        self._tx.executemany("INSERT OR IGNORE INTO mention VALUES (?, ?)", self._mentions)
-        self._tx.executemany(_POINT, self._points)
-        for source, t in self._tallies.items():
-            self._tx.execute(_TALLY, (t.events, t.seals, t.last_leaf, t.received_us, source))
-        self._tx.executemany(_BLOCK, [(block, low, high) for block, (low, high) in self._blocks.items()])
-        for (source, boot, what), numbers in self._numbers.items():
-            for first, last in runs(numbers):
+        self._tx.executemany("INSERT INTO mention VALUES (?, ?)", sorted(self._mentions))
+        self._tx.executemany(_POINT, sorted(self._points))
+        numbers: dict[tuple[int, int, int], list[tuple[int, int]]] = defaultdict(list)
+        for (source, boot, kind, block), rows in self._groups.items():
+            leaves, firsts, lasts, sensed, received = zip(*rows, strict=True)
+            seal, bit = kind == SEAL_KIND, kind_bit(kind)
+            tally = (0, len(rows)) if seal else (len(rows), 0)
+            self._tx.execute(_TALLY, (*tally, max(leaves), max(received), source))
+            self._tx.execute(_BLOCK, (block, min(sensed), max(sensed), bit))
+            self._tx.execute(_PLACE, (source, block, bit))
+            numbers[source, boot, SEALED if seal else STORED] += zip(firsts, lasts, strict=True)
+        for (source, boot, what), spans in numbers.items():
+            for first, last in runs(spans):
                 cover(self._tx, (source, boot, what), first, last)
 
-    def _extend_block(self, leaf: int, sensed_us: int) -> None:
-        block = leaf >> BLOCK_BITS
-        low, high = self._blocks.get(block, (sensed_us, sensed_us))
-        self._blocks[block] = (min(low, sensed_us), max(high, sensed_us))
+    def _add_points(self, leaf: int, source: int, reporter: str, flags: int, points: Sequence[Point]) -> None:
+        outside = self._outside(reporter, points) if flags & _OUTSIDE else [False] * len(points)
+        for n, (name, unit, time_us, value) in enumerate(points):
+            series = self._terms.get(("series", name)) or self._term(("series", name))
+            self._points.append((source, series, time_us, leaf, n, value, outside[n]))
+            if self._units.get((source, series)) != unit:  # the last one counts, however the log was cut up
+                self._tx.execute(_SERIES, (source, series, unit))
+                self._units[source, series] = unit
 
-    def _add_terms(self, leaf: int, record: Record, fields: Fields) -> None:
-        for name, value in terms_of(record.kind, fields):
-            self._mentions.append((self._term(name, value), leaf))
-
-    def _add_points(self, leaf: int, source: int, record: Record, points: Sequence[Point]) -> None:
-        outside = self._outside(record, points)
-        for n, point in enumerate(points):
-            series = self._term("series", point.series)
-            self._points.append((source, series, point.time_us, leaf, n, point.value, outside[n]))
-            if self._units.get((source, series)) != point.unit:  # the last one counts, however the log was cut up
-                self._tx.execute(_SERIES, (source, series, point.unit))
-                self._units[source, series] = point.unit
-
-    def _outside(self, record: Record, points: Sequence[Point]) -> list[bool]:
-        """Which points a record's flag is about. The flag is of the whole record; where that holds several
+    def _outside(self, source: str, points: Sequence[Point]) -> list[bool]:
+        """Which points the flag of a record is about. The flag is of the whole record; where that holds several
         series, the source's limits tell them apart, unless they have changed and explain nothing."""
-        if not int(record.flags) & _OUTSIDE:
-            return [False] * len(points)
         if len(points) > 1:
             if self._known_settings is None:
                 self._known_settings = self._settings()
-            settings = self._known_settings.get(record.source)
+            settings = self._known_settings.get(source)
             violating = [_violates(point, settings.limits if settings else ()) for point in points]
             if any(violating):
                 return violating
         return [True] * len(points)
 
     def _source(self, name: str) -> int:
-        known = self._ids.get(("source", name))
-        if known is None:
-            self._tx.execute("INSERT OR IGNORE INTO source (name) VALUES (?)", (name,))
-            known = int(self._tx.execute("SELECT id FROM source WHERE name = ?", (name,)).fetchone()[0])
-            self._ids["source", name] = known
+        """The id of a source that this batch has not met yet."""
+        self._tx.execute("INSERT OR IGNORE INTO source (name) VALUES (?)", (name,))
+        self._sources[name] = known = int(
+            self._tx.execute("SELECT id FROM source WHERE name = ?", (name,)).fetchone()[0]
+        )
         return known
 
-    def _term(self, name: str, value: str) -> int:
-        known = self._ids.get(("term " + name, value))
-        if known is None:
-            self._tx.execute("INSERT OR IGNORE INTO term (name, value) VALUES (?, ?)", (name, value))
-            row = self._tx.execute("SELECT id FROM term WHERE name = ? AND value = ?", (name, value)).fetchone()
-            known = int(row[0])
-            self._ids["term " + name, value] = known
+    def _term(self, term: tuple[str, str]) -> int:
+        """The id of a term that this batch has not met yet."""
+        self._tx.execute("INSERT OR IGNORE INTO term (name, value) VALUES (?, ?)", term)
+        row = self._tx.execute("SELECT id FROM term WHERE name = ? AND value = ?", term).fetchone()
+        self._terms[term] = known = int(row[0])
         return known
 
 

@@ -5,8 +5,7 @@ Fields come from an authenticated segment and are well-formed; kinds that are no
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from chain.store.segment import Fields
 from gateway.preprocess.inference import Inference
@@ -26,8 +25,7 @@ _TERMS: Mapping[int, Mapping[str, str]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """One measured value in its base unit; time in microseconds since the Unix epoch."""
 
     series: str
@@ -39,7 +37,10 @@ class Point:
 def terms_of(kind: int, fields: Fields) -> tuple[tuple[str, str], ...]:
     """(term, value) pairs by which the event is found, each once, in the order of its fields."""
     if kind == _READING:
-        found = [("series", row[0]) for row in _rows(fields)]
+        rows = _rows(fields)
+        if len(rows) == 1:  # by far the most
+            return (("series", rows[0][0][:MAX_TERM_CHARS]),)
+        found = [("series", row[0]) for row in rows]
     else:
         names = _TERMS.get(kind, {})
         found = [(names[path], value) for path, value in fields if path in names and type(value) is str]
@@ -57,8 +58,10 @@ def points_of(kind: int, fields: Fields, sensed_us: int) -> list[Point]:
 
 
 def _rows(fields: Fields) -> list[Any]:
-    rows = dict(fields).get("reading")
-    return rows if isinstance(rows, list) else []
+    for path, value in fields:
+        if path == "reading":
+            return value if type(value) is list else []
+    return []
 
 
 def _plottable(value: object) -> bool:

@@ -11,9 +11,9 @@ from chain.event import Span
 from chain.record import SEAL_KIND
 from chain.store.seals import SealState
 from crypto.flat import MAX_NUMBER
-from gateway.index.schema import SEALED, STORED
+from gateway.index.schema import SEALED, STORED, kind_bit
 from gateway.query.errors import NotFoundError, QueryError
-from gateway.query.records import source_id
+from gateway.query.records import IN_BLOCK, source_id
 from gateway.query.view import View
 
 MAX_BOOTS = 200  # the newest; how many are left out is said
@@ -150,8 +150,11 @@ def _window(
 
 def _sealed_since(view: View, source: int, boot: int, low: int) -> bool:
     """Whether a seal of the boot was signed at or after `low`: what it names may have happened then."""
-    query = "SELECT 1 FROM record WHERE source = ? AND boot = ? AND kind = ? AND sensed_us >= ? LIMIT 1"
-    return view.index.connection.execute(query, (source, boot, SEAL_KIND, low)).fetchone() is not None
+    query = f"""SELECT 1 FROM place b CROSS JOIN record r ON {IN_BLOCK.format("b.block")}
+        WHERE b.source = ? AND b.kinds & ? AND +r.source = ? AND +r.boot = ? AND +r.kind = ? AND r.sensed_us >= ?
+        ORDER BY b.block DESC, r.leaf DESC LIMIT 1"""
+    bound = (source, kind_bit(SEAL_KIND), source, boot, SEAL_KIND, low)
+    return view.index.connection.execute(query, bound).fetchone() is not None
 
 
 def _clip(spans: Numbers, window: tuple[int, int]) -> Numbers:

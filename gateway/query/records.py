@@ -6,7 +6,7 @@ from chain.record import Authentication
 from chain.site import SiteReader
 from chain.store.segment import Fields
 from crypto.errors import DecryptionError
-from gateway.index.schema import BLOCK_BITS
+from gateway.index.schema import BLOCK_BITS, kind_bit
 from gateway.index.terms import TERM_NAMES, terms_of
 from gateway.query.cursor import decode_cursor, encode_cursor
 from gateway.query.errors import QueryError
@@ -15,9 +15,10 @@ from gateway.query.summary import summary_of
 from gateway.query.view import View
 
 MAX_PAGE = 500
-_SELECT = """SELECT r.leaf, r.kind, s.name, r.boot, r.seq, r.count, r.sensed_us, r.received_us,
-r.authentication, r.flags FROM {start} CROSS JOIN source s ON s.id = r.source
-WHERE {where} ORDER BY {leaf} {direction} LIMIT ?"""
+_SELECT = """SELECT r.leaf, r.kind, s.name, r.boot, r.seq, r.count, r.sensed_us,
+r.sensed_us + r.delay_us, r.authentication, r.flags FROM {start} CROSS JOIN source s ON s.id = r.source
+WHERE {where} ORDER BY {order} LIMIT ?"""
+IN_BLOCK = f"r.leaf BETWEEN {{0}} << {BLOCK_BITS} AND ({{0}} << {BLOCK_BITS}) + {(1 << BLOCK_BITS) - 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +110,41 @@ def _select(view: View, wanted: RecordFilter, behind: int | None, limit: int) ->
     bounds = _leaf_bounds(view, wanted)
     if terms is None or bounds is None:
         return []
-    start, leaf = ("mention m CROSS JOIN record r ON r.leaf = m.leaf", "m.leaf") if terms else ("record r", "r.leaf")
-    where, values = _conditions(view, wanted, leaf, terms, bounds)
     if behind is not None:
-        where.append(f"{leaf} {'>' if wanted.oldest_first else '<'} ?")
-        values.append(behind)
-    query = _SELECT.format(
-        start=start, where=" AND ".join(where), leaf=leaf, direction="ASC" if wanted.oldest_first else "DESC"
-    )
+        low, high = bounds
+        bounds = (max(low, behind + 1), high) if wanted.oldest_first else (low, min(high, behind - 1))
+    start, leaf, block = _start(wanted, terms)
+    where, values = _conditions(view, wanted, leaf, terms, bounds)
+    if block:
+        _look_in_blocks(view, wanted, block, bounds, where, values)
+    direction = "ASC" if wanted.oldest_first else "DESC"
+    order = ", ".join(f"{column} {direction}" for column in (block, leaf) if column)
+    query = _SELECT.format(start=start, where=" AND ".join(where), order=order)
     return view.index.connection.execute(query, (*values, limit)).fetchall()
+
+
+def _start(wanted: RecordFilter, terms: list[int]) -> tuple[str, str, str]:
+    """Where to look first: the tables, the column of the leaf, and that of the block where blocks lead to it."""
+    if terms:
+        return "mention m CROSS JOIN record r ON r.leaf = m.leaf", "m.leaf", ""
+    if not wanted.flags and wanted.source is not None:
+        return f"place b CROSS JOIN record r ON {IN_BLOCK.format('b.block')}", "r.leaf", "b.block"
+    if not wanted.flags and wanted.kind is not None:
+        return f"block b CROSS JOIN record r ON {IN_BLOCK.format('b.id')}", "r.leaf", "b.id"
+    return "record r", "r.leaf", ""  # those with flags have an index of their own
+
+
+def _look_in_blocks(
+    view: View, wanted: RecordFilter, block: str, bounds: tuple[int, int], where: list[str], values: list[int]
+) -> None:
+    where.append(f"{block} BETWEEN ? AND ?")
+    values += [bounds[0] >> BLOCK_BITS, bounds[1] >> BLOCK_BITS]
+    if wanted.source is not None:
+        where.append("b.source = ?")
+        values.append(source_id(view, wanted.source) or 0)
+    if wanted.kind is not None:
+        where.append("b.kinds & ?")
+        values.append(kind_bit(kind_code(wanted.kind)))
 
 
 def _conditions(
@@ -131,10 +158,10 @@ def _conditions(
         where.append("EXISTS (SELECT 1 FROM mention o WHERE o.term = ? AND o.leaf = m.leaf)")
         values.append(other)
     if wanted.source is not None:
-        where.append("r.source = ?")
+        where.append("+r.source = ?")  # +: SQLite shall build no index of its own for a question
         values.append(source_id(view, wanted.source) or 0)
     if wanted.kind is not None:
-        where.append("r.kind = ?")
+        where.append("+r.kind = ?")
         values.append(kind_code(wanted.kind))
     if wanted.flags:
         bits = _flag_bits(wanted.flags)

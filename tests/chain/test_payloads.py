@@ -93,5 +93,6 @@ def test_nothing_of_a_payload_stands_in_the_file(tmp_path: Path) -> None:
 
 
 def test_a_segment_of_another_layout_is_told_as_such() -> None:
-    with pytest.raises(StoreError, match=r"leaf 7 is not in this version's layout"):
-        decode_segment(7, "a", cbor.pack([bytes(32), [[b"event", [["reading", 1]]]]]))
+    segment = decode_segment(7, "a", cbor.pack([bytes(32), [[b"event", [["reading", 1]]]]]))
+    with pytest.raises(StoreError, match=r"event 0 of a segment is not in this version's layout"):
+        segment.events[0]

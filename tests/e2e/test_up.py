@@ -4,8 +4,10 @@ import json
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -109,6 +111,16 @@ def test_a_revoked_source_is_refused_and_its_earlier_events_stay_proved(tmp_path
         run("receipt", str(_records(gateway.data)[0]["id"]), "-o", receipt, "--data", gateway.data)
         run("policy", "export", "-o", policy, "--data", gateway.data)
         assert "result: valid" in run("verify", receipt, "--policy", policy).stdout
+
+
+def test_a_source_that_the_ledger_does_not_know_stops_the_start(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    with up(config) as gateway:
+        _enrol(gateway, tmp_path / "device", "fridge-7")
+        data = gateway.data
+    with closing(sqlite3.connect(data / "access.db")) as db, db:
+        db.execute("UPDATE source SET name = 'fridge-8'")
+    assert "does not know the enrolled source fridge-8" in run("up", "--config", config, check=1).stderr
 
 
 def test_wrong_values_in_the_file_are_named_with_the_mend(tmp_path: Path) -> None:

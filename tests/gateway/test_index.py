@@ -36,17 +36,17 @@ def rows(site: Site, table: str) -> list[tuple]:
 
 
 def everything(site: Site) -> dict[str, list[tuple]]:
-    return {t: sorted(rows(site, t)) for t in ("record", "mention", "point", "span", "block", "position")}
+    return {t: sorted(rows(site, t)) for t in ("record", "mention", "point", "span", "block", "place", "position")}
 
 
 def test_one_row_a_record_with_the_records_own_facts(site: Site) -> None:
     device = site.device("cold-1")
     site.readings(device, GOOD)
     assert site.follow() == 5
-    for leaf, kind, _, boot, seq, count, sensed_us, received_us, authentication, flags in rows(site, "record"):
+    for leaf, kind, _, boot, seq, count, sensed_us, delay_us, authentication, flags in rows(site, "record"):
         record = Record.decode(site.writer.entries.entry(leaf))
         assert (record.kind, record.boot, record.seq, record.count) == (kind, boot, seq, count)
-        assert (record.sensed_us, record.received_us) == (sensed_us, received_us)
+        assert (record.sensed_us, record.received_us) == (sensed_us, sensed_us + delay_us)
         assert (int(record.authentication), int(record.flags)) == (authentication, flags)
     assert len(rows(site, "point")) == 4
     assert site.follow() == 0
@@ -391,7 +391,7 @@ ALTERED = [
     ("DELETE FROM mention WHERE leaf = 2", "table mention: it lacks the row"),
     ("UPDATE span SET last = last + 1 WHERE what = 0", "table span: the log gives no row"),
     ("INSERT INTO source (name) VALUES ('nobody')", "table source: the log gives no row"),
-    ("UPDATE record SET received_us = received_us - 3600000000", "table record: "),
+    ("UPDATE record SET delay_us = delay_us - 3600000000", "table record: "),
     ("UPDATE position SET next_leaf = 4", "table position: "),
     ("UPDATE position SET next_leaf = 6", "it says 6 leaves, the log has 5"),
     ("UPDATE position SET next_leaf = 'many'", "it says many leaves"),
@@ -426,3 +426,55 @@ def test_without_an_index_there_is_nothing_to_compare(site: Site, tmp_path: Path
     site.folder.index = tmp_path / "none.db"
     with pytest.raises(StoreError, match=r"has no index\.db"):
         check_index(site.folder, site.access.settings)
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_a_list_over_many_blocks_is_what_looking_at_every_record_gives(site: Site, oldest_first: bool) -> None:
+    one, other = site.device("cold-1"), site.device("cold-2")
+    for _ in range(4):  # two sources in turn, a seal behind each of their messages
+        site.readings(one, [4.0 + n % 3 for n in range(70)])
+        site.readings(other, [5.0 + n % 3 for n in range(50)])
+    while site.follow():
+        pass
+    view, size = View.open(site.folder), site.writer.entries.size()
+    everything = [(leaf, Record.decode(site.writer.entries.entry(leaf))) for leaf in range(size)]
+    assert size > 400  # blocks hold 256
+    for source in (None, "cold-1", "cold-2"):
+        for kind in (None, "reading", "seal", "production"):
+            wanted = RecordFilter(source=source, kind=kind, oldest_first=oldest_first)
+            found, cursor = [], None
+            while True:
+                page = list_records(view, wanted, 37, cursor, payloads=False)
+                found += [row.leaf for row in page.records]
+                if (cursor := page.next_cursor) is None:
+                    break
+            codes = {None: None, "reading": 1, "seal": 4, "production": 2}
+            expected = [
+                leaf for leaf, record in everything
+                if source in (None, record.source) and codes[kind] in (None, record.kind)
+            ]  # fmt: skip
+            assert found == (expected if oldest_first else expected[::-1])
+    view.close()
+
+
+QUESTIONS = [
+    RecordFilter(), RecordFilter(source="cold-1"), RecordFilter(kind="reading"), RecordFilter(flags=("suspect",)),
+    RecordFilter(source="cold-1", kind="seal"), RecordFilter(terms=(("series", SERIES),), kind="reading"),
+    RecordFilter(source="cold-1", from_us=START_US, to_us=2 * START_US, oldest_first=True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", QUESTIONS)
+def test_no_list_is_sorted_or_indexed_for_one_question(site: Site, wanted: RecordFilter) -> None:
+    site.readings(site.device("cold-1"), GOOD)
+    site.follow()
+    view, asked = View.open(site.folder), []
+    view.index.connection.set_trace_callback(asked.append)
+    list_records(view, wanted, 10, payloads=False)
+    view.index.connection.set_trace_callback(None)
+    (query,) = [statement for statement in asked if "ORDER BY" in statement]
+    plan = " / ".join(row[3] for row in view.index.connection.execute(f"EXPLAIN QUERY PLAN {query}"))
+    assert "AUTOMATIC" not in plan, plan
+    assert "TEMP B-TREE" not in plan, plan
+    assert "SCAN" not in plan, plan
+    view.close()
