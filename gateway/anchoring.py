@@ -189,9 +189,10 @@ class Anchorer:
     async def _anchor(self, note: Note) -> None:
         checkpoint = Checkpoint.parse(note.text)
         head = await self._head()
-        if head.size == checkpoint.size and head.root == checkpoint.root:
-            # The answer to the anchor before was lost, not the anchor.
-            await self._took(checkpoint.size)
+        # The answer to the anchor before was lost, or could not be noted; the anchor was not.
+        if head.size > self.state.anchored_size and await asyncio.to_thread(self._is_ours, head):
+            await self._took(head.size)
+        if (head.size, head.root) == (checkpoint.size, checkpoint.root):
             return
         proof = await asyncio.to_thread(consistency_proof, self._reader, head.size, checkpoint.size)
         submitted = await self._ledger.submit("logs.anchor", note.marshal().encode(), *proof)
@@ -202,6 +203,10 @@ class Anchorer:
             raise AnchorRefusedError(f"the ledger's head is at {answer.size}, expected {checkpoint.size}")
         await self._took(checkpoint.size)
         self.state.anchors += 1
+
+    def _is_ours(self, head: AnchoredCheckpoint) -> bool:
+        stored = self._checkpoints.at(head.size)
+        return stored is not None and stored.checkpoint.root == head.root
 
     async def _took(self, size: int) -> None:
         if not self._proofs_follow:

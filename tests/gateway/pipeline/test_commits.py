@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chain.errors import StoreError
 from chain.fsck import fsck
 from gateway.ingest.inbound import Channel, Inbound, Verdict
 from gateway.pipeline import committer as committer_module
@@ -205,3 +206,18 @@ def test_payloads_that_resolve_to_fifty_times_their_size_can_be_read_again(site:
         longest = reader.db.connection.execute("SELECT MAX(length(body)) FROM segment").fetchone()[0]
     assert longest < 32 * 2**20  # whoever reads one event reads its whole segment
     assert fsck(site.folder).events == 801
+
+
+def test_an_anchor_that_could_not_be_noted_is_noted_before_the_next(site: Site) -> None:
+    """The ledger took it, the disk refused our word of it, and the log went on."""
+    source = site.enrol("logger")
+    assert site.send(source, message(source.batch(3), source.seal())) is OK
+    _broken_by(_trigger("UPDATE OF evidence ON log_checkpoint"))(site)
+    with pytest.raises(StoreError, match="injected"):
+        site.run(site.gateway.anchorer.flush())
+    _mend(site)
+    assert site.send(source, message(source.batch(3), source.seal())) is OK
+    site.drain()
+    with site.reader() as reader:
+        assert [kept.size for kept in reader.checkpoints.kept() if kept.evidence is not None] == [4, 8]
+    fsck(site.folder)
