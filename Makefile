@@ -37,9 +37,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Half of the tests wait for programs that they started: three files at a time.
+# Half of the tests wait for programs that they started: three groups at a time (tests/conftest.py).
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(TEST)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(TEST)
 
 torture: $(STAMP)
 	SEALTRAIL_TORTURE=long $(BIN)/python -m pytest tests/torture --timeout 0 -s $(TEST)

@@ -95,7 +95,7 @@ class Load:
         moments = [since, *(moment for moment in ours if moment > since), time.monotonic()]
         return max(b - a for a, b in itertools.pairwise(moments))
 
-    async def progress(self, each: int = 1, within_s: float = 60.0) -> None:
+    async def progress(self, each: int = 1, within_s: float = 120.0) -> None:
         """Wait until every anchorer has moved on by so many."""
         goals = [(one, one.size + each) for one in self.anchorers]
         async with asyncio.timeout(within_s):
