@@ -37,9 +37,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Half of the tests wait for programs that they started: three groups at a time (tests/conftest.py).
+# Half of the tests wait for programs that they started: two files at a time.
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadgroup $(TEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST)
 
 torture: $(STAMP)
 	SEALTRAIL_TORTURE=long $(BIN)/python -m pytest tests/torture --timeout 0 -s $(TEST)

@@ -11,14 +11,6 @@ settings.register_profile("sealtrail", deadline=None)
 settings.load_profile("sealtrail")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For runs with several workers: tests of a file share its fixtures, and whole networks of companies come one after
-    the other, because two at once starve each other."""
-    for item in items:
-        together = "fabric" if item.get_closest_marker("fabric") else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(together))
-
-
 @pytest.fixture(scope="session")
 def vectors() -> Callable[[str], Path]:
     """The folder of one collection of vectors; skips where the collection is not there."""
