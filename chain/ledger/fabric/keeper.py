@@ -11,15 +11,12 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from chain.errors import EvidenceError, LedgerError
-from chain.ledger.fabric.evidence import FabricEvidence, Proved, verify
-from chain.ledger.fabric.kept import KeptProofs
+from chain.ledger.fabric.evidence import FabricEvidence, verify
+from chain.ledger.fabric.kept import KeptProofs, written
 from chain.ledger.interface import Ledger, LedgerEvent
-from chain.ledger.proof import anchored_checkpoint, call_of
 from chain.policy import ChannelLine
 from chaincode.errors import ContractError
-from chaincode.identity_records import Identity
 from chaincode.log_records import AnchoredCheckpoint
-from chaincode.state import checkpoint_key, identity_key
 from crypto import cbor
 from crypto.errors import FormatError, SealtrailError
 
@@ -124,17 +121,6 @@ class ProofKeeper:
         evidence = FabricEvidence.decode(encoded)
         config_hash = evidence.config_header.hash
         proved = verify(evidence, {config_hash})
-        key, value = _written(proved)
+        key, value = written(proved)
         pin = ChannelLine(proved.transaction.channel, config_hash)
         self._kept.keep(key, value, encoded, pin, event.index)
-
-
-def _written(proved: Proved) -> tuple[str, bytes]:
-    """The key of the state that the transaction is the proof of, and what it wrote there (chaincode/logs.py,
-    chaincode/identities.py)."""
-    call, transaction = call_of(proved), proved.transaction
-    if call.function != "logs.anchor":
-        return identity_key(Identity.decode(call.result).handle), call.result
-    new, note = anchored_checkpoint(call), call.args[0].decode()
-    record = AnchoredCheckpoint(new.origin, new.size, new.root, note, transaction.time_us, transaction.tx_id)
-    return checkpoint_key(new.origin, new.size), record.encode()

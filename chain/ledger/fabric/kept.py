@@ -9,16 +9,20 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chain.errors import FsckError
-from chain.ledger.proof import LedgerCall, anchored_checkpoint, prove
+from chain.ledger.proof import LedgerCall, anchored_checkpoint, call_of, prove
 from chain.policy import ChannelLine, LedgerLine, Policy
 from chain.receipt import LedgerPart
 from chain.store.database import Database
 from chaincode.identity_records import Identity
 from chaincode.log_records import AnchoredCheckpoint
-from chaincode.state import checkpoint_key
+from chaincode.state import checkpoint_key, identity_key
 from crypto.errors import SealtrailError
+
+if TYPE_CHECKING:
+    from chain.ledger.fabric.evidence import Proved
 
 FILE, KIND = "kept.db", "fabric"
 KEPT_CHECKPOINTS = 64
@@ -91,6 +95,7 @@ class KeptProofs:
         for key, value, evidence in self._db.connection.execute("SELECT key, value, evidence FROM kept ORDER BY key"):
             try:
                 _require(key, value, prove(LedgerPart(KIND, evidence), policy))
+                _require_written(key, value, evidence)
             except SealtrailError as e:
                 raise FsckError(f"kept proof of {key}: {e}") from e
             checked += 1
@@ -121,3 +126,23 @@ def _require(key: str, value: bytes, call: LedgerCall) -> None:
         raise FsckError(f"it is of {kept.origin} at size {kept.size}")
     if (kept.origin, kept.size, kept.root) != (proved.origin, proved.size, proved.root):
         raise FsckError(f"its transaction anchored size {proved.size}, kept is size {kept.size}")
+
+
+def _require_written(key: str, value: bytes, evidence: bytes) -> None:
+    """The note, its time and its transaction too, byte for byte. The evidence was proved before."""
+    from chain.ledger.fabric.evidence import FabricEvidence, verify
+
+    decoded = FabricEvidence.decode(evidence)
+    if written(verify(decoded, {decoded.config_header.hash})) != (key, value):
+        raise FsckError("its transaction wrote another value")
+
+
+def written(proved: "Proved") -> tuple[str, bytes]:
+    """The key of the state that a transaction is the proof of, and what it wrote there (chaincode/logs.py,
+    chaincode/identities.py)."""
+    call, transaction = call_of(proved), proved.transaction
+    if call.function != "logs.anchor":
+        return identity_key(Identity.decode(call.result).handle), call.result
+    new, note = anchored_checkpoint(call), call.args[0].decode()
+    record = AnchoredCheckpoint(new.origin, new.size, new.root, note, transaction.time_us, transaction.tx_id)
+    return checkpoint_key(new.origin, new.size), record.encode()

@@ -122,6 +122,8 @@ ALTERED = {
     f"UPDATE kept SET value = zeroblob(40) WHERE {ONE}": "identity of plant-logger-1",
     f"UPDATE kept SET evidence = (SELECT evidence FROM kept WHERE {TWO}) WHERE {ONE}": "kept proof of .*another value",
     "UPDATE kept SET evidence = zeroblob(40)": "kept proof of ",
+    "UPDATE kept SET value = CAST(substr(value, 1, length(value) - 1) || 'z' AS BLOB)"
+    " WHERE key LIKE 'cp/%'": "wrote another value",
     "DELETE FROM pinned": "kept proof of .*the policy",
     f"UPDATE kept SET key = key || '~' WHERE {TWO}": "kept proof of .*~: it is of |plant-logger-2 has no key",
     f"DELETE FROM kept WHERE {ONE}": "plant-logger-1 has no key on the ledger",
