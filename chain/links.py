@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TypeVar
 
-from chain.errors import ReceiptError, UntrustedError
+from chain.errors import ReceiptError
 from chain.event import SignedSeal, content_hash
-from chain.ledger.proof import LedgerCall, Prover, anchored_checkpoint
+from chain.ledger.proof import LedgerCall, Prover, anchored_checkpoint, open_known
 from chain.policy import Policy
 from chain.receipt import LedgerPart
 from chain.record import SEAL_KIND, Record
 from chain.seal import Seal, verify_seal
 from chaincode.identity_records import Identity
-from crypto.checkpoint import Checkpoint, open_checkpoint
+from crypto.checkpoint import Checkpoint
 from crypto.errors import ProofError
 from crypto.keys import PublicKey
 from crypto.merkle import leaf_hash, verify_inclusion
-from crypto.note import parse_note
 
 IDENTITY_FUNCTIONS = frozenset({"identities.bootstrap", "identities.enrol", "identities.rotate", "identities.revoke"})
 _K = TypeVar("_K")
@@ -74,15 +73,10 @@ def _kept(remember: int, check: Callable[[_K], _V]) -> Callable[[_K], _V]:
 
 
 def _head(policy: Policy, text: str) -> Head:
-    note = parse_note(text)
-    origin = Checkpoint.parse(note.text).origin
-    keys = policy.log_keys(origin)
-    if not keys:
-        raise UntrustedError(f"the policy has no key for the log {origin!r}")
     witnesses = policy.witness_keys()
-    signed = open_checkpoint(note, keys, witnesses)
+    signed, keys = open_known(text, "log", policy.log_keys, witnesses)
     cosigners = [verified.key for verified in signed.signers if verified.key in witnesses]
-    return Head(signed.checkpoint, len(keys), len(cosigners), policy.satisfied_by(cosigners))
+    return Head(signed.checkpoint, keys, len(cosigners), policy.satisfied_by(cosigners))
 
 
 def _enrolment(prover: Prover, part: LedgerPart) -> tuple[LedgerCall, Identity]:

@@ -118,10 +118,8 @@ class Gateway:
             await self.registrar.prepare(key, tuple(signer.vkey for signer in signers))
             await self.anchorer.check()  # before the sources: a ledger that was put back may not know them
             if side.kept is None:
-                with closing(
-                    open_reader(self.folder)
-                ) as reader:  # many times quicker than asking the contract for each
-                    self.registrar.recall(reader)
+                with closing(open_reader(self.folder)) as reader:
+                    self.registrar.recall(reader)  # many times quicker than asking the contract for each
             else:
                 await self.registrar.refresh()
         except NotAdmittedError as e:

@@ -4,17 +4,16 @@ All of it is untrusted until verified against the ledger's keys, which come from
 proof says that whoever holds those keys committed the transaction; it says nothing of wall-clock time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 from chain.ledger.transaction_leaf import TransactionLeaf, open_leaf
 from chain.log.bundle import MAX_ENTRY_BYTES
 from crypto import cbor
-from crypto.checkpoint import Checkpoint, open_checkpoint
+from crypto.checkpoint import Checkpoint
 from crypto.errors import FormatError, LimitError, SignatureError
 from crypto.merkle import HASH_BYTES, MAX_PROOF_HASHES, leaf_hash, verify_inclusion
-from crypto.note import VerifierKey
 
 VERSION = 1
 MAX_NOTE_BYTES = 64 * 1024
@@ -49,25 +48,17 @@ class EmbeddedEvidence:
         return cls(cbor.field(item, 2, bytes, "leaf"), cbor.field(item, 3, int, "index"), tuple(proof), note)
 
 
-def verify(evidence: EmbeddedEvidence, ledger_keys: Sequence[VerifierKey]) -> TransactionLeaf:
-    """The transaction, once everything about it holds under all of the ledger's pinned keys.
+def verify(
+    evidence: EmbeddedEvidence, checkpoint: Checkpoint, opened: Callable[[bytes], TransactionLeaf] = open_leaf
+) -> TransactionLeaf:
+    """The transaction, once everything about it holds under the checkpoint in the evidence's note, which the caller has
+    opened with all of the ledger's pinned keys. `opened` is `open_leaf`, or remembers what it found.
 
     Raises:
         FormatError, LimitError, KeyMaterialError: a part is malformed.
-        SignatureError: the checkpoint lacks a good signature of a ledger key, or the leaf lacks its caller's.
         ProofError: the leaf is not in the ledger at that index.
+        SignatureError: the leaf lacks its caller's signature, or was signed for another ledger.
     """
-    # 1. The ledger's keys, all of them, signed the checkpoint.
-    checkpoint = open_checkpoint(evidence.note, ledger_keys).checkpoint
-    # 2. It holds the transaction.
-    return verify_under(checkpoint, evidence)
-
-
-def verify_under(
-    checkpoint: Checkpoint, evidence: EmbeddedEvidence, opened: Callable[[bytes], TransactionLeaf] = open_leaf
-) -> TransactionLeaf:
-    """The rest of `verify`, once the ledger's signatures on the evidence's checkpoint were verified. `opened` is
-    `open_leaf`, or remembers what it found."""
     # 1. The leaf is at its index under that checkpoint's root.
     size, root = checkpoint.size, checkpoint.root
     verify_inclusion(leaf_hash(evidence.leaf), evidence.index, size, evidence.proof, root)

@@ -4,7 +4,7 @@ Evidence is untrusted until verified here against the policy's own lines: keys o
 a Fabric channel's config block. Fabric's protocol packages are imported only for evidence of Fabric.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -15,8 +15,8 @@ from chain.ledger.transaction_leaf import TransactionLeaf, open_leaf
 from chain.policy import Policy
 from chain.receipt import LedgerPart
 from chaincode.log_records import AnchorAnswer, AnchorStatus
-from crypto.checkpoint import Checkpoint, open_checkpoint
-from crypto.note import parse_note
+from crypto.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
+from crypto.note import VerifierKey, parse_note
 
 if TYPE_CHECKING:
     from chain.ledger.fabric.evidence import Proved
@@ -61,20 +61,15 @@ class Prover:
         if part.kind == "embedded":
             return self._embedded(part.evidence)
         if part.kind == "fabric":
-            return _fabric(part.evidence, self._policy)
+            return call_of(prove_fabric(part.evidence, self._policy))
         raise ReceiptError(f"ledger evidence of kind {part.kind!r} is not known; expected 'embedded' or 'fabric'")
 
     def _embedded(self, data: bytes) -> LedgerCall:
         evidence = embedded.EmbeddedEvidence.decode(data)
         head = self._head(evidence.note)
-        leaf = embedded.verify_under(head.checkpoint, evidence, self._leaf)
+        leaf = embedded.verify(evidence, head.checkpoint, self._leaf)
         vouched = f"transaction {evidence.index}, signed by the ledger's {head.keys} keys"
         return LedgerCall(leaf.request.ledger, leaf.request.function, leaf.request.args, leaf.result, vouched)
-
-
-def prove(part: LedgerPart, policy: Policy) -> LedgerCall:
-    """`Prover.prove` for one piece of evidence; nothing is remembered."""
-    return Prover(policy, 0).prove(part)
 
 
 def anchored_checkpoint(call: LedgerCall) -> Checkpoint:
@@ -87,15 +82,26 @@ def anchored_checkpoint(call: LedgerCall) -> Checkpoint:
 
 
 def _embedded_head(policy: Policy, text: str) -> _Head:
+    signed, keys = open_known(text, "ledger", policy.ledger_keys)
+    return _Head(signed.checkpoint, keys)
+
+
+def open_known(
+    text: str, what: str, keys_of: Callable[[str], Sequence[VerifierKey]], others: Sequence[VerifierKey] = ()
+) -> tuple[SignedCheckpoint, int]:
+    """A checkpoint that all the policy's keys of its log or ledger (`what`) signed, and how many these are. `others`
+    may have signed it too. UntrustedError where the policy has no key for its origin."""
     note = parse_note(text)
-    name = Checkpoint.parse(note.text).origin
-    keys = policy.ledger_keys(name)
+    origin = Checkpoint.parse(note.text).origin
+    keys = keys_of(origin)
     if not keys:
-        raise UntrustedError(f"the policy has no key for the ledger {name!r}")
-    return _Head(open_checkpoint(note, keys).checkpoint, len(keys))
+        raise UntrustedError(f"the policy has no key for the {what} {origin!r}")
+    return open_checkpoint(note, keys, others), len(keys)
 
 
-def _fabric(data: bytes, policy: Policy) -> LedgerCall:
+def prove_fabric(data: bytes, policy: Policy) -> "Proved":
+    """The transaction on a channel, once its evidence holds under a configuration that the policy pins for it; raises
+    as `Prover.prove` does."""
     if not policy.channels:
         raise UntrustedError("the policy has no line 'ledger fabric' for the channel of this receipt")
     try:
@@ -111,7 +117,7 @@ def _fabric(data: bytes, policy: Policy) -> LedgerCall:
     # A hash is pinned for the channel on its line, and for no other.
     if not any((line.channel, line.config_hash) == (channel, evidence.config_header.hash) for line in policy.channels):
         raise UntrustedError(f"the policy pins this configuration for another channel than {channel!r}")
-    return call_of(proved)
+    return proved
 
 
 def call_of(proved: "Proved") -> LedgerCall:

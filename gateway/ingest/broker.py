@@ -215,7 +215,7 @@ class SideDoor:
     ) -> None:
         if any(reason.is_failure for reason in reasons):
             self.counters.refusals += 1
-            self._complain(f"the broker refuses the subscription ({reasons}); grant us its topics")
+            self._complain(f"the broker refuses the subscription ({[str(r) for r in reasons]}); grant us its topics")
         else:
             self._subscribed = True
             self._complained = ""

@@ -113,13 +113,11 @@ class Committer:
         """Why nothing is stored now; empty while all is well."""
         if self.failure:
             return str(self.failure)
-        since = self._since
-        stalled = since and time.monotonic() - since > STALLED_S
-        return (
-            f"a commit takes longer than {STALLED_S:.0f} s: the disk is slow or hangs. New events wait at their sources"
-            if stalled
-            else ""
-        )
+        since = self._since  # read once: the committer's thread sets it
+        if since and time.monotonic() - since > STALLED_S:
+            seconds = f"{STALLED_S:.0f} s"
+            return f"a commit takes longer than {seconds}: the disk is slow or hangs. New events wait at their sources"
+        return ""
 
     async def settled(self) -> None:
         """Wait for the commit in flight: what is judged from now on is judged by the sources' present keys."""

@@ -1,10 +1,7 @@
 """The side door for real: Mosquitto between device and gateway, and the gateway's receipts closing the gap."""
 
 import json
-import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,29 +10,15 @@ import msgspec
 import pytest
 
 from tests.e2e.programs import Up, run, until, up, write_config
+from tests.support.mosquitto import MOSQUITTO, Broker
 
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed (Debian package mosquitto)")
+pytestmark = pytest.mark.skipif(not MOSQUITTO, reason="mosquitto is not installed (Debian package mosquitto)")
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    config = tmp_path / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    process = subprocess.Popen([str(MOSQUITTO), "-c", str(config)], stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: _answers(port))
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    with Broker(tmp_path) as running:
+        yield running.port
 
 
 def _through(folder: Path, port: int) -> None:

@@ -5,10 +5,7 @@ Everything listens on loopback, on ports that no outgoing connection takes while
 
 import json
 import os
-import random
-import shutil
 import signal
-import socket
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -24,34 +21,21 @@ from gateway.access import Access, SourceSettings
 from gateway.device.device import DeviceStatus, status_of
 from gateway.device.enrolment import enrol, enrolment_request
 from gateway.device.identity import BUFFER_FILE
-from tests.e2e.programs import PROGRAM, Up, run, until, write_config
+from tests.e2e.programs import PROGRAM, Up, run, write_config
+from tests.support.mosquitto import Broker, quiet_port
 from tests.support.source import Source
 from tests.torture.publisher import Publisher
 
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 DEADLINE_S = 120.0
 LINES = 20_000
 LINE_BYTES = 64  # a line of a device's input; what it reads at once ends with a whole line
-
-
-def quiet_port() -> int:
-    """A free port below those of outgoing connections (32,768 to 60,999 on Linux), which cannot take it meanwhile."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class Site:
     """A gateway's configuration and data, with a front door where devices find it again, and perhaps a side door.
     At its end nothing that was started here runs any more."""
 
-    def __init__(self, root: Path, broker: "Broker | None" = None, extra: str = "") -> None:
+    def __init__(self, root: Path, broker: Broker | None = None, extra: str = "") -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root, self.data, self.port = root, root / "data", quiet_port()
         extra += f"[front_door]\nport = {self.port}\n"
@@ -111,43 +95,6 @@ class Site:
     def code(self, name: str) -> str:
         with closing(Access(self.folder)) as access:
             return access.invite(name, SourceSettings())
-
-
-class Broker:
-    """A Mosquitto that writes its sessions and queues to disk after every second change."""
-
-    def __init__(self, root: Path) -> None:
-        root.mkdir(parents=True, exist_ok=True)
-        self.port = quiet_port()
-        self._config, self._log = root / "mosquitto.conf", root / "mosquitto.log"
-        self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {root}/\n"
-            "autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n"
-        )
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end(signal.SIGTERM)
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen([str(MOSQUITTO), "-c", str(self._config)], stderr=log)
-        until(self._answers)
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def _end(self, how: signal.Signals) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        self.process.wait(10)
 
 
 class DeviceProcess:

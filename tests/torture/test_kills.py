@@ -18,14 +18,15 @@ from statistics import median
 import httpx
 import pytest
 
+from tests.support.mosquitto import MOSQUITTO, Broker, lasting
 from tests.torture.moments import MOMENTS, wait, when_made
 from tests.torture.publisher import sending
-from tests.torture.rig import MOSQUITTO, Broker, Site
+from tests.torture.rig import Site
 from tests.torture.scale import LONG, scaled
 from tests.torture.verdict import require_whole
 
 pytestmark = pytest.mark.timeout(0 if LONG else 900)  # a machine that does much else starts a gateway in seconds
-needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed (Debian package mosquitto)")
+needs_mosquitto = pytest.mark.skipif(not MOSQUITTO, reason="mosquitto is not installed (Debian package mosquitto)")
 
 
 def draws() -> random.Random:
@@ -143,7 +144,7 @@ def test_broker_and_device_killed_at_random_points(tmp_path: Path) -> None:
 def _broker_series(root: Path) -> None:
     """A broker's PUBACK promises nothing: what it loses is sent again until the gateway's own receipt comes."""
     rng = draws()
-    with Broker(root) as broker, Site(root, broker) as site:
+    with Broker(root, lasting(root)) as broker, Site(root, broker) as site:
         site.start()
         device = site.device("behind-broker", broker.port)
         device.run()
@@ -178,7 +179,7 @@ def _device_series(root: Path) -> None:
 def test_all_killed_at_once_at_random_points(tmp_path: Path) -> None:
     """Gateway, broker and two devices die in one moment and come back in any order."""
     rng = draws()
-    with Broker(tmp_path) as broker, Site(tmp_path, broker) as site:
+    with Broker(tmp_path, lasting(tmp_path)) as broker, Site(tmp_path, broker) as site:
         site.start()
         devices = [site.device("at-the-front"), site.device("behind-broker", broker.port)]
         for device in devices:

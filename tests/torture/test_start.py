@@ -15,10 +15,11 @@ from chain.site import Folder, SiteReader
 from gateway.config import load_config
 from gateway.server import running
 from tests.e2e.programs import until, write_config
+from tests.support.mosquitto import MOSQUITTO, Broker, lasting
 from tests.support.site import Site as InProcess
 from tests.support.source import Source, message
 from tests.torture.publisher import sending
-from tests.torture.rig import MOSQUITTO, Broker, Site
+from tests.torture.rig import Site
 from tests.torture.scale import scaled
 from tests.torture.verdict import require_whole
 
@@ -76,10 +77,10 @@ def test_what_a_start_reads_grows_with_the_logarithm_of_the_log(
     assert many < few + few // 2  # one step a message, seal or anchor would more than double it
 
 
-@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed (Debian package mosquitto)")
+@pytest.mark.skipif(not MOSQUITTO, reason="mosquitto is not installed (Debian package mosquitto)")
 def test_a_backlog_waits_for_the_gateway_and_not_the_gateway_for_it(tmp_path: Path) -> None:
     """On a full disk nothing of a backlog can be stored: the gateway is up all the same. With room it takes all."""
-    with Broker(tmp_path) as broker, Site(tmp_path, broker) as site:
+    with Broker(tmp_path, lasting(tmp_path)) as broker, Site(tmp_path, broker) as site:
         site.start()
         front, behind = site.publisher("at-the-front"), site.publisher("behind-broker", broker.port)
         until(lambda: httpx.get(f"{site.gateway.url}/readyz").status_code == 200)  # the broker knows our topics

@@ -2,12 +2,9 @@
 disturbed, and the gateway says what it knows of the line."""
 
 import random
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,62 +12,42 @@ import pytest
 from chain.record import SEAL_KIND, RecordFlag
 from tests.e2e.programs import Up, until, up, write_config
 from tests.network.namespace import namespace
+from tests.support.mosquitto import MOSQUITTO, Broker
 from tests.torture.load import Load, Logger, require_exactly_once, status
 from tests.torture.scale import scaled
 from tests.torture.world import Health, Shim, require_each_told_once
 
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 HOUR = 3600
 AWAY = "^side door: not connected"
 ROUNDS = scaled(1, 10)
 
 
-@contextmanager
-def _mosquitto(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A real broker that keeps nothing when it stops."""
-    config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    process = subprocess.Popen([str(MOSQUITTO), "-c", str(config)], stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: _answers(port))
-        yield process
-    finally:
-        process.terminate()
-        process.wait(10)
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """It keeps nothing when it stops."""
+    with Broker(tmp_path) as running:
+        yield running
 
 
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed (Debian package mosquitto)")
-def test_the_broker_is_away_for_an_hour(tmp_path: Path) -> None:
+@pytest.mark.skipif(not MOSQUITTO, reason="mosquitto is not installed (Debian package mosquitto)")
+def test_the_broker_is_away_for_an_hour(tmp_path: Path, broker: Broker) -> None:
     """An hour by the gateway's clock, seconds by ours. What the device kept meanwhile comes late, and says so; those
     who connect to the gateway itself go on."""
-    shim, port = Shim(tmp_path), _free_port()
-    door = f'[side_door]\nhost = "127.0.0.1"\nport = {port}\nreconnect_max_s = 1'
+    shim = Shim(tmp_path)
+    door = f'[side_door]\nhost = "127.0.0.1"\nport = {broker.port}\nreconnect_max_s = 1'
     gateway = Up(write_config(tmp_path, door), shim.before)
     try:
         with ExitStack() as running:
-            broker = running.enter_context(ExitStack())
-            broker.enter_context(_mosquitto(tmp_path, port))
             load = running.enter_context(Load(gateway, "alpha"))
-            logger = running.enter_context(Logger(gateway, tmp_path / "logger", broker=port))
+            logger = running.enter_context(Logger(gateway, tmp_path / "logger", broker=broker.port))
             for _ in range(ROUNDS):
                 with Health(gateway) as health:
-                    broker.close()
+                    broker.stop()
                     health.wait_for(AWAY)
                     time.sleep(1.0 if ROUNDS == 1 else random.uniform(0.2, 30.0))
                     load.progress()
                     shim.set(clock_s=HOUR)
-                    broker.enter_context(_mosquitto(tmp_path, port))
+                    broker.start()
                     health.wait_well()
                     _all_confirmed(logger)
                     shim.set()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chain.errors import FsckError
-from chain.ledger.proof import LedgerCall, anchored_checkpoint, call_of, prove
+from chain.ledger.proof import anchored_checkpoint, call_of, prove_fabric
 from chain.policy import ChannelLine, LedgerLine, Policy
 from chain.receipt import LedgerPart
 from chain.store.database import Database
@@ -94,8 +94,7 @@ class KeptProofs:
         policy, checked = Policy((), (), (), "none", *self.lines()), 0
         for key, value, evidence in self._db.connection.execute("SELECT key, value, evidence FROM kept ORDER BY key"):
             try:
-                _require(key, value, prove(LedgerPart(KIND, evidence), policy))
-                _require_written(key, value, evidence)
+                _require(key, value, *written(prove_fabric(evidence, policy)))
             except SealtrailError as e:
                 raise FsckError(f"kept proof of {key}: {e}") from e
             checked += 1
@@ -114,27 +113,12 @@ def _move(tx: sqlite3.Connection, place: int) -> None:
     tx.execute("INSERT OR REPLACE INTO followed (id, place) VALUES (0, ?)", (place,))
 
 
-def _require(key: str, value: bytes, call: LedgerCall) -> None:
-    if not key.startswith("cp/"):
-        if call.result != value:
-            raise FsckError("its transaction wrote another value")
-        if (handle := Identity.decode(value).handle) != key.removeprefix("id/"):
-            raise FsckError(f"it is of {handle}")
-        return
-    kept, proved = AnchoredCheckpoint.decode(value), anchored_checkpoint(call)
-    if key != checkpoint_key(kept.origin, kept.size):
-        raise FsckError(f"it is of {kept.origin} at size {kept.size}")
-    if (kept.origin, kept.size, kept.root) != (proved.origin, proved.size, proved.root):
-        raise FsckError(f"its transaction anchored size {proved.size}, kept is size {kept.size}")
-
-
-def _require_written(key: str, value: bytes, evidence: bytes) -> None:
-    """The note, its time and its transaction too, byte for byte. The evidence was proved before."""
-    from chain.ledger.fabric.evidence import FabricEvidence, verify
-
-    decoded = FabricEvidence.decode(evidence)
-    if written(verify(decoded, {decoded.config_header.hash})) != (key, value):
+def _require(key: str, value: bytes, proved_key: str, proved_value: bytes) -> None:
+    """Byte for byte: the note of a checkpoint, its time and its transaction too."""
+    if value != proved_value:
         raise FsckError("its transaction wrote another value")
+    if key != proved_key:
+        raise FsckError(f"it is of {proved_key}")
 
 
 def written(proved: "Proved") -> tuple[str, bytes]:

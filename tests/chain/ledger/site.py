@@ -1,16 +1,18 @@
 """An embedded ledger on disk with its keys, for tests that reopen, damage or kill it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chain.ledger import evidence as evidence_module
 from chain.ledger.embedded import EmbeddedLedger
 from chain.ledger.evidence import EmbeddedEvidence
-from chain.ledger.proof import anchored_checkpoint, prove
+from chain.ledger.proof import Prover, anchored_checkpoint
+from chain.ledger.transaction_leaf import TransactionLeaf
 from chain.policy import LedgerLine, Policy
 from chain.receipt import LedgerPart
-from crypto.checkpoint import Checkpoint
+from crypto.checkpoint import Checkpoint, open_checkpoint
 from crypto.files import private_key_at
 from crypto.keys import Algorithm
 from crypto.note import NoteSigner, SignatureType, VerifierKey
@@ -30,6 +32,11 @@ def signers(folder: Path, name: str = NAME) -> tuple[NoteSigner, NoteSigner]:
             name, SignatureType.ML_DSA_44_COSIGNATURE, private_key_at(folder / f"{stem}-6.pem", Algorithm.ML_DSA_44)
         ),
     )
+
+
+def verify(evidence: EmbeddedEvidence, ledger_keys: Sequence[VerifierKey]) -> TransactionLeaf:
+    """Evidence under the ledger's keys, from the signatures on its note to the caller's."""
+    return evidence_module.verify(evidence, open_checkpoint(evidence.note, ledger_keys).checkpoint)
 
 
 def keys(folder: Path) -> list[VerifierKey]:
@@ -70,7 +77,7 @@ async def begin(ledger: EmbeddedLedger, folder: Path) -> None:
 def anchored(folder: Path, proof: EmbeddedEvidence) -> Checkpoint:
     """The checkpoint that evidence shows on the ledger, as the verifier of receipts reads it."""
     policy = Policy((), (), (), "none", tuple(LedgerLine("embedded", key) for key in keys(folder)))
-    return anchored_checkpoint(prove(LedgerPart("embedded", proof.encode()), policy))
+    return anchored_checkpoint(Prover(policy, 0).prove(LedgerPart("embedded", proof.encode())))
 
 
 async def evidence(ledger: EmbeddedLedger, index: int) -> EmbeddedEvidence:

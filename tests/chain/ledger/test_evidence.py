@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chain.errors import LogError, ReceiptError
 from chain.ledger.embedded import EmbeddedLedger
-from chain.ledger.evidence import EmbeddedEvidence, verify
+from chain.ledger.evidence import EmbeddedEvidence
 from chain.ledger.transaction_leaf import Request, TransactionLeaf, Write, open_leaf
 from crypto import cbor
 from crypto.checkpoint import Checkpoint, sign_checkpoint
@@ -20,6 +20,7 @@ from crypto.errors import FormatError, LimitError, ProofError, SealtrailError, S
 from crypto.keys import Algorithm, PrivateKey
 from crypto.merkle import leaf_hash
 from tests.chain.ledger import site
+from tests.chain.ledger.site import verify
 
 ANCHOR, FORK = 2, 3
 

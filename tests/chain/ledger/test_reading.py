@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from chain.ledger.embedded import EmbeddedLedger
-from chain.ledger.evidence import EmbeddedEvidence, verify
+from chain.ledger.evidence import EmbeddedEvidence
 from chain.ledger.reading import EmbeddedLedgerReader
 from chaincode.state import checkpoint_key, head_key, identity_key
 from tests.chain.ledger import site
+from tests.chain.ledger.site import verify
 from tests.contract_suite.actors import Actor
 
 
