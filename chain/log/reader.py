@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from chain.errors import LogError
 from chain.log.bundle import first, prefix
-from chain.log.tiles import MAX_LEVEL, TILE_BITS, TILE_WIDTH, nodes_at, tile_id
+from chain.log.tiles import MAX_LEVEL, TILE_BITS, TILE_WIDTH, nodes_at
+from chain.log.tree import stored_tile
 from chain.store.database import Database
 from crypto.merkle import HASH_BYTES
 
@@ -61,8 +62,10 @@ class LogReader:
     def tile(self, level: int, n: int, width: int | None = None) -> bytes:
         """Hashes of tile `n` of `level`: all 256, or the first `width` of them; 32 bytes each."""
         count = self._checked(level, n, width)
-        rows = self._rows("SELECT hashes FROM log_tile WHERE id = ?", (tile_id(level, n),))
-        hashes: bytes = rows[0][0][: count * HASH_BYTES] if rows else b""
+        try:
+            hashes = stored_tile(self._db.connection, level, n)[: count * HASH_BYTES]
+        except sqlite3.Error as e:
+            raise self._unreadable(e) from e
         if len(hashes) != count * HASH_BYTES:
             raise LogError(f"tile {n} of level {level} is shorter than the log's size demands; run fsck")
         return hashes
@@ -81,4 +84,7 @@ class LogReader:
         try:
             return self._db.connection.execute(statement, values).fetchall()
         except sqlite3.Error as e:
-            raise LogError(f"the log in {self._db.path.name} cannot be read: {e}") from e
+            raise self._unreadable(e) from e
+
+    def _unreadable(self, error: sqlite3.Error) -> LogError:
+        return LogError(f"the log in {self._db.path.name} cannot be read: {error}")

@@ -60,13 +60,15 @@ def require_no_more(connection: sqlite3.Connection, size: int, entry_bytes: int)
     a row too many would stand in the way of the next append. `entry_bytes` is the length of all entries together."""
     if connection.execute("SELECT COUNT(*), MAX(id) FROM log_meta").fetchone() != (1, 0):
         raise FsckError("log_meta: it must hold one row, number 0")
-    levels, level = [], 0
+    levels, level, tail = [], 0, size % TILE_WIDTH
     while nodes := nodes_at(level, size):
         levels.append(nodes)
         level += 1
     expected = {
         "log_bundle": (size >> TILE_BITS, None),
-        "log_tile": (sum(-(-nodes // TILE_WIDTH) for nodes in levels), sum(levels) * HASH_BYTES),
+        "log_tile": (
+            sum(-(-nodes // TILE_WIDTH) for nodes in levels) - bool(tail), (sum(levels) - tail) * HASH_BYTES
+        ),
     }
     queries = {
         "log_bundle": "SELECT COUNT(*), NULL FROM log_bundle",
@@ -85,11 +87,13 @@ def require_no_more(connection: sqlite3.Connection, size: int, entry_bytes: int)
 def _require_places(connection: sqlite3.Connection, size: int) -> None:
     """FsckError where a row of the open bundle is not under the index of its first entry: the order of the rows alone
     would still read well, and the next append would meet the wrong index."""
-    rows = connection.execute("SELECT first, entries FROM log_tail ORDER BY first").fetchall()
-    ends = [*(first for first, _ in rows), size][1:]
+    rows = connection.execute("SELECT first, entries, length(hashes) FROM log_tail ORDER BY first").fetchall()
+    ends = [*(first for first, *_ in rows), size][1:]
     if rows and rows[0][0] != size >> TILE_BITS << TILE_BITS:
         raise FsckError(f"log_tail: its first row is of entry {rows[0][0]}, the open bundle begins elsewhere")
-    for (first, entries), end in zip(rows, ends, strict=True):
+    for (first, entries, hashed), end in zip(rows, ends, strict=True):
+        if hashed != (end - first) * HASH_BYTES:
+            raise FsckError(f"log_tail: the row of entry {first} does not hold a hash for each entry to {end}")
         try:
             unpack(entries, end - first)
         except LogError as e:

@@ -23,13 +23,15 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE IF NOT EXISTS log_meta (id INTEGER PRIMARY KEY CHECK (id = 0), size INTEGER NOT NULL, "
     "stamp BLOB NOT NULL)",
     "INSERT OR IGNORE INTO log_meta (id, size, stamp) VALUES (0, 0, x'')",
-    # id is level << 56 | n; up to 256 hashes, 32 bytes each.
+    # id is level << 56 | n; up to 256 hashes, 32 bytes each. Tiles of level 0 only when they are full.
     "CREATE TABLE IF NOT EXISTS log_tile (id INTEGER PRIMARY KEY, hashes BLOB NOT NULL)",
     # Full bundles, 256 entries each.
     "CREATE TABLE IF NOT EXISTS log_bundle (n INTEGER PRIMARY KEY, entries BLOB NOT NULL)",
-    # The bundle that is not full yet, one row an append, so that a small append never rewrites large entries.
-    "CREATE TABLE IF NOT EXISTS log_tail (first INTEGER PRIMARY KEY, entries BLOB NOT NULL)",
+    # The bundle that is not full yet and its leaf hashes, one row an append, so that a small append rewrites nothing.
+    "CREATE TABLE IF NOT EXISTS log_tail (first INTEGER PRIMARY KEY, entries BLOB NOT NULL, hashes BLOB NOT NULL)",
 )
+_LEAVES = """SELECT 0 AS place, hashes FROM log_tile WHERE id = ?1
+UNION ALL SELECT first + 1, hashes FROM log_tail WHERE first >> 8 = ?1 ORDER BY place"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,9 @@ class Log:
         if size > MAX_TREE_SIZE:
             raise LogError(f"a log has at most {MAX_TREE_SIZE} entries")
         if entries:
-            _write_entries(tx, edge.size, entries)
-            tiles = _write_tiles(tx, edge, bulk.leaf_hashes(entries))
+            hashes = bulk.leaf_hashes(entries)
+            _write_entries(tx, edge.size, entries, hashes)
+            tiles = _write_tiles(tx, edge, hashes)
             stamp = os.urandom(8)
             tx.execute("UPDATE log_meta SET size = ?, stamp = ?", (size, stamp))
             self._edge = _Edge(size, stamp, tiles)
@@ -104,8 +107,7 @@ def _load_edge(connection: sqlite3.Connection, size: int, stamp: bytes) -> _Edge
     tiles, level = [], 0
     while nodes := nodes_at(level, size):
         n, width = divmod(nodes, TILE_WIDTH)
-        row = connection.execute("SELECT hashes FROM log_tile WHERE id = ?", (tile_id(level, n),)).fetchone()
-        hashes: bytes = row[0] if row else b""
+        hashes = stored_tile(connection, level, n)
         if len(hashes) != width * HASH_BYTES:
             found, expected = len(hashes) // HASH_BYTES, f"{width} in a log of {size} entries"
             raise LogError(f"tile {n} of level {level} holds {found} hashes, expected {expected}; run fsck")
@@ -114,7 +116,17 @@ def _load_edge(connection: sqlite3.Connection, size: int, stamp: bytes) -> _Edge
     return _Edge(size, stamp, tuple(tiles))
 
 
-def _write_entries(tx: sqlite3.Connection, first: int, entries: Sequence[bytes]) -> None:
+def stored_tile(connection: sqlite3.Connection, level: int, n: int) -> bytes:
+    """The hashes of a tile as far as they are stored. One statement for both places, so that a tile cannot move from
+    the tail between two reads."""
+    if level:
+        rows = connection.execute("SELECT hashes FROM log_tile WHERE id = ?", (tile_id(level, n),))
+    else:
+        rows = connection.execute(_LEAVES, (n,))
+    return b"".join([row[-1] for row in rows])
+
+
+def _write_entries(tx: sqlite3.Connection, first: int, entries: Sequence[bytes], hashes: bytes) -> None:
     """Fill the open bundle, write whole bundles, and put what is left over into the tail."""
     at = 0
     while at < len(entries):
@@ -122,7 +134,7 @@ def _write_entries(tx: sqlite3.Connection, first: int, entries: Sequence[bytes])
         taken = entries[at : at + TILE_WIDTH - position]
         data = pack(taken)
         if position + len(taken) < TILE_WIDTH:
-            tx.execute("INSERT INTO log_tail (first, entries) VALUES (?, ?)", (first + at, data))
+            tx.execute("INSERT INTO log_tail VALUES (?, ?, ?)", (first + at, data, hashes[at * HASH_BYTES :]))
         else:
             tx.execute("INSERT INTO log_bundle (n, entries) VALUES (?, ?)", (n, _take_tail(tx, position) + data))
         at += len(taken)
@@ -147,8 +159,9 @@ def _write_tiles(tx: sqlite3.Connection, edge: _Edge, hashes: bytes) -> tuple[by
         hashes_here, carried = tiles[level] + carried, b""
         for start in range(0, len(hashes_here), FULL_TILE_BYTES):
             tile = hashes_here[start : start + FULL_TILE_BYTES]
-            tx.execute("INSERT OR REPLACE INTO log_tile (id, hashes) VALUES (?, ?)", (tile_id(level, n), tile))
             full = len(tile) == FULL_TILE_BYTES
+            if full or level:
+                tx.execute("INSERT OR REPLACE INTO log_tile (id, hashes) VALUES (?, ?)", (tile_id(level, n), tile))
             carried += bulk.root(tile) if full else b""
             tiles[level], n = b"" if full else tile, n + 1
         level += 1

@@ -57,7 +57,7 @@ def _log(file: str, says: str) -> tuple[Table, ...]:
         ),
         Table(file, TILES, ("id", "hashes"), says=rf"{says}|tile \d+ of level"),
         Table(file, BUNDLES, ("n", "entries"), says=says),
-        Table(file, TAIL, ("first", "entries"), says=says),
+        Table(file, TAIL, ("first", "entries", "hashes"), says=says),
     )
 
 

@@ -103,7 +103,7 @@ SPOIL = "spoil({0}, {1})"  # a function of `sql`
         ("DELETE FROM log_tail WHERE first = 269", "after transaction 25."),
         ("UPDATE log_meta SET size = 269", "269 transactions are stored"),
         (f"UPDATE log_tile SET hashes = {SPOIL.format('hashes', 100)} WHERE id = 0", "tile 0 of level 0: leaf 3 "),
-        (f"UPDATE log_tile SET hashes = {SPOIL.format('hashes', 100)} WHERE id = 1", "tile 1 of level 0: leaf 259 "),
+        (f"UPDATE log_tail SET hashes = {SPOIL.format('hashes', 1)} WHERE first = 260", "tile 1 of level 0: leaf 260 "),
         (f"UPDATE log_tile SET hashes = {SPOIL.format('hashes', 10)} WHERE id = 1 << 56", "tile 0 of level 1: hash 0 "),
         ("DELETE FROM log_tile WHERE id = 0", "tile 0 of level 0"),
         ("DELETE FROM ledger_head", "270 transactions are stored, the checkpoint is of 0"),
@@ -193,7 +193,7 @@ def rewrite(folder: Path, change: Callable[[list[bytes]], list[bytes]], *, resig
 
 
 def test_a_ledger_whose_checkpoint_contradicts_it_does_not_open(folder: Path) -> None:
-    sql(folder, f"UPDATE log_tile SET hashes = {SPOIL.format('hashes', 100)} WHERE id = 1")
+    sql(folder, f"UPDATE log_tail SET hashes = {SPOIL.format('hashes', 1)} WHERE first = 260")
     with pytest.raises(LedgerError, match="run fsck"):
         site.opened(folder)
 

@@ -96,7 +96,7 @@ def test_whole_logs_of_several_sizes(program: list[str], site: LogSite, tmp_path
     ("damage", "found"),
     [
         ("log_tile SET hashes = flip(hashes) WHERE id = 0", "tile/0/000"),
-        ("log_tile SET hashes = flip(hashes) WHERE id = 2", "tile/0/002.p/88"),
+        ("log_tail SET hashes = flip(hashes)", "tile/0/002.p/88"),
         ("log_tile SET hashes = flip(hashes) WHERE id = 1 << 56", "tile/1/000.p/2"),
         ("log_bundle SET entries = flip(entries) WHERE n = 1", "tile/"),
         ("log_tail SET entries = flip(entries)", "tile/0/002.p/88"),

@@ -189,7 +189,7 @@ def test_a_damaged_edge_is_found_when_the_log_is_opened(db: Database) -> None:
     with db.transaction() as tx:
         Log(db).append(tx, [b"x"] * 300)
     with db.transaction() as tx:
-        tx.execute("UPDATE log_tile SET hashes = substr(hashes, 1, 32) WHERE id = 1")
+        tx.execute("UPDATE log_tail SET hashes = substr(hashes, 1, 32)")
     with pytest.raises(LogError, match="tile 1 of level 0 holds 1 hashes, expected 44"):
         Log(db)
 
