@@ -32,6 +32,7 @@ from chain.policies import witness_keys
 from chain.record import SEAL_KIND, Record
 from chain.seal import require_names, verify_seal
 from chain.site import Folder, SiteReader
+from chain.store import ranges
 from chain.store.database import Database
 from chain.store.seals import StoredSeal, expected_previous, state_of
 from chain.store.segment import Segment
@@ -182,7 +183,7 @@ class _Fsck:
         total = self._reader.ranges.total()
         if total != events:
             raise FsckError(f"index of ranges: it names {total} events, the log holds {events}")
-        for (name,) in self._run("SELECT name FROM source WHERE id NOT IN (SELECT source FROM range)"):
+        for (name,) in self._run(f"SELECT name FROM source WHERE id NOT IN (SELECT source FROM {ranges.ROWS})"):
             raise FsckError(f"index of ranges: {name} is in it without any event")
 
     def _payloads(self) -> None:

@@ -66,9 +66,7 @@ def require_no_more(connection: sqlite3.Connection, size: int, entry_bytes: int)
         level += 1
     expected = {
         "log_bundle": (size >> TILE_BITS, None),
-        "log_tile": (
-            sum(-(-nodes // TILE_WIDTH) for nodes in levels) - bool(tail), (sum(levels) - tail) * HASH_BYTES
-        ),
+        "log_tile": (sum(-(-nodes // TILE_WIDTH) for nodes in levels) - bool(tail), (sum(levels) - tail) * HASH_BYTES),
     }
     queries = {
         "log_bundle": "SELECT COUNT(*), NULL FROM log_bundle",

@@ -1,6 +1,8 @@
 """Which numbered events are stored where: ranges of (source, boot, seq) → leaf, instead of a row an event.
 
-Deduplication, gaps and completeness all read this index. It can be rebuilt from the log alone.
+Deduplication, gaps and completeness all read this index. It can be rebuilt from the log alone. The newest rows stand
+in a small table until there are many: a commit that holds events of hundreds of sources would otherwise write a page
+of the large one for each.
 """
 
 import sqlite3
@@ -16,9 +18,14 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS source (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
     "CREATE TABLE IF NOT EXISTS range (source INTEGER NOT NULL, boot INTEGER NOT NULL, first_seq INTEGER NOT NULL,"
     " count INTEGER NOT NULL, first_leaf INTEGER NOT NULL, PRIMARY KEY (source, boot, first_seq)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS range_new (source INTEGER NOT NULL, boot INTEGER NOT NULL, first_seq INTEGER NOT NULL,"
+    " count INTEGER NOT NULL, first_leaf INTEGER NOT NULL, PRIMARY KEY (source, boot, first_seq)) WITHOUT ROWID",
 )
 # A row that grows keeps its leaf; numbers that are stored are never added again.
-_PUT = "INSERT INTO range VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = excluded.count"
+_PUT = "INSERT INTO range_new VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = excluded.count"
+_TAKE = "DELETE FROM range WHERE source = ? AND boot = ? AND first_seq = ?"
+ROWS = "(SELECT * FROM range_new UNION ALL SELECT * FROM range)"
+MOST_NEW = 2048  # rows: some 15 pages
 _CACHED = 8192
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -46,6 +53,8 @@ class Ranges:
         self._ids: OrderedDict[str, int] = OrderedDict()
         self._last: OrderedDict[tuple[str, int], Range | None] = OrderedDict()
         self._written: dict[tuple[int, int, int], tuple[int, int]] = {}  # of the open transaction
+        self._grown: set[tuple[int, int, int]] = set()  # of these, what continues an older row
+        self._new: set[tuple[int, int, int]] | None = None  # keys in range_new; None where they are to be read
 
     def last(self, source: str, boot: int) -> Range | None:
         """The range with the highest numbers of this boot, None where the boot is new."""
@@ -73,18 +82,30 @@ class Ranges:
         source_id, last = self._source_id(tx, source), self.last(source, new.boot)
         if last and last.end == new.first and last.leaf + last.count == new.leaf:
             new = Range(new.boot, last.first, last.count + new.count, last.leaf)
+            self._grown.add((source_id, new.boot, new.first))
         self._written[source_id, new.boot, new.first] = new.count, new.leaf
         if last is None or new.first >= last.first:
             _remember(self._last, (source, new.boot), new)
 
     def flush(self, tx: sqlite3.Connection) -> None:
         """Write what was added in this transaction."""
+        if self._new is None:
+            self._new = set(tx.execute("SELECT source, boot, first_seq FROM range_new"))
+        tx.executemany(_TAKE, self._grown - self._new)
         tx.executemany(_PUT, [(*key, *value) for key, value in self._written.items()])
+        self._new.update(self._written)
         self._written.clear()
+        self._grown.clear()
+        if len(self._new) > MOST_NEW:
+            tx.execute("INSERT INTO range SELECT * FROM range_new")
+            tx.execute("DELETE FROM range_new")
+            self._new.clear()
 
     def forget_cached(self) -> None:
         """Needed after a rolled-back transaction."""
         self._written.clear()
+        self._grown.clear()
+        self._new = None
         self._ids.clear()
         self._last.clear()
 
@@ -93,7 +114,7 @@ class Ranges:
         return [row[0] for row in self._db.connection.execute("SELECT name FROM source ORDER BY name")]
 
     def boots(self, source: str) -> list[int]:
-        query = "SELECT DISTINCT boot FROM range JOIN source ON source.id = range.source WHERE name = ? ORDER BY boot"
+        query = f"SELECT DISTINCT boot FROM {ROWS} WHERE source = (SELECT id FROM source WHERE name = ?) ORDER BY boot"
         return [row[0] for row in self._db.connection.execute(query, (source,))]
 
     def stored(self, source: str, boot: int) -> list[Range]:
@@ -102,7 +123,8 @@ class Ranges:
 
     def total(self) -> int:
         """How many events all rows name together. Each row counts at least one, so that none can cancel another."""
-        return int(self._db.connection.execute("SELECT COALESCE(SUM(MAX(ABS(count), 1)), 0) FROM range").fetchone()[0])
+        query = f"SELECT COALESCE(SUM(MAX(ABS(count), 1)), 0) FROM {ROWS}"
+        return int(self._db.connection.execute(query).fetchone()[0])
 
     def missing(self, source: str, span: Span) -> list[Span]:
         """The numbers of `span` that are not stored, as spans."""
@@ -115,7 +137,7 @@ class Ranges:
 
     def _select(self, source: str, condition: str, values: tuple[int, ...]) -> list[Range]:
         query = (
-            "SELECT boot, first_seq, count, first_leaf FROM range"
+            f"SELECT boot, first_seq, count, first_leaf FROM {ROWS}"
             f" WHERE source = (SELECT id FROM source WHERE name = ?) AND {condition}"
         )
         return [Range(*row) for row in self._db.connection.execute(query, (source, *values))]

@@ -77,6 +77,7 @@ TABLES: tuple[Table, ...] = (
     Table(SITE_DB, "segment", ("first_leaf", "count", "subject", "body"), says="segment|payload"),
     Table(SITE_DB, "source", ("id", "name"), says="index of ranges"),
     Table(SITE_DB, "range", ("source", "boot", "first_seq", "count", "first_leaf"), says="index of ranges"),
+    Table(SITE_DB, "range_new", ("source", "boot", "first_seq", "count", "first_leaf"), says="index of ranges"),
     Table(
         SITE_DB, "seal", ("leaf", "source", "boot", "first_seq", "count", "state", "seal", "signature"), says="seal",
     ),

@@ -18,7 +18,7 @@ from crypto.merkle import HASH_BYTES
 
 log = logging.getLogger(__name__)
 DELAY_S = 0.02
-MAX_DELAY_S = 0.06
+MAX_DELAY_S = 0.15
 BUSY_PAUSE = 9.0  # signing takes a tenth of the time, as far as the longest delay allows
 AT_ONCE = 8  # sources told without a pause for anything else
 MAX_WAITING_SOURCES = 10_000
