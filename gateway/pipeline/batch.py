@@ -139,10 +139,14 @@ class Batch:
         self.refused.append(DeadLetterDraft(inbound, str(error), payload, alert))
         return error.verdict if isinstance(error, RefusedError) else Verdict.REJECTED
 
-    def place(self) -> None:
-        """Now that the place of every leaf is known: refuse seals whose key does not count there, and all that
-        follow them."""
-        at = self._site.log.size
+    @property
+    def leaves(self) -> int:
+        """How many entries of the log it makes: events and seals."""
+        return self.events + sum([len(group.seals) for group in self.groups.values()])
+
+    def place(self, at: int) -> None:
+        """Now that the place of every leaf is known, the first being entry `at`: refuse seals whose key does not
+        count there, and all that follow them."""
         for group in self.groups.values():
             at += group.count
             for position, admitted in enumerate(group.seals):

@@ -34,6 +34,7 @@ from gateway.pipeline.writing import write
 log = logging.getLogger(__name__)
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 STALLED_S = 5.0  # a commit that takes longer is told as a problem
+PATIENCE_S = 0.0003  # how long a batch that is smaller than the last one waits for more
 IDLE_S = 0.5  # how often pending seals and the disk are looked at when nothing arrives
 
 
@@ -72,7 +73,9 @@ class Committer:
         self._queue = FairQueue(queue_bytes)
         self._changed = threading.Condition()
         self._relief: list[Callable[[], None]] = []
+        self._calling = False
         self._stopping = False
+        self._last_size = 0  # of the last batch, bytes
         self._recent = RecentHashes()
         self._openers = Openers(late_after_us)
         self._sealing = Sealing(site, self._recent)
@@ -91,6 +94,13 @@ class Committer:
     def submit(self, inbound: Inbound) -> None:
         with self._changed:
             self._queue.put(inbound)
+        if not self._calling:  # once for all that this turn of the loop reads: one commit instead of several
+            self._calling = True
+            self._loop.call_soon(self._call)
+
+    def _call(self) -> None:
+        self._calling = False
+        with self._changed:
             self._changed.notify()
 
     def congested(self) -> bool:
@@ -171,12 +181,21 @@ class Committer:
                 self._changed.wait(IDLE_S)
             if not self._queue and self._stopping:
                 return None
+            self._wait_for_more()
+            waiting = self._queue.size
             taken = self._queue.take(MAX_BATCH_BYTES)
+            self._last_size = waiting - self._queue.size
             wake = self._relief if self._queue.relieved else []
             self._relief = [] if wake else self._relief
         for call in wake:
             self._loop.call_soon_threadsafe(call)
         return together(taken)
+
+    def _wait_for_more(self) -> None:
+        """Who was just answered often sends again at once. One commit of all costs little more than one of a few."""
+        until = time.monotonic() + PATIENCE_S
+        while 0 < self._queue.size < self._last_size and (left := until - time.monotonic()) > 0:
+            self._changed.wait(left)
 
     def _commit(self, taken: list[Judged]) -> None:
         if self._disk.exceeded():
@@ -186,9 +205,10 @@ class Committer:
         try:
             for judged in taken:
                 batch.judge(judged)
-            batch.place()
             with self._site.db.transaction() as tx:
-                write(self._site, tx, batch, logged_us)
+                first = self._site.log.size
+                batch.place(first)
+                write(self._site, tx, batch, first, logged_us)
                 self._watch.look(tx, batch, logged_us)
                 if self.failure:
                     self._site.db.touch(tx)
@@ -218,7 +238,7 @@ class Committer:
         counters.rejected += len(batch.refused)
         counters.received += batch.events + batch.duplicates + len(batch.refused)
         counters.commits += bool(batch.groups or batch.refused)
-        counters.log_size = self._site.log.size
+        counters.log_size += batch.leaves
 
     def _remember(self, batch: Batch) -> None:
         for name, group in batch.groups.items():
@@ -229,7 +249,7 @@ class Committer:
             self._sealing.remember(group)
 
     def _news(self, batch: Batch, logged_us: int) -> list[StoredNumbers]:
-        size = self._site.log.size
+        size = self.counters.log_size
         return [
             StoredNumbers(name, _numbers(group), group.known, self._sealed(group), size, logged_us)
             for name, group in batch.groups.items()

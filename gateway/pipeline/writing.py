@@ -19,14 +19,15 @@ from gateway.pipeline.group import AdmittedSeal, Group
 from gateway.pipeline.stretch import MAX_BYTES, MAX_EVENTS, Stretch
 
 
-def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, logged_us: int) -> None:
-    """Append everything to the open transaction. What this returns from is durable once it commits."""
+def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, first: int, logged_us: int) -> None:
+    """Append everything to the open transaction, from entry `first` of the log on. What this returns from is durable
+    once it commits."""
     for draft in batch.refused:
         came = draft.inbound
         new = site.notices.refuse(tx, logged_us, came.source, came.door, came.channel, draft.reason, draft.payload)
         if new and draft.alert:  # a device that repeats itself must not push other alerts out
             site.notices.alert(tx, logged_us, draft.alert, came.source, draft.reason, None)
-    leaves = _Leaves(site.log.size, [], _seeds(batch))
+    leaves = _Leaves(first, [], _seeds(batch))
     for group in batch.groups.values():
         _write_events(site, tx, group, leaves, logged_us)
         for seal in group.seals:
