@@ -26,7 +26,7 @@ _CACHED_KEYS = 4096
 _CACHED_SEGMENTS = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Open:
     """A segment that is not sealed yet."""
 

@@ -28,6 +28,7 @@ from gateway.pipeline.stretch import AdmittedEvent, Stretch, hashes_from
 from gateway.preprocess.kind import Context
 
 log = logging.getLogger(__name__)
+_URGENT = int(RecordFlag.URGENT)
 _STORE_FAILURES = (StoreError, LogError, sqlite3.Error, OSError, MemoryError)
 FUTURE_TOLERANCE_US = 60_000_000  # clocks differ; beyond a minute ahead an event is suspect
 DECLINED = 16  # messages that go one by one after one that was not in plain form: bounds what is looked at twice
@@ -197,8 +198,8 @@ class Batch:
     @property
     def urgent(self) -> bool:
         """True where an event of this batch is to be anchored at once."""
-        flags = {bits for group in self.groups.values() for stretch in group.stretches for bits in stretch.flags}
-        return any(bits & RecordFlag.URGENT for bits in flags)
+        flags = set[int]().union(*[stretch.flags for group in self.groups.values() for stretch in group.stretches])
+        return any(bits & _URGENT for bits in flags)
 
 
 def _authentication(source: EnrolledSource, inbound: Inbound) -> Authentication:

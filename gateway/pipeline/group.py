@@ -101,7 +101,9 @@ class Group:
     def add(self, new: Stretch) -> None:
         """Add a stretch whose numbers are new."""
         self.stretches.append(new)
-        boot = self._boots.setdefault(new.boot, _Boot())
+        boot = self._boots.get(new.boot)
+        if boot is None:
+            boot = self._boots[new.boot] = _Boot()
         at = bisect_right(boot.firsts, new.first)
         boot.firsts.insert(at, new.first)
         boot.stretches.insert(at, new)
@@ -123,7 +125,9 @@ class Group:
 
     def _between(self, boot: int, first: int, end: int) -> Iterator[Stretch]:
         """The stretches that hold any of these numbers."""
-        known = self._boots.get(boot, _Boot())
+        known = self._boots.get(boot)
+        if known is None:
+            return
         for stretch in known.stretches[max(bisect_right(known.firsts, first) - 1, 0) :]:
             if stretch.first >= end:
                 return

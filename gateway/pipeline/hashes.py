@@ -37,7 +37,9 @@ class RecentHashes:
 
     def add(self, source: str, boot: int, first: int, hashes: bytes) -> None:
         """Hashes of freshly stored numbers."""
-        known = self._boots.setdefault((source, boot), _Boot())
+        known = self._boots.get((source, boot))
+        if known is None:
+            known = self._boots[source, boot] = _Boot()
         at = bisect_right(known.firsts, first)
         known.firsts.insert(at, first)
         known.runs.insert(at, hashes)

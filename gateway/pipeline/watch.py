@@ -56,6 +56,8 @@ class Watch:
     def _excursions(self, tx: sqlite3.Connection, group: Group, now_us: int) -> None:
         name = group.source.name
         for stretch in group.stretches:
+            if not any(stretch.flags) and name not in self._outside:
+                continue  # nearly always
             for at, bits in enumerate(stretch.flags):
                 outside = bool(bits & _OUT_OF_RANGE)
                 if outside is (name in self._outside):
