@@ -46,7 +46,7 @@ def _trigger(what: str) -> str:
 @pytest.mark.parametrize(
     "where",
     [
-        "INSERT ON subject", "INSERT ON segment", "INSERT ON source", "INSERT ON range", "UPDATE ON range",
+        "INSERT ON subject", "INSERT ON segment", "INSERT ON source", "INSERT ON range_new", "UPDATE ON range_new",
         "INSERT ON log_tail", "INSERT ON log_tile", "UPDATE ON log_meta", "INSERT ON seal", "INSERT ON dead_letter",
         "INSERT ON alert",
     ],
