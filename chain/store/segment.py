@@ -1,10 +1,11 @@
 """The plain content of a payload segment: events as they came, and the fields that their records commit to.
 
 Most of an event's fields are texts that stand in the event itself, so fields are stored as parts: bytes of their
-CBOR, and references into the event. Nobody hashes this form; it is authenticated as a whole. Formats:
-docs/formats/record.md.
+CBOR, and references into the event. Events of one source are much alike, so a segment that is not small is
+compressed. Nobody hashes this form; it is authenticated as a whole. Formats: docs/formats/record.md.
 """
 
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from chain.errors import StoreError
 from crypto import cbor
 from crypto.cbor import CborValue
 
+WORTH_COMPRESSING = 2048  # bytes
+_ZLIB = b"\x78"  # how a zlib stream begins (RFC 1950 section 2.2, window of 32 KiB), and no segment that is none
 SHORTEST_CUT = 12  # bytes; a reference costs up to as many
 
 Fields = tuple[tuple[str, CborValue], ...]
@@ -73,13 +76,14 @@ def encode_event(stored: StoredEvent) -> bytes:
 
 
 def encode_segment(seed: bytes, count: int, events: Iterable[bytes]) -> bytes:
-    """A segment of `count` encoded events, which may come joined: CBOR [seed, [event …]]."""
-    return b"\x82" + cbor.pack(seed) + cbor.list_head(count) + b"".join(events)
+    """A segment of `count` encoded events, which may come joined: CBOR [seed, [event …]], compressed if it is large."""
+    plain = b"\x82" + cbor.pack(seed) + cbor.list_head(count) + b"".join(events)
+    return plain if len(plain) < WORTH_COMPRESSING else zlib.compress(plain, 1)
 
 
 def decode_segment(first_leaf: int, subject: str, plain: bytes) -> Segment:
     """Only for bytes whose authenticity was verified before."""
-    seed, items = cbor.unpack(plain)
+    seed, items = cbor.unpack(zlib.decompress(plain) if plain[:1] == _ZLIB else plain)
     return Segment(first_leaf, subject, seed, StoredEvents(items))
 
 

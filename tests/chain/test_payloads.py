@@ -1,5 +1,6 @@
 """Payloads at rest, attacked in their own file: rows that were swapped, moved, cut or given away do not open."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,19 @@ def test_a_segment_of_another_layout_is_told_as_such() -> None:
     segment = decode_segment(7, "a", cbor.pack([bytes(32), [[b"event", [["reading", 1]]]]]))
     with pytest.raises(StoreError, match=r"event 0 of a segment is not in this version's layout"):
         segment.events[0]
+
+
+@pytest.mark.parametrize("text", [b"alike " * 40, None])
+def test_large_segments_open_whether_or_not_they_can_be_compressed(tmp_path: Path, text: bytes | None) -> None:
+    events = [StoredEvent(text or os.urandom(240), (("number", n),)) for n in range(300)]
+    db = Database(tmp_path / "site.db", SCHEMA)
+    with db.transaction() as tx:
+        payloads = Payloads(db, bytes(32))
+        payloads.put(tx, 0, "a", bytes(32), len(events), map(encode_event, events))
+        payloads.flush(tx)
+    segment = Payloads(db, bytes(32)).segment_of(299)
+    assert segment
+    assert (segment.seed, list(segment.events)) == (bytes(32), events)
+    (size,) = db.connection.execute("SELECT length(body) FROM segment").fetchone()
+    assert (size < 10_000) is (text is not None)
+    db.close()
