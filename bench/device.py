@@ -1,8 +1,9 @@
 """Devices whose messages are made before anything is measured: real keys, numbers, seals, and exact sizes."""
 
 import os
+import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -28,6 +29,13 @@ def payload_of(seq: int) -> bytes:
     return (_FORM % (_SERIES, _BASE_S, seq % 100, 10 + seq % 20)).encode()
 
 
+def random_payload(seq: int) -> bytes:
+    """One SenML text of exactly 300 bytes, most of them random: nothing of it stands in another event."""
+    start, end = f'[{{"bn":"urn:dev:ops:32473-","bt":{_BASE_S + seq},"n":"label","vs":"', '"}]'
+    left = PAYLOAD - len(start) - len(end)
+    return f"{start}{secrets.token_urlsafe(left)[:left]}{end}".encode()
+
+
 @dataclass
 class Device:
     """An enrolled source. What is made must be sent: the numbers go on."""
@@ -40,11 +48,13 @@ class Device:
     previous: bytes = FIRST_PREVIOUS
     _unsealed: list[bytes] = field(default_factory=list)
 
-    def messages(self, count: int, each: int, sealed: int = SEALED) -> Iterator[bytes]:
+    def messages(
+        self, count: int, each: int, sealed: int = SEALED, payload: Callable[[int], bytes] = payload_of
+    ) -> Iterator[bytes]:
         """`count` events, `each` a message. Behind every `sealed`-th, and behind the last one, comes their seal."""
         waiting: list[bytes] = []
         for left in range(count - 1, -1, -1):
-            waiting.append(self._event())
+            waiting.append(self._event(payload(self.seq)))
             seals = (self._seal(),) if len(self._unsealed) == sealed or not left else ()
             if len(waiting) == each or seals:
                 yield Message(tuple(waiting), seals).encode()
@@ -56,9 +66,9 @@ class Device:
         hello += subscribe(f"st/1/{self.name}/receipts") if receipts else b""
         return Lane(hello, 1 + receipts, [publish(topic, n, m) for n, m in enumerate(messages)])
 
-    def _event(self) -> bytes:
+    def _event(self, payload: bytes) -> bytes:
         now, blind = time.time_ns() // 1000, os.urandom(BLIND_BYTES)
-        raw = Event(self.name, self.boot, self.seq, 1, 1, now, blind, payload_of(self.seq)).encode()
+        raw = Event(self.name, self.boot, self.seq, 1, 1, now, blind, payload).encode()
         self.seq += 1
         self._unsealed.append(content_hash(raw))
         return raw

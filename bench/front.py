@@ -3,6 +3,7 @@
 import os
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,11 +90,12 @@ def _many(settings: Settings, gateway: Gateway, devices: list[Device], shape: Sh
 
 
 def send(
-    settings: Settings, gateway: Gateway, devices: list[Device], share: int, each: int, window: int, sealed: int = 256
-) -> Sent:
+    settings: Settings, gateway: Gateway, devices: list[Device], share: int, each: int, window: int, sealed: int = 256,
+    payload: Callable[[int], bytes] = payload_of,
+) -> Sent:  # fmt: skip
     """One run through the front door, `share` events from each device, once the gateway has nothing else to do."""
     firsts = [device.seq for device in devices]
-    lanes = [device.lane(list(device.messages(share, each, sealed))) for device in devices]
+    lanes = [device.lane(list(device.messages(share, each, sealed, payload))) for device in devices]
     gateway.quiet()
     before, events = gateway.log_size(), share * len(devices)
     with Load(settings.folder, gateway.port, lanes, window) as load:

@@ -157,6 +157,7 @@ def _latency(part: Found) -> str:
 def _footprint(part: Found) -> str:
     rows = [(f"bytes on disk, an event of {part['payload_bytes']} bytes of payload", _number(part["bytes_an_event"]))]
     rows += [(f"of these in {name}", _number(size)) for name, size in part["files"].items()]
+    rows.append(("the same for events with nothing in common", _number(part["random_bytes_an_event"])))
     rows += [(f"resident MB, {when}", _number(size)) for when, size in part["memory_mb"].items()]
     rows.append(("seconds until the index was up to date", _number(part["index_lag_s"])))
     return grid((f"after {part['events']:,} events", ""), rows)
