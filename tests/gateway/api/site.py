@@ -161,6 +161,7 @@ class Site:
         batch = Batch(self.writer, self.book, self.numbers, self.openers, sealing, LATE_AFTER_US)
         (judged,) = together([inbound])
         batch.judge(judged)
+        batch.place()
         with self.writer.db.transaction() as tx:
             write(self.writer, tx, batch, received_us + 1000)
         self.stored += batch.events
