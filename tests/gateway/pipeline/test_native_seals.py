@@ -169,3 +169,15 @@ def test_good_and_bad_seals_end_alike_without_the_core(tmp_path: Path, monkeypat
     assert len(found["refused"]) == 31
     assert len({reason[:24] for reason, _ in found["refused"]}) == 6
     assert {kind for kind, *_ in found["alerts"]} == {"broken-seal", "conflict"}
+
+
+def test_a_seal_that_names_another_key_than_the_one_that_signed_it_is_refused(site: Site) -> None:
+    """Signatures are tried under the newest key before anyone has read which key the seal names."""
+    source, new = site.enrol("logger"), Source("logger").key
+    site.send(source, message(source.batch(1), source.seal()))
+    site.drain()
+    site.rotate(source, new, len(site.records()))
+    events, encoded = source.batch(1), source.draft().encode()
+    lie = SignedSeal(encoded, new.sign(encoded, labels.SEAL))
+    assert site.send(source, message(events, lie)) is Verdict.REJECTED
+    assert [letter.reason[:34] for letter in site.dead_letters()] == ["ed25519 signature does not verify "]
