@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 def leaf_hashes(entries: Sequence[bytes]) -> bytes: ...
 def root(hashes: bytes) -> bytes: ...
+def ed25519_holds(signed: Sequence[tuple[bytes, bytes, bytes]], label: bytes) -> list[bool]: ...
 def burst(
     data: bytes, pos: int, topic: bytes, v5: bool, most: int, room: int, limit: int
 ) -> tuple[list[bytes], bytes, int, int]: ...
@@ -29,7 +30,7 @@ class Stretch:
     count: int
     size: int
     messages: int
-    seals: list[tuple[int, bytes, bytes]]
+    seals: list[tuple[int, bytes, bytes, tuple[int, int, int, bytes, bytes, int, bytes] | None, bool]]
     hashes: bytes
     flags: bytes
     def authenticate(self, first: int, count: int, authentication: int) -> None: ...

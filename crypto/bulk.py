@@ -1,11 +1,12 @@
-"""Hashing of many leaves and nodes at once, hashes concatenated; by the native core where it was built.
+"""Hashes and signatures of whole batches at once; by the native core where it was built.
 
-The same functions as in crypto.merkle, for those who hash whole batches. Nothing here is believed: both forms are
-held against each other by a test.
+The same functions as in crypto.merkle, hashes concatenated, and `PublicKey.verify` for many. Nothing here is believed:
+both forms are held against each other by a test.
 """
 
 from collections.abc import Sequence
 
+from crypto.keys import Algorithm, PublicKey
 from crypto.merkle import HASH_BYTES, leaf_hash, root_of
 
 
@@ -26,8 +27,26 @@ def split(hashes: bytes) -> list[bytes]:
     return [hashes[i : i + HASH_BYTES] for i in range(0, len(hashes), HASH_BYTES)]
 
 
+def which_hold(signed: Sequence[tuple[PublicKey, bytes, bytes]], context: bytes) -> list[bool]:
+    """Of each (key, message, signature) whether it holds for certain. Where not, `PublicKey.verify` judges."""
+    if ed25519_holds is None:
+        return [_holds(*one, context) for one in signed]
+    sure = ed25519_holds([(key.raw, message, signature) for key, message, signature in signed], context)
+    unseen = [key.algorithm is not Algorithm.ED25519 for key, _, _ in signed]
+    return [sure[n] or (unseen[n] and _holds(*one, context)) for n, one in enumerate(signed)]
+
+
+def _holds(key: PublicKey, message: bytes, signature: bytes, context: bytes) -> bool:
+    try:
+        key.verify(signature, message, context)
+    except Exception:  # whatever it is: it comes again, and is told, when this is judged
+        return False
+    return True
+
+
 try:
+    from sealtrail_native import ed25519_holds as ed25519_holds
     from sealtrail_native import leaf_hashes as leaf_hashes
     from sealtrail_native import root as root
 except ImportError:  # no Rust compiler was there: slower, not different
-    leaf_hashes, root = _leaf_hashes, _root
+    leaf_hashes, root, ed25519_holds = _leaf_hashes, _root, None  # type: ignore[assignment]

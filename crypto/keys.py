@@ -69,7 +69,7 @@ class PublicKey:
     @property
     def kid(self) -> bytes:
         """SHA-256 of the raw public key, 32 bytes."""
-        return sha256(self.raw).digest()
+        return _kid(self.raw)
 
     def verify(self, signature: bytes, message: bytes, context: bytes) -> None:
         """Raise SignatureError unless `signature` is this key's over `message` under `context`."""
@@ -101,6 +101,11 @@ def _is_small_order(raw: bytes) -> bool:
     RFC 8032 verifiers accept these points; there are eight, of five y coordinates, some in two encodings."""
     y = int.from_bytes(raw, "little") % 2**255 % _P
     return y in (0, 1, _P - 1, _ORDER_8, _P - _ORDER_8)
+
+
+@lru_cache(maxsize=4096)
+def _kid(raw: bytes) -> bytes:
+    return sha256(raw).digest()
 
 
 @lru_cache(maxsize=4096)

@@ -5,9 +5,10 @@ seal that covers an event.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 from chain.errors import StoreError
 from chain.event import SignedSeal
@@ -24,6 +25,7 @@ SCHEMA = (
     "CREATE UNIQUE INDEX IF NOT EXISTS seal_range ON seal (source, boot, first_seq)",
     "CREATE INDEX IF NOT EXISTS seal_pending ON seal (source, boot, first_seq) WHERE state = 0",
 )
+ROWS_AT_ONCE = 64
 
 
 class SealState(IntEnum):
@@ -44,15 +46,31 @@ class StoredSeal:
     state: SealState
 
 
+class Placed(Protocol):
+    """A verified seal with a leaf, in the store or on its way there."""
+
+    @property
+    def leaf(self) -> int: ...
+    @property
+    def seal(self) -> Seal: ...
+    @property
+    def signed(self) -> SignedSeal: ...
+    @property
+    def state(self) -> SealState: ...
+
+
 class Seals:
     """Reads and writes seals over one database connection."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def put(self, tx: sqlite3.Connection, leaf: int, seal: Seal, signed: SignedSeal, state: SealState) -> None:
-        row = (leaf, seal.source, seal.boot, seal.first, seal.count, int(state), signed.seal, signed.signature)
-        tx.execute("INSERT INTO seal VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    def put(self, tx: sqlite3.Connection, seals: Sequence[Placed]) -> None:
+        """Many rows with one statement: each statement gives the interpreter's lock away, and waits to get it back."""
+        for start in range(0, len(seals), ROWS_AT_ONCE):
+            part = seals[start : start + ROWS_AT_ONCE]
+            rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * len(part))
+            tx.execute(f"INSERT INTO seal VALUES {rows}", [value for placed in part for value in _row(placed)])
 
     def set_state(self, tx: sqlite3.Connection, leaf: int, state: SealState) -> None:
         tx.execute("UPDATE seal SET state = ? WHERE leaf = ?", (int(state), leaf))
@@ -114,7 +132,13 @@ class Seals:
         return [StoredSeal(leaf, Seal.decode(seal), SignedSeal(seal, sig), SealState(s)) for leaf, seal, sig, s in rows]
 
 
-def expected_previous(last: StoredSeal | None, new: Seal) -> bytes:
+def _row(placed: Placed) -> tuple[int | str | bytes, ...]:
+    seal, signed = placed.seal, placed.signed
+    state = int(placed.state)
+    return placed.leaf, seal.source, seal.boot, seal.first, seal.count, state, signed.seal, signed.signature
+
+
+def expected_previous(last: Placed | None, new: Seal) -> bytes:
     """What a source's next seal must name: the hash of its last one; a new key starts a new chain."""
     if last is None or (last.seal.kid != new.kid and new.previous == FIRST_PREVIOUS):
         return FIRST_PREVIOUS

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.errors import LogError, StoreError
-from chain.event import SignedSeal, content_hash
+from chain.event import content_hash
 from chain.record import Authentication, Record, RecordFlag
 from chain.site import SiteWriter
 from chaincode.identity_records import KeyRecord
 from crypto.errors import SealtrailError
-from crypto.merkle import HASH_BYTES
 from gateway.ingest.inbound import Channel, Inbound, Verdict
 from gateway.pipeline.admission import PlainNumbers, admit, open_event, open_message
 from gateway.pipeline.errors import ConflictError, FaultError, RefusedError
@@ -24,7 +23,7 @@ from gateway.pipeline.group import Group, Judged
 from gateway.pipeline.opening import Openers
 from gateway.pipeline.sealing import Sealing
 from gateway.pipeline.sources import EnrolledSource, SourceBook
-from gateway.pipeline.stretch import AdmittedEvent, Stretch, hashes_from
+from gateway.pipeline.stretch import AdmittedEvent, CameSeal, Stretch, hashes_between
 from gateway.preprocess.kind import Context
 
 log = logging.getLogger(__name__)
@@ -44,6 +43,17 @@ class DeadLetterDraft:
     alert: str
 
 
+@dataclass(frozen=True, slots=True)
+class _WaitingSeals:
+    """Seals whose signatures are being verified. They came in messages `at` + n; `key` is the one they are tried by."""
+
+    judged: Judged
+    group: Group
+    at: int
+    seals: Sequence[CameSeal]
+    key: KeyRecord | None
+
+
 class Batch:
     """Collects messages until the committer takes it."""
 
@@ -51,6 +61,8 @@ class Batch:
                  sealing: Sealing, late_after_us: int) -> None:  # fmt: skip
         self._site, self._book, self._numbers = site, book, numbers
         self._openers, self._sealing, self._late_after_us = openers, sealing, late_after_us
+        self._waiting: list[_WaitingSeals] = []
+        self._ahead = sealing.ahead()
         self.groups: dict[str, Group] = {}
         self.refused: list[DeadLetterDraft] = []
         self.events = 0
@@ -80,11 +92,19 @@ class Batch:
         for _ in judged.payloads[at : at + (stretch.messages if stretch else DECLINED)]:
             self._one(judged, group)
 
-    def _seals(self, judged: Judged, group: Group, at: int, seals: Sequence[tuple[int, bytes, bytes]]) -> None:
-        ahead = self._sealing.ahead(group.source, seals)
-        for position, (number, seal, signature) in enumerate(seals):
-            key = ahead.key if ahead and ahead.holds(position) else None
-            self._seal(judged, group, at + number, SignedSeal(seal, signature), key)
+    def _seals(self, judged: Judged, group: Group, at: int, seals: Sequence[CameSeal]) -> None:
+        """Begin to verify the signatures, under the newest key; `judge_seals` does the rest."""
+        key = group.source.keys[-1] if group.source.keys and seals else None
+        if key is not None:
+            self._ahead.add(key.key, [(seal, signature) for _, seal, signature, _, _ in seals])
+        self._waiting.append(_WaitingSeals(judged, group, at, seals, key))
+
+    def judge_seals(self) -> None:
+        """When all messages were judged: their seals, in the order in which they came, over all events of the batch."""
+        answers = self._ahead.answers()
+        for w in self._waiting:
+            for came in w.seals:
+                self._seal(w.judged, w.group, w.at + came[0], came, w.key if w.key and next(answers) else None)
 
     def _is_new(self, group: Group, stretch: Stretch) -> bool:
         last = self._site.ranges.last(group.source.name, stretch.boot)
@@ -106,18 +126,15 @@ class Batch:
             except Exception as e:  # likewise
                 refused = payload if came.channel is Channel.PLAIN else raw  # not our envelope around it
                 judged.worsen(number, self.blame(came, e, refused))
-        for signed in message.seals:
-            self._seal(judged, group, number, signed)
+        self._seals(judged, group, number, [(0, s.seal, s.signature, None, False) for s in message.seals])
         if group.source.plain and judged.verdicts[number] is not Verdict.STORED:
             self._numbers.give_back(group.source.name)
 
-    def _seal(
-        self, judged: Judged, group: Group, number: int, signed: SignedSeal, holds_under: KeyRecord | None = None
-    ) -> None:
+    def _seal(self, judged: Judged, group: Group, number: int, came: CameSeal, holds_under: KeyRecord | None) -> None:
         try:
-            self.duplicates += not self._sealing.add(group, judged, number, signed, holds_under)
+            self.duplicates += not self._sealing.add(group, judged, number, came, holds_under)
         except Exception as e:  # likewise
-            judged.worsen(number, self.blame(judged.came, e, signed.seal))
+            judged.worsen(number, self.blame(judged.came, e, came[1]))
 
     def _group(self, source: EnrolledSource) -> Group:
         if source.name not in self.groups:
@@ -155,12 +172,12 @@ class Batch:
                     self._withdraw(group, position, at)
                     break
                 at += 1
+            group.authenticate()
 
     def _withdraw(self, group: Group, position: int, at: int) -> None:
         gone, group.seals = group.seals[position:], group.seals[:position]
         for admitted in gone:
             seal = admitted.seal
-            group.authenticate(seal, Authentication.SESSION)
             reason = f"key {seal.kid.hex()[:16]}… of {seal.source} does not count at entry {at} of the log"
             refused = self.refuse(admitted.judged.came, RefusedError(reason), admitted.signed.seal)
             admitted.judged.worsen(admitted.number, refused)
@@ -191,7 +208,7 @@ class Batch:
     def _stored_hash(self, group: Group, boot: int, seq: int) -> bytes | None:
         fresh = group.at(boot, seq)
         if fresh is not None:
-            return hashes_from(fresh, seq)[:HASH_BYTES]
+            return hashes_between(fresh, seq, seq + 1)
         leaf = self._site.ranges.leaf_of(group.source.name, boot, seq)
         return None if leaf is None else Record.decode(self._site.entries.entry(leaf)).content_hash
 

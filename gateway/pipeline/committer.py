@@ -205,6 +205,7 @@ class Committer:
         try:
             for judged in taken:
                 batch.judge(judged)
+            batch.judge_seals()
             with self._site.db.transaction() as tx:
                 first = self._site.log.size
                 batch.place(first)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from chain.event import SignedSeal
+from chain.record import Authentication
 from chain.seal import Seal
 from chain.store.seals import SealState
 from chaincode.identity_records import KeyRecord
@@ -118,10 +119,11 @@ class Group:
             new.add(e)
             self.add(new)
 
-    def authenticate(self, seal: Seal, authentication: int) -> None:
-        """How the events under a seal, as far as they are here, are authenticated."""
-        for stretch in self._between(seal.boot, seal.first, seal.first + seal.count):
-            stretch.authenticate(seal.first, seal.count, authentication)
+    def authenticate(self) -> None:
+        """The events under a seal that holds, as far as they are here, are signed."""
+        for boot, first, end in _runs([s.seal for s in self.seals if s.state is SealState.HOLDS]):
+            for stretch in self._between(boot, first, end):
+                stretch.authenticate(first, end - first, Authentication.SIGNED)
 
     def _between(self, boot: int, first: int, end: int) -> Iterator[Stretch]:
         """The stretches that hold any of these numbers."""
@@ -133,3 +135,16 @@ class Group:
                 return
             if stretch.first + stretch.count > first:
                 yield stretch
+
+
+def _runs(seals: Iterable[Seal]) -> Iterator[tuple[int, int, int]]:
+    """Boot, first number and end of what seals cover together."""
+    boot, first, end = -1, 0, 0
+    for seal in seals:
+        if (seal.boot, seal.first) != (boot, end):
+            if end > first:
+                yield boot, first, end
+            boot, first = seal.boot, seal.first
+        end = seal.first + seal.count
+    if end > first:
+        yield boot, first, end

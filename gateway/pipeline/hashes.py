@@ -29,11 +29,14 @@ class RecentHashes:
         self._count = 0
         self._boots: OrderedDict[tuple[str, int], _Boot] = OrderedDict()
 
-    def hashes_from(self, source: str, boot: int, seq: int) -> bytes:
-        """Hashes from this number on, as far as they are one run; empty where it is not known."""
+    def hashes_between(self, source: str, boot: int, first: int, end: int) -> bytes:
+        """Hashes from this number on up to another, as far as they are one run; empty where it is not known."""
         known = self._boots.get((source, boot))
-        at = bisect_right(known.firsts, seq) - 1 if known else -1
-        return known.runs[at][(seq - known.firsts[at]) * HASH_BYTES :] if known and at >= 0 else b""
+        at = bisect_right(known.firsts, first) - 1 if known else -1
+        if known is None or at < 0:
+            return b""
+        start = known.firsts[at]
+        return known.runs[at][(first - start) * HASH_BYTES : (end - start) * HASH_BYTES]
 
     def add(self, source: str, boot: int, first: int, hashes: bytes) -> None:
         """Hashes of freshly stored numbers."""

@@ -4,54 +4,24 @@ Takes untrusted seals; what `add` admits is verified. Owned by the committer; re
 """
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from chain.event import SignedSeal
-from chain.record import Authentication, Record
+from chain.record import Record
 from chain.seal import Seal, verify_seal
 from chain.site import SiteWriter
-from chain.store.seals import SealState, StoredSeal, expected_previous, state_of
+from chain.store.seals import Placed, SealState, StoredSeal, expected_previous, state_of
 from chaincode.identity_records import KeyRecord
-from crypto import labels
-from crypto.keys import PublicKey
 from crypto.merkle import HASH_BYTES
 from gateway.ingest.inbound import Verdict
+from gateway.pipeline.ahead import Ahead
 from gateway.pipeline.errors import ConflictError, RefusedError
 from gateway.pipeline.group import AdmittedSeal, Group, Judged
 from gateway.pipeline.hashes import RecentHashes
 from gateway.pipeline.sources import EnrolledSource
-from gateway.pipeline.stretch import hashes_from
+from gateway.pipeline.stretch import CameSeal, hashes_between
 
 MAX_CACHED = 10_000
-AT_ONCE = 32  # seals that one thread verifies in one go
-FEW = 4  # so few are verified when their turn comes
-
-
-class Ahead:
-    """Signatures of the seals of a stretch, verified by threads while the first of them are being judged: verifying
-    does not hold the interpreter's lock. Only says which hold under the source's newest key."""
-
-    def __init__(self, pool: Executor, source: EnrolledSource, seals: Sequence[tuple[int, bytes, bytes]]) -> None:
-        self.key = source.keys[-1] if source.keys else None
-        parts = [seals[i : i + AT_ONCE] for i in range(0, len(seals), AT_ONCE)]
-        self._answers = [pool.submit(_which_hold, self.key.key, part) for part in parts] if self.key else []
-
-    def holds(self, number: int) -> bool:
-        """Waits for the answer of the seal with this number in the stretch."""
-        return bool(self._answers) and self._answers[number // AT_ONCE].result()[number % AT_ONCE]
-
-
-def _which_hold(key: PublicKey, seals: Sequence[tuple[int, bytes, bytes]]) -> list[bool]:
-    return [_holds(key, seal, signature) for _, seal, signature in seals]
-
-
-def _holds(key: PublicKey, seal: bytes, signature: bytes) -> bool:
-    try:
-        key.verify(signature, seal, labels.SEAL)
-    except Exception:  # whatever it is: it comes again, and is told, when the seal is judged
-        return False
-    return True
 
 
 class Sealing:
@@ -67,11 +37,11 @@ class Sealing:
         """End the threads."""
         self._pool.shutdown()
 
-    def ahead(self, source: EnrolledSource, seals: Sequence[tuple[int, bytes, bytes]]) -> Ahead | None:
-        """Begin to verify the signatures of (message, seal, signature); None where it is not worth it."""
-        return Ahead(self._pool, source, seals) if len(seals) > FEW else None
+    def ahead(self) -> Ahead:
+        """To verify the signatures of a batch."""
+        return Ahead(self._pool)
 
-    def add(self, group: Group, judged: Judged, number: int, signed: SignedSeal, holds_under: KeyRecord | None = None
+    def add(self, group: Group, judged: Judged, number: int, came: CameSeal, holds_under: KeyRecord | None = None
             ) -> bool:  # fmt: skip
         """Add a seal to its group; False where it is stored already. `holds_under`: the key under which its signature
         was verified already.
@@ -79,7 +49,9 @@ class Sealing:
         Raises:
             RefusedError, SignatureError, FormatError: it will not be logged, with the reason.
         """
-        draft = Seal.decode(signed.seal)
+        _, encoded, signature, said, covers = came
+        signed = SignedSeal(encoded, signature)
+        draft = Seal(group.source.name, *said) if said else Seal.decode(encoded)
         # 1. The signature, under a key that the contract knows; Batch.place decides whether it still counts.
         if draft.source != group.source.name:
             raise RefusedError(f"{group.source.name} sent a seal in the name of {draft.source}", Verdict.NOT_AUTHORIZED)
@@ -94,9 +66,7 @@ class Sealing:
             return False
         _check_chain(last, seal)
         # 3. Whether its events are here and are those it covers.
-        state = self._state(group, seal)
-        if state is SealState.HOLDS:
-            group.authenticate(seal, Authentication.SIGNED)
+        state = SealState.HOLDS if covers else self._state(group, seal)
         group.seals.append(AdmittedSeal(signed, seal, state, judged, number, record))
         return True
 
@@ -111,7 +81,8 @@ class Sealing:
     def remember(self, group: Group) -> None:
         """The group is committed."""
         if group.seals:
-            self._newest[group.source.name] = self._last(group)
+            last = group.seals[-1]
+            self._newest[group.source.name] = StoredSeal(last.leaf, last.seal, last.signed, last.state)
 
     def resolve(self, stored: StoredSeal) -> SealState:
         """The present state of a seal whose events were not all there when it came."""
@@ -126,11 +97,8 @@ class Sealing:
         if signed.seal not in fresh:
             raise ConflictError(f"{seal.source} sealed boot {seal.boot} from seq {seal.first} before, differently")
 
-    def _last(self, group: Group) -> StoredSeal | None:
-        if group.seals:
-            newest = group.seals[-1]
-            return StoredSeal(newest.leaf, newest.seal, newest.signed, newest.state)
-        return self.newest(group.source.name)
+    def _last(self, group: Group) -> Placed | None:
+        return group.seals[-1] if group.seals else self.newest(group.source.name)
 
     def _state(self, group: Group, seal: Seal) -> SealState:
         return state_of(seal, self._hashes(group, seal))
@@ -141,11 +109,12 @@ class Sealing:
         at, end = seal.first, seal.first + seal.count
         while at < end:
             fresh = group.at(seal.boot, at)
-            piece = hashes_from(fresh, at) if fresh else self._recent.hashes_from(seal.source, seal.boot, at)
+            known = self._recent.hashes_between
+            piece = hashes_between(fresh, at, end) if fresh else known(seal.source, seal.boot, at, end)
             piece = piece or self._logged(seal, at)
             if not piece:
                 return None
-            found.append(piece[: (end - at) * HASH_BYTES])
+            found.append(piece)
             at += len(piece) // HASH_BYTES
         return b"".join(found)
 
@@ -154,7 +123,7 @@ class Sealing:
         return b"" if leaf is None else Record.decode(self._site.entries.entry(leaf)).content_hash
 
 
-def _check_chain(last: StoredSeal | None, seal: Seal) -> None:
+def _check_chain(last: Placed | None, seal: Seal) -> None:
     if last and last.seal.boot == seal.boot and seal.first != last.seal.first + last.seal.count:
         raise RefusedError(
             f"seals cover boots without holes: expected first {last.seal.first + last.seal.count}, got {seal.first}"

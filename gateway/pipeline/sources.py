@@ -26,7 +26,10 @@ class EnrolledSource:
 
     def key(self, kid: bytes) -> KeyRecord | None:
         """The key of this id, whether or not it is valid where the log stands."""
-        return next((k for k in self.keys if k.key.kid == kid), None)
+        for known in self.keys:
+            if known.key.kid == kid:
+                return known
+        return None
 
     @property
     def revoked(self) -> bool:

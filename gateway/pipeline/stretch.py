@@ -21,6 +21,11 @@ MAX_BYTES = 512 * 1024
 assert MAX_EVENT_BYTES <= MAX_BYTES
 
 
+# A seal as it came: the number of its message, seal, signature; and from the native core what the seal says (Seal
+# without its source), None where that is to be decoded, and whether it is known to hold over the events it covers.
+CameSeal = tuple[int, bytes, bytes, tuple[int, int, int, bytes, bytes, int, bytes] | None, bool]
+
+
 class Stretch(Protocol):
     """Events `first` … `first + count - 1` of `boot`. `size` is the bytes of the events together, `hashes` their
     content hashes, `flags` one byte of RecordFlag each."""
@@ -114,9 +119,12 @@ class Growing:
         return b"".join([encode_event(StoredEvent(e.raw, e.prepared.fields)) for e in self.events])
 
 
-def hashes_from(stretch: Stretch, seq: int) -> bytes:
-    """The content hashes of a stretch from this number of it on."""
-    return stretch.hashes[(seq - stretch.first) * HASH_BYTES :]
+def hashes_between(stretch: Stretch, first: int, end: int) -> bytes:
+    """The content hashes of a stretch from a number of it on, up to another or to its own end."""
+    start, stop = first - stretch.first, end - stretch.first
+    if isinstance(stretch, Growing):
+        return b"".join([e.hash for e in stretch.events[start:stop]])
+    return stretch.hashes[start * HASH_BYTES : stop * HASH_BYTES]
 
 
 def _record(e: AdmittedEvent, seed: bytes, logged_us: int) -> bytes:

@@ -8,11 +8,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from chain.event import content_hash
 from chain.record import SEAL_KIND, Authentication, Record, RecordFlag
 from chain.site import SiteWriter
 from chain.store.ranges import Range
 from chain.store.seals import SealState
+from crypto import bulk
+from crypto.bulk import split
 from crypto.commitments import SEED_BYTES
 from gateway.pipeline.batch import Batch
 from gateway.pipeline.group import AdmittedSeal, Group
@@ -30,8 +31,7 @@ def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, first: int, lo
     leaves = _Leaves(first, [], _seeds(batch))
     for group in batch.groups.values():
         _write_events(site, tx, group, leaves, logged_us)
-        for seal in group.seals:
-            _write_seal(site, tx, seal, leaves, logged_us)
+        _write_seals(site, tx, group.seals, leaves, logged_us)
     site.ranges.flush(tx)
     site.payloads.flush(tx)
     site.log.append(tx, leaves.entries)
@@ -96,20 +96,27 @@ def _runs(stretches: Sequence[Stretch], leaf: int) -> Iterator[Range]:
         yield run
 
 
-def _write_seal(
-    site: SiteWriter, tx: sqlite3.Connection, admitted: AdmittedSeal, leaves: _Leaves, logged_us: int
+def _write_seals(
+    site: SiteWriter, tx: sqlite3.Connection, seals: Sequence[AdmittedSeal], leaves: _Leaves, logged_us: int
 ) -> None:
+    hashes = split(bulk.leaf_hashes([admitted.signed.seal for admitted in seals]))
+    for admitted, hashed in zip(seals, hashes, strict=True):
+        admitted.leaf = leaves.end
+        leaves.entries.append(_seal_record(admitted, hashed, logged_us))
+    site.seals.put(tx, seals)
+    for admitted in seals:
+        if admitted.state is SealState.BROKEN:
+            seal = admitted.seal
+            last = seal.first + seal.count - 1
+            text = f"events {seal.first} to {last} of boot {seal.boot} are not those that were sealed"
+            site.notices.alert(tx, logged_us, "broken-seal", seal.source, text, admitted.leaf)
+
+
+def _seal_record(admitted: AdmittedSeal, hashed: bytes, logged_us: int) -> bytes:
     seal = admitted.seal
     flags = RecordFlag.SEAL_BROKEN if admitted.state is SealState.BROKEN else RecordFlag.NONE
     received_us = admitted.judged.received_us[admitted.number]
-    record = Record(
+    return Record(
         SEAL_KIND, seal.source, seal.boot, seal.first, seal.signed_us, received_us, logged_us,
-        Authentication.SIGNED, flags, content_hash(admitted.signed.seal), b"", seal.count,
-    )  # fmt: skip
-    leaf = admitted.leaf = leaves.end
-    leaves.entries.append(record.encode())
-    site.seals.put(tx, leaf, seal, admitted.signed, admitted.state)
-    if admitted.state is SealState.BROKEN:
-        last = seal.first + seal.count - 1
-        text = f"events {seal.first} to {last} of boot {seal.boot} are not those that were sealed"
-        site.notices.alert(tx, logged_us, "broken-seal", seal.source, text, leaf)
+        Authentication.SIGNED, flags, hashed, b"", seal.count,
+    ).encode()  # fmt: skip

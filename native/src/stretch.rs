@@ -10,9 +10,10 @@ use pyo3::types::{PyBytes, PyList};
 
 use crate::cbor::{put_head, put_string, BYTES, LIST, MAP, TEXT, UINT};
 use crate::commitment::{Committer, PATH};
-use crate::merkle::{leaf, HASH};
+use crate::merkle::{leaf, root, HASH};
 use crate::message::{read_event, read_message};
 use crate::reading::{normalise, Limit, Name, Normal, Unit, Units, LATE, SUSPECT};
+use crate::seal::{read_seal, Seal};
 
 const MAX_EVENTS: usize = 1024;
 const MAX_BYTES: usize = 512 * 1024;
@@ -47,7 +48,17 @@ struct Held {
     names: Vec<Name>,
 }
 
-type Seals = Vec<(usize, Vec<u8>, Vec<u8>)>;
+struct Sealed {
+    message: usize,
+    bytes: Vec<u8>,
+    signature: Vec<u8>,
+    seal: Option<Seal>,
+    covers: bool,
+}
+
+/// Boot, first, count, root, previous, time of signing, kid.
+type Parts<'py> = (u64, u64, u64, Bytes<'py>, Bytes<'py>, u64, Bytes<'py>);
+type Bytes<'py> = Bound<'py, PyBytes>;
 type LimitRow = (String, Option<f64>, Option<f64>, String);
 
 /// Every unit of the gateway; made once.
@@ -131,6 +142,7 @@ impl Opener {
             }
             stretch.messages = number + 1;
         }
+        stretch.look_at_seals();
         stretch.kept = messages;
         stretch.kept.truncate(stretch.messages);
         (!stretch.held.is_empty()).then_some(stretch)
@@ -150,7 +162,11 @@ impl Opener {
             stretch.held.push(held);
         }
         stretch.size += size;
-        stretch.seals.extend(message.seals.iter().map(|(seal, signature)| (number, seal.to_vec(), signature.to_vec())));
+        for (bytes, signature) in message.seals {
+            let seal = read_seal(bytes, &self.source);
+            let (bytes, signature) = (bytes.to_vec(), signature.to_vec());
+            stretch.seals.push(Sealed { message: number, bytes, signature, seal, covers: false });
+        }
         Some(())
     }
 
@@ -186,9 +202,7 @@ pub struct Stretch {
     /// How many messages were taken.
     #[pyo3(get)]
     messages: usize,
-    /// (number of the message, seal, signature)
-    #[pyo3(get)]
-    seals: Seals,
+    seals: Vec<Sealed>,
     /// Content hashes, joined.
     #[pyo3(get)]
     hashes: Option<Py<PyBytes>>,
@@ -206,6 +220,18 @@ impl Stretch {
     #[getter]
     fn flags<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.held.iter().map(|held| held.flags).collect::<Vec<u8>>())
+    }
+
+    /// (number of the message, seal, signature, what the seal says, whether it covers events of this stretch and
+    /// nothing else) of each. None in the fourth place, and no in the last, where Python has to look.
+    #[allow(clippy::type_complexity)] // a row
+    #[getter]
+    fn seals<'py>(&self, py: Python<'py>) -> Vec<(usize, Bytes<'py>, Bytes<'py>, Option<Parts<'py>>, bool)> {
+        let bytes = |data: &[u8]| PyBytes::new(py, data);
+        let parts =
+            |s: &Seal| (s.boot, s.first, s.count, bytes(&s.root), bytes(&s.previous), s.signed_us, bytes(&s.kid));
+        let row = |s: &Sealed| (s.message, bytes(&s.bytes), bytes(&s.signature), s.seal.as_ref().map(parts), s.covers);
+        self.seals.iter().map(row).collect()
     }
 
     fn authenticate(&mut self, first: u64, count: u64, authentication: u8) {
@@ -245,6 +271,22 @@ fn guarded<T: Send>(py: Python<'_>, size: usize, work: impl FnOnce() -> T + Send
 }
 
 impl Stretch {
+    /// Which seals cover what is here. In order only, so that each event is hashed once, whatever a message says.
+    fn look_at_seals(&mut self) {
+        let mut from = self.first;
+        for sealed in &mut self.seals {
+            let Some(seal) = sealed.seal.as_ref() else { continue };
+            let end = seal.first + seal.count;
+            if seal.boot != self.boot || seal.first < from || end > self.first + self.held.len() as u64 {
+                continue;
+            }
+            let (start, stop) = ((seal.first - self.first) as usize, (end - self.first) as usize);
+            let hashes = self.held[start..stop].iter().flat_map(|held| held.hash).collect();
+            sealed.covers = root(hashes) == seal.root;
+            from = end;
+        }
+    }
+
     fn record(&self, committer: &mut Committer, at: u64, held: &Held, logged_us: u64) -> Vec<u8> {
         let seq = self.first + at;
         let mut out = Vec::with_capacity(192);

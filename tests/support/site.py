@@ -87,9 +87,12 @@ class Site:
 
     # -- sources
 
-    def enrol(self, name: str, settings: SourceSettings = COLD, algorithm: Algorithm = Algorithm.ED25519) -> Source:
+    def enrol(
+        self, name: str, settings: SourceSettings = COLD, algorithm: Algorithm = Algorithm.ED25519,
+        key: PrivateKey | None = None,
+    ) -> Source:  # fmt: skip
         """Invite and enrol a source as a device does it, with proof of possession."""
-        source = Source(name, PrivateKey.generate(algorithm))
+        source = Source(name, key or PrivateKey.generate(algorithm))
         public = source.key.public
         proof = source.key.sign(enrolment(name, self.folder.origin, public), labels.ENROL)
         code = self.gateway.invite(name, settings)

@@ -161,8 +161,11 @@ class Site:
         batch = Batch(self.writer, self.book, self.numbers, self.openers, sealing, LATE_AFTER_US)
         (judged,) = together([inbound])
         batch.judge(judged)
+        batch.judge_seals()
         with self.writer.db.transaction() as tx:
-            write(self.writer, tx, batch, received_us + 1000)
+            first = self.writer.log.size
+            batch.place(first)
+            write(self.writer, tx, batch, first, received_us + 1000)
         self.stored += batch.events
         return judged.verdicts
 

@@ -188,7 +188,7 @@ def test_seals_come_with_the_number_of_their_message() -> None:
     messages = [Message((event,), (SignedSeal(b"a", b"b"),)).encode(), Message((), (SignedSeal(b"c", b"d"),)).encode()]
     opened = _open(messages)
     assert opened is not None
-    assert opened.seals == [(0, b"a", b"b"), (1, b"c", b"d")]  # type: ignore[attr-defined]
+    assert opened.seals == [(0, b"a", b"b", None, False), (1, b"c", b"d", None, False)]  # type: ignore[attr-defined]
 
 
 @given(st.lists(st.binary(max_size=70), min_size=1, max_size=40))
