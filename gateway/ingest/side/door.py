@@ -122,7 +122,7 @@ class SideDoor:
         options = self._options
         async with asyncio.timeout(options.connect_timeout_s):
             _, line = await asyncio.get_running_loop().create_connection(
-                lambda: Line(self._client, self._make_intake, options.max_packet, self._on_error),
+                lambda: Line(self._client, self._make_intake, options.max_packet),
                 options.host, options.port, ssl=options.tls,
             )  # fmt: skip
         return line
@@ -136,9 +136,6 @@ class SideDoor:
             self._full = True
             self.counters.quota_pauses += 1
             self._client.disconnect()
-
-    def _on_error(self) -> None:
-        self.counters.malformed += 1
 
     def _complain(self, text: str) -> None:
         """Once, not at each try."""

@@ -58,16 +58,15 @@ class Taking(Protocol):
 class Line(asyncio.Protocol):
     """From the connection that was made to its loss. To paho it is a socket: `recv`, `send`, `close` and so on."""
 
-    def __init__(
-        self, client: Paho, taking: Callable[["Line"], Taking], limit: int, on_error: Callable[[], None]
-    ) -> None:
+    def __init__(self, client: Paho, taking: Callable[["Line"], Taking], limit: int) -> None:
         """`limit`: bytes of a packet that we told the broker."""
         self._loop = asyncio.get_running_loop()
-        self._client, self._limit, self._on_error = client, limit, on_error
+        self._client, self._limit = client, limit
         self._taking = taking(self)
         self._transport: asyncio.Transport
         self._rest = b""  # received and not parsed yet
         self._reading = True
+        self._choked = False  # the broker does not read what we wrote
         self._heard = False  # anything, since we last looked
         self._packet = b""  # for paho to read
         self.lost: asyncio.Future[None] = self._loop.create_future()
@@ -90,6 +89,13 @@ class Line(asyncio.Protocol):
             self._client.loop_read()  # reads the end of the connection
         self.lost.set_result(None)
 
+    def pause_writing(self) -> None:
+        self._choked = True
+
+    def resume_writing(self) -> None:
+        self._choked = False
+        self.go_on()
+
     def go_on(self) -> None:
         """Parse what is there as far as there is room for messages, and read on only then."""
         if self.closing:
@@ -98,9 +104,8 @@ class Line(asyncio.Protocol):
             self._rest = self._rest[self._parse(self._rest) :]
         except MqttError as error:
             log.warning("the connection to the broker is closed: %s", error)
-            self._on_error()
             self._transport.abort()
-        self._steer(reading=self._taking.room() > 0)
+        self._steer(reading=self._room() > 0)
 
     def _steer(self, *, reading: bool) -> None:
         if self._reading != reading and not self.closing:
@@ -110,10 +115,13 @@ class Line(asyncio.Protocol):
             else:
                 self._transport.pause_reading()
 
+    def _room(self) -> int:
+        return 0 if self._choked else self._taking.room()
+
     def _parse(self, data: bytes) -> int:
         """Handle whole packets; return where the first one begins that is not handled."""
         pos = 0
-        while not self.closing and (room := self._taking.room()) > 0:
+        while not self.closing and (room := self._room()) > 0:
             frame = read_frame(data, pos, self._limit)
             if frame is None or frame[1] > len(data):
                 break
@@ -148,9 +156,9 @@ class Line(asyncio.Protocol):
     # Of whoever holds it
 
     def vouch(self) -> None:
-        """Tell paho's keep-alive, as a PINGRESP would, that the broker lives: paho sees few of its packets, and while
-        we do not read nobody sees any."""
-        if self._heard or not self._reading:
+        """Tell paho's keep-alive, as a PINGRESP would, that the broker lives: paho sees few of its packets, and
+        none while we have no room for messages."""
+        if not self.closing and (self._heard or not (self._reading or self._choked)):
             self._heard = False
             self._hand(PINGRESP)
 

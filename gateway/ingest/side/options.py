@@ -37,7 +37,6 @@ class SideDoorCounters:
     connections: int = 0
     disconnections: int = 0
     refusals: int = 0  # CONNECT or SUBSCRIBE refused by the broker
-    malformed: int = 0  # connections ended because the broker broke a rule of MQTT
     messages: int = 0  # handed to the sink
     acknowledged: int = 0
     foreign_topics: int = 0  # acknowledged and dropped: the topic names no source, so no record could

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.publish as publish
 import pytest
 from mqtt_support import LoopThread, RecordingSink, wait_until
 from paho.mqtt.client import Client
@@ -184,7 +185,7 @@ def test_a_long_hold_does_not_lose_the_connection_and_a_silent_broker_does(
     wait_until(lambda: side.sink.payloads() == numbered(20), "the others, and none twice")
     thread.call(side.sink.answer_all)
     wait_until(lambda: side.door.counters.acknowledged == 20)
-    time.sleep(3.5)  # idle: only pings and their answers
+    time.sleep(2.5)  # idle: only pings and their answers
     assert (side.door.counters.connections, side.door.counters.disconnections) == (1, 0)
     broker.process.send_signal(signal.SIGSTOP)
     try:
@@ -260,6 +261,11 @@ def test_tls_and_password(thread: LoopThread, tmp_path: Path) -> None:
     with Broker(tmp_path, config) as broker:
         side = Side(thread, broker, tls=authority.client_context(), username="gw", password="secret")
         side.start()
+        login: Any = {"username": "gw", "password": "secret"}
+        messages: Any = [(EVENTS, payload, 1, False) for payload in numbered(50)]
+        publish.multiple(messages, "127.0.0.1", broker.port, auth=login, tls=authority.client_context())
+        wait_until(lambda: side.door.counters.acknowledged == 50)
+        assert side.sink.payloads() == numbered(50)
         side.stop()
         options = BrokerOptions("127.0.0.1", broker.port, "gw", tls=authority.client_context(), username="gw")
         for password in ("wrong", None):

@@ -23,6 +23,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._listener.settimeout(DEADLINE_S)
         self.port: int = self._listener.getsockname()[1]
         self._peer: socket.socket | None = None
@@ -60,6 +61,18 @@ class Scripted:
         self._peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for start in range(0, len(data), piece):
             self._peer.sendall(data[start : start + piece])
+
+    def flood(self, data: bytes, most: int) -> int:
+        """Say it again and again until the door has not read for a second; how many bytes it and the kernel took."""
+        assert self._peer is not None
+        self._peer.settimeout(1)
+        sent = 0
+        try:
+            while sent < most:
+                sent += self._peer.send(data)
+        except TimeoutError:
+            pass
+        return sent
 
     def hear(self) -> bytes:
         """The next packet from the door; empty at the end of the connection."""
@@ -160,6 +173,17 @@ def test_a_broker_that_does_not_heed_receive_maximum_is_not_read(
         assert len(sink.waiting) <= 8
         thread.call(sink.answer_all)
     assert broker.hear_acks(30) == b"".join(pubacks(b"".join(n.to_bytes(2, "big") for n in range(1, 31))))
+
+
+def test_a_broker_that_does_not_read_is_not_read(broker: Scripted, sink: RecordingSink, door: SideDoor) -> None:
+    """It sends without end and takes no acknowledgement: nothing of ours may grow without end."""
+    broker.welcome()
+    sent = b"".join(publish(1, b"%d" % n) for n in range(4096))
+    assert broker.flood(sent, most=1 << 28) < 1 << 28
+    taken = len(sink.messages)
+    assert broker.flood(sent, most=len(sent)) == 0, "it may read on only when we do"
+    assert len(sink.messages) == taken
+    broker.hang_up()
 
 
 @pytest.mark.parametrize(
