@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -32,7 +33,8 @@ log = logging.getLogger(__name__)
 CLOSE_S: Final = 5.0  # from the last word to a forced close
 _PUBLISH: Final = 0x32  # QoS 1, not retained
 _TOPIC_BYTES: Final = 160  # ours are shorter; nobody shall fill the cache with long ones
-_PAHO_RAISES: Final = (MQTTException, OSError, ValueError, KeyError, IndexError, TypeError)  # where bytes are not MQTT
+# where bytes are not MQTT
+_PAHO_RAISES: Final = (MQTTException, OSError, ValueError, KeyError, IndexError, TypeError, struct.error)
 
 
 class Paho(Client):
@@ -85,9 +87,9 @@ class Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._packet = b""
+        self.lost.set_result(None)
         with contextlib.suppress(*_PAHO_RAISES):  # what it could not read before it cannot read now
             self._client.loop_read()  # reads the end of the connection
-        self.lost.set_result(None)
 
     def pause_writing(self) -> None:
         self._choked = True
