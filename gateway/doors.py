@@ -8,7 +8,7 @@ from chain.errors import StoreError
 from gateway.config import FrontDoorConfig, SideDoorConfig
 
 if TYPE_CHECKING:
-    from gateway.ingest.broker import BrokerOptions
+    from gateway.ingest.side.options import BrokerOptions
 
 
 def tls_context(settings: FrontDoorConfig) -> ssl.SSLContext | None:
@@ -34,7 +34,7 @@ def read_file(path: Path) -> bytes:
 
 
 def broker_options(settings: SideDoorConfig) -> "BrokerOptions":
-    from gateway.ingest.broker import BrokerOptions
+    from gateway.ingest.side.options import BrokerOptions
 
     password = read_file(settings.password_file).decode().strip() if settings.password_file else None
     tls = ssl.create_default_context(cafile=str(settings.tls_ca)) if settings.tls_ca else None

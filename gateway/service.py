@@ -188,7 +188,7 @@ class Gateway:
         self._closing.push_async_callback(self.front.stop)
         self.side = None
         if self.config.side_door:
-            from gateway.ingest.broker import SideDoor
+            from gateway.ingest.side.door import SideDoor
 
             self.side = SideDoor(self.committer, broker_options(self.config.side_door))
             await self.side.start()

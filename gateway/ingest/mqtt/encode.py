@@ -39,6 +39,13 @@ def publish_qos0(v5: bool, topic: str, payload: bytes) -> bytes:
     return packet(0x30, write_text(topic) + (b"\0" if v5 else b"") + payload)
 
 
+def pubacks(identifiers: bytes) -> list[bytes]:
+    """The PUBACK of each identifier (two bytes) of what is stored, in two pieces."""
+    out = [PUBACK_STORED] * len(identifiers)
+    out[1::2] = [identifiers[i : i + 2] for i in range(0, len(identifiers), 2)]
+    return out
+
+
 def suback(v5: bool, packet_id: bytes, codes: Sequence[int]) -> bytes:
     """One code for each filter; MQTT 3.1.1 knows only 0x80 for failure."""
     if v5:

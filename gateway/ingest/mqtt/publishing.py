@@ -146,7 +146,7 @@ class Publishing(Wire):
                 if refused:
                     break
             elif ack.identifiers:
-                out += _interleaved(ack.identifiers)
+                out += encode.pubacks(ack.identifiers)
         self._counters.acknowledged += len(out) // 2
         if out:
             self._transport.write(b"".join(out))
@@ -175,10 +175,3 @@ class Publishing(Wire):
 
     def _over_bounds(self) -> bool:
         return len(self._acks) >= self._max_pending or self._acks.size >= self._limits.unacked_bytes
-
-
-def _interleaved(identifiers: bytes) -> list[bytes]:
-    """The PUBACK of each, in two pieces."""
-    out = [encode.PUBACK_STORED] * len(identifiers)
-    out[1::2] = [identifiers[i : i + 2] for i in range(0, len(identifiers), 2)]
-    return out

@@ -1,19 +1,23 @@
 """The side door against a real Mosquitto on a free port."""
 
 import dataclasses
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.publish as publish
 import pytest
 from mqtt_support import LoopThread, RecordingSink, wait_until
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from gateway.ingest.broker import BrokerOptions, SideDoor
 from gateway.ingest.inbound import Channel, Verdict
+from gateway.ingest.side.door import SideDoor
+from gateway.ingest.side.options import BrokerOptions
 from tests.support.certificates import Authority
 from tests.support.mosquitto import MOSQUITTO, OPEN, Broker
 
@@ -154,17 +158,40 @@ def test_what_is_in_flight_is_bounded(thread: LoopThread, broker: Broker, device
     side.stop()
 
 
-def test_congestion_keeps_messages_out_of_the_sink(thread: LoopThread, broker: Broker, device: Device) -> None:
+def test_congestion_stops_reading(thread: LoopThread, broker: Broker, device: Device) -> None:
     side = Side(thread, broker, max_unacked=50)
     side.sink.full_after = 20
     side.start()
     device.publish(*numbered(200))
     device.publish(*numbered(200), qos=0)
     wait_until(lambda: side.door.counters.congestion_pauses == 1)
-    wait_until(lambda: side.door.counters.dropped_qos0 > 0)
     assert 20 <= len(side.sink.messages) <= 20 + 50, "not more than the door's own bound beyond the sink's"
     thread.call(side.sink.relieve)
     wait_until(lambda: side.door.counters.acknowledged == 200)
+    wait_until(lambda: len(side.sink.messages) == 400, "what has QoS 0 waited at the broker")
+    side.stop()
+
+
+def test_a_long_hold_does_not_lose_the_connection_and_a_silent_broker_does(
+    thread: LoopThread, broker: Broker, device: Device
+) -> None:
+    side = Side(thread, broker, max_unacked=10, keep_alive_s=1)
+    side.sink.verdict = None
+    side.start()
+    device.publish(*numbered(20))
+    wait_until(lambda: len(side.sink.waiting) == 10)
+    time.sleep(3.5)  # the broker's patience ends after one and a half times the keep-alive
+    thread.call(side.sink.answer_all)
+    wait_until(lambda: side.sink.payloads() == numbered(20), "the others, and none twice")
+    thread.call(side.sink.answer_all)
+    wait_until(lambda: side.door.counters.acknowledged == 20)
+    time.sleep(2.5)  # idle: only pings and their answers
+    assert (side.door.counters.connections, side.door.counters.disconnections) == (1, 0)
+    broker.process.send_signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: not side.door.connected, "its silence")
+    finally:
+        broker.process.send_signal(signal.SIGCONT)
     side.stop()
 
 
@@ -234,6 +261,11 @@ def test_tls_and_password(thread: LoopThread, tmp_path: Path) -> None:
     with Broker(tmp_path, config) as broker:
         side = Side(thread, broker, tls=authority.client_context(), username="gw", password="secret")
         side.start()
+        login: Any = {"username": "gw", "password": "secret"}
+        messages: Any = [(EVENTS, payload, 1, False) for payload in numbered(50)]
+        publish.multiple(messages, "127.0.0.1", broker.port, auth=login, tls=authority.client_context())
+        wait_until(lambda: side.door.counters.acknowledged == 50)
+        assert side.sink.payloads() == numbered(50)
         side.stop()
         options = BrokerOptions("127.0.0.1", broker.port, "gw", tls=authority.client_context(), username="gw")
         for password in ("wrong", None):
