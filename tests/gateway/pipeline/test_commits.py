@@ -1,5 +1,6 @@
 """When the disk, the store or the queue says no: nothing is acknowledged, nothing is lost, and it mends itself."""
 
+import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
@@ -89,7 +90,7 @@ def test_a_full_database_file_refuses_and_recovers(site: Site) -> None:
     database = site.gateway.committer._site.db.connection
     pages = database.execute("PRAGMA page_count").fetchone()[0]
     database.execute(f"PRAGMA max_page_count = {pages + 1}")
-    big = site.inbound(source, message([source.event([{"n": "t", "vs": "x" * 16_000}]) for _ in range(8)]))
+    big = site.inbound(source, message([source.event([{"n": "t", "vs": secrets.token_hex(8_000)}]) for _ in range(8)]))
     assert site.send_all([big]) == [LATER]
     assert "no room" in str(site.gateway.committer.failure)
     assert len(site.records()) == 3
@@ -129,7 +130,7 @@ def test_a_full_queue_says_so_and_says_when_it_has_room(tmp_path: Path) -> None:
     """The doors' contract: congested() stops their reading, on_relief() wakes them once."""
     with Site(tmp_path / "site", pipeline={"queue_bytes": 2**20}) as site:
         source, committer = site.enrol("logger"), site.gateway.committer
-        payload = message([source.event([{"n": "t", "vs": "x" * 16_000}]) for _ in range(8)])
+        payload = message([source.event([{"n": "t", "vs": secrets.token_hex(8_000)}]) for _ in range(8)])
         woken: list[bool] = []
         with committer._writing:  # a commit that takes long
             messages = [site.inbound(source, payload) for _ in range(40)]
