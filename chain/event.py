@@ -7,6 +7,8 @@ hashed as they came, never encoded again. Formats: docs/formats/device.md.
 import re
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from crypto import cbor, flat
 from crypto.commitments import EventId
 from crypto.errors import FormatError, LimitError
@@ -27,8 +29,7 @@ _SHAPE = Shape({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """What a source reports. `boot` and `seq` number it, `sensed_us` is the source's clock in microseconds
     since the Unix epoch, `payload` the exact bytes of its kind's schema, `blind` 16 random bytes."""
 

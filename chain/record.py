@@ -4,12 +4,14 @@ A record says who reported what kind of event when, how it was authenticated, an
 is public: nothing in it lets anyone guess a value. Formats: docs/formats/record.md.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import IntEnum, IntFlag
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
 from cbor2 import CBORDecodeError
+from msgspec import Struct
 
 from chain.event import source_name
 from crypto import cbor, flat
@@ -51,8 +53,7 @@ class RecordFlag(IntFlag):
     SEAL_BROKEN = 16  # on a seal record: the events of its range are not those sealed
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One leaf. Times are microseconds since the Unix epoch: `sensed_us` by the source's clock, `received_us`
     and `logged_us` by the gateway's. For a seal record `seq` is the first number of its range, `count` its
     length, `sensed_us` the time of signing, `content_hash` the leaf hash of the seal bytes and
@@ -101,7 +102,7 @@ class Record:
                 raise FormatError(f"record key {key} must be {HASH_BYTES} bytes")
         return cls(
             item[2], source_name(item[3]), item[4], item[5], item[6], item[7], item[8],
-            _authentication(item[9]), RecordFlag(item[10]), item[11], item.get(12, b""), item.get(13, 0),
+            _authentication(item[9]), _flags(item[10]), item[11], item.get(12, b""), item.get(13, 0),
         )  # fmt: skip
 
 
@@ -130,6 +131,10 @@ def parts(data: bytes) -> tuple[str, tuple[int, ...]]:
     raise FormatError("a leaf whose parts cannot be read is none that this program wrote")
 
 
+_flags: Callable[[int], RecordFlag] = lru_cache(256)(RecordFlag)  # to look an enumeration up takes ten times as long
+
+
+@lru_cache(len(Authentication))
 def _authentication(number: int) -> Authentication:
     try:
         return Authentication(number)

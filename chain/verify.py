@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeVar
 
+from msgspec import Struct
+
 from chain.errors import ReceiptError, UntrustedError
 from chain.event import Event, content_hash
 from chain.links import Head, Links
@@ -58,8 +60,7 @@ class Outcome(StrEnum):
 EXIT_CODE = {Outcome.VALID: 0, Outcome.INVALID: 3, Outcome.UNTRUSTED: 4, Outcome.INCOMPLETE: 5}
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One link: its number and name, what was found, and a sentence. `needed` links decide the outcome."""
 
     number: int
@@ -70,8 +71,7 @@ class Step:
     untrusted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """All steps, and what the proved parts say."""
 
     steps: tuple[Step, ...]
@@ -81,11 +81,13 @@ class Report:
 
     @property
     def outcome(self) -> Outcome:
-        if any(step.state is State.FALSE and not step.untrusted for step in self.steps):
+        holds = State.HOLDS
+        failed = [step for step in self.steps if step.state is not holds]
+        if any(step.state is State.FALSE and not step.untrusted for step in failed):
             return Outcome.INVALID
-        if any(step.untrusted for step in self.steps):
+        if any(step.untrusted for step in failed):
             return Outcome.UNTRUSTED
-        if any(step.state is State.MISSING and step.needed for step in self.steps):
+        if any(step.state is State.MISSING and step.needed for step in failed):
             return Outcome.INCOMPLETE
         return Outcome.VALID
 

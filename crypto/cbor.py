@@ -17,6 +17,7 @@ MAX_DEPTH = 16
 # What an item may be made of. `undefined` and unassigned simple values decode to other types, which the callers'
 # type checks refuse; `check_plain` does it where a value may be of any type.
 CborValue = None | bool | int | float | str | bytes | list[Any] | dict[Any, Any]
+_PLAIN = frozenset({type(None), bool, int, str, bytes})
 
 
 class _NoTags(dict[int, Any]):
@@ -97,7 +98,7 @@ def field(item: Any, key: int, kind: type, what: str) -> Any:
 def exact_keys(item: Any, keys: frozenset[int], what: str) -> None:
     """FormatError unless `item` is a map with exactly these keys."""
     # The type of each key matters: true and 1.0 equal 1 in Python, but are other CBOR items.
-    if type(item) is not dict or item.keys() != keys or any(type(key) is not int for key in item):
+    if type(item) is not dict or item.keys() != keys or set(map(type, item)) != {int}:
         got = sorted(map(str, item)) if type(item) is dict else type(item).__name__
         raise FormatError(f"{what} must be a map with the keys {sorted(keys)}, got {got}")
 
@@ -105,12 +106,15 @@ def exact_keys(item: Any, keys: frozenset[int], what: str) -> None:
 def check_plain(value: Any, what: str) -> None:
     """FormatError unless `value` is made of null, booleans, finite numbers, text, bytes, lists and maps with text
     keys only: what JSON can show, and bytes."""
-    if type(value) is list:
+    kind = type(value)
+    if kind in _PLAIN or (kind is float and math.isfinite(value)):
+        return
+    if kind is list:
         for item in value:
             check_plain(item, what)
-    elif type(value) is dict:
+    elif kind is dict:
         for key, item in value.items():
             check_plain(key if type(key) is str else object(), what)
             check_plain(item, what)
-    elif type(value) not in (type(None), bool, int, str, bytes) and not (type(value) is float and math.isfinite(value)):
-        raise FormatError(f"{what} holds a {type(value).__name__} that is no plain value")
+    else:
+        raise FormatError(f"{what} holds a {kind.__name__} that is no plain value")

@@ -7,7 +7,7 @@ The leaves of an event's fields form an RFC 9162 tree whose root stands in the l
 
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from crypto import cbor, labels
 from crypto.errors import CommitmentError
@@ -17,8 +17,7 @@ SALT_BYTES = 32
 SEED_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class EventId:
+class EventId(NamedTuple):
     """Names one event for ever: its source, the source's boot, and its number in that boot."""
 
     source: str

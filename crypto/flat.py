@@ -20,16 +20,13 @@ class Shape:
     """Which keys a map has, in rising order, with the name and the type of each: int, str or bytes. Integers are
     from 0 to 2^63-1."""
 
-    __slots__ = ("_keys", "_numbers", "_types", "fields")
+    __slots__ = ("_numbers", "_types", "fields", "keys")
 
     def __init__(self, fields: Mapping[int, tuple[str, type]]) -> None:
         self.fields = dict(fields)
-        self._keys = list(fields)
+        self.keys = list(fields)
         self._types = [kind for _, kind in fields.values()]
         self._numbers = [key for key, (_, kind) in fields.items() if kind is int]
-
-    def has_keys(self, keys: list[int] | None) -> bool:
-        return keys == self._keys
 
     def check(self, item: dict[int, Any], what: str) -> None:
         """FormatError unless every value has exactly its type, and every integer its range."""
@@ -60,8 +57,10 @@ def decode(data: bytes, limit: int, what: str, *shapes: Shape) -> dict[int, Any]
     item = cbor.loads(data, 1, what)
     # 2. Exactly the keys. 1.0 and True equal the integer 1, so the keys' types are looked at first.
     keys = list(item) if type(item) is dict and set(map(type, item)) == {int} else None
-    shape = next((shape for shape in shapes if shape.has_keys(keys)), None)
-    if shape is None:
+    for shape in shapes:
+        if shape.keys == keys:
+            break
+    else:
         expected = " or ".join(str(list(shape.fields)) for shape in shapes)
         got = keys or type(item).__name__
         raise FormatError(f"{what} must be a map with the keys {expected} in this order, got {got}")

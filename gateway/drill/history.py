@@ -5,9 +5,10 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from itertools import islice
+
+from msgspec.structs import replace
 
 from chain.errors import StoreError
 from chain.log.checkpoints import Checkpoints, StoredCheckpoint

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +56,7 @@ acknowledgements = st.builds(
 EVENT = Event("fridge-7", 1, 0, 1, 1, 1_767_225_610_000_000, bytes(16), b'[{"n":"t","u":"Cel","v":4.5}]')
 SEAL = Seal("fridge-7", 1, 0, 3, root_of([bytes([n]) * 32 for n in range(3)]), FIRST_PREVIOUS, 7, KEY.public.kid)
 RECORD = Record(1, "fridge-7", 1, 0, 5, 6, 7, Authentication.SIGNED, RecordFlag.LATE, b"h" * 32, b"c" * 32)
-SEAL_RECORD = replace(RECORD, kind=SEAL_KIND, commitment=b"", count=3)
+SEAL_RECORD = msgspec.structs.replace(RECORD, kind=SEAL_KIND, commitment=b"", count=3)
 STORED = Acknowledgement("fridge-7", "plant/line", 6, 7, b"s" * 32, (StoredRange(1, 0, 3, b"d" * 32),))
 
 
@@ -281,7 +282,7 @@ def test_messages_that_are_refused(item: Any) -> None:
 
 
 def test_unknown_flags_are_kept_for_a_later_version() -> None:
-    record = replace(RECORD, flags=RecordFlag(2**40))
+    record = msgspec.structs.replace(RECORD, flags=RecordFlag(2**40))
     assert Record.decode(record.encode()).flags == 2**40
 
 
