@@ -17,7 +17,6 @@ witnesses saw. It does not prove that a sensor told the truth, nor wall-clock ti
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -100,15 +99,14 @@ class MissingError(SealtrailError):
         self.needed = needed
 
 
-@dataclass(slots=True)
-class _Facts:
+class _Facts(Struct):
     """What the steps before have proved. A step that needs a fact that is not there says so."""
 
     head: Head | None = None
     record: Record | None = None
     event: Event | None = None
     identity: Identity | None = None
-    fields: list[tuple[str, cbor.CborValue]] = field(default_factory=list)
+    fields: tuple[tuple[str, cbor.CborValue], ...] = ()
 
 
 class Verifier:
@@ -123,7 +121,7 @@ class Verifier:
         """Check every link and report on each; raises nothing for anything a receipt can hold."""
         facts = _Facts()
         steps = tuple([_step(number, name, check, receipt, self._links, facts) for number, name, check in _PLAN])
-        return Report(steps, facts.record, facts.event, tuple(facts.fields))
+        return Report(steps, facts.record, facts.event, facts.fields)
 
 
 def verify_receipt(receipt: Receipt, policy: Policy) -> Report:
@@ -187,7 +185,7 @@ def _fields(receipt: Receipt, links: Links, facts: _Facts) -> str:
     record = _proved(facts.record, "a record that holds")
     if not receipt.fields:
         raise MissingError("no field is disclosed in this receipt", needed=False)
-    facts.fields = [_open_field(disclosed, receipt.field_count, record) for disclosed in receipt.fields]
+    facts.fields = tuple([_open_field(disclosed, receipt.field_count, record) for disclosed in receipt.fields])
     names = ", ".join(disclosed.path for disclosed in receipt.fields)
     return f"{_plural(len(receipt.fields), 'field')} of {receipt.field_count} disclosed as committed: {names}"
 

@@ -22,6 +22,9 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
 
+_ROLES = frozenset(Role)
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
     """A key and where it counts: log indexes from_index ≤ i < until (None: open). `reason` is empty unless
@@ -96,7 +99,7 @@ class Identity:
     def decode(cls, data: bytes) -> Self:
         item = fields(data, _IDENTITY, "identity record")
         role = cbor.field(item, 3, str, "role")
-        if role not in list(Role):
+        if role not in _ROLES:
             raise FormatError(f"role must be one of {', '.join(Role)}, got {role[:20]!r}")
         keys = tuple(KeyRecord.of(items) for items in cbor.field(item, 6, list, "keys"))
         check_ranges(keys)

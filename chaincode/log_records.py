@@ -98,6 +98,9 @@ class AnchorStatus(StrEnum):
     FORK = "fork"
 
 
+_STATUSES = frozenset(AnchorStatus)
+
+
 @dataclass(frozen=True, slots=True)
 class AnchorAnswer:
     """Result of `logs.anchor`: the status, and size and root of the log's head after it."""
@@ -113,7 +116,7 @@ class AnchorAnswer:
     def decode(cls, data: bytes) -> Self:
         item = fields(data, _ANSWER, "anchor answer")
         status = cbor.field(item, 2, str, "status")
-        if status not in list(AnchorStatus):
+        if status not in _STATUSES:
             raise FormatError(f"anchor status must be one of {', '.join(AnchorStatus)}, got {status[:20]!r}")
         return cls(AnchorStatus(status), _size(item, 3), _root(item, 4))
 

@@ -8,8 +8,9 @@ Source: c2sp.org/signed-note, c2sp.org/tlog-cosignature.
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
 
 from crypto.errors import FormatError, KeyMaterialError, LimitError, SignatureError
@@ -67,16 +68,13 @@ class VerifierKey:
     name: str
     type: SignatureType
     key: PublicKey
+    key_id: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.name or "+" in self.name or any(c.isspace() for c in self.name):
             raise FormatError(f"key name {self.name!r} must be non-empty, without spaces and plus signs")
-        _utf8(self.name)
-
-    @property
-    def key_id(self) -> bytes:
-        material = self.name.encode() + b"\n" + bytes([self.type]) + self.key.raw
-        return sha256(material).digest()[:4]
+        material = _utf8(self.name) + b"\n" + bytes([self.type]) + self.key.raw
+        object.__setattr__(self, "key_id", sha256(material).digest()[:4])
 
     def __str__(self) -> str:
         material = base64.b64encode(bytes([self.type]) + self.key.raw).decode()
@@ -152,6 +150,12 @@ def parse_note(data: bytes | str) -> Note:
     raw = _utf8(data) if isinstance(data, str) else data
     if len(raw) > MAX_NOTE_BYTES:
         raise LimitError(f"a note has at most {MAX_NOTE_BYTES} bytes, got {len(raw)}")
+    return _parsed(raw)
+
+
+@lru_cache(maxsize=8)
+def _parsed(raw: bytes) -> Note:
+    """Kept for a moment: whoever opens a note mostly meets it again at once, in an anchor or in the next receipt."""
     try:
         whole = raw.decode()
     except UnicodeDecodeError as e:
