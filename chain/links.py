@@ -5,7 +5,7 @@ by the exact bytes and by everything else that its check looked at; the policy i
 not hold is never kept, so it is checked, and refused, each time anew. The least recently used goes first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TypeVar
@@ -21,7 +21,7 @@ from chaincode.identity_records import Identity
 from crypto.checkpoint import Checkpoint
 from crypto.errors import ProofError
 from crypto.keys import PublicKey
-from crypto.merkle import leaf_hash, verify_inclusion
+from crypto.merkle import leaf_hash, lifted, verify_inclusion
 
 IDENTITY_FUNCTIONS = frozenset({"identities.bootstrap", "identities.enrol", "identities.rotate", "identities.revoke"})
 _K = TypeVar("_K")
@@ -52,6 +52,11 @@ class Links:
         self.anchor = _kept(remember, partial(_anchor, prover))
         self.logged_seal: Callable[[bytes, bytes, int, tuple[bytes, ...], Checkpoint], Record] = kept(_logged_seal)
         self.seal: Callable[[bytes, bytes, PublicKey], Seal] = kept(_seal)
+        self._block_included: Callable[[bytes, int, int, Sequence[bytes], bytes], None] = kept(verify_inclusion)
+
+    def included(self, leaf: bytes, index: int, size: int, proof: tuple[bytes, ...], root: bytes) -> None:
+        """`verify_inclusion`; what 16 neighbours have in common of their proofs is verified once."""
+        self._block_included(*lifted(leaf, index, size, proof), root)
 
 
 def _kept(remember: int, check: Callable[[_K], _V]) -> Callable[[_K], _V]:

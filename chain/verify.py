@@ -161,7 +161,7 @@ def _witnesses(receipt: Receipt, links: Links, facts: _Facts) -> str:
 def _record(receipt: Receipt, links: Links, facts: _Facts) -> str:
     checkpoint = _proved(facts.head, "a checkpoint that holds").checkpoint
     leaf = leaf_hash(receipt.record)
-    verify_inclusion(leaf, receipt.index, checkpoint.size, receipt.inclusion, checkpoint.root)
+    links.included(leaf, receipt.index, checkpoint.size, receipt.inclusion, checkpoint.root)
     record = facts.record = Record.decode(receipt.record)
     return f"record {receipt.index} of {record.source} (boot {record.boot}, number {record.seq}) is in the log"
 
@@ -235,7 +235,7 @@ def _seal(receipt: Receipt, links: Links, facts: _Facts) -> str:
             raise ProofError(f"the receipt shows the seal of record {part.index}, not of record {receipt.index}")
     else:
         _in_range(seal, record)
-        verify_inclusion(record.content_hash, record.seq - seal.first, seal.count, part.range_proof, seal.root)
+        links.included(record.content_hash, record.seq - seal.first, seal.count, part.range_proof, seal.root)
     return f"{seal.source} signed its events {seal.first} to {seal.first + seal.count - 1} of boot {seal.boot}"
 
 

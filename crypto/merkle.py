@@ -12,6 +12,7 @@ from crypto.errors import LimitError, ProofError
 HASH_BYTES = 32
 MAX_PROOF_HASHES = 63  # C2SP tlog-witness: no tree of 2^63 leaves needs more
 MAX_TREE_SIZE = 2**63 - 1
+LIFTED_LEVELS = 4
 EMPTY_ROOT = sha256(b"").digest()
 
 
@@ -66,6 +67,22 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
         raise ProofError(f"inclusion proof: {len(proof)} hashes are too few for index {index} of {size}")
     if computed != root:
         raise ProofError(f"inclusion proof leads to root {computed.hex()}, expected {root.hex()}")
+
+
+def lifted(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> tuple[bytes, int, int, Sequence[bytes]]:
+    """The same proof begun four levels higher, where a block of 16 leaves takes the place of the leaf: neighbours have
+    the rest in common. `verify_inclusion` accepts the one exactly where it accepts the other. In the last block, and
+    without the right number of hashes, a proof stays as it is.
+    """
+    inner = (index ^ size - 1).bit_length()  # levels below the one where the ways to this and the last leaf part
+    hashes = inner + (index >> inner).bit_count()
+    if not 0 <= index < size <= MAX_TREE_SIZE or len(proof) != hashes or inner <= LIFTED_LEVELS:
+        return leaf, index, size, proof
+    low = proof[:LIFTED_LEVELS]
+    _check_hashes([leaf], low)
+    for level, sibling in enumerate(low):
+        leaf = node_hash(sibling, leaf) if index >> level & 1 else node_hash(leaf, sibling)
+    return leaf, index >> LIFTED_LEVELS, (size - 1 >> LIFTED_LEVELS) + 1, proof[LIFTED_LEVELS:]
 
 
 def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> None:
@@ -132,6 +149,6 @@ def _check_sizes(*sizes: int) -> None:
 def _check_hashes(ends: Sequence[bytes], proof: Sequence[bytes]) -> None:
     if len(proof) > MAX_PROOF_HASHES:
         raise LimitError(f"a proof has at most {MAX_PROOF_HASHES} hashes, got {len(proof)}")
-    lengths = set(map(len, (*ends, *proof)))
+    lengths = {*map(len, ends), *map(len, proof)}
     if lengths != {HASH_BYTES}:
         raise ProofError(f"hashes are {HASH_BYTES} bytes, got one of {min(lengths - {HASH_BYTES})}")

@@ -20,12 +20,14 @@ from hypothesis import strategies as st
 from chain.ledger.embedded import EmbeddedLedger
 from chain.ledger.evidence import EmbeddedEvidence
 from chain.links import Links
+from chain.log.proofs import inclusion_path
 from chain.policy import LedgerLine, LogLine, WitnessLine
 from chain.receipt import LedgerPart, Receipt
 from chain.site import Folder
 from chain.verify import Outcome, Verifier, verify_receipt
-from crypto.errors import SignatureError
+from crypto.errors import ProofError, SignatureError
 from crypto.keys import Algorithm, PrivateKey, PublicKey
+from crypto.merkle import leaf_hash, root_of
 from crypto.note import Note, NoteSigner, SignatureType, parse_note
 from tests.chain import test_verify
 from tests.chain.test_verify import CHECKPOINT, ONE_STEP, RECORD, Attack, World, change, flipped, found, seal_of
@@ -146,6 +148,27 @@ def test_the_same_seal_under_another_key_is_not_the_one_that_held(world: World) 
             links.seal(part.seal, part.signature, other)
     with pytest.raises(SignatureError):
         links.seal(part.seal, flipped(part.signature), world.key.public)
+
+
+def test_a_neighbours_proof_lends_nothing_to_an_altered_one(world: World) -> None:
+    """Records 16 to 31 of 50 share what is above them, and each hash of that is still looked at for each of them."""
+    links, hashes = Links(world.policy, 16), [leaf_hash(bytes([number])) for number in range(50)]
+    root, other = root_of(hashes), root_of(hashes[:49])
+    for index in range(50):
+        links.included(hashes[index], index, 50, tuple(inclusion_path(hashes, index)), root)
+    proof = tuple(inclusion_path(hashes, 20))
+    for place, sibling in enumerate(proof):
+        for wrong in (flipped(sibling), sibling + b"x"):
+            with pytest.raises(ProofError):
+                links.included(hashes[20], 20, 50, (*proof[:place], wrong, *proof[place + 1 :]), root)
+    false: list[tuple[bytes, int, int, tuple[bytes, ...], bytes]] = [
+        (hashes[21], 20, 50, proof, root), (hashes[20], 21, 50, proof, root), (hashes[20], 36, 50, proof, root),
+        (hashes[20], 20, 129, proof, root), (hashes[20], 20, 50, proof[:-1], root),
+        (hashes[20], 20, 50, (*proof, root), root), (hashes[20], 20, 50, proof, other),
+    ]  # fmt: skip
+    for arguments in false:
+        with pytest.raises(ProofError):
+            links.included(*arguments)
 
 
 def test_a_seal_that_held_is_false_once_its_key_is_shown_to_be_revoked(world: World, tmp_path: Path) -> None:

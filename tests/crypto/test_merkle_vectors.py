@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from crypto.errors import ProofError, SealtrailError
-from crypto.merkle import verify_consistency, verify_inclusion
+from crypto.merkle import lifted, verify_consistency, verify_inclusion
 
 TRAP = "additional/sizes-are-equal-zero-and-proof-is-empty.json"
 # transparency-dev/merkle refuses every proof from size 0. c2sp.org/tlog-witness demands the opposite of exactly
@@ -41,6 +41,10 @@ def check(verify: Callable[..., None], arguments: tuple[Any, ...], path: Path, w
     assert (error is not None) == wanted_error, f"{path}: expected error {wanted_error}, got {error!r}"
 
 
+def _verify_lifted(leaf: bytes, index: int, size: int, proof: list[bytes], root: bytes) -> None:
+    verify_inclusion(*lifted(leaf, index, size, proof), root)
+
+
 def test_inclusion(vectors: Callable[[str], Path]) -> None:
     paths = sorted((vectors("merkle") / "inclusion").rglob("*.json"))
     outcomes = set()
@@ -48,6 +52,7 @@ def test_inclusion(vectors: Callable[[str], Path]) -> None:
         v = load(path)
         arguments = (v["leafHash"], v["leafIdx"], v["treeSize"], v["proof"], v["root"])
         check(verify_inclusion, arguments, path, v["wantErr"])
+        check(_verify_lifted, arguments, path, v["wantErr"])
         outcomes.add(v["wantErr"])
     assert len(paths) == 98
     assert outcomes == {True, False}

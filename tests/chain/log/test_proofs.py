@@ -1,6 +1,6 @@
 """Every proof the log builds verifies with crypto.merkle, and leads to the roots of the naive tree."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,8 @@ from chain.log.proofs import ProofBuilder, consistency_proof, inclusion_path, in
 from chain.log.reader import LogReader
 from chain.log.tree import SCHEMA, Log
 from chain.store.database import Database
-from crypto.errors import ProofError
-from crypto.merkle import leaf_hash, root_of, verify_consistency, verify_inclusion
+from crypto.errors import ProofError, SealtrailError
+from crypto.merkle import leaf_hash, lifted, root_of, verify_consistency, verify_inclusion
 
 SMALL, LARGE = 600, 65_536 + 300
 HASHES = [leaf_hash(str(number).encode()) for number in range(LARGE)]
@@ -39,6 +39,47 @@ def test_every_inclusion_proof_up_to_small_sizes(reader: LogReader) -> None:
         builder, root = ProofBuilder(reader, size), root_of(HASHES[:size])
         for index in range(size):
             verify_inclusion(HASHES[index], index, size, builder.inclusion(index), root)
+
+
+def test_every_proof_holds_when_it_is_lifted(reader: LogReader) -> None:
+    for size in [*range(1, 70), 255, 256, 257]:
+        builder, root = ProofBuilder(reader, size), root_of(HASHES[:size])
+        for index in range(size):
+            proof = tuple(builder.inclusion(index))
+            block = lifted(HASHES[index], index, size, proof)
+            verify_inclusion(*block, root)
+            # All are lifted but those of the last block, which need not be whole.
+            assert (len(block[3]) == len(proof) - 4) is (index >> 4 != size - 1 >> 4)
+
+
+@given(st.data())
+def test_a_lifted_proof_holds_exactly_where_the_proof_does(reader: LogReader, data: st.DataObject) -> None:
+    """Another leaf, place or size, hashes too many, too few or altered; or nothing of that."""
+    size = data.draw(st.integers(1, 200))
+    index = data.draw(st.integers(0, size - 1))
+    root, proof, own = root_of(HASHES[:size]), inclusion_proof(reader, index, size), index
+    place = data.draw(st.integers(0, max(0, len(proof) - 1)))
+    match data.draw(st.sampled_from(("nothing", "hash", "length", "more", "less", "index", "size"))):
+        case "hash" | "length" as what if proof:
+            proof[place] = HASHES[place] if what == "hash" else proof[place] + b"x"
+        case "more":
+            proof.insert(place, HASHES[place])
+        case "less":
+            del proof[place : place + 1]
+        case what:
+            changed = data.draw(st.integers(-2, 210) | st.just(2**63))
+            index, size = (changed if what == "index" else index), (changed if what == "size" else size)
+    leaf = HASHES[data.draw(st.just(own) | st.just(300))]
+    whole = refused(lambda: verify_inclusion(leaf, index, size, proof, root))
+    assert refused(lambda: verify_inclusion(*lifted(leaf, index, size, proof), root)) is whole
+
+
+def refused(verify: Callable[[], None]) -> bool:
+    try:
+        verify()
+    except SealtrailError:
+        return True
+    return False
 
 
 @given(st.data())
