@@ -50,7 +50,7 @@ class Links:
         self.head = _kept(remember, partial(_head, policy))
         self.enrolment = _kept(remember, partial(_enrolment, prover))
         self.anchor = _kept(remember, partial(_anchor, prover))
-        self.logged_seal: Callable[[bytes, bytes, int, tuple[bytes, ...], Checkpoint], Record] = kept(_logged_seal)
+        self.logged_seal: Callable[[bytes, bytes, int, tuple[bytes, ...], int, bytes], Record] = kept(_logged_seal)
         self.seal: Callable[[bytes, bytes, PublicKey], Seal] = kept(_seal)
         self._block_included: Callable[[bytes, int, int, Sequence[bytes], bytes], None] = kept(verify_inclusion)
 
@@ -97,10 +97,10 @@ def _anchor(prover: Prover, part: LedgerPart) -> tuple[LedgerCall, Checkpoint]:
 
 
 def _logged_seal(
-    seal: bytes, record: bytes, index: int, inclusion: tuple[bytes, ...], checkpoint: Checkpoint
+    seal: bytes, record: bytes, index: int, inclusion: tuple[bytes, ...], size: int, root: bytes
 ) -> Record:
     """The record that logs this seal, once it is shown to stand in the log."""
-    verify_inclusion(leaf_hash(record), index, checkpoint.size, inclusion, checkpoint.root)
+    verify_inclusion(leaf_hash(record), index, size, inclusion, root)
     logged = Record.decode(record)
     if logged.kind != SEAL_KIND or logged.content_hash != content_hash(seal):
         raise ProofError("the logged seal record does not name this seal")

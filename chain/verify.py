@@ -47,6 +47,9 @@ class State(StrEnum):
     FALSE = "false"
 
 
+_HOLDS: Final = State.HOLDS  # to look it up takes as long as to make a step
+
+
 class Outcome(StrEnum):
     """The verdict over all links, from the worst: each has an exit code of its own."""
 
@@ -80,8 +83,9 @@ class Report(Struct, frozen=True):
 
     @property
     def outcome(self) -> Outcome:
-        holds = State.HOLDS
-        failed = [step for step in self.steps if step.state is not holds]
+        failed = [step for step in self.steps if step.state is not _HOLDS]
+        if not failed:
+            return Outcome.VALID
         if any(step.state is State.FALSE and not step.untrusted for step in failed):
             return Outcome.INVALID
         if any(step.untrusted for step in failed):
@@ -134,7 +138,7 @@ def _step(
     facts: _Facts,
 ) -> Step:  # fmt: skip
     try:
-        return Step(number, name, State.HOLDS, check(receipt, links, facts))
+        return Step(number, name, _HOLDS, check(receipt, links, facts))
     except MissingError as e:
         return Step(number, name, State.MISSING, str(e), needed=e.needed)
     except UntrustedError as e:
@@ -223,7 +227,7 @@ def _seal(receipt: Receipt, links: Links, facts: _Facts) -> str:
     checkpoint = _proved(facts.head, "a checkpoint that holds").checkpoint
     part = receipt.seal
     # 1. The seal itself is in the log, so neither it nor its chain can be taken back.
-    logged = links.logged_seal(part.seal, part.record, part.index, part.inclusion, checkpoint)
+    logged = links.logged_seal(part.seal, part.record, part.index, part.inclusion, checkpoint.size, checkpoint.root)
     # 2. Signed by the key that the ledger holds valid at its place.
     seal = links.seal(part.seal, part.signature, identity.key_at(part.index))
     if seal.source != record.source:
