@@ -25,6 +25,7 @@ class LogReader:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._seen = 0  # a size that the log has had: it only grows, so this much needs no other look
 
     def size(self) -> int:
         """Entries in the log now."""
@@ -73,11 +74,13 @@ class LogReader:
     def _checked(self, level: int, n: int, width: int | None) -> int:
         """The width as a number, after a check that all of it is in the log."""
         count = TILE_WIDTH if width is None else width
-        size = self.size()
         if not 0 <= level <= MAX_LEVEL or n < 0 or not 1 <= count <= TILE_WIDTH:
             raise LogError(f"no tile has level {level}, number {n}, width {count}")
-        if (n << TILE_BITS) + count > nodes_at(level, size):
-            raise LogError(f"tile {n} of level {level}, width {count}, is not in a log of {size} entries")
+        end = (n << TILE_BITS) + count
+        if end > nodes_at(level, self._seen):
+            self._seen = self.size()
+        if end > nodes_at(level, self._seen):
+            raise LogError(f"tile {n} of level {level}, width {count}, is not in a log of {self._seen} entries")
         return count
 
     def _rows(self, statement: str, values: tuple[int, ...]) -> list[sqlite3.Row]:
