@@ -45,8 +45,8 @@ def _holds(key: PublicKey, message: bytes, signature: bytes, context: bytes) -> 
 
 
 try:
-    from sealtrail_native import ed25519_holds as ed25519_holds
-    from sealtrail_native import leaf_hashes as leaf_hashes
-    from sealtrail_native import root as root
+    from crypto.sealtrail_native import ed25519_holds as ed25519_holds
+    from crypto.sealtrail_native import leaf_hashes as leaf_hashes
+    from crypto.sealtrail_native import root as root
 except ImportError:  # no Rust compiler was there: slower, not different
     leaf_hashes, root, ed25519_holds = _leaf_hashes, _root, None  # type: ignore[assignment]

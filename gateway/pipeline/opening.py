@@ -9,7 +9,7 @@ from gateway.preprocess.reading import Reading
 from gateway.preprocess.units import names
 
 try:
-    import sealtrail_native as native
+    from crypto import sealtrail_native as native
 except ImportError:  # no Rust compiler was there
     native = None  # type: ignore[assignment]
 

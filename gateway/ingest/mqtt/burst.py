@@ -41,6 +41,6 @@ def _publish(data: bytes, pos: int, topic: bytes, v5: bool, limit: int) -> tuple
 
 
 try:
-    from sealtrail_native import burst as burst
+    from crypto.sealtrail_native import burst as burst
 except ImportError:  # no Rust compiler was there: slower, not different
     burst = _burst

@@ -4,6 +4,9 @@ devices send. Skipped where it was not built."""
 import json
 import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -265,3 +268,11 @@ def test_it_is_asked_for_by_those_who_may_report_readings() -> None:
     assert openers.of(EnrolledSource("a", (), frozenset({"reading"}), True, ())) is None
     assert openers.of(SOURCE) is openers.of(SOURCE)
     assert Inbound("a", True, Channel.EVENTS, "", [], 0, 0, "front", lambda verdicts: None).lane == "a"
+
+
+def test_programs_find_it_from_any_folder(tmp_path: Path) -> None:
+    """Also where they were started from another folder than that of the source."""
+    call = [sys.executable, "-c", "import crypto.sealtrail_native as found; print(found.__name__)"]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    said = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (said.returncode, said.stdout) == (0, "crypto.sealtrail_native\n"), said.stderr
