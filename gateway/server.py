@@ -19,12 +19,13 @@ from chain.receipts import ReceiptBuilder
 from chain.site import SiteReader
 from crypto.errors import SealtrailError
 from gateway.config import ApiConfig, Config
-from gateway.index import BATCH, Index
+from gateway.index import Index
 from gateway.service import Gateway
 
 log = logging.getLogger(__name__)
 FOLLOW_S = 0.25
 BUSY_PAUSE = 9.0
+STEP = 512  # leaves: while a step has the interpreter's lock, some milliseconds, commits wait for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +146,11 @@ class Follower:
 
     def _pause(self, done: int, took: float, arrived: int) -> float:
         """While events arrive, the index takes at most a tenth of the time; what is left over it catches up later."""
-        if arrived:
-            return max(BUSY_PAUSE * took, FOLLOW_S)
-        return 0.0 if done == BATCH else FOLLOW_S
+        return max(BUSY_PAUSE * took if arrived else 0.0, 0.0 if done == STEP else FOLLOW_S)
 
     def _step(self) -> int:
         try:
-            done = self._index.follow(self._reader)
+            done = self._index.follow(self._reader, STEP)
         except Exception as e:  # outermost boundary: the index can always be rebuilt, so it never stops the gateway
             if self._gateway.index_problem != str(e):
                 log.warning("the record index waits: %s", e, exc_info=not isinstance(e, SealtrailError))

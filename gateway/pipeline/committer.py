@@ -34,6 +34,7 @@ from gateway.pipeline.writing import write
 log = logging.getLogger(__name__)
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 STALLED_S = 5.0  # a commit that takes longer is told as a problem
+READ_EVERY_S = 0.001  # while a commit is being made: more often the loop would take the interpreter's lock from it
 PATIENCE_S = 0.0003  # how long a batch that is smaller than the last one waits for more
 IDLE_S = 0.5  # how often pending seals and the disk are looked at when nothing arrives
 
@@ -99,9 +100,13 @@ class Committer:
             self._loop.call_soon(self._call)
 
     def _call(self) -> None:
+        """A turn of the loop ends in which something came. While a commit is being made the loop waits for it, a
+        moment: what comes meanwhile is then read in one go."""
         self._calling = False
         with self._changed:
-            self._changed.notify()
+            self._changed.notify_all()
+            if self._since:
+                self._changed.wait(READ_EVERY_S)
 
     def congested(self) -> bool:
         return self._queue.full
@@ -160,6 +165,8 @@ class Committer:
             except Exception as e:  # the outermost boundary of this thread: it must outlive any one batch
                 self._failed(taken, e)
             self._since = 0.0
+            with self._changed:
+                self._changed.notify_all()
 
     def _failed(self, taken: list[Judged], error: Exception) -> None:
         """The store failed, or the program has a fault: nothing of this batch is acknowledged, its sources
