@@ -1,0 +1,117 @@
+"""Parsers of untrusted bytes under a fuzzer that follows their branches (atheris, which is libFuzzer for Python).
+
+`python -m tests.torture.fuzzer NAME [CORPUS] [-runs=N …]`. Whatever the bytes are, a parser gives a value or an error of
+ours. Anything else ends the program and is the finding; libFuzzer leaves the bytes in a file.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import atheris
+
+with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gateway"]):
+    from chain.event import Event, Message
+    from chain.log.bundle import unpack
+    from chain.log.witness import parse_cosignatures, parse_size
+    from chain.policy import parse_policy
+    from chain.receipt import parse_receipt
+    from chain.record import Record, parts
+    from chain.seal import Seal
+    from chain.verify import verify_receipt
+    from crypto.checkpoint import open_checkpoint
+    from crypto.errors import SealtrailError
+    from crypto.note import parse_note
+    from gateway.ingest.mqtt import decode
+    from gateway.preprocess import kinds
+    from gateway.preprocess.kind import Context, Limits
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
+POLICY = parse_policy((GOLDEN / "policy.txt").read_bytes())
+NOW_US = 1_795_413_600_000_000
+CONTEXT = Context(NOW_US, NOW_US, (("", Limits(2.0, 8.0, "Cel")),))
+LIMIT = 1 << 20
+PACKETS: dict[int, Callable[[int, bytes, bool], object]] = {
+    1: lambda first, body, v5: (decode.read_level(body), decode.read_connect(body)),
+    3: decode.read_publish,
+    8: lambda first, body, v5: decode.read_subscribe(body, v5),
+    10: lambda first, body, v5: decode.read_unsubscribe(body, v5),
+    14: lambda first, body, v5: decode.read_disconnect(body, v5),
+}
+
+
+def packets(data: bytes) -> None:
+    """The first byte tells the level, MQTT packets follow."""
+    pos = 1
+    while data[1:] and (frame := decode.read_frame(data, pos, LIMIT)) and frame[1] <= len(data):
+        reader = PACKETS.get(data[pos] >> 4)
+        if reader:
+            reader(data[pos], data[frame[0] : frame[1]], bool(data[0] & 1))
+        pos = frame[1]
+
+
+def messages(data: bytes) -> None:
+    message = Message.decode(data)
+    for raw in message.events:
+        event = Event.decode(raw)
+        kinds.by_code(event.kind).prepare(event.payload, CONTEXT)
+    for signed in message.seals:
+        Seal.decode(signed.seal)
+
+
+def payloads(data: bytes) -> None:
+    """The first byte is the kind's number."""
+    kinds.by_code(data[0] if data else 0).prepare(data[1:], CONTEXT)
+
+
+def leaves(data: bytes) -> None:
+    """The first byte is the number of entries in a bundle."""
+    for entry in unpack(data[1:], data[0] if data else 0):
+        Record.decode(entry)
+        parts(entry)
+
+
+def receipts(data: bytes) -> None:
+    verify_receipt(parse_receipt(data), POLICY)
+
+
+def notes(data: bytes) -> None:
+    open_checkpoint(parse_note(data), [line.key for line in POLICY.logs])
+
+
+def answers(data: bytes) -> None:
+    """What a witness may say; the first byte chooses the form."""
+    if data[:1] < b"\x80":
+        parse_size(data[1:], "text/x.tlog.size")
+    else:
+        parse_cosignatures(data[1:], "example\n1\nAAAA\n", [])
+
+
+def planted(data: bytes) -> None:
+    """Shows that a fault is found."""
+    if data[:2] == b"st":
+        raise KeyError(data[2:])
+
+
+TARGETS: dict[str, Callable[[bytes], object]] = {
+    "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
+    "notes": notes, "policies": parse_policy, "answers": answers, "planted": planted,
+}  # fmt: skip
+
+
+def main() -> Any:
+    target = TARGETS[sys.argv[1]]
+
+    def one(data: bytes) -> None:
+        try:
+            target(data)
+        except SealtrailError:
+            pass
+
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Every parser of untrusted bytes, fuzzed from good examples on: a value or an error of ours, never another one."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.ingest.mqtt_support import connect, publish, subscribe, unsubscribe
+from tests.support.source import INFERENCE, PRODUCTION, Source, message, payload_bytes
+from tests.torture.scale import scaled
+
+HOME = Path(__file__).parents[2]
+GOLDEN = HOME / "tests" / "golden" / "v1"
+RUNS = scaled(2_000, 125_000)  # of each; all eight are a million
+SLOW_RUNS = scaled(300, 20_000)  # a receipt has signatures
+HANGS_S = 25
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("atheris") is None, reason="atheris is not there: it has no wheel for this Python or system"
+)
+
+
+def _packets() -> Iterator[bytes]:
+    for v5 in (True, False):
+        yield bytes((v5,)) + b"".join((
+            connect("dev", v5=v5, password=b"secret"), subscribe("st/1/dev/receipts", v5=v5),
+            publish("st/1/dev/events", b"payload", 7, v5=v5), unsubscribe("st/1/dev/receipts", v5=v5), b"\xc0\0\xe0\0",
+        ))  # fmt: skip
+
+
+def _messages() -> Iterator[bytes]:
+    source = Source("dev")
+    yield message(source.batch(3), source.seal())
+    yield message([source.event({"gtin": "x"}, kind=PRODUCTION), source.event({"model": "x"}, kind=INFERENCE)])
+
+
+def _payloads() -> Iterator[bytes]:
+    yield b"\1" + payload_bytes(None)
+    yield b'\1[{"bn":"urn:dev:ops:a:","bt":1795611664.03,"bu":"Cel","v":4},{"n":"out","u":"degF","v":-40.25,"t":-5}]'
+    yield b'\2{"gtin":"09506000134352","lot":"AB-1","serial":"1","line":"7","expiry":"2028-01-31"}'
+    yield b'\3{"model":{"name":"m","digest":"sha256:00"},"input":"sha256:00","decision":"pass","score":0.5}'
+
+
+def _seeds(name: str) -> list[bytes]:
+    made = {"packets": _packets, "messages": _messages, "payloads": _payloads}
+    if name in made:
+        return list(made[name]())
+    files = {"receipts": "*.json", "policies": "policy.txt", "notes": "tlog-proof.txt"}.get(name, "no file")
+    return [file.read_bytes() for file in sorted(GOLDEN.glob(files))]
+
+
+def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str]:
+    corpus = folder / "corpus"
+    corpus.mkdir()
+    for number, seed in enumerate(_seeds(name)):
+        (corpus / str(number)).write_bytes(seed)
+    command = [sys.executable, "-m", "tests.torture.fuzzer", name, str(corpus), f"-runs={runs}", f"-timeout={HANGS_S}"]
+    command += [f"-artifact_prefix={folder}/", "-rss_limit_mb=1024", "-max_len=65536", f"-seed={os.getpid()}"]
+    return subprocess.run(command, cwd=HOME, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ["packets", "messages", "payloads", "leaves", "receipts", "notes", "policies", "answers"])
+def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
+    runs = SLOW_RUNS if name == "receipts" else RUNS
+    done = _fuzz(tmp_path, name, runs)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert f"Done {runs} runs" in done.stderr + done.stdout
+
+
+def test_a_planted_fault_is_found(tmp_path: Path) -> None:
+    done = _fuzz(tmp_path, "planted", 100_000)
+    assert done.returncode != 0
+    assert "KeyError" in done.stdout + done.stderr
