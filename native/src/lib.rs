@@ -14,8 +14,11 @@ mod seal;
 mod senml;
 mod stretch;
 
+use std::io::Write;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
+use flate2::write::ZlibEncoder;
+use flate2::Compression;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -62,6 +65,17 @@ fn burst<'py>(
     Ok((payloads, PyBytes::new(py, &found.identifiers), found.size, found.end))
 }
 
+/// A zlib stream (RFC 1950) of these bytes, quickly made.
+#[pyfunction]
+fn compress<'py>(py: Python<'py>, plain: PyBackedBytes) -> PyResult<Bound<'py, PyBytes>> {
+    let work = || {
+        let mut stream = ZlibEncoder::new(Vec::with_capacity(plain.len() / 2), Compression::fast());
+        stream.write_all(&plain)?;
+        stream.finish()
+    };
+    Ok(PyBytes::new(py, &py.detach(work)?))
+}
+
 /// Of each (Ed25519 key, message, signature) whether it certainly holds, with `label` before the message.
 #[pyfunction]
 fn ed25519_holds(
@@ -90,6 +104,7 @@ fn sealtrail_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(leaf_hashes, module)?)?;
     module.add_function(wrap_pyfunction!(root, module)?)?;
     module.add_function(wrap_pyfunction!(burst, module)?)?;
+    module.add_function(wrap_pyfunction!(compress, module)?)?;
     module.add_function(wrap_pyfunction!(ed25519_holds, module)?)?;
     module.add_class::<stretch::UnitTable>()?;
     module.add_class::<stretch::Opener>()?;

@@ -1,11 +1,13 @@
 """Payloads at rest, attacked in their own file: rows that were swapped, moved, cut or given away do not open."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from chain.errors import StoreError
+from chain.store import segment as segment_module
 from chain.store.database import Database
 from chain.store.payloads import SCHEMA, Payloads
 from chain.store.segment import StoredEvent, decode_segment, encode_event
@@ -99,8 +101,12 @@ def test_a_segment_of_another_layout_is_told_as_such() -> None:
         segment.events[0]
 
 
+@pytest.mark.parametrize("compress", [segment_module.compress, segment_module._compress])
 @pytest.mark.parametrize("text", [b"alike " * 40, None])
-def test_large_segments_open_whether_or_not_they_can_be_compressed(tmp_path: Path, text: bytes | None) -> None:
+def test_large_segments_open_whether_or_not_they_can_be_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes | None, compress: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr(segment_module, "compress", compress)
     events = [StoredEvent(text or os.urandom(240), (("number", n),)) for n in range(300)]
     db = Database(tmp_path / "site.db", SCHEMA)
     with db.transaction() as tx:

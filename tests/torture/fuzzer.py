@@ -1,9 +1,10 @@
 """Parsers of untrusted bytes under a fuzzer that follows their branches (atheris, which is libFuzzer for Python).
 
-`python -m tests.torture.fuzzer NAME [CORPUS] [-runs=N …]`. Whatever the bytes are, a parser gives a value or an error of
-ours. Anything else ends the program and is the finding; libFuzzer leaves the bytes in a file.
+`python -m tests.torture.fuzzer NAME [CORPUS] [-runs=N …]`. Whatever the bytes are, a parser gives a value or an error
+of ours. Anything else ends the program and is the finding; libFuzzer leaves the bytes in a file.
 """
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,7 @@ def answers(data: bytes) -> None:
         parse_cosignatures(data[1:], "example\n1\nAAAA\n", [])
 
 
+@atheris.instrument_func
 def planted(data: bytes) -> None:
     """Shows that a fault is found."""
     if data[:2] == b"st":
@@ -104,10 +106,8 @@ def main() -> Any:
     target = TARGETS[sys.argv[1]]
 
     def one(data: bytes) -> None:
-        try:
+        with contextlib.suppress(SealtrailError):
             target(data)
-        except SealtrailError:
-            pass
 
     atheris.Setup([sys.argv[0], *sys.argv[2:]], one)
     atheris.Fuzz()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from chain.log.bundle import pack
+from chain.receipt import parse_receipt
 from tests.gateway.ingest.mqtt_support import connect, publish, subscribe, unsubscribe
 from tests.support.source import INFERENCE, PRODUCTION, Source, message, payload_bytes
 from tests.torture.scale import scaled
@@ -19,7 +21,8 @@ RUNS = scaled(2_000, 125_000)  # of each; all eight are a million
 SLOW_RUNS = scaled(300, 20_000)  # a receipt has signatures
 HANGS_S = 25
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("atheris") is None, reason="atheris is not there: it has no wheel for this Python or system"
+    importlib.util.find_spec("atheris") is None,
+    reason="atheris is not there: it has no wheel for this Python or system",
 )
 
 
@@ -44,11 +47,19 @@ def _payloads() -> Iterator[bytes]:
     yield b'\3{"model":{"name":"m","digest":"sha256:00"},"input":"sha256:00","decision":"pass","score":0.5}'
 
 
+def _notes() -> Iterator[bytes]:
+    yield parse_receipt((GOLDEN / "reading.json").read_bytes()).checkpoint.encode()
+
+
+def _leaves() -> Iterator[bytes]:
+    yield b"\1" + pack([parse_receipt((GOLDEN / "reading.json").read_bytes()).record])
+
+
 def _seeds(name: str) -> list[bytes]:
-    made = {"packets": _packets, "messages": _messages, "payloads": _payloads}
+    made = {"packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves}
     if name in made:
         return list(made[name]())
-    files = {"receipts": "*.json", "policies": "policy.txt", "notes": "tlog-proof.txt"}.get(name, "no file")
+    files = {"receipts": "*.json", "policies": "policy.txt"}.get(name, "no file")
     return [file.read_bytes() for file in sorted(GOLDEN.glob(files))]
 
 
@@ -62,7 +73,9 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=HOME, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", ["packets", "messages", "payloads", "leaves", "receipts", "notes", "policies", "answers"])
+@pytest.mark.parametrize(
+    "name", ["packets", "messages", "payloads", "leaves", "receipts", "notes", "policies", "answers"]
+)
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
     runs = SLOW_RUNS if name == "receipts" else RUNS
     done = _fuzz(tmp_path, name, runs)
