@@ -56,7 +56,7 @@ async def _sent(gateway: Gateway, source: Source) -> int:
     answer: asyncio.Future[list[Verdict]] = asyncio.get_running_loop().create_future()
     now = time.time_ns() // 1000
     payload = Message((source.event(5.0, sensed_us=now),), ()).encode()
-    gateway.committer.submit(
+    gateway.committer.inbox.submit(
         Inbound(source.name, True, Channel.EVENTS, "", [payload], len(payload), now, "front", answer.set_result)
     )
     assert await answer == [Verdict.STORED]

@@ -178,7 +178,7 @@ class Gateway:
         )
         login = SourceLogin(self.access, self.book)
         self.front = FrontDoor(
-            settings.host, settings.port, self.committer, login, self.presence, limits=limits,
+            settings.host, settings.port, self.committer.inbox, login, self.presence, limits=limits,
             tls=tls_context(settings), on_not_accepted=self.shortage.note,
         )  # fmt: skip
         try:
@@ -190,7 +190,7 @@ class Gateway:
         if self.config.side_door:
             from gateway.ingest.side.door import SideDoor
 
-            self.side = SideDoor(self.committer, broker_options(self.config.side_door))
+            self.side = SideDoor(self.committer.inbox, broker_options(self.config.side_door))
             await self.side.start()
             self._closing.push_async_callback(self.side.stop)
 
@@ -237,7 +237,7 @@ class Gateway:
 
     async def drain(self) -> None:
         """Wait until everything received is durable and anchored, and the proof of that is at hand."""
-        while self.committer.queued_bytes:
+        while self.committer.inbox.size:
             await asyncio.sleep(0.02)
         await self.anchorer.flush()
         while self.anchorer.state.proved_size < self.anchorer.state.anchored_size:
@@ -256,7 +256,7 @@ class Gateway:
         return LiveStatus(
             self._started_us, self.folder.origin, self._log_size(), anchors.checkpoint_size, anchors.anchored_size,
             anchors.anchored_us, counters.received, counters.stored, counters.duplicates, counters.rejected,
-            self.committer.queued_bytes, self.presence.names(), self.disk.used_bytes, self.disk.limit_bytes,
+            self.committer.inbox.size, self.presence.names(), self.disk.used_bytes, self.disk.limit_bytes,
             self._problems(),
         )  # fmt: skip
 

@@ -147,7 +147,7 @@ async def _one_event(trial: Trial) -> tuple[int, int]:
         await gateway.add_plain(source, SourceSettings(allow_plain=True))
         answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         now, done = time.time_ns() // 1000, partial(_tell, answer)
-        gateway.committer.submit(
+        gateway.committer.inbox.submit(
             Inbound(source, True, Channel.PLAIN, "reading", [_EVENT], len(_EVENT), now, "front", done)
         )
         if await answer is not Verdict.STORED:

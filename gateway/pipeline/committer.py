@@ -1,8 +1,7 @@
 """The one writer: takes what the doors brought, makes batches, commits each durably, then tells everybody.
 
 A thread of its own owns the site's writing connection, so reading sockets and syncing the disk overlap and
-each commit takes whatever arrived during the last one (group commit). The queue is fair and bounded by bytes: doors
-stop reading while it is full, and from a source that has its share of it. Nothing is acknowledged before `COMMIT` has
+each commit takes whatever arrived during the last one (group commit). Nothing is acknowledged before `COMMIT` has
 returned with synchronous=FULL.
 """
 
@@ -17,14 +16,14 @@ from chain.errors import DiskFullError, StoreError
 from chain.seal import seal_hash
 from chain.site import SiteWriter
 from crypto.errors import SealtrailError
-from gateway.ingest.inbound import Inbound, Verdict
+from gateway.ingest.inbound import Verdict
 from gateway.pipeline.acknowledging import StoredNumbers
 from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.batch import Batch
 from gateway.pipeline.disk import DiskBound
-from gateway.pipeline.fair_queue import FairQueue
 from gateway.pipeline.group import Group, Judged, together
 from gateway.pipeline.hashes import RecentHashes
+from gateway.pipeline.inbox import Inbox
 from gateway.pipeline.opening import Openers
 from gateway.pipeline.sealing import Sealing
 from gateway.pipeline.sources import SourceBook
@@ -34,8 +33,6 @@ from gateway.pipeline.writing import write
 log = logging.getLogger(__name__)
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 STALLED_S = 5.0  # a commit that takes longer is told as a problem
-READ_EVERY_S = 0.001  # while a commit is being made: more often the loop would take the interpreter's lock from it
-PATIENCE_S = 0.0003  # how long a batch that is smaller than the last one waits for more
 IDLE_S = 0.5  # how often pending seals and the disk are looked at when nothing arrives
 
 
@@ -61,7 +58,7 @@ class Committed:
 
 
 class Committer:
-    """The pipeline's queue and its writing thread. Implements gateway.ingest.inbound.Sink."""
+    """The pipeline's writing thread. Doors put into its `inbox`."""
 
     def __init__(
         self, site: SiteWriter, book: SourceBook, disk: DiskBound, numbers: PlainNumbers, *,
@@ -71,12 +68,7 @@ class Committer:
         self._site, self._book, self._disk, self._numbers = site, book, disk, numbers
         self._loop, self._on_commit = loop, on_commit
         self._late_after_us = late_after_us
-        self._queue = FairQueue(queue_bytes)
-        self._changed = threading.Condition()
-        self._relief: list[Callable[[], None]] = []
-        self._calling = False
-        self._stopping = False
-        self._last_size = 0  # of the last batch, bytes
+        self.inbox = Inbox(loop, queue_bytes)
         self._recent = RecentHashes()
         self._openers = Openers(late_after_us)
         self._sealing = Sealing(site, self._recent)
@@ -91,37 +83,6 @@ class Committer:
 
     def start(self) -> None:
         self._thread.start()
-
-    def submit(self, inbound: Inbound) -> None:
-        with self._changed:
-            self._queue.put(inbound)
-        if not self._calling:  # once for all that this turn of the loop reads: one commit instead of several
-            self._calling = True
-            self._loop.call_soon(self._call)
-
-    def _call(self) -> None:
-        """A turn of the loop ends in which something came. While a commit is being made the loop waits for it, a
-        moment: what comes meanwhile is then read in one go."""
-        self._calling = False
-        with self._changed:
-            self._changed.notify_all()
-            if self._since:
-                self._changed.wait(READ_EVERY_S)
-
-    def congested(self) -> bool:
-        return self._queue.full
-
-    def crowded(self, lane: str) -> bool:
-        return self._queue.crowded(lane)
-
-    def on_relief(self, wake: Callable[[], None]) -> None:
-        with self._changed:
-            self._relief.append(wake)
-            self._changed.notify()
-
-    @property
-    def queued_bytes(self) -> int:
-        return self._queue.size
 
     @property
     def problem(self) -> str:
@@ -144,9 +105,7 @@ class Committer:
 
     def stop(self) -> None:
         """Commit what is queued, then end the thread."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
+        self.inbox.close()
         if self._thread.is_alive():
             self._thread.join()
         self._sealing.close()
@@ -154,10 +113,8 @@ class Committer:
     # -- the committer's own thread
 
     def _run(self) -> None:
-        while True:
-            taken = self._take()
-            if taken is None:
-                return
+        while (came := self.inbox.take(MAX_BATCH_BYTES, IDLE_S)) is not None:
+            taken = together(came)
             self._since = time.monotonic()
             try:
                 with self._writing:
@@ -165,8 +122,6 @@ class Committer:
             except Exception as e:  # the outermost boundary of this thread: it must outlive any one batch
                 self._failed(taken, e)
             self._since = 0.0
-            with self._changed:
-                self._changed.notify_all()
 
     def _failed(self, taken: list[Judged], error: Exception) -> None:
         """The store failed, or the program has a fault: nothing of this batch is acknowledged, its sources
@@ -181,28 +136,6 @@ class Committer:
             judged.verdicts[:] = [Verdict.QUOTA_EXCEEDED] * len(judged.payloads)
         self._tell(Committed(taken))
         time.sleep(IDLE_S)
-
-    def _take(self) -> list[Judged] | None:
-        with self._changed:
-            if not self._queue and not self._stopping:
-                self._changed.wait(IDLE_S)
-            if not self._queue and self._stopping:
-                return None
-            self._wait_for_more()
-            waiting = self._queue.size
-            taken = self._queue.take(MAX_BATCH_BYTES)
-            self._last_size = waiting - self._queue.size
-            wake = self._relief if self._queue.relieved else []
-            self._relief = [] if wake else self._relief
-        for call in wake:
-            self._loop.call_soon_threadsafe(call)
-        return together(taken)
-
-    def _wait_for_more(self) -> None:
-        """Who was just answered often sends again at once. One commit of all costs little more than one of a few."""
-        until = time.monotonic() + PATIENCE_S
-        while 0 < self._queue.size < self._last_size and (left := until - time.monotonic()) > 0:
-            self._changed.wait(left)
 
     def _commit(self, taken: list[Judged]) -> None:
         if self._disk.exceeded():

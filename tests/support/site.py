@@ -131,7 +131,7 @@ class Site:
     async def _send_all(self, messages: Sequence[Inbound]) -> list[Verdict]:
         answers = [asyncio.get_running_loop().create_future() for _ in messages]
         for message, answer in zip(messages, answers, strict=True):
-            self.gateway.committer.submit(_answering(message, answer))
+            self.gateway.committer.inbox.submit(_answering(message, answer))
         async with asyncio.timeout(DEADLINE_S):
             return list(await asyncio.gather(*answers))
 

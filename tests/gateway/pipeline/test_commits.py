@@ -135,25 +135,25 @@ def test_a_full_queue_says_so_and_says_when_it_has_room(tmp_path: Path) -> None:
         with committer._writing:  # a commit that takes long
             messages = [site.inbound(source, payload) for _ in range(40)]
             verdicts = [_submitted(site, m) for m in messages]
-            assert committer.congested()
-            committer.on_relief(lambda: woken.append(committer.congested()))
+            assert committer.inbox.congested()
+            committer.inbox.on_relief(lambda: woken.append(committer.inbox.congested()))
             assert woken == []
         site.wait(lambda: all(verdicts))
         assert woken == [False]
         assert {v for (v,) in verdicts} == {OK}
-        assert committer.queued_bytes == 0
-        assert not committer.congested()
+        assert committer.inbox.size == 0
+        assert not committer.inbox.congested()
 
 
 def _submitted(site: Site, like: Inbound) -> list[Verdict]:
     verdicts: list[Verdict] = []
-    site.gateway.committer.submit(replace(like, done=verdicts.extend))
+    site.gateway.committer.inbox.submit(replace(like, done=verdicts.extend))
     return verdicts
 
 
 def test_relief_comes_at_once_where_there_is_room(site: Site) -> None:
     woken: list[int] = []
-    site.gateway.committer.on_relief(lambda: woken.append(1))
+    site.gateway.committer.inbox.on_relief(lambda: woken.append(1))
     site.wait(lambda: woken)
     assert woken == [1]
 

@@ -136,7 +136,7 @@ def _good_and_bad(source: Source, rng: random.Random) -> list[bytes]:
 
 async def _in_one_batch(site: Site, came: Inbound) -> list[Verdict]:
     answer: asyncio.Future[list[Verdict]] = asyncio.get_running_loop().create_future()
-    site.gateway.committer.submit(replace(came, done=answer.set_result))
+    site.gateway.committer.inbox.submit(replace(came, done=answer.set_result))
     async with asyncio.timeout(20):
         return await answer
 
