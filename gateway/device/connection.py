@@ -8,6 +8,7 @@ its own from one to the next: what to send again is for the outbox to say.
 import selectors
 import socket
 import ssl
+import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,7 @@ class Connection:
             if self._client.want_write():
                 self._client.loop_write()
             self._client.loop_misc()
-        except (MQTTException, OSError, ValueError, KeyError, IndexError, TypeError) as e:
+        except (MQTTException, OSError, ValueError, KeyError, IndexError, TypeError, struct.error) as e:
             raise ConnectionLostError(f"the endpoint sent what is not MQTT: {e!r}") from e  # what paho's parser raises
 
     def close(self) -> None:

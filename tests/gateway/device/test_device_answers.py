@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 from pathlib import Path
 
 import pytest
@@ -251,3 +252,40 @@ def _device(folder: Path, endpoint: Endpoint5, options: DeviceOptions) -> Device
     document["mqtt"]["port"] = endpoint.port
     profile.write_text(json.dumps(document))
     return Device(folder, options)
+
+
+CUT = {
+    "PUBACK": b"\x40\x01\x00", "PUBLISH": b"\x30\x01\x00", "PUBLISH, QoS 1": b"\x32\x04\x00\x01a\x00",
+    "CONNACK": b"\x20\x01\x00", "SUBACK": b"\x90\x01\x00", "type 0": b"\x00\x00",
+}  # fmt: skip
+
+
+class _Cutting(Endpoint5):
+    """Answers the first message with a packet that is cut."""
+
+    cut = b""
+
+    def _publish(self, out: socket.socket, body: bytes) -> bool:
+        if self.cut:
+            out.sendall(self.cut)
+            self.cut = b""
+            return True
+        return super()._publish(out, body)
+
+
+@pytest.mark.parametrize("cut", CUT.values(), ids=CUT.keys())
+def test_a_packet_that_is_cut_ends_the_connection_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, cut: bytes
+) -> None:
+    folder = enrolled(tmp_path / "device")
+    judge = Judge(device_key(folder))
+    with _Cutting(lambda payload: (0, judge.take(payload))) as endpoint:
+        endpoint.cut = cut
+        device = _device(folder, endpoint, QUICK)
+        device.record_many(drafts(b"1", b"2"))
+        device.start()
+        wait_until(lambda: device.status().buffered == 0, "all is delivered by the next connection")
+        device.stop()
+    assert endpoint.connections == 2
+    assert len(judge.events) == 2
+    assert "a fault of the sender" not in caplog.text
