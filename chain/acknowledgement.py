@@ -4,7 +4,7 @@ A source keeps an event until such a receipt covers it, because a broker's PUBAC
 gateway. Signed, so a device can later show that the gateway had taken an event. Formats: docs/formats/device.md.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from chain.event import source_name
 from crypto import cbor, labels
@@ -18,8 +18,7 @@ MAX_RANGES = 256
 MAX_BYTES = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRange:
+class StoredRange(Struct, frozen=True):
     """Events first … first+count-1 of a boot are stored; `digest` is the RFC 9162 root of their content hashes."""
 
     boot: int
@@ -28,8 +27,7 @@ class StoredRange:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
+class Acknowledgement(Struct, frozen=True):
     """`sealed` is the hash of the last of the source's seals that is stored (32 zero bytes: none)."""
 
     source: str

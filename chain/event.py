@@ -95,16 +95,14 @@ def content_hash(event: bytes) -> bytes:
     return leaf_hash(event)
 
 
-@dataclass(frozen=True, slots=True)
-class SignedSeal:
+class SignedSeal(Struct, frozen=True):
     """A seal's exact bytes and the signature over them; see chain.seal."""
 
     seal: bytes
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One publication of a source: the exact bytes of its events, in order, and the seals it adds."""
 
     events: tuple[bytes, ...]

@@ -7,8 +7,9 @@ Trusted: the site key. Not trusted: the rows; a row that was altered or moved do
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from chain.errors import StoreError
 from chain.store.database import Database
@@ -26,8 +27,7 @@ _CACHED_KEYS = 4096
 _CACHED_SEGMENTS = 64
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A segment that is not sealed yet."""
 
     first_leaf: int

@@ -8,8 +8,9 @@ of the large one for each.
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from chain.event import Span
 from chain.store.database import Database
@@ -31,8 +32,7 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """The events first … first+count-1 of a boot are the leaves leaf … leaf+count-1."""
 
     boot: int

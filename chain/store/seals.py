@@ -6,9 +6,10 @@ seal that covers an event.
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
+
+from msgspec import Struct
 
 from chain.errors import StoreError
 from chain.event import SignedSeal
@@ -36,8 +37,7 @@ class SealState(IntEnum):
     BROKEN = 2  # its events are stored and are not those sealed
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSeal:
+class StoredSeal(Struct, frozen=True):
     """A verified seal, the leaf that logs it, and its state."""
 
     leaf: int

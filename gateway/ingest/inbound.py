@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 UNAUTHENTICATED: Final = ""  # the lane of messages whose source is only what a topic says
 
 
@@ -28,8 +30,7 @@ class Verdict(IntEnum):
     REJECTED = 0x99  # dead letter: the payload is not acceptable
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(Struct, frozen=True):
     """Messages of one source on their way in, as they came with one read. `done` is called exactly once, on the
     event loop's thread, with a verdict for each message, when all are durable; for QUOTA_EXCEEDED the door must not
     acknowledge as stored."""

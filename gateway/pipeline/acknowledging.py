@@ -8,7 +8,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from chain.acknowledgement import MAX_RANGES, Acknowledgement, StoredRange
 from chain.seal import FIRST_PREVIOUS
@@ -24,8 +25,7 @@ AT_ONCE = 8  # sources told without a pause for anything else
 MAX_WAITING_SOURCES = 10_000
 
 
-@dataclass(slots=True)
-class StoredNumbers:
+class StoredNumbers(Struct):
     """What one commit stored of one source, and what it found stored: (boot, first number, joined content hashes)
     in order; the hash of its newest stored seal, the log's size and the time of the commit."""
 
@@ -37,8 +37,7 @@ class StoredNumbers:
     logged_us: int
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     """Consecutive numbers. Repeats are not joined with new events: the source may have forgotten their bytes,
     and could then not check the digest of the whole."""
 
@@ -55,9 +54,8 @@ class _Run:
         return (self.boot, self.first + self.count, self.fresh) == (boot, seq, fresh)
 
 
-@dataclass(slots=True)
-class _Waiting:
-    runs: list[_Run] = field(default_factory=list)
+class _Waiting(Struct):
+    runs: list[_Run] = []
     sealed: bytes = FIRST_PREVIOUS
     log_size: int = 0
     logged_us: int = 0

@@ -94,7 +94,9 @@ class Batch:
 
     def _seals(self, judged: Judged, group: Group, at: int, seals: Sequence[CameSeal]) -> None:
         """Begin to verify the signatures, under the newest key; `judge_seals` does the rest."""
-        key = group.source.keys[-1] if group.source.keys and seals else None
+        if not seals:
+            return
+        key = group.source.keys[-1] if group.source.keys else None
         if key is not None:
             self._ahead.add(key.key, [(seal, signature) for _, seal, signature, _, _ in seals])
         self._waiting.append(_WaitingSeals(judged, group, at, seals, key))

@@ -2,7 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from chain.event import SignedSeal
 from chain.record import Authentication
@@ -14,15 +15,14 @@ from gateway.pipeline.sources import EnrolledSource
 from gateway.pipeline.stretch import AdmittedEvent, Growing, Stretch
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """What came of one source by one channel, with one read or with many: its messages, when each was received, and,
     once judged, a verdict for each."""
 
     inbounds: list[Inbound]
-    payloads: list[bytes] = field(default_factory=list)
-    received_us: list[int] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
+    payloads: list[bytes] = []
+    received_us: list[int] = []
+    verdicts: list[Verdict] = []
 
     @property
     def came(self) -> Inbound:
@@ -55,8 +55,7 @@ def together(inbounds: Iterable[Inbound]) -> list[Judged]:
     return list(found.values())
 
 
-@dataclass(slots=True)
-class AdmittedSeal:
+class AdmittedSeal(Struct):
     """A verified seal that will be logged; `leaf` is its place once it is written. It came in message `number`."""
 
     signed: SignedSeal
@@ -68,23 +67,21 @@ class AdmittedSeal:
     leaf: int = -1
 
 
-@dataclass(slots=True)
-class _Boot:
+class _Boot(Struct):
     """Stretches of one boot by their first numbers, in order; they do not overlap."""
 
-    firsts: list[int] = field(default_factory=list)
-    stretches: list[Stretch] = field(default_factory=list)
+    firsts: list[int] = []
+    stretches: list[Stretch] = []
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """All of one source, and what it may be told is stored."""
 
     source: EnrolledSource
-    stretches: list[Stretch] = field(default_factory=list)  # in the order of arrival, which is that of the leaves
-    seals: list[AdmittedSeal] = field(default_factory=list)
-    known: list[tuple[int, int, bytes]] = field(default_factory=list)  # duplicates: boot, seq, content hash
-    _boots: dict[int, _Boot] = field(default_factory=dict)
+    stretches: list[Stretch] = []  # in the order of arrival, which is that of the leaves
+    seals: list[AdmittedSeal] = []
+    known: list[tuple[int, int, bytes]] = []  # duplicates: boot, seq, content hash
+    _boots: dict[int, _Boot] = {}
 
     @property
     def count(self) -> int:

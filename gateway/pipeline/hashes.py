@@ -5,19 +5,19 @@ A cache and nothing more: what is not here is read from the log. Bounded over al
 
 from bisect import bisect_right
 from collections import OrderedDict
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from crypto.merkle import HASH_BYTES
 
 MAX_HASHES = 262_144
 
 
-@dataclass(slots=True)
-class _Boot:
+class _Boot(Struct):
     """Runs of hashes by their first numbers, in order; they do not overlap."""
 
-    firsts: list[int] = field(default_factory=list)
-    runs: list[bytes] = field(default_factory=list)
+    firsts: list[int] = []
+    runs: list[bytes] = []
     count: int = 0
 
 

@@ -306,7 +306,7 @@ FORGERIES: dict[str, dict[str, Any]] = {
 def test_an_altered_seal_is_refused(change: dict[str, Any]) -> None:
     signed = sign_seal(SEAL, KEY)
     with pytest.raises(SignatureError):
-        verify_seal(replace(signed, seal=replace(SEAL, **change).encode()), KEY.public)
+        verify_seal(SignedSeal(replace(SEAL, **change).encode(), signed.signature), KEY.public)
 
 
 def test_a_seal_of_another_key_is_refused() -> None:

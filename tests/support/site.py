@@ -6,10 +6,11 @@ Messages are handed to the pipeline as the front door does it. Receipts to sourc
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+
+from msgspec.structs import replace
 
 from chain.acknowledgement import Acknowledgement, open_acknowledgement
 from chain.ledger.reading import open_reader

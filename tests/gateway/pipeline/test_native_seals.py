@@ -11,6 +11,7 @@ import cbor2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from chain.event import SignedSeal, content_hash
 from chain.record import Authentication
@@ -136,13 +137,13 @@ def _good_and_bad(source: Source, rng: random.Random) -> list[bytes]:
 
 async def _in_one_batch(site: Site, came: Inbound) -> list[Verdict]:
     answer: asyncio.Future[list[Verdict]] = asyncio.get_running_loop().create_future()
-    site.gateway.committer.inbox.submit(replace(came, done=answer.set_result))
+    site.gateway.committer.inbox.submit(structs.replace(came, done=answer.set_result))
     async with asyncio.timeout(20):
         return await answer
 
 
 def _what_came_of_it(site: Site, sends: list[bytes]) -> dict[str, list[Any]]:
-    came = replace(site.inbound("logger", b""), payloads=sends, size=sum(map(len, sends)))
+    came = structs.replace(site.inbound("logger", b""), payloads=sends, size=sum(map(len, sends)))
     verdicts = site.run(_in_one_batch(site, came))
     with site.reader() as reader:
         stored = [(leaf, s.seal, s.signed, s.state) for (leaf, *_), s in reader.seals.all()]
