@@ -91,7 +91,8 @@ class Ranges:
         """Write what was added in this transaction."""
         if self._new is None:
             self._new = set(tx.execute("SELECT source, boot, first_seq FROM range_new"))
-        tx.executemany(_TAKE, self._grown - self._new)
+        if moved := self._grown - self._new:
+            tx.executemany(_TAKE, moved)
         tx.executemany(_PUT, [(*key, *value) for key, value in self._written.items()])
         self._new.update(self._written)
         self._written.clear()

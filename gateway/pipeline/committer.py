@@ -147,7 +147,7 @@ class Committer:
                 batch.judge(judged)
             batch.judge_seals()
             with self._site.db.transaction() as tx:
-                first = self._site.log.size
+                first = self.counters.log_size
                 batch.place(first)
                 write(self._site, tx, batch, first, logged_us)
                 self._watch.look(tx, batch, logged_us)
@@ -171,6 +171,7 @@ class Committer:
                 self._numbers.give_back(name, group.count)
         self._site.forget_cached()
         self._watch.undo()
+        self.counters.log_size = self._site.log.size
 
     def _count(self, batch: Batch) -> None:
         counters = self.counters

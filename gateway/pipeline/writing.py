@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from chain.errors import StoreError
 from chain.record import SEAL_KIND, Authentication, Record, RecordFlag
 from chain.site import SiteWriter
 from chain.store.ranges import Range
@@ -34,7 +35,8 @@ def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, first: int, lo
         _write_seals(site, tx, group.seals, leaves, logged_us)
     site.ranges.flush(tx)
     site.payloads.flush(tx)
-    site.log.append(tx, leaves.entries)
+    if site.log.append(tx, leaves.entries) != first:
+        raise StoreError(f"the log does not end at entry {first}, where it ended after the last commit; restart")
 
 
 @dataclass(slots=True)
