@@ -63,6 +63,37 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The values of a map whose keys are 1, 2, 3 …, in order.
+pub struct Numbered<'a> {
+    reader: Reader<'a>,
+    key: u64,
+}
+
+impl<'a> Numbered<'a> {
+    pub fn new(data: &'a [u8], count: u64) -> Option<Self> {
+        let mut reader = Reader::new(data);
+        (reader.head(MAP)? == count).then_some(Numbered { reader, key: 0 })
+    }
+
+    fn next(&mut self) -> Option<&mut Reader<'a>> {
+        self.key += 1;
+        (self.reader.head(UINT)? == self.key).then_some(&mut self.reader)
+    }
+
+    pub fn number(&mut self) -> Option<u64> {
+        self.next()?.number()
+    }
+
+    pub fn string(&mut self, major: u8) -> Option<&'a [u8]> {
+        self.next()?.string(major)
+    }
+
+    /// `value`, where nothing comes behind.
+    pub fn end<T>(self, value: T) -> Option<T> {
+        self.reader.ended().then_some(value)
+    }
+}
+
 /// Appends a head in its shortest form.
 pub fn put_head(out: &mut Vec<u8>, major: u8, value: u64) {
     let kind = major << 5;

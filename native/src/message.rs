@@ -1,6 +1,6 @@
 //! Messages of a device (docs/formats/device.md): their form only. None for whatever Python has to judge.
 
-use crate::cbor::{Reader, BYTES, LIST, MAP, TEXT, UINT};
+use crate::cbor::{Numbered, Reader, BYTES, LIST, TEXT};
 
 const MAX_MESSAGE: usize = 256 * 1024;
 const MAX_EVENTS: u64 = 1024;
@@ -52,31 +52,14 @@ pub fn read_event<'a>(data: &'a [u8], source: &[u8]) -> Option<Event<'a>> {
     if data.len() > MAX_EVENT {
         return None;
     }
-    let mut reader = Reader::new(data);
-    (reader.head(MAP)? == 9).then_some(())?;
-    let mut key = 0;
-    let mut next = |reader: &mut Reader| {
-        key += 1;
-        (reader.head(UINT)? == key).then_some(())
-    };
-    next(&mut reader)?;
-    (reader.number()? == VERSION).then_some(())?;
-    next(&mut reader)?;
-    (reader.string(TEXT)? == source).then_some(())?;
-    next(&mut reader)?;
-    let boot = reader.number()?;
-    next(&mut reader)?;
-    let seq = reader.number()?;
-    next(&mut reader)?;
-    (reader.number()? == READING).then_some(())?;
-    next(&mut reader)?;
-    (reader.number()? == SCHEMA).then_some(())?;
-    next(&mut reader)?;
-    let sensed_us = reader.number()?;
-    next(&mut reader)?;
-    (reader.string(BYTES)?.len() == BLIND).then_some(())?;
-    next(&mut reader)?;
-    let payload = reader.string(BYTES).filter(|payload| payload.len() <= MAX_PAYLOAD)?;
-    let payload_at = reader.at - payload.len();
-    reader.ended().then_some(Event { boot, seq, sensed_us, payload, payload_at })
+    let mut item = Numbered::new(data, 9)?;
+    (item.number()? == VERSION).then_some(())?;
+    (item.string(TEXT)? == source).then_some(())?;
+    let (boot, seq) = (item.number()?, item.number()?);
+    (item.number()? == READING && item.number()? == SCHEMA).then_some(())?;
+    let sensed_us = item.number()?;
+    (item.string(BYTES)?.len() == BLIND).then_some(())?;
+    let payload = item.string(BYTES).filter(|payload| payload.len() <= MAX_PAYLOAD)?;
+    let payload_at = data.len() - payload.len();
+    item.end(Event { boot, seq, sensed_us, payload, payload_at })
 }

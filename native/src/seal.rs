@@ -3,7 +3,7 @@
 
 use ed25519_dalek::{Signature, VerifyingKey};
 
-use crate::cbor::{Reader, BYTES, MAP, MAX_NUMBER, TEXT, UINT};
+use crate::cbor::{Numbered, BYTES, MAX_NUMBER, TEXT};
 use crate::merkle::HASH;
 
 const MAX_SEAL: usize = 512;
@@ -25,32 +25,16 @@ pub fn read_seal(data: &[u8], source: &[u8]) -> Option<Seal> {
     if data.len() > MAX_SEAL {
         return None;
     }
-    let mut reader = Reader::new(data);
-    (reader.head(MAP)? == 9).then_some(())?;
-    let mut key = 0;
-    let mut next = |reader: &mut Reader| {
-        key += 1;
-        (reader.head(UINT)? == key).then_some(())
-    };
-    next(&mut reader)?;
-    (reader.number()? == VERSION).then_some(())?;
-    next(&mut reader)?;
-    (reader.string(TEXT)? == source).then_some(())?;
-    next(&mut reader)?;
-    let boot = reader.number()?;
-    next(&mut reader)?;
-    let first = reader.number()?;
-    next(&mut reader)?;
-    let count = reader.number().filter(|count| (1..=MAX_SEALED).contains(count) && first + count <= MAX_NUMBER)?;
-    next(&mut reader)?;
-    let root = reader.string(BYTES)?.try_into().ok()?;
-    next(&mut reader)?;
-    let previous = reader.string(BYTES)?.try_into().ok()?;
-    next(&mut reader)?;
-    let signed_us = reader.number()?;
-    next(&mut reader)?;
-    let kid = reader.string(BYTES)?.try_into().ok()?;
-    reader.ended().then_some(Seal { boot, first, count, root, previous, signed_us, kid })
+    let mut item = Numbered::new(data, 9)?;
+    (item.number()? == VERSION).then_some(())?;
+    (item.string(TEXT)? == source).then_some(())?;
+    let (boot, first) = (item.number()?, item.number()?);
+    let count = item.number().filter(|count| (1..=MAX_SEALED).contains(count) && first + count <= MAX_NUMBER)?;
+    let root = item.string(BYTES)?.try_into().ok()?;
+    let previous = item.string(BYTES)?.try_into().ok()?;
+    let signed_us = item.number()?;
+    let kid = item.string(BYTES)?.try_into().ok()?;
+    item.end(Seal { boot, first, count, root, previous, signed_us, kid })
 }
 
 /// An Ed25519 key whose yes is everybody's. `verify_strict` computes R from the equation without cofactor, for S below
