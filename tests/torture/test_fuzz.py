@@ -17,7 +17,7 @@ from tests.torture.scale import scaled
 
 HOME = Path(__file__).parents[2]
 GOLDEN = HOME / "tests" / "golden" / "v1"
-RUNS = scaled(2_000, 125_000)  # of each; all eight are a million
+RUNS = scaled(2_000, 150_000)  # of each, a million together
 SLOW_RUNS = scaled(300, 20_000)  # a receipt has signatures
 HANGS_S = 25
 pytestmark = pytest.mark.skipif(
