@@ -7,7 +7,7 @@ gateway. Signed, so a device can later show that the gateway had taken an event.
 from msgspec import Struct
 
 from chain.event import source_name
-from crypto import cbor, labels
+from crypto import cbor, flat, labels
 from crypto.errors import FormatError
 from crypto.flat import MAX_NUMBER
 from crypto.keys import PrivateKey, PublicKey
@@ -40,7 +40,7 @@ class Acknowledgement(Struct, frozen=True):
     def sign(self, key: PrivateKey) -> bytes:
         """Canonical CBOR [body, signature]."""
         ranges = [[r.boot, r.first, r.count, r.digest] for r in self.ranges]
-        body = cbor.encode({
+        body = flat.encode({
             1: VERSION, 2: self.source, 3: self.origin, 4: self.log_size,
             5: self.logged_us, 6: self.sealed, 7: ranges,
         })  # fmt: skip

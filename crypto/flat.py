@@ -41,7 +41,7 @@ class Shape:
 
 
 def encode(item: dict[int, Any]) -> bytes:
-    """The canonical encoding of a flat map whose keys are given in rising order."""
+    """The canonical encoding of a map whose keys are given in rising order. Lists as values may hold no maps."""
     return cbor2.dumps(item)
 
 
