@@ -25,7 +25,8 @@ SCHEMA = (
 # A row that grows keeps its leaf; numbers that are stored are never added again.
 _PUT = "INSERT INTO range_new VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = excluded.count"
 _TAKE = "DELETE FROM range WHERE source = ? AND boot = ? AND first_seq = ?"
-ROWS = "(SELECT * FROM range_new UNION ALL SELECT * FROM range)"
+_COLUMNS = "source, boot, first_seq, count, first_leaf"  # by name, so that damage to a table's definition shows
+ROWS = f"(SELECT {_COLUMNS} FROM range_new UNION ALL SELECT {_COLUMNS} FROM range)"
 MOST_NEW = 2048  # rows: some 15 pages
 _CACHED = 8192
 _K = TypeVar("_K")
@@ -98,7 +99,7 @@ class Ranges:
         self._written.clear()
         self._grown.clear()
         if len(self._new) > MOST_NEW:
-            tx.execute("INSERT INTO range SELECT * FROM range_new")
+            tx.execute(f"INSERT INTO range SELECT {_COLUMNS} FROM range_new")
             tx.execute("DELETE FROM range_new")
             self._new.clear()
 

@@ -189,6 +189,14 @@ def test_damage_in_the_site_is_found_and_named(copy: Folder, statement: str, pla
         fsck(copy)
 
 
+@pytest.mark.parametrize("table", ["range", "range_new"])
+def test_a_column_of_another_name_is_found(copy: Folder, table: str) -> None:
+    with closing(sqlite3.connect(copy.database, isolation_level=None)) as db:
+        db.execute(f"ALTER TABLE {table} RENAME COLUMN first_leaf TO first_meaf")
+    with pytest.raises(FsckError, match="no such column"):
+        fsck(copy)
+
+
 SWAPS = [
     ("segment", "first_leaf", (0, 301), "segment at or after entry 0: "),
     ("log_tile", "id", (0, 1), "tile 0 of level 0: leaf 0 "),
