@@ -10,7 +10,9 @@ from msgspec import Struct
 
 from crypto.merkle import HASH_BYTES
 
-MAX_HASHES = 262_144
+MAX_HASHES = 262_144  # 32 bytes each
+BOOT, RUN = 16, 4  # what a boot and a run take beside their hashes, in hashes
+JOINED_BYTES = 64 * HASH_BYTES  # runs that follow one another are joined up to here: a longer one costs more to copy
 
 
 class _Boot(Struct):
@@ -43,9 +45,15 @@ class RecentHashes:
         known = self._boots.get((source, boot))
         if known is None:
             known = self._boots[source, boot] = _Boot()
+            self._add(known, BOOT)
         at = bisect_right(known.firsts, first)
-        known.firsts.insert(at, first)
-        known.runs.insert(at, hashes)
+        before = known.runs[at - 1] if at else b""
+        if at and len(before) < JOINED_BYTES and known.firsts[at - 1] + len(before) // HASH_BYTES == first:
+            known.runs[at - 1] += hashes
+        else:
+            known.firsts.insert(at, first)
+            known.runs.insert(at, hashes)
+            self._add(known, RUN)
         self._add(known, len(hashes) // HASH_BYTES)
         self._boots.move_to_end((source, boot))
         while self._count > self._bound:
@@ -58,9 +66,11 @@ class RecentHashes:
             return
         gone = 0
         while gone < len(known.runs) and known.firsts[gone] + len(known.runs[gone]) // HASH_BYTES <= below:
-            self._add(known, -(len(known.runs[gone]) // HASH_BYTES))
+            self._add(known, -(len(known.runs[gone]) // HASH_BYTES) - RUN)
             gone += 1
         del known.firsts[:gone], known.runs[:gone]
+        if not known.runs:
+            self._count -= self._boots.pop((source, boot)).count
 
     def _add(self, known: _Boot, count: int) -> None:
         known.count += count
