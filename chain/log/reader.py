@@ -17,7 +17,7 @@ from crypto.merkle import HASH_BYTES
 
 # One statement, so that a bundle cannot move from the tail to its place between two reads.
 _BUNDLE = """SELECT 0 AS place, entries FROM log_bundle WHERE n = ?1
-UNION ALL SELECT first + 1, entries FROM log_tail WHERE first >> 8 = ?1 ORDER BY place"""
+UNION ALL SELECT first + 1, entries FROM log_tail WHERE first BETWEEN ?1 << 8 AND ?1 << 8 | 255 ORDER BY place"""
 
 
 class LogReader:

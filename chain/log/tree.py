@@ -31,7 +31,7 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE IF NOT EXISTS log_tail (first INTEGER PRIMARY KEY, entries BLOB NOT NULL, hashes BLOB NOT NULL)",
 )
 _LEAVES = """SELECT 0 AS place, hashes FROM log_tile WHERE id = ?1
-UNION ALL SELECT first + 1, hashes FROM log_tail WHERE first >> 8 = ?1 ORDER BY place"""
+UNION ALL SELECT first + 1, hashes FROM log_tail WHERE first BETWEEN ?1 << 8 AND ?1 << 8 | 255 ORDER BY place"""
 
 
 @dataclass(frozen=True, slots=True)

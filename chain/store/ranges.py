@@ -90,6 +90,8 @@ class Ranges:
 
     def flush(self, tx: sqlite3.Connection) -> None:
         """Write what was added in this transaction."""
+        if not self._written:
+            return
         if self._new is None:
             self._new = set(tx.execute("SELECT source, boot, first_seq FROM range_new"))
         if moved := self._grown - self._new:
