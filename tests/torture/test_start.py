@@ -23,7 +23,10 @@ from tests.torture.rig import Site
 from tests.torture.scale import scaled
 from tests.torture.verdict import require_whole
 
-MESSAGES, EVENTS = 100, 4  # in the small log; the large one is twenty times as long
+EVENTS = 4  # of a message
+# Batches with an anchor behind each, and messages of a batch. The open bundle of a log has a row an append, 255 at
+# most: both ledgers have as many in theirs, and the large one a full bundle besides.
+SMALL, LARGE = (5, 20), (5 + 256, 8)
 
 
 class Steps:
@@ -45,13 +48,14 @@ class Steps:
         return 0
 
 
-def _grow(root: Path, messages: int) -> Path:
+def _grow(root: Path, batches: int, messages: int) -> Path:
     """A site that was used and stopped; its configuration."""
     config = write_config(root)
     with InProcess(root / "data", origin="plant.example/line-1") as site:
         source: Source = site.enrol("logger")
-        for _ in range(messages // 20):
-            site.send_all([site.inbound(source, message(source.batch(EVENTS), source.seal())) for _ in range(20)])
+        for _ in range(batches):
+            made = [message(source.batch(EVENTS), source.seal()) for _ in range(messages)]
+            site.send_all([site.inbound(source, one) for one in made])
             site.drain()
     return config
 
@@ -67,12 +71,12 @@ def test_what_a_start_reads_grows_with_the_logarithm_of_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small, large = tmp_path / "small", tmp_path / "large"
-    for root, messages in ((small, MESSAGES), (large, 20 * MESSAGES)):
+    for root, (batches, messages) in ((small, SMALL), (large, LARGE)):
         root.mkdir()
-        _grow(root, messages)
+        _grow(root, batches, messages)
     steps = Steps(monkeypatch)
     few, many = (asyncio.run(_start(root / "gateway.toml", steps)) for root in (small, large))
-    print(f"steps of SQLite at a start: {few:,} with {MESSAGES * EVENTS:,} events, {many:,} with 20 times as many")
+    print(f"steps of SQLite at a start: {few:,}, and {many:,} with 20 times the events and 50 times the anchors")
     assert few > 100
     assert many < few + few // 2  # one step a message, seal or anchor would more than double it
 
