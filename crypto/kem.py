@@ -15,6 +15,7 @@ from functools import lru_cache
 from hashlib import sha3_256, sha256, shake_256
 from typing import Any, Final
 
+from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -47,6 +48,12 @@ PUBLIC_BYTES: Final = {
 }  # fmt: skip
 CIPHERTEXT_BYTES: Final = {
     KemSuite.X_WING: 1120, KemSuite.ML_KEM_768: 1088, KemSuite.ML_KEM_1024: 1568, KemSuite.ML_KEM_1024_P384: 1665,
+}  # fmt: skip
+_HPKE_PUBLIC: Final[dict[KemSuite, Any]] = {
+    KemSuite.X_WING: hpke.MLKEM768X25519PublicKey, KemSuite.ML_KEM_1024_P384: hpke.MLKEM1024P384PublicKey,
+}  # fmt: skip
+_HPKE_PRIVATE: Final[dict[KemSuite, Any]] = {
+    KemSuite.X_WING: hpke.MLKEM768X25519PrivateKey, KemSuite.ML_KEM_1024_P384: hpke.MLKEM1024P384PrivateKey,
 }  # fmt: skip
 
 
@@ -86,6 +93,11 @@ class KemPublicKey:
         point, shared = _meet(self.suite, traditional)
         return ciphertext + point, _combined(self.suite, secret, shared, point, self.raw)
 
+    def hpke_key(self) -> Any:
+        """This key as the library's HPKE takes it; only for crypto.hpke."""
+        lattice, traditional = _load_public(self.suite, self.raw)
+        return lattice if traditional is None else _HPKE_PUBLIC[self.suite](lattice, traditional)
+
 
 class KemPrivateKey:
     """A decapsulation key held in memory, made from its seed. Python cannot wipe it; no zeroisation is claimed."""
@@ -117,6 +129,11 @@ class KemPrivateKey:
         secret = _decapsulated(self._lattice, ciphertext[:split])
         shared = _exchange(self.suite, self._traditional, point)
         return _combined(self.suite, secret, shared, point, self.public.raw)
+
+    def hpke_key(self) -> Any:
+        """This key as the library's HPKE takes it; only for crypto.hpke."""
+        whole = self._traditional is None
+        return self._lattice if whole else _HPKE_PRIVATE[self.suite](self._lattice, self._traditional)
 
 
 def _decapsulated(lattice: Any, ciphertext: bytes) -> bytes:
