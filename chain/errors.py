@@ -47,5 +47,9 @@ class ReceiptError(SealtrailError):
     """A receipt cannot be built, or its file cannot be read."""
 
 
+class ErasureError(SealtrailError):
+    """An erasure cannot be done, or a statement of one does not fit the log."""
+
+
 class FsckError(SealtrailError):
     """Stored evidence is not whole; the message names the first false place."""

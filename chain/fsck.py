@@ -17,23 +17,27 @@ checkpoint that was kept elsewhere.
 """
 
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from chain.erased_list import adopted
+from chain.erasure import ERASED, open_erasure
 from chain.errors import FsckError
 from chain.event import Event, SignedSeal, content_hash
 from chain.ledger.reading import LedgerReader, open_reader
 from chain.log.check import OnLedger, check_checkpoints, open_kept, require_none_gone
 from chain.log.rebuild import RebuiltTree, require_no_more
 from chain.policies import witness_keys
-from chain.record import SEAL_KIND, Record
+from chain.record import ERASURE_KIND, LOGS_OWN, SEAL_KIND, Record
 from chain.seal import require_names, verify_seal
 from chain.site import Folder, SiteReader
 from chain.store import ranges
 from chain.store.database import Database
+from chain.store.erasures import ErasureState
 from chain.store.seals import StoredSeal, expected_previous, state_of
 from chain.store.segment import Segment
 from chaincode.identity_records import Identity, source_handle
@@ -50,7 +54,8 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class FsckReport:
-    """What was found whole: numbers of entries, payloads, seals, checkpoints and ledger transactions."""
+    """What was found whole: numbers of entries, events, seals, checkpoints and ledger transactions, and of events whose
+    payload was erased, as an entry of the log says."""
 
     origin: str
     entries: int
@@ -58,6 +63,7 @@ class FsckReport:
     seals: int
     checkpoints: int
     transactions: int
+    erased: int = 0
 
 
 def fsck(folder: Folder, progress: Progress = lambda what, done, total: None, kept: Sequence[bytes] = ()) -> FsckReport:
@@ -109,19 +115,24 @@ class _Fsck:
         self._anchored = _anchored(ledger, folder.origin)
         self._on_ledger = OnLedger(self._anchored, ledger.complete, head)
         self._roots: dict[int, bytes] = {}
+        self._erased: dict[int, tuple[int, int]] = {}  # first leaf of a run → its end, the entry that says so
+        self._erased_firsts: list[int] = []
+        self._tags: set[bytes] = set()
         self._kept = [open_kept(note, folder.log_vkeys()) for note in kept]
 
     def run(self) -> FsckReport:
         checkpoints = self._checkpoints()
         self._require_length()
-        events, seals = self._entries()
+        events, seals, erasures = self._entries()
         require_none_gone(list(self._roots), self._on_ledger)  # a false root would say more, so it comes first
+        self._erasures(erasures)
         self._payloads()
         self._ranges(events)
         self._seals(seals)
         self._progress("ledger", 0, 1)
         transactions = self._ledger.check()
-        return FsckReport(self._folder.origin, self._size, events, seals, checkpoints, transactions)
+        erased = sum(end - first for first, (end, _) in self._erased.items())
+        return FsckReport(self._folder.origin, self._size, events, seals, checkpoints, transactions, erased)
 
     def _checkpoints(self) -> int:
         keys, witnesses = self._folder.log_vkeys(), witness_keys(self._folder)
@@ -145,23 +156,26 @@ class _Fsck:
     def _run(self, query: str) -> sqlite3.Cursor:
         return self._reader.db.connection.execute(query)
 
-    def _entries(self) -> tuple[int, int]:
-        """Hash every entry; compare tiles as they fill and roots as their sizes are passed."""
-        tree, counts, length = RebuiltTree(self._reader.entries), [0, 0], 0
+    def _entries(self) -> tuple[int, int, int]:
+        """Hash every entry; compare tiles as they fill and roots as their sizes are passed. Counts events, seals and
+        erasures."""
+        tree, counts, length = RebuiltTree(self._reader.entries), {SEAL_KIND: 0, ERASURE_KIND: 0}, 0
         self._compare_root(0, tree)
         for index, entry in enumerate(self._reader.entries.entries(0, self._size)):
             record = _at(f"entry {index}", partial(Record.decode, entry))
             tree.add(leaf_hash(entry))
             self._compare_root(index + 1, tree)
-            counts[record.kind == SEAL_KIND] += 1
             length += len(entry)
-            if record.kind != SEAL_KIND:
+            if record.kind in LOGS_OWN:
+                counts[record.kind] += 1
+            else:
                 self._indexed(index, record)
             if index % _PAGE == 0:
                 self._progress("log", index, self._size)
         tree.finish()
         require_no_more(self._reader.db.connection, self._size, length)
-        return counts[0], counts[1]
+        seals, erasures = counts[SEAL_KIND], counts[ERASURE_KIND]
+        return self._size - seals - erasures, seals, erasures
 
     def _compare_root(self, size: int, tree: RebuiltTree) -> None:
         if size in self._roots and tree.root() != self._roots[size]:
@@ -186,11 +200,46 @@ class _Fsck:
         for (name,) in self._run(f"SELECT name FROM source WHERE id NOT IN (SELECT source FROM {ranges.ROWS})"):
             raise FsckError(f"index of ranges: {name} is in it without any event")
 
+    def _erasures(self, count: int) -> None:
+        """Every statement of erasure is the one that its entry names, and the rows of runs are theirs. What such a
+        statement covers may lack its payload, and nothing else may."""
+        stored = self._reader.erasures.all()
+        for one in stored:
+            place, entry = f"erasure at entry {one.leaf}", self._reader.entries.entry
+            record = Record.decode(_at(place, partial(entry, one.leaf)))
+            erasure = _at(place, partial(open_erasure, one.statement, record, one.leaf))
+            self._erased.update({first: (first + count, one.leaf) for first, count in erasure.runs})
+            self._tags.add(erasure.tag)
+            if one.state in (ErasureState.LOGGED, ErasureState.DESTROYED):
+                raise FsckError(f"{place}: it is not carried out to its end; start the gateway or run sealtrail erase "
+                                "--again")  # fmt: skip
+        for leaf in self._reader.erasures.put_back():
+            raise FsckError(f"erasure at entry {leaf}: payloads that it says are gone are still there; start the "
+                            "gateway or run sealtrail erase --again")  # fmt: skip
+        own = dict(self._erased)
+        for index, erasure in _at("erasures.json", lambda: list(adopted(self._folder))):
+            self._erased.update({first: (first + count, index) for first, count in erasure.runs})
+            self._tags.add(erasure.tag)
+        if len(stored) != count:
+            raise FsckError(f"erasures: {len(stored)} are stored, the log names {count}")
+        if {first: (first + number, leaf) for first, number, leaf in self._reader.erasures.runs()} != own:
+            raise FsckError("erasures: the rows of runs are not those of the statements")
+        self._erased_firsts = sorted(self._erased)
+
+    def _erased_by(self, leaf: int) -> tuple[int, int] | None:
+        """Of a leaf whose payload was erased: where the run ends that it is in, and the entry that says so."""
+        at = bisect_right(self._erased_firsts, leaf) - 1
+        found = self._erased[self._erased_firsts[at]] if at >= 0 else None
+        return found if found and leaf < found[0] else None
+
     def _payloads(self) -> None:
-        """Every event record has its bytes and fields, in order and without overlap."""
+        """Every event record has its bytes and fields, in order and without overlap, except those that were erased."""
         expected = 0
         for segment in self._segments():
-            self._only_seals(expected, segment.first_leaf)
+            self._no_payload(expected, segment.first_leaf)
+            if erased := self._erased_by(segment.first_leaf):  # as the list of later erasures says
+                raise FsckError(f"payload of entry {segment.first_leaf}: entry {erased[1]} says that it was erased, "
+                                "and it is still there; run sealtrail erase --again with the list")  # fmt: skip
             for offset, stored in enumerate(segment.events):
                 index = segment.first_leaf + offset
                 record = Record.decode(self._reader.entries.entry(index))
@@ -203,9 +252,19 @@ class _Fsck:
                     raise FsckError(f"fields of entry {index}: they are not those that the record commits to")
             expected = segment.first_leaf + len(segment.events)
             self._progress("payloads", expected, self._size)
-        self._only_seals(expected, self._size)
-        for (name,) in self._run("SELECT name FROM subject WHERE id NOT IN (SELECT subject FROM segment)"):
+        self._no_payload(expected, self._size)
+        unused = "id NOT IN (SELECT subject FROM segment)"
+        for (name,) in self._run(f"SELECT name FROM subject WHERE {unused} AND wrapped_key IS NOT NULL"):
             raise FsckError(f"payloads: a key of {name} is stored without any payload")
+        self._tombstones()
+
+    def _tombstones(self) -> None:
+        """Where a subject's name stood stands the tag of an erasure, once for each."""
+        tags = {ERASED + tag.hex() for tag in self._tags}
+        rows = {name for (name,) in self._run("SELECT name FROM subject WHERE wrapped_key IS NULL")}
+        if rows != tags:
+            raise FsckError(f"payloads: {len(rows)} subjects are marked as erased, and are not those of the log's "
+                            f"{len(tags)} erased subjects")  # fmt: skip
 
     def _segments(self) -> Iterator[Segment]:
         at = 0
@@ -213,12 +272,20 @@ class _Fsck:
             yield from page
             at = page[-1].first_leaf + len(page[-1].events)
 
-    def _only_seals(self, start: int, stop: int) -> None:
+    def _no_payload(self, start: int, stop: int) -> None:
+        """Records of the log's own, and events that were erased."""
         if start > stop:
             raise FsckError(f"payload of entry {stop}: two segments hold it")
+        erased_to = start
         for index, entry in enumerate(self._reader.entries.entries(start, stop), start):
-            if Record.decode(entry).kind != SEAL_KIND:
-                raise FsckError(f"payload of entry {index}: it is gone")
+            if Record.decode(entry).kind in LOGS_OWN or index < erased_to:
+                continue
+            erased = self._erased_by(index)
+            if erased is None:
+                raise FsckError(
+                    f"payload of entry {index}: it is gone, and no entry of the log says that it was erased"
+                )
+            erased_to = erased[0]
 
     def _seals(self, count: int) -> None:
         seen, last = 0, dict[str, StoredSeal]()

@@ -52,6 +52,15 @@ class SealPart(_Part, frozen=True):
     inclusion: Path
 
 
+class ErasurePart(_Part, frozen=True):
+    """The statement that the event's payload was erased, and the record that logs it with its own inclusion proof."""
+
+    statement: Small
+    record: Small
+    index: Number
+    inclusion: Path
+
+
 class LedgerPart(_Part, frozen=True):
     """A ledger transaction with its proof; `kind` says which ledger, `evidence` is in that ledger's form."""
 
@@ -60,7 +69,8 @@ class LedgerPart(_Part, frozen=True):
 
 
 class Receipt(_Part, frozen=True):
-    """`event` is absent where its content is not disclosed; `field_count` is how many fields were committed."""
+    """`event` is absent where its content is not disclosed; `field_count` is how many fields were committed. `erasure`
+    is there where the content was erased, and in the receipt of the record that logs the erasure."""
 
     format: str
     index: Number
@@ -73,6 +83,7 @@ class Receipt(_Part, frozen=True):
     seal: SealPart | None = None
     identity: LedgerPart | None = None
     anchor: LedgerPart | None = None
+    erasure: ErasurePart | None = None
 
     def to_json(self) -> bytes:
         """The receipt file, indented for people."""

@@ -10,8 +10,8 @@ from chain.errors import ReceiptError
 from chain.event import SignedSeal, Span
 from chain.ledger.reading import LedgerReader
 from chain.log.proofs import ProofBuilder, inclusion_path
-from chain.receipt import FORMAT, Field, Receipt, SealPart
-from chain.record import SEAL_KIND, Record
+from chain.receipt import FORMAT, ErasurePart, Field, Receipt, SealPart
+from chain.record import ERASURE_KIND, LOGS_OWN, SEAL_KIND, Record
 from chain.site import SiteReader
 from chain.store.segment import Segment, StoredEvent
 from chaincode.identity_records import source_handle
@@ -37,7 +37,8 @@ class ReceiptBuilder:
             None discloses everything.
 
         Raises:
-            ReceiptError: no such record, not anchored yet, its payload erased, or no such field.
+            ReceiptError: no such record, not anchored yet, its payload gone, or no such field. The receipt of a record
+                whose payload was erased says so, unless fields are asked for.
         """
         note, checkpoint = self._anchored(index)
         size = checkpoint.size
@@ -45,13 +46,16 @@ class ReceiptBuilder:
         leaf = self._reader.entries.entry(index)
         record = Record.decode(leaf)
         seal = self._seal(record, index, size, proofs)
-        content = None if record.kind == SEAL_KIND else self._content(index)
+        erasure = self._erasure(record, index, size, proofs)
+        content = None if record.kind in LOGS_OWN or erasure else self._content(index)
+        if erasure and disclose:
+            raise ReceiptError(f"the payload of record {index} was erased, as record {erasure.index} says")
         fields, count = self._fields(content, index, record, disclose)
         event = content[1].event if content and disclose is None else None
         return Receipt(
             FORMAT, index, leaf, tuple(proofs.inclusion(index)), note, count, fields, event, seal,
             self._ledger.evidence_for(identity_key(source_handle(checkpoint.origin, record.source))),
-            self._ledger.evidence_for(checkpoint_key(checkpoint.origin, size)),
+            self._ledger.evidence_for(checkpoint_key(checkpoint.origin, size)), erasure,
         )  # fmt: skip
 
     def tlog_proof(self, index: int) -> str:
@@ -83,7 +87,7 @@ class ReceiptBuilder:
     ) -> tuple[tuple[Field, ...], int]:
         if content is None:
             if disclose:
-                raise ReceiptError(f"record {index} logs a seal; it has no field {disclose[0]!r}")
+                raise ReceiptError(f"record {index} is the log's own; it has no field {disclose[0]!r}")
             return (), 0
         segment, stored = content
         leaves = field_leaves(segment.seed, record.event_id, stored.fields)
@@ -103,6 +107,8 @@ class ReceiptBuilder:
 
     def _seal(self, record: Record, index: int, size: int, proofs: ProofBuilder) -> SealPart | None:
         """The covering seal with its proofs; None while there is none under this checkpoint."""
+        if record.kind == ERASURE_KIND:
+            return None
         found = self._reader.seals.covering(record.source, record.boot, record.seq)
         if found is None or found.leaf >= size:
             return None
@@ -115,6 +121,17 @@ class ReceiptBuilder:
         logged, inclusion = self._reader.entries.entry(found.leaf), tuple(proofs.inclusion(found.leaf))
         signed: SignedSeal = found.signed
         return SealPart(signed.seal, signed.signature, tuple(path), logged, found.leaf, inclusion)
+
+    def _erasure(self, record: Record, index: int, size: int, proofs: ProofBuilder) -> ErasurePart | None:
+        """The statement that erased this record's payload, or that this record logs."""
+        erasures = self._reader.erasures
+        found = erasures.at(index) if record.kind == ERASURE_KIND else erasures.covering(index)
+        if found is None:
+            return None
+        if found.leaf >= size:
+            raise ReceiptError(f"the erasure of record {index} is in the log but not anchored yet; try again soon")
+        logged, inclusion = self._reader.entries.entry(found.leaf), tuple(proofs.inclusion(found.leaf))
+        return ErasurePart(found.statement, logged, found.leaf, inclusion)
 
     def _content_hashes(self, source: str, span: Span) -> list[bytes] | None:
         """Those of the range of a seal, read once for receipts that follow each other; None where one is missing."""

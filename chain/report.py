@@ -23,8 +23,8 @@ MEANING: Final = {
         "who reported it: that is for identity and seal",
     ),
     "event": (
-        "these are the very bytes that were logged",
-        "that what they say is true",
+        "these are the very bytes that were logged, or an entry of the log says when and why they were erased",
+        "that what they say is true; nor that nobody kept a copy of what was erased",
     ),
     "fields": (
         "each shown field is what was committed to, and stood at its place",

@@ -19,8 +19,9 @@ from chain.log.checkpoints import Checkpoints
 from chain.log.reader import LogReader
 from chain.log.tree import Log
 from chain.record import content_hash_of
-from chain.store import notices, payloads, ranges, seals
+from chain.store import erasures, notices, payloads, ranges, seals
 from chain.store.database import UNREADABLE, Database
+from chain.store.erasures import Erasures
 from chain.store.notices import Notices
 from chain.store.payloads import Payloads
 from chain.store.ranges import Ranges
@@ -30,7 +31,10 @@ from crypto.files import private_key_at, read_private_key, secret_at, write_dura
 from crypto.keys import Algorithm, PrivateKey
 from crypto.note import NoteSigner, SignatureType, VerifierKey
 
-SCHEMA = (*tree.SCHEMA, *checkpoints.SCHEMA, *payloads.SCHEMA, *ranges.SCHEMA, *seals.SCHEMA, *notices.SCHEMA)
+SCHEMA = (
+    *tree.SCHEMA, *checkpoints.SCHEMA, *payloads.SCHEMA, *ranges.SCHEMA, *seals.SCHEMA, *notices.SCHEMA,
+    *erasures.SCHEMA,
+)  # fmt: skip
 ORIGIN = re.compile(r"[a-z0-9][a-z0-9.:_/-]{0,127}")
 
 
@@ -44,6 +48,7 @@ class Folder:
         self.index = root / "index.db"
         self.access = root / "access.db"
         self.ledger = root / "ledger"
+        self.erasures = root / "erasures.json"  # in a copy that was put back: what was erased after it was made
         self.witness_policy = root / "witness.policy"  # the gateway's, as it was at its last start
 
     @classmethod
@@ -156,6 +161,7 @@ class SiteWriter:
     ranges: Ranges
     seals: Seals
     notices: Notices
+    erasures: Erasures
 
     @classmethod
     def open(cls, folder: Folder) -> "SiteWriter":
@@ -163,7 +169,7 @@ class SiteWriter:
         try:
             return cls(
                 db, Log(db), LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()),
-                Ranges(db), Seals(db), Notices(db),
+                Ranges(db), Seals(db), Notices(db), Erasures(db),
             )  # fmt: skip
         except UNREADABLE as e:
             db.close()
@@ -186,13 +192,15 @@ class SiteReader:
     ranges: Ranges
     seals: Seals
     notices: Notices
+    erasures: Erasures
 
     @classmethod
     def open(cls, folder: Folder) -> "SiteReader":
         db = Database(folder.database, readonly=True)
         return cls(
-            db, LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()), Ranges(db), Seals(db), Notices(db)
-        )
+            db, LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()), Ranges(db), Seals(db), Notices(db),
+            Erasures(db),
+        )  # fmt: skip
 
     def content_hashes(self, source: str, span: Span) -> list[bytes] | None:
         """Content hashes of consecutive events of a source, read from the log; None where one is missing."""

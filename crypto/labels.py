@@ -12,3 +12,4 @@ COMMITMENT = "sealtrail/commitment/v1"  # HMAC input of a field's salted commitm
 SALT = "sealtrail/salt/v1"  # HMAC input that derives a field's salt from its segment's seed
 SEGMENT = b"sealtrail/segment/v1"  # additional data of an encrypted payload segment
 SUBJECT_KEY = b"sealtrail/subject-key/v1"  # additional data of a wrapped subject key
+SUBJECT_TAG = b"sealtrail/subject-tag/v1"  # HMAC input that derives the key of subjects' tags from the site key

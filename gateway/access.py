@@ -4,6 +4,7 @@ Only SHA-256 fingerprints of secrets are stored (all secrets are random, none is
 keys a source signs with is not here: that is the contract's identities.
 """
 
+import re
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from typing import Any
 
 import msgspec
 
+from chain.erasing import scrub
+from chain.erasure import GATEWAY
 from chain.event import source_name
 from chain.site import Folder
 from chain.store.database import Database
 from crypto import tokens
 from crypto.errors import SealtrailError
+from gateway.preprocess.kind import SUBJECT_PATTERN
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS invitation (fingerprint BLOB PRIMARY KEY, source TEXT NOT NULL, settings BLOB NOT NULL,"
@@ -43,6 +47,7 @@ class Scope(StrEnum):
     AUDITOR = "auditor"  # read records, payloads, receipts
     OPERATOR = "operator"  # read, and see dead letters, alerts and metrics
     DEVICE_ADMIN = "device-admin"  # invite and revoke sources
+    DATA_PROTECTION = "data-protection"  # erase subjects
 
 
 class SeriesLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +65,7 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kinds: tuple[str, ...] = ("reading", "production", "inference")
     allow_plain: bool = False  # bare JSON without numbers and seals, logged as "gateway only"
     limits: tuple[SeriesLimits, ...] = ()
+    subject: str = ""  # pseudonym of the person whom all it reports concerns, or erased/… once that was erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,7 @@ class Access:
     def invite(self, source: str, settings: SourceSettings, *, valid_s: float = INVITED_S) -> str:
         """A one-time code with which a device enrols as `source`. Shown once, stored as a fingerprint. `valid_s` is
         a day at most. What is expired is deleted only for want of room: the clock may be wrong for a while."""
+        _require_own(source, settings)
         code, now = tokens.new_code(), _now_us()
         row = (tokens.fingerprint(code), source_name(source), msgspec.json.encode(settings), now + int(valid_s * 1e6))
         with self._lock, self._db.transaction() as tx:
@@ -128,6 +135,7 @@ class Access:
 
     def add_plain(self, source: str, settings: SourceSettings) -> str:
         """Let a source in without a key: its bare JSON is logged as "gateway only". Returns its password."""
+        _require_own(source, settings)
         password = tokens.new_token()
         row = (source_name(source), msgspec.json.encode(settings), tokens.fingerprint(password))
         with self._lock, self._db.transaction() as tx:
@@ -145,6 +153,18 @@ class Access:
         with self._read_lock:
             rows = self._reader.connection.execute(query, values).fetchall()
         return {name: msgspec.json.decode(settings, type=SourceSettings) for name, settings in rows}
+
+    def erase(self, subject: str, marked: str) -> None:
+        """Put `marked` in place of an erased person's pseudonym in all settings, and leave no copy in the file."""
+        run = self._db.connection.execute
+        with self._lock:
+            run("PRAGMA secure_delete = ON")
+            with self._db.transaction() as tx:
+                for table in ("source", "invitation"):
+                    _write_anew(tx, table, subject, marked)
+            run("PRAGMA secure_delete = OFF")
+            with self._read_lock:
+                scrub(self._db)
 
     def new_token(self, label: str, scopes: frozenset[Scope]) -> str:
         """A bearer token with these scopes. Shown once, stored as a fingerprint."""
@@ -198,6 +218,28 @@ def _count(tx: sqlite3.Connection, table: str) -> int:
 def _bounded(tx: sqlite3.Connection, table: str, bound: int) -> None:
     if _count(tx, table) >= bound:
         raise AccessError(f"the {table} table has reached its bound of {bound}; remove what is not needed")
+
+
+def _require_own(source: str, settings: SourceSettings) -> None:
+    if source == GATEWAY:
+        raise AccessError(f"{GATEWAY} is whom the gateway's own records are of; choose another name")
+    if settings.subject and not re.fullmatch(SUBJECT_PATTERN, settings.subject):
+        rule = "a subject is 1 to 64 of A-Z a-z 0-9 . _ : - and starts with a letter or digit"
+        raise AccessError(f"{rule}, got {settings.subject!r:.80}")
+
+
+def _write_anew(tx: sqlite3.Connection, table: str, subject: str, marked: str) -> None:
+    """All rows, because SQLite keeps bytes of rows in pages that it once split."""
+    cursor = tx.execute(f"SELECT * FROM {table}")
+    at = [column[0] for column in cursor.description].index("settings")
+    rows = cursor.fetchall()
+    tx.execute(f"DELETE FROM {table}")
+    for row in rows:
+        settings = msgspec.json.decode(row[at], type=SourceSettings)
+        if settings.subject == subject:
+            changed = msgspec.json.encode(msgspec.structs.replace(settings, subject=marked))
+            row = (*row[:at], changed, *row[at + 1 :])
+        tx.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
 
 def _now_us() -> int:

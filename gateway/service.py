@@ -9,8 +9,10 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, closing
+from functools import partial
 from typing import Any
 
+from chain.erasing import done
 from chain.errors import ForkError, LedgerError, StoreError
 from chain.ledger.interface import LedgerEvent
 from chain.ledger.reading import open_reader
@@ -21,6 +23,7 @@ from chain.log.reader import LogReader
 from chain.policy import parse_policy
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.database import UNREADABLE, Database
+from chain.store.erasures import StoredErasure
 from crypto import cbor, tokens
 from crypto.files import write_durably
 from crypto.keys import PrivateKey
@@ -31,6 +34,8 @@ from gateway.config import Config
 from gateway.descriptors import Shortage, shares
 from gateway.doors import broker_options, read_file, tls_context
 from gateway.enrolment import NotAdmittedError, Offer, Registrar
+from gateway.erasing import log_and_destroy, resume
+from gateway.index.follower import forget_index
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.listener import FrontDoor
 from gateway.joining import write_request
@@ -64,6 +69,8 @@ class Gateway:
         self.index_problem = ""  # told by whoever follows the log for the index
         self.http_full: Callable[[], bool] = lambda: False  # told by whoever serves HTTP
         self._tasks: list[asyncio.Task[None]] = []
+        self._one_erasure = asyncio.Lock()
+        self.forget_in_index = self._forget_in_index  # another way where somebody follows the log for the index
 
     # -- life cycle
 
@@ -91,6 +98,9 @@ class Gateway:
         self._closing.callback(self.access.close)
         site = SiteWriter.open(self.folder)
         self._closing.callback(site.db.close)
+        # What was to be erased is gone before anybody is served.
+        for erased in resume(self.folder, site, self.access):
+            log.warning("the erasure at entry %d, which was cut short, is carried out", erased.leaf)
         side = open_ledger(self.config, self.folder, key)
         self._closing.push_async_callback(side.close)
         self.ledger, self.keeper = side.ledger, side.keeper(self.folder.origin, self._heard)
@@ -299,6 +309,19 @@ class Gateway:
     async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
                      new: bytes) -> None:  # fmt: skip
         await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
+
+    async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
+        async with self._one_erasure:
+            work = partial(log_and_destroy, access=self.access, subject=subject, by=by, reason=reason)
+            erased = await asyncio.to_thread(self.committer.between_commits, work)
+            for source in self.access.settings():  # a person's mark stands in the settings now
+                await self.registrar.refresh(source)
+            await self.forget_in_index()
+            await asyncio.to_thread(self.committer.between_commits, partial(done, erasures=erased))
+        return erased
+
+    async def _forget_in_index(self) -> None:
+        await asyncio.to_thread(forget_index, self.folder)
 
     async def revoke(self, source: str, reason: str) -> None:
         await self.registrar.revoke(source, reason)
