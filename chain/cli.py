@@ -82,21 +82,17 @@ def verify(
     explain: Annotated[bool, typer.Option("--explain", help="Say what each link proves, and what not.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify receipts offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete. Of several: the worst, which is 1
-    where a file is no receipt."""
+    """Verify receipts and disclosures offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete. Of several: the
+    worst, which is 1 where a file is neither."""
     from chain.policy import parse_policy
-    from chain.receipt import parse_receipt
-    from chain.report import as_json as in_json
-    from chain.report import as_text
-    from chain.verify import EXIT_CODE, Verifier
+    from chain.verify import Verifier
 
     verifier = Verifier(parse_policy(_read(policy)))
     if len(files) > 1:
         sys.exit(_verify_several(files, verifier, explain, as_json))
-    report = verifier.verify(parse_receipt(_read(files[0])))
-    shown = json.dumps(in_json(report), indent=2, ensure_ascii=False) if as_json else as_text(report, explain=explain)
-    print(shown)
-    sys.exit(EXIT_CODE[report.outcome])
+    code, text, found = _verified(_read(files[0]), verifier, explain)
+    print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else text)
+    sys.exit(code)
 
 
 def _verify_several(files: list[Path], verifier: "Verifier", explain: bool, as_json: bool) -> int:
@@ -117,17 +113,29 @@ def _verify_several(files: list[Path], verifier: "Verifier", explain: bool, as_j
 
 
 def _verify_one(file: Path, verifier: "Verifier", explain: bool) -> tuple[int, str, dict[str, Any]]:
-    """Exit code, and the report as people and as programs read it."""
     from chain.errors import ReceiptError
-    from chain.receipt import parse_receipt
-    from chain.report import as_json, as_text, printable
-    from chain.verify import EXIT_CODE
+    from chain.report import printable
 
     try:
-        report = verifier.verify(parse_receipt(_read(file)))
+        return _verified(_read(file), verifier, explain)
     except ReceiptError as e:
         return 1, printable(f"error: {e}"), {"result": "error", "error": str(e)}
-    return EXIT_CODE[report.outcome], as_text(report, explain=explain), as_json(report)
+
+
+def _verified(data: bytes, verifier: "Verifier", explain: bool) -> tuple[int, str, dict[str, Any]]:
+    """Of a receipt or a disclosure: exit code, and the report as people and as programs read it."""
+    from chain import report
+    from chain.disclosed import verify_disclosure
+    from chain.disclosure import MARK, parse_disclosure
+    from chain.receipt import parse_receipt
+    from chain.verify import EXIT_CODE
+
+    if data.startswith(MARK):
+        made = verify_disclosure(parse_disclosure(data), verifier)
+        text = report.disclosure_as_text(made, explain=explain)
+        return EXIT_CODE[made.outcome], text, report.disclosure_as_json(made)
+    found = verifier.verify(parse_receipt(data))
+    return EXIT_CODE[found.outcome], report.as_text(found, explain=explain), report.as_json(found)
 
 
 def _read(path: Path) -> bytes:

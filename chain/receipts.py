@@ -58,6 +58,13 @@ class ReceiptBuilder:
             self._ledger.evidence_for(checkpoint_key(checkpoint.origin, size)), erasure,
         )  # fmt: skip
 
+    def field_names(self, index: int) -> list[str]:
+        """Which fields the event at `index` commits to; none where it is no event. ReceiptError as in `build`."""
+        self._anchored(index)
+        if Record.decode(self._reader.entries.entry(index)).kind in LOGS_OWN:
+            return []
+        return [path for path, _ in self._content(index)[1].fields]
+
     def tlog_proof(self, index: int) -> str:
         """The same inclusion as a C2SP tlog-proof (c2sp.org/tlog-proof@v1), with the record as extra data."""
         note, checkpoint = self._anchored(index)

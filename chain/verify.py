@@ -121,12 +121,12 @@ class Verifier:
     is safe."""
 
     def __init__(self, policy: Policy, remember: int = REMEMBERED) -> None:
-        self._links = Links(policy, remember)
+        self.links = Links(policy, remember)
 
     def verify(self, receipt: Receipt) -> Report:
         """Check every link and report on each; raises nothing for anything a receipt can hold."""
         facts = _Facts()
-        steps = tuple([_step(number, name, check, receipt, self._links, facts) for number, name, check in _PLAN])
+        steps = tuple([_step(number, name, check, receipt, self.links, facts) for number, name, check in _PLAN])
         return Report(steps, facts.record, facts.event, facts.fields)
 
 

@@ -10,6 +10,7 @@ LEDGER_TRANSACTION = b"sealtrail/ledger-transaction/v1"  # a caller's signature 
 KEY_ROTATION = b"sealtrail/key-rotation/v1"  # old and new key sign the change from one to the other
 COMMITMENT = "sealtrail/commitment/v1"  # HMAC input of a field's salted commitment
 SALT = "sealtrail/salt/v1"  # HMAC input that derives a field's salt from its segment's seed
+DISCLOSURE = b"sealtrail/disclosure/v1"  # a gateway's signature over a disclosure to an auditor
 SEGMENT = b"sealtrail/segment/v1"  # additional data of an encrypted payload segment
 SUBJECT_KEY = b"sealtrail/subject-key/v1"  # additional data of a wrapped subject key
 SUBJECT_TAG = b"sealtrail/subject-tag/v1"  # HMAC input that derives the key of subjects' tags from the site key

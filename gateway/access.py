@@ -29,12 +29,16 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS source (name TEXT PRIMARY KEY, settings BLOB NOT NULL, password BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS token (fingerprint BLOB PRIMARY KEY, label TEXT NOT NULL, scopes TEXT NOT NULL,"
     " created_us INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS disclosure (id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL,"
+    " made_for TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL, first INTEGER NOT NULL,"
+    " last INTEGER NOT NULL, fields TEXT NOT NULL, digest BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS boot (number INTEGER PRIMARY KEY AUTOINCREMENT)",
 )
 INVITED_S = 86_400.0
 MAX_INVITATIONS = 10_000
 MAX_SOURCES = 100_000
 MAX_TOKENS = 1000
+MAX_DISCLOSURES = 100_000  # then the oldest goes
 
 
 class AccessError(SealtrailError):
@@ -84,6 +88,21 @@ class Invitation:
     settings: SourceSettings
 
 
+@dataclass(frozen=True, slots=True)
+class MadeDisclosure:
+    """What was shown to whom: when, why, how many records between which two, which fields (empty: everything), and the
+    SHA-256 of the file."""
+
+    at_us: int
+    made_for: str
+    reason: str
+    records: int
+    first: int
+    last: int
+    fields: str
+    digest: bytes
+
+
 class Access:
     """Reads and changes the access tables; safe to call from several threads. Reading never waits for a change that
     is being written: logins go on while the disk is slow."""
@@ -96,7 +115,7 @@ class Access:
         """A one-time code with which a device enrols as `source`. Shown once, stored as a fingerprint. `valid_s` is
         a day at most. What is expired is deleted only for want of room: the clock may be wrong for a while."""
         _require_own(source, settings)
-        code, now = tokens.new_code(), _now_us()
+        code, now = tokens.new_code(), now_us()
         row = (tokens.fingerprint(code), source_name(source), msgspec.json.encode(settings), now + int(valid_s * 1e6))
         with self._lock, self._db.transaction() as tx:
             if _count(tx, "invitation") >= MAX_INVITATIONS:
@@ -109,7 +128,7 @@ class Access:
         """What this code stands for; AccessError where it is unknown, used or expired. A code that ends later than two
         days from now was made under a clock that ran far ahead, and does not count before its time."""
         query = "SELECT source, settings FROM invitation WHERE fingerprint = ? AND expires_us BETWEEN ? AND ?"
-        now = _now_us()
+        now = now_us()
         row = self._one(query, tokens.fingerprint(code.strip()), now, now + int(2 * INVITED_S * 1e6))
         if row is None:
             raise AccessError("the enrolment code is unknown, used or expired; ask the operator for a new one")
@@ -154,6 +173,21 @@ class Access:
             rows = self._reader.connection.execute(query, values).fetchall()
         return {name: msgspec.json.decode(settings, type=SourceSettings) for name, settings in rows}
 
+    def note_disclosure(self, made: MadeDisclosure) -> None:
+        """Remember for the operator who was shown what."""
+        row = (made.at_us, made.made_for, made.reason, made.records, made.first, made.last, made.fields, made.digest)
+        columns = "at_us, made_for, reason, records, first, last, fields, digest"
+        with self._lock, self._db.transaction() as tx:
+            number = tx.execute(f"INSERT INTO disclosure ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row).lastrowid
+            tx.execute("DELETE FROM disclosure WHERE id <= ?", ((number or 0) - MAX_DISCLOSURES,))
+
+    def disclosures(self, limit: int = 1000) -> list[MadeDisclosure]:
+        """Newest first."""
+        columns = "at_us, made_for, reason, records, first, last, fields, digest"
+        with self._read_lock:
+            query = f"SELECT {columns} FROM disclosure ORDER BY id DESC LIMIT ?"
+            return [MadeDisclosure(*row) for row in self._reader.connection.execute(query, (limit,))]
+
     def erase(self, subject: str, marked: str) -> None:
         """Put `marked` in place of an erased person's pseudonym in all settings, and leave no copy in the file."""
         run = self._db.connection.execute
@@ -174,7 +208,7 @@ class Access:
 
     def add_token(self, label: str, scopes: frozenset[Scope], token: str) -> None:
         """Accept this new token from now on."""
-        row = (tokens.fingerprint(token), label[:100], " ".join(sorted(scopes)), _now_us())
+        row = (tokens.fingerprint(token), label[:100], " ".join(sorted(scopes)), now_us())
         with self._lock, self._db.transaction() as tx:
             _bounded(tx, "token", MAX_TOKENS)
             tx.execute("INSERT INTO token VALUES (?, ?, ?, ?)", row)
@@ -242,5 +276,6 @@ def _write_anew(tx: sqlite3.Connection, table: str, subject: str, marked: str) -
         tx.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
 
-def _now_us() -> int:
+def now_us() -> int:
+    """Microseconds since the Unix epoch, by this machine's clock."""
     return time.time_ns() // 1000

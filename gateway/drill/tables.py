@@ -119,4 +119,5 @@ TABLES: tuple[Table, ...] = (
     Table(ACCESS_DB, "source", open=_ACCESS),
     Table(ACCESS_DB, "token", open=_ACCESS),
     Table(ACCESS_DB, "boot", open=_ACCESS),
+    Table(ACCESS_DB, "disclosure", open="the operator's own list; who was shown something holds the signed file"),
 )  # fmt: skip

@@ -13,6 +13,9 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gateway"]):
+    from chain.disclosed import verify_disclosure
+    from chain.disclosure import parse_disclosure
+    from chain.erasure import decode_erasure
     from chain.event import Event, Message
     from chain.log.bundle import unpack
     from chain.log.witness import parse_cosignatures, parse_size
@@ -20,7 +23,7 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from chain.receipt import parse_receipt
     from chain.record import Record, parts
     from chain.seal import Seal
-    from chain.verify import verify_receipt
+    from chain.verify import Verifier, verify_receipt
     from crypto.checkpoint import open_checkpoint
     from crypto.errors import SealtrailError
     from crypto.note import parse_note
@@ -77,6 +80,10 @@ def receipts(data: bytes) -> None:
     verify_receipt(parse_receipt(data), POLICY)
 
 
+def disclosures(data: bytes) -> None:
+    verify_disclosure(parse_disclosure(data), Verifier(POLICY))
+
+
 def notes(data: bytes) -> None:
     open_checkpoint(parse_note(data), [line.key for line in POLICY.logs])
 
@@ -99,6 +106,7 @@ def planted(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
     "notes": notes, "policies": parse_policy, "answers": answers, "planted": planted,
+    "disclosures": disclosures, "erasures": decode_erasure,
 }  # fmt: skip
 
 
