@@ -13,8 +13,12 @@ import typer
 
 if TYPE_CHECKING:
     from chain.verify import Verifier
+    from crypto.kem import KemPrivateKey
 
 DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
+KeysOption = Annotated[
+    Path | None, typer.Option("--keys", help="Folder of a recipient's private keys, for payloads sealed to it.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 policy = typer.Typer(help="The trust policy that an auditor needs.", no_args_is_help=True)
 log = typer.Typer(help="Keys and proofs of the log.", no_args_is_help=True)
@@ -28,6 +32,7 @@ def receipt(
     token: Annotated[str, typer.Option(help="API token, with --url.", envvar="SEALTRAIL_TOKEN")] = "",
     disclose: Annotated[list[str] | None, typer.Option(help="Prove only this field; may be repeated.")] = None,
     tlog_proof: Annotated[bool, typer.Option("--tlog-proof", help="Write a C2SP tlog-proof instead.")] = False,
+    keys: KeysOption = None,
 ) -> None:
     """Write the receipt of one record: its whole chain of proof in one file."""
     from crypto.files import write_durably
@@ -35,18 +40,18 @@ def receipt(
     if (data is None) == (url is None):
         raise typer.BadParameter("give either --data or --url")
     wanted = (_index(record), disclose or [], tlog_proof)
-    content = _receipt_from(data, *wanted) if data else _fetch(url or "", token, *wanted)
+    content = _receipt_from(data, *wanted, keys) if data else _fetch(url or "", token, *wanted)
     write_durably(output, content)
     print(f"wrote {output} ({len(content):,} bytes); check it with: sealtrail verify {output} --policy POLICY")
 
 
-def _receipt_from(data: Path, index: int, disclose: list[str], tlog_proof: bool) -> bytes:
+def _receipt_from(data: Path, index: int, disclose: list[str], tlog_proof: bool, keys: Path | None) -> bytes:
     from chain.ledger.reading import open_reader
     from chain.receipts import ReceiptBuilder
     from chain.site import Folder, SiteReader
 
     folder = Folder.existing(data)
-    reader, ledger = SiteReader.open(folder), open_reader(folder)
+    reader, ledger = SiteReader.open(folder, _private(keys)), open_reader(folder)
     builder = ReceiptBuilder(reader, ledger)
     return builder.tlog_proof(index).encode() if tlog_proof else builder.build(index, disclose or None).to_json()
 
@@ -68,6 +73,12 @@ def _fetch(url: str, token: str, index: int, disclose: list[str], tlog_proof: bo
     if answer.status_code != 200:
         raise ReceiptError(f"{address} answered {answer.status_code}: {answer.text[:300]}")
     return answer.content
+
+
+def _private(keys: Path | None) -> "dict[bytes, KemPrivateKey]":
+    from crypto.kem_files import read_private_keys
+
+    return read_private_keys(keys) if keys else {}
 
 
 def _index(record: str) -> int:
@@ -181,6 +192,7 @@ def fsck(
         list[Path] | None,
         typer.Option(help="A checkpoint kept elsewhere, which the log must contain; may be repeated."),
     ] = None,
+    keys: KeysOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Rehash everything from payloads to the ledger. Exit 0 only when all is whole."""
@@ -190,7 +202,7 @@ def fsck(
     from chain.site import Folder
 
     progress = _progress if sys.stderr.isatty() and not as_json else _silent
-    report = check(Folder.existing(data), progress, [_read(path) for path in checkpoint or ()])
+    report = check(Folder.existing(data), progress, [_read(path) for path in checkpoint or ()], _private(keys))
     if as_json:
         print(json.dumps(asdict(report) | {"whole": True}, indent=2))
     else:
@@ -198,6 +210,10 @@ def fsck(
             f"{report.origin} is whole: {report.entries:,} log entries ({report.events:,} events, {report.seals:,}"
             f" seals), {report.checkpoints:,} checkpoints, {report.transactions:,} ledger transactions"
         )
+        if report.erased:
+            print(f"{report.erased:,} payloads were erased, as entries of the log say")
+        if report.sealed:
+            print(f"{report.sealed:,} payloads are sealed to recipients and were not looked into; --keys opens them")
 
 
 def _progress(what: str, done: int, total: int) -> None:

@@ -18,7 +18,7 @@ checkpoint that was kept elsewhere.
 
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,7 @@ from typing import TypeVar
 
 from chain.erased_list import adopted
 from chain.erasure import ERASED, open_erasure
-from chain.errors import FsckError
+from chain.errors import FsckError, SealedError
 from chain.event import Event, SignedSeal, content_hash
 from chain.ledger.reading import LedgerReader, open_reader
 from chain.log.check import OnLedger, check_checkpoints, open_kept, require_none_gone
@@ -45,6 +45,7 @@ from chaincode.log_records import AnchoredCheckpoint
 from chaincode.state import checkpoint_key, identity_key
 from crypto.commitments import fields_root
 from crypto.errors import SealtrailError
+from crypto.kem import KemPrivateKey
 from crypto.merkle import leaf_hash
 
 Progress = Callable[[str, int, int], None]
@@ -55,7 +56,8 @@ _T = TypeVar("_T")
 @dataclass(frozen=True, slots=True)
 class FsckReport:
     """What was found whole: numbers of entries, events, seals, checkpoints and ledger transactions, and of events whose
-    payload was erased, as an entry of the log says."""
+    payload was erased, as an entry of the log says; and of events whose payload is sealed to others, so that nothing is
+    known of it but that it is there."""
 
     origin: str
     entries: int
@@ -64,16 +66,21 @@ class FsckReport:
     checkpoints: int
     transactions: int
     erased: int = 0
+    sealed: int = 0
 
 
-def fsck(folder: Folder, progress: Progress = lambda what, done, total: None, kept: Sequence[bytes] = ()) -> FsckReport:
+def fsck(
+    folder: Folder, progress: Progress = lambda what, done, total: None, kept: Sequence[bytes] = (),
+    keys: Mapping[bytes, KemPrivateKey] | None = None,
+) -> FsckReport:  # fmt: skip
     """Check everything; FsckError names the first false place.
 
     progress: called with (what, done, total) from time to time.
     kept: checkpoint notes of this log that were kept elsewhere; the log must still contain them.
+    keys: recipients' private keys by their ids, to check payloads that are sealed to them.
     """
     _require_intact(folder)
-    reader = SiteReader.open(folder)
+    reader = SiteReader.open(folder, keys)
     ledger = open_reader(folder)
     try:
         # The ledger's anchors before the site, its identities after it: a gateway that runs on meanwhile anchors
@@ -118,6 +125,7 @@ class _Fsck:
         self._erased: dict[int, tuple[int, int]] = {}  # first leaf of a run → its end, the entry that says so
         self._erased_firsts: list[int] = []
         self._tags: set[bytes] = set()
+        self._sealed = 0
         self._kept = [open_kept(note, folder.log_vkeys()) for note in kept]
 
     def run(self) -> FsckReport:
@@ -132,7 +140,9 @@ class _Fsck:
         self._progress("ledger", 0, 1)
         transactions = self._ledger.check()
         erased = sum(end - first for first, (end, _) in self._erased.items())
-        return FsckReport(self._folder.origin, self._size, events, seals, checkpoints, transactions, erased)
+        return FsckReport(
+            self._folder.origin, self._size, events, seals, checkpoints, transactions, erased, self._sealed
+        )
 
     def _checkpoints(self) -> int:
         keys, witnesses = self._folder.log_vkeys(), witness_keys(self._folder)
@@ -235,28 +245,45 @@ class _Fsck:
     def _payloads(self) -> None:
         """Every event record has its bytes and fields, in order and without overlap, except those that were erased."""
         expected = 0
-        for segment in self._segments():
-            self._no_payload(expected, segment.first_leaf)
-            if erased := self._erased_by(segment.first_leaf):  # as the list of later erasures says
-                raise FsckError(f"payload of entry {segment.first_leaf}: entry {erased[1]} says that it was erased, "
-                                "and it is still there; run sealtrail erase --again with the list")  # fmt: skip
-            for offset, stored in enumerate(segment.events):
-                index = segment.first_leaf + offset
-                record = Record.decode(self._reader.entries.entry(index))
-                if content_hash(stored.event) != record.content_hash:
-                    raise FsckError(f"payload of entry {index}: its bytes are not those that the record names")
-                event = _at(f"payload of entry {index}", partial(Event.decode, stored.event))
-                if (event.id, event.kind) != (record.event_id, record.kind):
-                    raise FsckError(f"payload of entry {index}: it is of {event.id}, the record of {record.event_id}")
-                if fields_root(segment.seed, record.event_id, stored.fields) != record.commitment:
-                    raise FsckError(f"fields of entry {index}: they are not those that the record commits to")
-            expected = segment.first_leaf + len(segment.events)
+        while run := _at(f"segment at or after entry {expected}", partial(self._reader.payloads.next_run, expected)):
+            first, count = run
+            segment = _at(f"segment at or after entry {first}", partial(self._open, first))
+            self._no_payload(expected, first)
+            if erased := self._erased_by(first):  # as the list of later erasures says
+                raise FsckError(f"payload of entry {first}: entry {erased[1]} says that it was erased, and it is still "
+                                "there; run sealtrail erase --again with the list")  # fmt: skip
+            if segment is None:
+                self._sealed += count
+            else:
+                self._segment(segment)
+            expected = first + count
             self._progress("payloads", expected, self._size)
         self._no_payload(expected, self._size)
         unused = "id NOT IN (SELECT subject FROM segment)"
         for (name,) in self._run(f"SELECT name FROM subject WHERE {unused} AND wrapped_key IS NOT NULL"):
             raise FsckError(f"payloads: a key of {name} is stored without any payload")
         self._tombstones()
+
+    def _open(self, first: int) -> Segment | None:
+        """A segment; None where it is sealed to others."""
+        try:
+            return self._reader.payloads.segments(first, 1)[0]
+        except SealedError as e:
+            if not e.kids:
+                raise
+            return None
+
+    def _segment(self, segment: Segment) -> None:
+        for offset, stored in enumerate(segment.events):
+            index = segment.first_leaf + offset
+            record = Record.decode(self._reader.entries.entry(index))
+            if content_hash(stored.event) != record.content_hash:
+                raise FsckError(f"payload of entry {index}: its bytes are not those that the record names")
+            event = _at(f"payload of entry {index}", partial(Event.decode, stored.event))
+            if (event.id, event.kind) != (record.event_id, record.kind):
+                raise FsckError(f"payload of entry {index}: it is of {event.id}, the record of {record.event_id}")
+            if fields_root(segment.seed, record.event_id, stored.fields) != record.commitment:
+                raise FsckError(f"fields of entry {index}: they are not those that the record commits to")
 
     def _tombstones(self) -> None:
         """Where a subject's name stood stands the tag of an erasure, once for each."""
@@ -265,12 +292,6 @@ class _Fsck:
         if rows != tags:
             raise FsckError(f"payloads: {len(rows)} subjects are marked as erased, and are not those of the log's "
                             f"{len(tags)} erased subjects")  # fmt: skip
-
-    def _segments(self) -> Iterator[Segment]:
-        at = 0
-        while page := _at(f"segment at or after entry {at}", partial(self._reader.payloads.segments, at, 1)):
-            yield from page
-            at = page[-1].first_leaf + len(page[-1].events)
 
     def _no_payload(self, start: int, stop: int) -> None:
         """Records of the log's own, and events that were erased."""

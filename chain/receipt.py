@@ -70,7 +70,8 @@ class LedgerPart(Part, frozen=True):
 
 class Receipt(Part, frozen=True):
     """`event` is absent where its content is not disclosed; `field_count` is how many fields were committed. `erasure`
-    is there where the content was erased, and in the receipt of the record that logs the erasure."""
+    is there where the content was erased, and in the receipt of the record that logs the erasure. `sealed_to` is what
+    a gateway says of content that it cannot read: whose keys open it."""
 
     format: str
     index: Number
@@ -84,6 +85,7 @@ class Receipt(Part, frozen=True):
     identity: LedgerPart | None = None
     anchor: LedgerPart | None = None
     erasure: ErasurePart | None = None
+    sealed_to: Annotated[tuple[Hash, ...], Meta(max_length=64)] = ()
 
     def to_json(self) -> bytes:
         """The receipt file, indented for people."""

@@ -6,7 +6,7 @@ Reads only; what it builds is as true as what is stored, and whoever receives it
 import base64
 from collections.abc import Sequence
 
-from chain.errors import ReceiptError
+from chain.errors import ReceiptError, SealedError
 from chain.event import SignedSeal, Span
 from chain.ledger.reading import LedgerReader
 from chain.log.proofs import ProofBuilder, inclusion_path
@@ -47,7 +47,7 @@ class ReceiptBuilder:
         record = Record.decode(leaf)
         seal = self._seal(record, index, size, proofs)
         erasure = self._erasure(record, index, size, proofs)
-        content = None if record.kind in LOGS_OWN or erasure else self._content(index)
+        content, sealed_to = (None, ()) if record.kind in LOGS_OWN or erasure else self._readable(index, disclose)
         if erasure and disclose:
             raise ReceiptError(f"the payload of record {index} was erased, as record {erasure.index} says")
         fields, count = self._fields(content, index, record, disclose)
@@ -55,7 +55,7 @@ class ReceiptBuilder:
         return Receipt(
             FORMAT, index, leaf, tuple(proofs.inclusion(index)), note, count, fields, event, seal,
             self._ledger.evidence_for(identity_key(source_handle(checkpoint.origin, record.source))),
-            self._ledger.evidence_for(checkpoint_key(checkpoint.origin, size)), erasure,
+            self._ledger.evidence_for(checkpoint_key(checkpoint.origin, size)), erasure, sealed_to,
         )  # fmt: skip
 
     def field_names(self, index: int) -> list[str]:
@@ -82,6 +82,16 @@ class ReceiptBuilder:
         if found is None or checkpoint is None or checkpoint.size <= index:
             raise ReceiptError(f"record {index} is in the log but not anchored yet; try again in a few seconds")
         return found[0], checkpoint
+
+    def _readable(self, index: int, disclose: Sequence[str] | None
+                  ) -> tuple[tuple[Segment, StoredEvent] | None, tuple[bytes, ...]]:  # fmt: skip
+        """The content, or whose keys it is sealed to."""
+        try:
+            return self._content(index), ()
+        except SealedError as e:
+            if disclose:
+                raise ReceiptError(f"the fields of record {index} cannot be shown: {e}") from e
+            return None, e.kids
 
     def _content(self, index: int) -> tuple[Segment, StoredEvent]:
         segment = self._reader.payloads.segment_of(index)

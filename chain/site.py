@@ -7,6 +7,7 @@ read-only beside it. Keys are made here on first use and never leave the folder.
 import fcntl
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +20,9 @@ from chain.log.checkpoints import Checkpoints
 from chain.log.reader import LogReader
 from chain.log.tree import Log
 from chain.record import content_hash_of
-from chain.store import erasures, notices, payloads, ranges, seals
+from chain.store import epochs, erasures, notices, payloads, ranges, seals
 from chain.store.database import UNREADABLE, Database
+from chain.store.epochs import Epochs, Sealing
 from chain.store.erasures import Erasures
 from chain.store.notices import Notices
 from chain.store.payloads import Payloads
@@ -28,12 +30,13 @@ from chain.store.ranges import Ranges
 from chain.store.seals import Seals
 from crypto.at_rest import KEY_BYTES
 from crypto.files import private_key_at, read_private_key, secret_at, write_durably
+from crypto.kem import KemPrivateKey
 from crypto.keys import Algorithm, PrivateKey
 from crypto.note import NoteSigner, SignatureType, VerifierKey
 
 SCHEMA = (
     *tree.SCHEMA, *checkpoints.SCHEMA, *payloads.SCHEMA, *ranges.SCHEMA, *seals.SCHEMA, *notices.SCHEMA,
-    *erasures.SCHEMA,
+    *erasures.SCHEMA, *epochs.SCHEMA,
 )  # fmt: skip
 ORIGIN = re.compile(r"[a-z0-9][a-z0-9.:_/-]{0,127}")
 
@@ -164,11 +167,12 @@ class SiteWriter:
     erasures: Erasures
 
     @classmethod
-    def open(cls, folder: Folder) -> "SiteWriter":
+    def open(cls, folder: Folder, sealing: Sealing | None = None) -> "SiteWriter":
+        """`sealing`: to whom payloads are sealed that nobody here shall read, and for how long one key is used."""
         db = Database(folder.database, SCHEMA)
         try:
             return cls(
-                db, Log(db), LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()),
+                db, Log(db), LogReader(db), Checkpoints(db), Payloads(db, folder.site_key(), Epochs(db, sealing)),
                 Ranges(db), Seals(db), Notices(db), Erasures(db),
             )  # fmt: skip
         except UNREADABLE as e:
@@ -195,11 +199,14 @@ class SiteReader:
     erasures: Erasures
 
     @classmethod
-    def open(cls, folder: Folder) -> "SiteReader":
+    def open(cls, folder: Folder, keys: Mapping[bytes, KemPrivateKey] | None = None) -> "SiteReader":
+        """`keys`: recipients' private keys by their ids, for payloads that are sealed to them. Who has one needs no
+        key of the site."""
+        site_key = bytes(KEY_BYTES) if keys and not folder.keys.exists() else folder.site_key()
         db = Database(folder.database, readonly=True)
+        payloads = Payloads(db, site_key, Epochs(db, keys=keys))
         return cls(
-            db, LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()), Ranges(db), Seals(db), Notices(db),
-            Erasures(db),
+            db, LogReader(db), Checkpoints(db), payloads, Ranges(db), Seals(db), Notices(db), Erasures(db)
         )  # fmt: skip
 
     def content_hashes(self, source: str, span: Span) -> list[bytes] | None:

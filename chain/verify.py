@@ -180,6 +180,9 @@ def _event(receipt: Receipt, links: Links, facts: _Facts) -> str:
         return _erased(receipt, receipt.erasure, record, links, facts)
     if record.kind == ERASURE_KIND:
         raise MissingError("the record logs an erasure, whose statement is not in this receipt", needed=False)
+    if receipt.event is None and receipt.sealed_to:
+        named = ", ".join(f"{kid.hex()[:16]}…" for kid in receipt.sealed_to)
+        raise MissingError(f"the event's content is sealed to {named}, as the gateway says", needed=False)
     if receipt.event is None:
         raise MissingError("the event's content is not disclosed in this receipt", needed=False)
     if content_hash(receipt.event) != record.content_hash:

@@ -13,4 +13,5 @@ SALT = "sealtrail/salt/v1"  # HMAC input that derives a field's salt from its se
 DISCLOSURE = b"sealtrail/disclosure/v1"  # a gateway's signature over a disclosure to an auditor
 SEGMENT = b"sealtrail/segment/v1"  # additional data of an encrypted payload segment
 SUBJECT_KEY = b"sealtrail/subject-key/v1"  # additional data of a wrapped subject key
+EPOCH_KEY = b"sealtrail/epoch-key/v1"  # HPKE info of a payload key that is sealed to a recipient
 SUBJECT_TAG = b"sealtrail/subject-tag/v1"  # HMAC input that derives the key of subjects' tags from the site key

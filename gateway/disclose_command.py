@@ -21,6 +21,9 @@ def disclose(
     to: Annotated[str, typer.Option(help="Who it is for: a name, or the auditor's public key file.")] = "",
     reason: Annotated[str, typer.Option(help="Why; the gateway signs it.")] = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")] = None,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", help="Private keys, for payloads sealed to recipients.")
+    ] = None,
     list_made: Annotated[bool, typer.Option("--list", help="Print what was disclosed to whom, newest first.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
@@ -34,7 +37,7 @@ def disclose(
         raise typer.BadParameter("give --field or --everything, not both")
     choice = _choice(record, source, kind, since, until)
     fields = None if everything else field or []
-    found = _make(data, choice, fields, to, reason, output)
+    found = _make(data, choice, fields, to, reason, output, keys)
     if as_json:
         import json
 
@@ -75,7 +78,9 @@ def _us(moment: str | None) -> int | None:
     return int(at.timestamp() * 1_000_000)
 
 
-def _make(data: Path, choice: Any, fields: list[str] | None, to: str, reason: str, output: Path) -> dict[str, Any]:
+def _make(
+    data: Path, choice: Any, fields: list[str] | None, to: str, reason: str, output: Path, keys: Path | None
+) -> dict[str, Any]:
     from contextlib import closing
     from hashlib import sha256
 
@@ -84,12 +89,14 @@ def _make(data: Path, choice: Any, fields: list[str] | None, to: str, reason: st
     from chain.ledger.reading import open_reader
     from chain.site import Folder, SiteReader
     from crypto.files import write_durably
+    from crypto.kem_files import read_private_keys
     from gateway.access import Access, MadeDisclosure, now_us
 
     folder, named = Folder.existing(data), Path(to)
     key = sha256(named.read_bytes()).digest() if named.is_file() else None
+    private = read_private_keys(keys) if keys else {}
     purpose = Purpose(named.stem if key else to, reason, key)
-    with closing(SiteReader.open(folder)) as reader, closing(open_reader(folder)) as ledger:
+    with closing(SiteReader.open(folder, private)) as reader, closing(open_reader(folder)) as ledger:
         leaves = choice.leaves(reader)
         content, erased = build_disclosure(reader, ledger, folder.origin, leaves, fields, purpose, folder.gateway_key())
     if fields and len(erased) == len(leaves):

@@ -23,9 +23,11 @@ from chain.log.reader import LogReader
 from chain.policy import parse_policy
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.database import UNREADABLE, Database
+from chain.store.epochs import Sealing
 from chain.store.erasures import StoredErasure
 from crypto import cbor, tokens
 from crypto.files import write_durably
+from crypto.kem_files import read_public
 from crypto.keys import PrivateKey
 from crypto.note import NoteSigner
 from gateway.access import Access, Scope, SourceSettings
@@ -96,7 +98,7 @@ class Gateway:
         signers, key = self.folder.log_signers(create=True), self.folder.gateway_key(create=True)
         self.access = Access(self.folder)
         self._closing.callback(self.access.close)
-        site = SiteWriter.open(self.folder)
+        site = SiteWriter.open(self.folder, self._sealing())
         self._closing.callback(site.db.close)
         # What was to be erased is gone before anybody is served.
         for erased in resume(self.folder, site, self.access):
@@ -120,6 +122,16 @@ class Gateway:
             self._task(self.keeper.run())
         self._first_token()
         await self._open_doors()
+
+    def _sealing(self) -> Sealing | None:
+        """To whom payloads are sealed, where this gateway shall not read them."""
+        settings = self.config.sealing
+        to = tuple(map(read_public, settings.recipients))
+        if len({key.kid for key in to}) != len(to):
+            raise StoreError("sealing.recipients names a key twice")
+        for key in to:
+            log.info("payloads are sealed to %s (%s) and cannot be read here", key.kid.hex()[:16], key.suite)
+        return Sealing(to, settings.epoch_s) if to else None
 
     async def _meet_ledger(self, key: PrivateKey, signers: tuple[NoteSigner, ...], side: SiteLedger) -> None:
         """Enrol on the ledger and compare it with the log. A ledger elsewhere may be away: a site that it knows takes

@@ -58,10 +58,11 @@ class Notices:
         self._db = db
 
     def refuse(self, tx: sqlite3.Connection, at_us: int, source: str, door: str, channel: str, reason: str,
-               payload: bytes) -> bool:  # fmt: skip
-        """Keep a refused payload with its reason; the same one again only counts up. True where it is new."""
-        row = (at_us, source[:64], door, channel, reason[:1000], len(payload), sha256(payload).digest(),
-               payload[:KEPT_BYTES])  # fmt: skip
+               payload: bytes, *, keep: bool = True) -> bool:  # fmt: skip
+        """Keep a refused payload with its reason; the same one again only counts up. True where it is new. `keep`
+        False: its size and digest only, and of the reason nothing that is quoted from it."""
+        head, said = (payload[:KEPT_BYTES], reason) if keep else (b"", reason.partition(", got ")[0])
+        row = (at_us, source[:64], door, channel, said[:1000], len(payload), sha256(payload).digest(), head)
         cursor = tx.execute(
             "INSERT INTO dead_letter (at_us, source, door, channel, reason, size, digest, head)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"

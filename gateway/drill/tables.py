@@ -82,6 +82,7 @@ TABLES: tuple[Table, ...] = (
         open="state: how far an erasure has come; a start looks whether anything is there again",
     ),
     Table(SITE_DB, "erased_run", ("first", "count", "leaf"), says="erasures|payload"),
+    Table(SITE_DB, "sealed_key", open="sealed to recipients: who holds a key of theirs finds it, and nobody else"),
     Table(SITE_DB, "segment", ("first_leaf", "count", "subject", "body"), says="segment|payload"),
     Table(SITE_DB, "source", ("id", "name"), says="index of ranges"),
     Table(SITE_DB, "range", ("source", "boot", "first_seq", "count", "first_leaf"), says="index of ranges"),

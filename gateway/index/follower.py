@@ -123,8 +123,10 @@ def _stored_fields(reader: SiteReader, start: int, stop: int) -> dict[int, Field
     while leaf < stop:
         try:
             segment = reader.payloads.segment_of(leaf)
-        except DecryptionError:  # erased: the record stays findable by what it says itself
-            segment = None
+        except DecryptionError:  # sealed to others, or damaged: the record stays findable by what it says itself
+            run = reader.payloads.run_of(leaf)
+            leaf = run[0] + run[1] if run else leaf + 1
+            continue
         if segment is None:
             leaf += 1
             continue

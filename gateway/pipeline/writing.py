@@ -27,7 +27,10 @@ def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, first: int, lo
     once it commits. Returns how many entries."""
     for draft in batch.refused:
         came = draft.inbound
-        new = site.notices.refuse(tx, logged_us, came.source, came.door, came.channel, draft.reason, draft.payload)
+        new = site.notices.refuse(
+            tx, logged_us, came.source, came.door, came.channel, draft.reason, draft.payload,
+            keep=not site.payloads.one_way,
+        )  # fmt: skip
         if new and draft.alert:  # a device that repeats itself must not push other alerts out
             site.notices.alert(tx, logged_us, draft.alert, came.source, draft.reason, None)
     leaves = _Leaves(first, [], _seeds(batch), {})

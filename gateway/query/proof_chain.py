@@ -81,6 +81,11 @@ def _event(detail: RecordDetail) -> Link:
             f"The content was erased on purpose, as record {detail.erasure.leaf} says. Every other proof still holds."
         )
         return Link("event", "Event", LinkState.MISSING, text, (*facts, *_erasure_facts(detail)))
+    if detail.sealed_to:
+        text = "The content is sealed to its recipients. This gateway cannot read it; what it proves, they can show."
+        return Link(
+            "event", "Event", LinkState.MISSING, text, (*facts, *(("Sealed to", k.hex()) for k in detail.sealed_to))
+        )
     if detail.content is None:
         text = "The content cannot be read here, and no record says that it was erased. Run fsck."
         return Link("event", "Event", LinkState.FALSE, text, facts)
