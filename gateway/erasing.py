@@ -22,20 +22,23 @@ def forgetting(access: Access, name: str, tag: bytes) -> None:
         access.erase(name.removeprefix(PERSON), erased_name(tag))
 
 
+def destroy(site: SiteWriter, access: Access) -> list[StoredErasure]:
+    """Carry out what is logged, everywhere but in the record index."""
+    return finish(site, lambda name, tag: forgetting(access, name, tag))
+
+
 def resume(folder: Folder, site: SiteWriter, access: Access) -> list[StoredErasure]:
     """Carry out every erasure that is logged and not done; nobody else may have the record index open."""
-    erased = finish(site, lambda name, tag: forgetting(access, name, tag))
+    erased = destroy(site, access)
     if erased:
         forget_index(folder)
         done(site, erased)
     return erased
 
 
-def log_and_destroy(site: SiteWriter, access: Access, subject: str, by: str, reason: str) -> list[StoredErasure]:
-    """The part that needs the writer: the log's entry, then everything but the record index."""
-    name = subject_named(site, subject)
-    log_erasure(site, name, by, reason, time.time_ns() // 1000)
-    return finish(site, lambda found, tag: forgetting(access, found, tag))
+def log_it(site: SiteWriter, subject: str, by: str, reason: str) -> None:
+    """The log's entry, after which there is no way back."""
+    log_erasure(site, subject_named(site, subject), by, reason, time.time_ns() // 1000)
 
 
 def erase_stopped(folder: Folder, subject: str | None, by: str, reason: str, later: Sequence[bytes] = ()
@@ -46,7 +49,7 @@ def erase_stopped(folder: Folder, subject: str | None, by: str, reason: str, lat
         site = SiteWriter.open(folder)
         with closing(site.db):
             if subject is not None:
-                log_erasure(site, subject_named(site, subject), by, reason, time.time_ns() // 1000)
+                log_it(site, subject, by, reason)
             for tag in later:
                 _erase_later(folder, site, access, tag)
             return resume(folder, site, access)

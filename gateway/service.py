@@ -36,7 +36,7 @@ from gateway.config import Config
 from gateway.descriptors import Shortage, shares
 from gateway.doors import broker_options, read_file, tls_context
 from gateway.enrolment import NotAdmittedError, Offer, Registrar
-from gateway.erasing import log_and_destroy, resume
+from gateway.erasing import destroy, log_it, resume
 from gateway.index.follower import forget_index
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.listener import FrontDoor
@@ -53,6 +53,7 @@ from gateway.presence import Presence, SourceLogin
 log = logging.getLogger(__name__)
 FIRST_TOKEN_FILE = "first-token"  # noqa: S105 - a file name
 MAX_EVENT_BYTES = 8 * 1024
+ERASING_TRIES = 5
 _ALL_SCOPES = frozenset(Scope)
 
 
@@ -324,13 +325,26 @@ class Gateway:
 
     async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
         async with self._one_erasure:
-            work = partial(log_and_destroy, access=self.access, subject=subject, by=by, reason=reason)
-            erased = await asyncio.to_thread(self.committer.between_commits, work)
+            work = partial(log_it, subject=subject, by=by, reason=reason)
+            await asyncio.to_thread(self.committer.between_commits, work)
+            erased = await self._destroyed()
             for source in self.access.settings():  # a person's mark stands in the settings now
                 await self.registrar.refresh(source)
             await self.forget_in_index()
             await asyncio.to_thread(self.committer.between_commits, partial(done, erasures=erased))
         return erased
+
+    async def _destroyed(self) -> list[StoredErasure]:
+        """Carry out what is logged. A reader may be in the way of the journal for a while; a start tries it too."""
+        for left in reversed(range(ERASING_TRIES)):
+            try:
+                return await asyncio.to_thread(self.committer.between_commits, partial(destroy, access=self.access))
+            except StoreError as e:
+                if not left:
+                    raise
+                log.warning("an erasure is not carried out yet: %s", e)
+                await asyncio.sleep(1)
+        raise AssertionError
 
     async def _forget_in_index(self) -> None:
         await asyncio.to_thread(forget_index, self.folder)

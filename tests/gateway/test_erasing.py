@@ -20,7 +20,7 @@ import pytest
 
 from chain.erased_list import write_list
 from chain.erasure import GATEWAY, decode_erasure
-from chain.errors import ErasureError, FsckError, ReceiptError
+from chain.errors import ErasureError, FsckError, ReceiptError, StoreError
 from chain.fsck import fsck
 from chain.policies import site_policy
 from chain.receipt import Receipt
@@ -408,6 +408,23 @@ def test_a_running_gateway_erases_by_rest(tmp_path: Path) -> None:
         fill(site)
     asyncio.run(play())
     assert fsck(site.folder).erased == 4
+
+
+def test_a_reader_in_the_way_of_the_journal_only_puts_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.service.ERASING_TRIES", 1)
+    with Site(tmp_path / "site") as site:
+        ward = fill(site)
+        site.gateway.committer._site.db.connection.execute("PRAGMA busy_timeout = 50")
+        with closing(sqlite3.connect(site.folder.database, isolation_level=None)) as reading:
+            reading.execute("BEGIN")
+            reading.execute("SELECT COUNT(*) FROM segment").fetchone()
+            with pytest.raises(StoreError, match="is being read for long"):
+                ward.erase()
+        with pytest.raises(FsckError, match="not carried out to its end"):
+            fsck(site.folder)
+    with Site(tmp_path / "site") as site:
+        assert everywhere(site.folder.root, SECRET.encode(), PERSON.encode()) == []
+        assert fsck(site.folder).erased == 4
 
 
 KILLED_AT = """
