@@ -62,7 +62,7 @@ def read_list(folder: Folder, data: bytes) -> list[tuple[int, Erasure]]:
 def _proved(verifier: Verifier, data: bytes) -> tuple[int, Erasure]:
     receipt = parse_receipt(data)
     steps = {step.name: step for step in verifier.verify(receipt).steps}
-    for name in ("checkpoint", "record", "event"):
+    for name in ("checkpoint", "record", "event", "anchor"):
         if steps[name].state is not State.HOLDS:
             raise ErasureError(f"the erasure at entry {receipt.index} is not proved: {name}: {steps[name].text}")
     if receipt.erasure is None or receipt.erasure.index != receipt.index:

@@ -7,7 +7,8 @@ a running gateway: it looks at one snapshot. Checks, in order:
  1. checkpoints: signed by the log's keys, one root a size, marked as the ledger says, none gone
  2. log: every entry hashes into every tile, and every kept checkpoint's root
  3. records and ranges: every record is well-formed and indexed exactly once under its number
- 4. payloads: every event's bytes and fields are those that its record commits to
+ 4. payloads: every event's bytes and fields are those that its record commits to, but where an entry of the log says
+    that they were erased, or they are sealed to recipients whose keys are not here
  5. seals: every seal is the one its record names, by its source's key, and covers the events stored
  6. ledger: every transaction, the state, and the anchored head
 
@@ -17,17 +18,14 @@ checkpoint that was kept elsewhere.
 """
 
 import sqlite3
-from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
-from chain.erased_list import adopted
-from chain.erasure import ERASED, open_erasure
-from chain.errors import FsckError, SealedError
-from chain.event import Event, SignedSeal, content_hash
+from chain.errors import FsckError
+from chain.event import SignedSeal, content_hash
+from chain.fsck_payloads import PayloadCheck, Progress, named
 from chain.ledger.reading import LedgerReader, open_reader
 from chain.log.check import OnLedger, check_checkpoints, open_kept, require_none_gone
 from chain.log.rebuild import RebuiltTree, require_no_more
@@ -37,20 +35,15 @@ from chain.seal import require_names, verify_seal
 from chain.site import Folder, SiteReader
 from chain.store import ranges
 from chain.store.database import Database
-from chain.store.erasures import ErasureState
 from chain.store.seals import StoredSeal, expected_previous, state_of
-from chain.store.segment import Segment
 from chaincode.identity_records import Identity, source_handle
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.state import checkpoint_key, identity_key
-from crypto.commitments import fields_root
 from crypto.errors import SealtrailError
 from crypto.kem import KemPrivateKey
 from crypto.merkle import leaf_hash
 
-Progress = Callable[[str, int, int], None]
 _PAGE = 256  # entries between two reports of progress
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +103,7 @@ def _require_intact(folder: Folder) -> None:
 def _anchored(ledger: LedgerReader, origin: str) -> dict[int, bytes]:
     """Roots by size of all checkpoints of this log that the ledger holds; of a ledger elsewhere, of the newest."""
     rows = ledger.values(checkpoint_key(origin, 0), checkpoint_key(origin, 10**20 - 1))
-    found = [_at(f"state key {key}", partial(AnchoredCheckpoint.decode, value)) for key, value in rows]
+    found = [named(f"state key {key}", partial(AnchoredCheckpoint.decode, value)) for key, value in rows]
     return {anchored.size: anchored.root for anchored in found}
 
 
@@ -122,10 +115,6 @@ class _Fsck:
         self._anchored = _anchored(ledger, folder.origin)
         self._on_ledger = OnLedger(self._anchored, ledger.complete, head)
         self._roots: dict[int, bytes] = {}
-        self._erased: dict[int, tuple[int, int]] = {}  # first leaf of a run → its end, the entry that says so
-        self._erased_firsts: list[int] = []
-        self._tags: set[bytes] = set()
-        self._sealed = 0
         self._kept = [open_kept(note, folder.log_vkeys()) for note in kept]
 
     def run(self) -> FsckReport:
@@ -133,15 +122,15 @@ class _Fsck:
         self._require_length()
         events, seals, erasures = self._entries()
         require_none_gone(list(self._roots), self._on_ledger)  # a false root would say more, so it comes first
-        self._erasures(erasures)
-        self._payloads()
+        payloads = PayloadCheck(self._folder, self._reader, self._size, self._progress)
+        payloads.erasures(erasures)
+        payloads.all()
         self._ranges(events)
         self._seals(seals)
         self._progress("ledger", 0, 1)
         transactions = self._ledger.check()
-        erased = sum(end - first for first, (end, _) in self._erased.items())
         return FsckReport(
-            self._folder.origin, self._size, events, seals, checkpoints, transactions, erased, self._sealed
+            self._folder.origin, self._size, events, seals, checkpoints, transactions, payloads.erased, payloads.sealed
         )
 
     def _checkpoints(self) -> int:
@@ -172,7 +161,7 @@ class _Fsck:
         tree, counts, length = RebuiltTree(self._reader.entries), {SEAL_KIND: 0, ERASURE_KIND: 0}, 0
         self._compare_root(0, tree)
         for index, entry in enumerate(self._reader.entries.entries(0, self._size)):
-            record = _at(f"entry {index}", partial(Record.decode, entry))
+            record = named(f"entry {index}", partial(Record.decode, entry))
             tree.add(leaf_hash(entry))
             self._compare_root(index + 1, tree)
             length += len(entry)
@@ -210,104 +199,6 @@ class _Fsck:
         for (name,) in self._run(f"SELECT name FROM source WHERE id NOT IN (SELECT source FROM {ranges.ROWS})"):
             raise FsckError(f"index of ranges: {name} is in it without any event")
 
-    def _erasures(self, count: int) -> None:
-        """Every statement of erasure is the one that its entry names, and the rows of runs are theirs. What such a
-        statement covers may lack its payload, and nothing else may."""
-        stored = self._reader.erasures.all()
-        for one in stored:
-            place, entry = f"erasure at entry {one.leaf}", self._reader.entries.entry
-            record = Record.decode(_at(place, partial(entry, one.leaf)))
-            erasure = _at(place, partial(open_erasure, one.statement, record, one.leaf))
-            self._erased.update({first: (first + count, one.leaf) for first, count in erasure.runs})
-            self._tags.add(erasure.tag)
-            if one.state in (ErasureState.LOGGED, ErasureState.DESTROYED):
-                raise FsckError(f"{place}: it is not carried out to its end; start the gateway or run sealtrail erase "
-                                "--again")  # fmt: skip
-        for leaf in self._reader.erasures.put_back():
-            raise FsckError(f"erasure at entry {leaf}: payloads that it says are gone are still there; start the "
-                            "gateway or run sealtrail erase --again")  # fmt: skip
-        own = dict(self._erased)
-        for index, erasure in _at("erasures.json", lambda: list(adopted(self._folder))):
-            self._erased.update({first: (first + count, index) for first, count in erasure.runs})
-            self._tags.add(erasure.tag)
-        if len(stored) != count:
-            raise FsckError(f"erasures: {len(stored)} are stored, the log names {count}")
-        if {first: (first + number, leaf) for first, number, leaf in self._reader.erasures.runs()} != own:
-            raise FsckError("erasures: the rows of runs are not those of the statements")
-        self._erased_firsts = sorted(self._erased)
-
-    def _erased_by(self, leaf: int) -> tuple[int, int] | None:
-        """Of a leaf whose payload was erased: where the run ends that it is in, and the entry that says so."""
-        at = bisect_right(self._erased_firsts, leaf) - 1
-        found = self._erased[self._erased_firsts[at]] if at >= 0 else None
-        return found if found and leaf < found[0] else None
-
-    def _payloads(self) -> None:
-        """Every event record has its bytes and fields, in order and without overlap, except those that were erased."""
-        expected = 0
-        while run := _at(f"segment at or after entry {expected}", partial(self._reader.payloads.next_run, expected)):
-            first, count = run
-            segment = _at(f"segment at or after entry {first}", partial(self._open, first))
-            self._no_payload(expected, first)
-            if erased := self._erased_by(first):  # as the list of later erasures says
-                raise FsckError(f"payload of entry {first}: entry {erased[1]} says that it was erased, and it is still "
-                                "there; run sealtrail erase --again with the list")  # fmt: skip
-            if segment is None:
-                self._sealed += count
-            else:
-                self._segment(segment)
-            expected = first + count
-            self._progress("payloads", expected, self._size)
-        self._no_payload(expected, self._size)
-        unused = "id NOT IN (SELECT subject FROM segment)"
-        for (name,) in self._run(f"SELECT name FROM subject WHERE {unused} AND wrapped_key IS NOT NULL"):
-            raise FsckError(f"payloads: a key of {name} is stored without any payload")
-        self._tombstones()
-
-    def _open(self, first: int) -> Segment | None:
-        """A segment; None where it is sealed to others."""
-        try:
-            return self._reader.payloads.segments(first, 1)[0]
-        except SealedError as e:
-            if not e.kids:
-                raise
-            return None
-
-    def _segment(self, segment: Segment) -> None:
-        for offset, stored in enumerate(segment.events):
-            index = segment.first_leaf + offset
-            record = Record.decode(self._reader.entries.entry(index))
-            if content_hash(stored.event) != record.content_hash:
-                raise FsckError(f"payload of entry {index}: its bytes are not those that the record names")
-            event = _at(f"payload of entry {index}", partial(Event.decode, stored.event))
-            if (event.id, event.kind) != (record.event_id, record.kind):
-                raise FsckError(f"payload of entry {index}: it is of {event.id}, the record of {record.event_id}")
-            if fields_root(segment.seed, record.event_id, stored.fields) != record.commitment:
-                raise FsckError(f"fields of entry {index}: they are not those that the record commits to")
-
-    def _tombstones(self) -> None:
-        """Where a subject's name stood stands the tag of an erasure, once for each."""
-        tags = {ERASED + tag.hex() for tag in self._tags}
-        rows = {name for (name,) in self._run("SELECT name FROM subject WHERE wrapped_key IS NULL")}
-        if rows != tags:
-            raise FsckError(f"payloads: {len(rows)} subjects are marked as erased, and are not those of the log's "
-                            f"{len(tags)} erased subjects")  # fmt: skip
-
-    def _no_payload(self, start: int, stop: int) -> None:
-        """Records of the log's own, and events that were erased."""
-        if start > stop:
-            raise FsckError(f"payload of entry {stop}: two segments hold it")
-        erased_to = start
-        for index, entry in enumerate(self._reader.entries.entries(start, stop), start):
-            if Record.decode(entry).kind in LOGS_OWN or index < erased_to:
-                continue
-            erased = self._erased_by(index)
-            if erased is None:
-                raise FsckError(
-                    f"payload of entry {index}: it is gone, and no entry of the log says that it was erased"
-                )
-            erased_to = erased[0]
-
     def _seals(self, count: int) -> None:
         seen, last = 0, dict[str, StoredSeal]()
         for columns, stored in self._reader.seals.all():
@@ -315,7 +206,7 @@ class _Fsck:
             place = f"seal at entry {stored.leaf}"
             if columns != (stored.leaf, seal.source, seal.boot, seal.first, seal.count):
                 raise FsckError(f"{place}: it is indexed as {columns[1:]}, but says otherwise")
-            _at(place, partial(self._seal, stored, last.get(seal.source)))
+            named(place, partial(self._seal, stored, last.get(seal.source)))
             last[seal.source] = stored
             seen += 1
         if seen != count:
@@ -339,12 +230,4 @@ class _Fsck:
 
     def _identity(self, source: str) -> Identity | None:
         value = self._ledger.value(identity_key(source_handle(self._folder.origin, source)))
-        return None if value is None else _at(f"identity of {source}", partial(Identity.decode, value))
-
-
-def _at(place: str, check: Callable[[], _T]) -> _T:
-    """Run a check and name the place in its error."""
-    try:
-        return check()
-    except SealtrailError as e:
-        raise FsckError(f"{place}: {e}") from e
+        return None if value is None else named(f"identity of {source}", partial(Identity.decode, value))
