@@ -12,3 +12,6 @@ COMMITMENT = "sealtrail/commitment/v1"  # HMAC input of a field's salted commitm
 SALT = "sealtrail/salt/v1"  # HMAC input that derives a field's salt from its segment's seed
 SEGMENT = b"sealtrail/segment/v1"  # additional data of an encrypted payload segment
 SUBJECT_KEY = b"sealtrail/subject-key/v1"  # additional data of a wrapped subject key
+SEALED_OBJECT = b"sealtrail/sealed-object/v1"  # a sender's signature over a sealed object
+SEALED_STANZA = "sealtrail/sealed-stanza/v1"  # HPKE info of a content key for one recipient of an object
+SEALED_GRANT = "sealtrail/sealed-grant/v1"  # HPKE info of a content key that was passed on later
