@@ -7,6 +7,7 @@ was cut off shows. Nothing is believed of a chunk until its tag holds.
 """
 
 import hmac
+import mmap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -173,7 +174,8 @@ def fill(source: Source, view: memoryview) -> int:
 
 
 def _buffer(size: int) -> memoryview:
-    return memoryview(bytearray(size))
+    """Pages that are never touched cost nothing, so a small object does not pay for a large one."""
+    return memoryview(mmap.mmap(-1, size))
 
 
 def _check_count(first: int) -> None:

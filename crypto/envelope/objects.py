@@ -40,7 +40,7 @@ class SealedObject:
 
     header: Header
     commitment: bytes
-    digest: bytes
+    digest: bytes  # SHA-256 of all of it; empty where nobody wanted it
     size: int  # of the content
     chunks: int
     length: int  # of the object
@@ -53,6 +53,8 @@ class SealedObject:
 
     def verify(self, sender: PublicKey) -> None:
         """SignatureError unless the holder of this pinned key sealed exactly these bytes."""
+        if not self.digest:
+            raise ValueError("no digest was wanted of this object: ask for it, or give the sender when it is opened")
         named = self.header.sender
         if named is None:
             raise SignatureError("the object is not signed; ask its sender to seal it with --sign")
@@ -65,28 +67,29 @@ class SealedObject:
 
 def seal(
     source: Source, target: Target, to: Sequence[KemPublicKey], signer: PrivateKey | None = None,
-    progress: Progress = silent,
+    *, digest: bool = True, progress: Progress = silent,
 ) -> SealedObject:  # fmt: skip
-    """Seal all that `source` holds to the recipients. Where it raises, throw away what `target` got."""
+    """Seal all that `source` holds to the recipients. Where it raises, throw away what `target` got. Without `digest`
+    and a signer nothing is hashed, which is faster; what comes back then has no digest."""
     # 1. A content key that is used for this object only, sealed to each recipient.
     content_key, object_id, salt = map(secrets.token_bytes, (content.KEY_BYTES, ID_BYTES, SALT_BYTES))
     header = make_header(object_id, content_key, salt, to, _sender(signer))
     # 2. Content, under a key that commits to the header.
     cipher = ContentCipher.derive(content_key, salt, header.context)
-    with Digest() as digest:
+    with Digest(digest or signer is not None) as hashed:
 
         def write(piece: bytes | memoryview) -> None:
-            digest.update(piece)
+            hashed.update(piece)
             target.write(piece)
             progress(len(piece))
 
         write(header.raw + salt + cipher.commitment)
         size = content.encrypt(cipher, source, write)
         # 3. The sender's signature over all of it.
-        signed = digest.value()
+        signed = hashed.value()
         signature = signer.sign(signed, labels.SEALED_OBJECT) if signer else b""
         write(signature)
-        return _object(header, cipher.commitment, digest.value(), size, signature, signed)
+        return _object(header, cipher.commitment, hashed.value(), size, signature, signed)
 
 
 def _sender(signer: PrivateKey | None) -> Sender | None:
@@ -103,10 +106,11 @@ def _object(
 
 def open_object(
     source: Source, target: Target, find: KeyFinder, *, grant: Grant | None = None, sender: PublicKey | None = None,
-    progress: Progress = silent,
+    digest: bool = True, progress: Progress = silent,
 ) -> SealedObject:  # fmt: skip
     """Open an object by a recipient's key, or by a grant and its recipient's key. Where it raises, throw away what
-    `target` got: it is a true beginning at best.
+    `target` got: it is a true beginning at best. Without `digest`, a sender or a grant nothing is hashed, which is
+    faster; what comes back then has no digest.
 
     Raises:
         FormatError, LimitError: not a sealed object, or cut off.
@@ -114,7 +118,7 @@ def open_object(
             than the grant's.
         SignatureError: `sender` is given and did not sign exactly this.
     """
-    return _open(source, target, find, grant, sender, progress)[0]
+    return _open(source, target, find, grant, sender, digest, progress)[0]
 
 
 def make_grant(
@@ -122,7 +126,7 @@ def make_grant(
 ) -> Grant:
     """Pass the key of an object on to one more recipient; whoever may open the object can. All of it is opened for
     that, so that a grant is never for a damaged one. Raises as `open_object`."""
-    found, content_key = _open(source, _Nowhere(), find, grant, None, progress)
+    found, content_key = _open(source, _Nowhere(), find, grant, None, True, progress)
     return Grant.make(found.object_id, found.commitment, found.digest, content_key, to)
 
 
@@ -132,7 +136,13 @@ class _Nowhere:
 
 
 def _open(
-    source: Source, target: Target, find: KeyFinder, grant: Grant | None, sender: PublicKey | None, progress: Progress
+    source: Source,
+    target: Target,
+    find: KeyFinder,
+    grant: Grant | None,
+    sender: PublicKey | None,
+    wanted: bool,
+    progress: Progress,
 ) -> tuple[SealedObject, bytes]:
     """What `open_object` does; gives the content key too."""
     # 1. The header, and the content key by a stanza or by the grant.
@@ -144,18 +154,18 @@ def _open(
     # 2. The commitment, before any chunk: it binds key, salt and the whole header.
     cipher = ContentCipher.derive(content_key, header.salt, header.context)
     cipher.require(commitment)
-    with Digest() as digest:
+    with Digest(wanted or bool(grant or sender)) as hashed:
 
         def seen(piece: bytes | memoryview) -> None:
-            digest.update(piece)
+            hashed.update(piece)
             progress(len(piece))
 
         # 3. Every chunk in its place, the short last one at the end.
         seen(header.raw + header.salt + commitment)
         size, signature = content.decrypt(cipher, source, header.tail, seen, target.write)
-        signed = digest.value()
+        signed = hashed.value()
         seen(signature)
-        found = _object(header, commitment, digest.value(), size, signature, signed)
+        found = _object(header, commitment, hashed.value(), size, signature, signed)
     # 4. Who sealed it, and whether it is what the grant was made for.
     if sender:
         found.verify(sender)
@@ -172,15 +182,15 @@ def inspect(source: Source, progress: Progress = silent) -> SealedObject:
     """
     header = read_header(source)
     commitment = exactly(source, COMMITMENT_BYTES)
-    with Digest() as digest:
-        digest.update(header.raw + header.salt + commitment)
+    with Digest() as hashed:
+        hashed.update(header.raw + header.salt + commitment)
         length = 0
         signature = b""
         for piece, tail in content.pieces(source, header.tail, "the object"):
-            digest.update(piece)
+            hashed.update(piece)
             progress(len(piece))
             length += len(piece)
             signature = tail or b""
-        signed = digest.value()
-        digest.update(signature)
-        return _object(header, commitment, digest.value(), content.measure(length)[0], signature, signed)
+        signed = hashed.value()
+        hashed.update(signature)
+        return _object(header, commitment, hashed.value(), content.measure(length)[0], signature, signed)

@@ -38,7 +38,7 @@ def opened(
     sealed: bytes, key: KemPrivateKey, grant: Grant | None = None, sender: PublicKey | None = None
 ) -> tuple[bytes, SealedObject]:
     target = io.BytesIO()
-    found = open_object(io.BytesIO(sealed), target, finder([key]), grant=grant, sender=sender)
+    found = open_object(io.BytesIO(sealed), target, finder([key]), grant=grant, sender=sender, digest=True)
     return target.getvalue(), found
 
 

@@ -42,7 +42,7 @@ def test_what_goes_in_comes_out_around_the_borders_of_chunks(border: int, beside
     made = seal(Drip(plaintext, most), target, [KEY.public], signer)
     whole = target.getvalue()
     sender = signer.public if signer else None
-    found = open_object(Drip(whole, most), again, finder([KEY]), sender=sender)
+    found = open_object(Drip(whole, most), again, finder([KEY]), sender=sender, digest=True)
     assert again.getvalue() == plaintext
     assert (made.size, made.length, made.digest) == (len(plaintext), len(whole), hashlib.sha256(whole).digest())
     assert made.chunks == len(plaintext) // CHUNK_BYTES + 1
@@ -84,6 +84,14 @@ def test_an_unsigned_object_is_not_taken_for_a_signed_one() -> None:
     signer = PrivateKey.generate(Algorithm.ED25519)
     with pytest.raises(SignatureError, match="not signed"):
         opened(sealed(b"x", [KEY]), KEY, sender=signer.public)
+
+
+def test_what_was_opened_without_a_digest_verifies_nothing() -> None:
+    signer = PrivateKey.generate(Algorithm.ED25519)
+    found = open_object(io.BytesIO(sealed(b"x", [KEY], signer)), io.BytesIO(), finder([KEY]), digest=False)
+    assert found.digest == b""
+    with pytest.raises(ValueError, match="no digest was wanted"):
+        found.verify(signer.public)
 
 
 def test_a_recipient_who_signs_anothers_object_is_not_its_sender() -> None:
