@@ -25,6 +25,8 @@ def appearing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         FileError: it cannot be written: no room, no folder, no right. What was at `path` is still there.
     """
+    if path.exists() and not path.is_file():
+        raise FileError(f"cannot write {path}: it is there and not a regular file; name another one")
     temporary = path.with_name(f".{secrets.token_hex(16)}.tmp")
     try:
         descriptor, unnamed = _create(temporary)
