@@ -10,6 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from crypto.tls.context import server_context
+from crypto.tls.server import TlsServer
+
 
 def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -63,6 +66,11 @@ class Authority:
             )
         )
         return files
+
+    def tls_server(self, *, require_post_quantum: bool = False) -> TlsServer:
+        """For a server that asks clients for certificates of this authority."""
+        context = server_context(*self.issue("server"), self.file, require_post_quantum=require_post_quantum)
+        return TlsServer(context, require_post_quantum=require_post_quantum)
 
     def server_context(self, verify: ssl.VerifyMode = ssl.CERT_OPTIONAL) -> ssl.SSLContext:
         """For a server that asks clients for certificates of this authority."""
