@@ -72,13 +72,6 @@ class Authority:
         context = server_context(*self.issue("server"), self.file, require_post_quantum=require_post_quantum)
         return TlsServer(context, require_post_quantum=require_post_quantum)
 
-    def server_context(self, verify: ssl.VerifyMode = ssl.CERT_OPTIONAL) -> ssl.SSLContext:
-        """For a server that asks clients for certificates of this authority."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.file)
-        context.load_cert_chain(*self.issue("server"))
-        context.verify_mode = verify
-        return context
-
     def client_context(self, certificate: tuple[Path, Path] | None = None) -> ssl.SSLContext:
         """For a client that trusts this authority's servers."""
         context = ssl.create_default_context(cafile=self.file)
