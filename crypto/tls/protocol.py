@@ -20,6 +20,7 @@ from crypto.tls.transport import TlsTransport
 
 _RECORD: Final = 16 * 1024  # RFC 8446 section 5.1: the most that one record holds
 _OVERHEAD: Final = 1024  # an estimate: what is left over is read in another round
+UNASKED_BYTES: Final = 64 * 1024  # of a connection's whole life: over two thousand answers to a request for new keys
 
 
 class TlsProtocol(asyncio.Protocol):
@@ -42,6 +43,7 @@ class TlsProtocol(asyncio.Protocol):
         self._inner: asyncio.Protocol | None = None
         self._paused = self._closing = self._given_up = False
         self._error: Exception | None = None
+        self._unasked = 0  # bytes that OpenSSL said by itself: answers to KeyUpdate, alerts
         self.established: asyncio.Future[bool] = self._loop.create_future()
         self.group = ""
 
@@ -145,6 +147,9 @@ class TlsProtocol(asyncio.Protocol):
             ended = True
         except SSL.Error as e:
             error = TlsError(f"the TLS connection broke: {words(e)}")
+        self._unasked += self._flush()
+        if self._unasked > UNASKED_BYTES:  # who asks on and on, and does not read, would fill our memory
+            error = TlsError(f"the peer made OpenSSL say over {UNASKED_BYTES} bytes by itself")
         if pieces:
             self._inner.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if error is not None:
@@ -172,17 +177,17 @@ class TlsProtocol(asyncio.Protocol):
             return
         self._flush(len(data))
 
-    def _flush(self, size: int = 0) -> None:
-        """Write what OpenSSL has for the peer; `size` bytes of plaintext are among it."""
-        room = size + size // 64 + _OVERHEAD
-        try:
+    def _flush(self, size: int = 0) -> int:
+        """Write what OpenSSL has for the peer, `size` bytes of plaintext among it; returns how many bytes it was."""
+        room, total = size + size // 64 + _OVERHEAD, 0
+        with contextlib.suppress(SSL.WantReadError):  # there is nothing
             while True:
                 data = self._ssl.bio_read(room)
                 self._below.write(data)
+                total += len(data)
                 if len(data) < room:
-                    return
-        except SSL.WantReadError:  # there is nothing
-            return
+                    break
+        return total
 
     def close(self) -> None:
         """Say close_notify behind what was written, then close: RFC 8446 section 6.1 asks nobody to wait."""

@@ -553,6 +553,49 @@ def test_the_platforms_openssl_verifies_us(run: Any, authority: Authority) -> No
     run(work())
 
 
+async def _ask_for_new_keys(authority: Authority, port: int, times: int, gone: Callable[[], bool]) -> bytes:
+    """OpenSSL's own client sends KeyUpdate for each line that begins with K, and text at the end; returns what it hears
+    as plaintext. It reads one line at a time, so each is sent when the last was taken."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", str(authority.file)]
+    pipe = asyncio.subprocess.PIPE
+    client = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+    assert client.stdin is not None
+    assert client.stderr is not None
+    for _ in range(times):
+        if gone():
+            break
+        client.stdin.write(b"K\n")
+        while b"KEYUPDATE" not in await client.stderr.readline():
+            assert not client.stderr.at_eof()
+    client.stdin.write(b"still here\n")
+    await until(lambda: gone() or client.returncode is not None)
+    client.stdin.close()
+    heard, _ = await client.communicate()
+    return heard
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl program here")
+def test_requests_for_new_keys_are_answered_at_once_and_within_a_bound(
+    run: Any, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is answered by OpenSSL itself, into memory, where nobody would look before the next write."""
+
+    async def work() -> None:
+        async with listening(authority.tls_server(), lambda: Peer(echo=True)) as here:
+            peer = lambda: here.peers[-1]  # noqa: E731
+            heard = await _ask_for_new_keys(authority, here.port, 5, lambda: bool(here.peers and peer().heard))
+            assert bytes(peer().heard) == b"still here\n"
+            assert b"still here" in heard
+            monkeypatch.setattr("crypto.tls.protocol.UNASKED_BYTES", 200)
+            known = len(here.peers)
+            ended = lambda: len(here.peers) > known and peer().lost.done()  # noqa: E731
+            await _ask_for_new_keys(authority, here.port, 30, ended)
+            assert isinstance(await peer().lost, TlsError)
+            assert peer().heard == b""
+
+    run(work())
+
+
 def test_what_cannot_be_used_says_so(authority: Authority, tmp_path: Path) -> None:
     certificate, key = authority.issue("one")
     _, other_key = authority.issue("two")
