@@ -57,7 +57,11 @@ class TlsClient:
     ) -> TlsSocket:
         """TLS on a connected socket, which belongs to the result. Named as in `ssl`, so that paho and httpx take this
         object for a context."""
-        wrapped = TlsSocket(sock, lambda plain: self._connection(plain, server_hostname), self._accepted)
+        try:
+            wrapped = TlsSocket(sock, self._connection(sock, server_hostname), self._accepted)
+        except TlsError:
+            sock.close()
+            raise
         if do_handshake_on_connect:
             wrapped.do_handshake()
         return wrapped

@@ -100,7 +100,7 @@ def expect_name(connection: SSL.Connection, host: str) -> None:
     try:
         address = ipaddress.ip_address(host).packed
     except ValueError:
-        name = host.encode("idna")
+        name = _idna(host)
         connection.set_tlsext_host_name(name)
         _lib.X509_VERIFY_PARAM_set_hostflags(parameters, _NO_PARTIAL_WILDCARDS)
         done = _lib.X509_VERIFY_PARAM_set1_host(parameters, name, len(name))
@@ -108,6 +108,17 @@ def expect_name(connection: SSL.Connection, host: str) -> None:
         done = _lib.X509_VERIFY_PARAM_set1_ip(parameters, address, len(address))
     if done != 1:
         raise TlsError(f"expected the name of a host, got {host!r}")
+
+
+def _idna(host: str) -> bytes:
+    """A name as it stands in certificates. An empty one would be checked against nothing."""
+    try:
+        name = host.encode("idna")
+    except UnicodeError as e:
+        raise TlsError(f"expected the name of a host, got {host[:80]!r}: {e}") from e
+    if not name or b"\0" in name:
+        raise TlsError(f"expected the name of a host, got {host[:80]!r}")
+    return name
 
 
 def group_of(connection: SSL.Connection, *, require_post_quantum: bool = False) -> str:

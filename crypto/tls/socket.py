@@ -24,12 +24,10 @@ class TlsSocket:
     """What paho and httpx use of a `ssl.SSLSocket`; `group` is known after the handshake. Not for several threads."""
 
     def __init__(
-        self,
-        sock: socket.socket,
-        connect: Callable[[socket.socket], SSL.Connection],
-        accept: Callable[[SSL.Connection], str],
+        self, sock: socket.socket, connection: SSL.Connection, accept: Callable[[SSL.Connection], str]
     ) -> None:
-        self._socket, self._ssl, self._accept = sock, connect(sock), accept
+        """`connection` is made on `sock`; `accept` looks at it after the handshake and gives the group."""
+        self._socket, self._ssl, self._accept = sock, connection, accept
         self.group = ""
 
     def do_handshake(self) -> None:

@@ -553,7 +553,7 @@ def test_the_platforms_openssl_verifies_us(run: Any, authority: Authority) -> No
     run(work())
 
 
-async def _ask_for_new_keys(authority: Authority, port: int, times: int, gone: Callable[[], bool]) -> bytes:
+async def _ask_for_new_keys(authority: Authority, port: int, times: int) -> bytes:
     """OpenSSL's own client sends KeyUpdate for each line that begins with K, and text at the end; returns what it hears
     as plaintext. It reads one line at a time, so each is sent when the last was taken."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", str(authority.file)]
@@ -561,16 +561,20 @@ async def _ask_for_new_keys(authority: Authority, port: int, times: int, gone: C
     client = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
     assert client.stdin is not None
     assert client.stderr is not None
+    assert client.stdout is not None
+    heard = b""
     for _ in range(times):
-        if gone():
-            break
         client.stdin.write(b"K\n")
-        while b"KEYUPDATE" not in await client.stderr.readline():
-            assert not client.stderr.at_eof()
-    client.stdin.write(b"still here\n")
-    await until(lambda: gone() or client.returncode is not None)
+        line = await client.stderr.readline()
+        while line and b"KEYUPDATE" not in line:
+            line = await client.stderr.readline()
+        if not line:  # it was cut off, and has ended
+            break
+    else:
+        client.stdin.write(b"still here\n")
+        heard = await client.stdout.readuntil(b"still here\n")
     client.stdin.close()
-    heard, _ = await client.communicate()
+    await client.communicate()
     return heard
 
 
@@ -582,16 +586,12 @@ def test_requests_for_new_keys_are_answered_at_once_and_within_a_bound(
 
     async def work() -> None:
         async with listening(authority.tls_server(), lambda: Peer(echo=True)) as here:
-            peer = lambda: here.peers[-1]  # noqa: E731
-            heard = await _ask_for_new_keys(authority, here.port, 5, lambda: bool(here.peers and peer().heard))
-            assert bytes(peer().heard) == b"still here\n"
-            assert b"still here" in heard
+            assert b"still here" in await _ask_for_new_keys(authority, here.port, 5)
+            assert bytes(here.peers[0].heard) == b"still here\n"
             monkeypatch.setattr("crypto.tls.protocol.UNASKED_BYTES", 200)
-            known = len(here.peers)
-            ended = lambda: len(here.peers) > known and peer().lost.done()  # noqa: E731
-            await _ask_for_new_keys(authority, here.port, 30, ended)
-            assert isinstance(await peer().lost, TlsError)
-            assert peer().heard == b""
+            assert await _ask_for_new_keys(authority, here.port, 30) == b""
+            assert isinstance(await here.peers[1].lost, TlsError)
+            assert here.peers[1].heard == b""
 
     run(work())
 
@@ -607,6 +607,14 @@ def test_what_cannot_be_used_says_so(authority: Authority, tmp_path: Path) -> No
     for file in (absent, nonsense):
         with pytest.raises(TlsError, match="cannot use the authority's file"):
             TlsClient(file)
+
+
+@pytest.mark.parametrize("host", ["", "a..b", "x" * 300, "a\0b"])
+def test_what_is_no_name_is_refused(authority: Authority, host: str) -> None:
+    left, right = socket.socketpair()
+    with right, pytest.raises(TlsError, match="expected the name of a host"):
+        TlsClient(authority.file).wrap_socket(left, server_hostname=host)
+    assert left.fileno() == -1
 
 
 def test_labels_are_bounded() -> None:
