@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from chain.verify import Verifier
-    from crypto.kem import KemPrivateKey
+    from crypto.envelope.header import KeyFinder
 
 DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
 KeysOption = Annotated[
@@ -60,6 +60,7 @@ def _fetch(url: str, token: str, index: int, disclose: list[str], tlog_proof: bo
     import httpx
 
     from chain.errors import ReceiptError
+    from crypto.tls.client import for_httpx
 
     place = "proof" if tlog_proof else "receipt"
     address = f"{url.rstrip('/')}/v1/records/{index}/{place}"
@@ -67,7 +68,7 @@ def _fetch(url: str, token: str, index: int, disclose: list[str], tlog_proof: bo
     if tlog_proof:
         headers["Accept"] = "text/plain"
     try:
-        answer = httpx.get(address, params={"disclose": disclose}, headers=headers, timeout=30)
+        answer = httpx.get(address, params={"disclose": disclose}, headers=headers, timeout=30, verify=for_httpx())
     except httpx.HTTPError as e:
         raise ReceiptError(f"cannot reach {address}: {e}") from e
     if answer.status_code != 200:
@@ -75,10 +76,10 @@ def _fetch(url: str, token: str, index: int, disclose: list[str], tlog_proof: bo
     return answer.content
 
 
-def _private(keys: Path | None) -> "dict[bytes, KemPrivateKey]":
-    from crypto.kem_files import read_private_keys
+def _private(keys: Path | None) -> "KeyFinder | None":
+    from chain.sealed.keys import finder
 
-    return read_private_keys(keys) if keys else {}
+    return finder(keys) if keys else None
 
 
 def _index(record: str) -> int:

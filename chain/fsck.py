@@ -18,7 +18,7 @@ checkpoint that was kept elsewhere.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -39,8 +39,8 @@ from chain.store.seals import StoredSeal, expected_previous, state_of
 from chaincode.identity_records import Identity, source_handle
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.state import checkpoint_key, identity_key
+from crypto.envelope.header import KeyFinder
 from crypto.errors import SealtrailError
-from crypto.kem import KemPrivateKey
 from crypto.merkle import leaf_hash
 
 _PAGE = 256  # entries between two reports of progress
@@ -64,13 +64,13 @@ class FsckReport:
 
 def fsck(
     folder: Folder, progress: Progress = lambda what, done, total: None, kept: Sequence[bytes] = (),
-    keys: Mapping[bytes, KemPrivateKey] | None = None,
+    keys: KeyFinder | None = None,
 ) -> FsckReport:  # fmt: skip
     """Check everything; FsckError names the first false place.
 
     progress: called with (what, done, total) from time to time.
     kept: checkpoint notes of this log that were kept elsewhere; the log must still contain them.
-    keys: recipients' private keys by their ids, to check payloads that are sealed to them.
+    keys: finds recipients' private keys, to check payloads that are sealed to them.
     """
     _require_intact(folder)
     reader = SiteReader.open(folder, keys)

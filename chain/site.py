@@ -7,7 +7,6 @@ read-only beside it. Keys are made here on first use and never leave the folder.
 import fcntl
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,8 +28,8 @@ from chain.store.payloads import Payloads
 from chain.store.ranges import Ranges
 from chain.store.seals import Seals
 from crypto.at_rest import KEY_BYTES
+from crypto.envelope.header import KeyFinder
 from crypto.files import private_key_at, read_private_key, secret_at, write_durably
-from crypto.kem import KemPrivateKey
 from crypto.keys import Algorithm, PrivateKey
 from crypto.note import NoteSigner, SignatureType, VerifierKey
 
@@ -199,12 +198,12 @@ class SiteReader:
     erasures: Erasures
 
     @classmethod
-    def open(cls, folder: Folder, keys: Mapping[bytes, KemPrivateKey] | None = None) -> "SiteReader":
-        """`keys`: recipients' private keys by their ids, for payloads that are sealed to them. Who has one needs no
-        key of the site."""
+    def open(cls, folder: Folder, keys: KeyFinder | None = None) -> "SiteReader":
+        """`keys` finds recipients' private keys, for payloads that are sealed to them. Who has one needs no key of the
+        site."""
         site_key = bytes(KEY_BYTES) if keys and not folder.keys.exists() else folder.site_key()
         db = Database(folder.database, readonly=True)
-        payloads = Payloads(db, site_key, Epochs(db, keys=keys))
+        payloads = Payloads(db, site_key, Epochs(db, find=keys))
         return cls(
             db, LogReader(db), Checkpoints(db), payloads, Ranges(db), Seals(db), Notices(db), Erasures(db)
         )  # fmt: skip

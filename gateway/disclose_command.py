@@ -87,14 +87,14 @@ def _make(
     from chain.disclosing import Purpose, build_disclosure
     from chain.errors import ReceiptError
     from chain.ledger.reading import open_reader
+    from chain.sealed.keys import finder
     from chain.site import Folder, SiteReader
     from crypto.files import write_durably
-    from crypto.kem_files import read_private_keys
     from gateway.access import Access, MadeDisclosure, now_us
 
     folder, named = Folder.existing(data), Path(to)
     key = sha256(named.read_bytes()).digest() if named.is_file() else None
-    private = read_private_keys(keys) if keys else {}
+    private = finder(keys) if keys else None
     purpose = Purpose(named.stem if key else to, reason, key)
     with closing(SiteReader.open(folder, private)) as reader, closing(open_reader(folder)) as ledger:
         leaves = choice.leaves(reader)

@@ -21,11 +21,11 @@ def open_records(
     from contextlib import closing
 
     from chain.errors import StoreError
+    from chain.sealed.keys import finder
     from chain.site import Folder, SiteReader
     from crypto.files import write_durably
-    from crypto.kem_files import read_private_keys
 
-    with closing(SiteReader.open(Folder.existing(data), read_private_keys(keys))) as reader:
+    with closing(SiteReader.open(Folder.existing(data), finder(keys))) as reader:
         lines = (json.dumps(event) + "\n" for event in _events(reader, source))
         if output is None:
             count = sum(map(_shown, lines))

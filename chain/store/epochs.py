@@ -9,7 +9,7 @@ the lock erases the subject. Trusted: the recipients' public keys. Not trusted: 
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +17,7 @@ from chain.errors import SealedError
 from chain.store.database import Database
 from crypto import cbor, hpke, labels
 from crypto.at_rest import KEY_BYTES, AtRestKey, new_key
+from crypto.envelope.header import KeyFinder
 from crypto.kem import KemPrivateKey, KemPublicKey
 
 SCHEMA = (
@@ -26,6 +27,7 @@ SCHEMA = (
 LOCK_BYTES = 32
 MARK = "@"  # behind a subject's name where it is sealed to recipients; no source and no person has one in its name
 _OPENED = 1024
+_RECIPIENTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,13 @@ class Sealing:
 
 
 class Epochs:
-    """Makes and opens epoch keys over one database connection. `sealing` is None where nothing is sealed, `keys` are
+    """Makes and opens epoch keys over one database connection. `sealing` is None where nothing is sealed, `find` gives
     recipients' private keys by their ids."""
 
-    def __init__(self, db: Database, sealing: Sealing | None = None, keys: Mapping[bytes, KemPrivateKey] | None = None,
+    def __init__(self, db: Database, sealing: Sealing | None = None, find: KeyFinder | None = None,
                  clock: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
-        self._db, self.sealing, self._private, self._clock = db, sealing, dict(keys or {}), clock
+        self._db, self.sealing, self._clock = db, sealing, clock
+        self._find = lru_cache(_RECIPIENTS)(find or _nobody)  # to open a file of the key store takes half a second
         self._keys: dict[int, AtRestKey] = {}  # of the running epoch, by subject
         self._until = 0.0
         self._opened = lru_cache(_OPENED)(self._open)
@@ -83,11 +86,16 @@ class Epochs:
         query = "SELECT kid, body FROM sealed_key WHERE subject = ? AND first_leaf = ?"
         rows = self._db.connection.execute(query, (subject, epoch)).fetchall()
         for kid, body in rows:
-            if kid in self._private:
-                return AtRestKey(hpke.open_sealed(self._private[kid], body, _info(name, lock, epoch)))
+            if key := self._find(kid):
+                return AtRestKey(hpke.open_sealed(key, body, _info(name, lock, epoch)))
         kids = tuple(kid for kid, _ in rows)
         named = ", ".join(f"{kid.hex()[:16]}…" for kid in kids)
         raise SealedError(f"sealed to the holders of {named}: give --keys with one of these", kids)
+
+
+def _nobody(kid: bytes) -> KemPrivateKey | None:
+    """Where no private key is here."""
+    return None
 
 
 def new_lock() -> bytes:

@@ -4,6 +4,7 @@ epoch; one recipient is enough to read and to prove everything."""
 import base64
 import gc
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -21,15 +22,19 @@ from chain.fsck import fsck
 from chain.ledger.reading import open_reader
 from chain.policies import site_policy
 from chain.receipts import ReceiptBuilder
+from chain.sealed.keys import encapsulation_key
 from chain.site import Folder, SiteReader
 from chain.store.epochs import _info
 from chain.store.payloads import _place
 from chain.verify import Outcome, verify_receipt
 from crypto import hpke
 from crypto.at_rest import AtRestKey
+from crypto.envelope.header import KeyFinder
 from crypto.errors import DecryptionError, KeyMaterialError, SealtrailError
-from crypto.kem import SEED_BYTES, KemPrivateKey, KemSuite
-from crypto.kem_files import read_private_keys, read_public, write_pair
+from crypto.kem import KemPrivateKey, KemSuite
+from crypto.keystore.locked import Cost
+from crypto.keystore.passphrase import Passphrase
+from crypto.keystore.store import KeyStore
 from gateway.access import SourceSettings
 from gateway.config import ConfigError, load_config
 from gateway.index import Index
@@ -46,6 +51,8 @@ from tests.support.source import Source, message
 
 OK = Verdict.STORED
 SECRET = "LOT-SECRET-77"
+PASSPHRASE = "not to be guessed"
+ENVIRONMENT = os.environ | {"SEALTRAIL_PASSPHRASE": PASSPHRASE}
 
 
 @dataclass
@@ -61,13 +68,24 @@ class Hospital:
         return Site(self.root, sealing={"recipients": self.public, "epoch_s": 3600} | sealing)
 
 
+def new_pair(folder: Path, suite: KemSuite) -> Path:
+    """A key store with one key, and its public key file."""
+    named = KeyStore(folder, Passphrase(PASSPHRASE), cost=Cost(memory_kib=8, passes=1, lanes=1)).new("me", suite, 0)
+    file = folder.with_suffix(".pub")
+    file.write_bytes(named.to_json())
+    return file
+
+
+def keys_of(folder: Path) -> KeyFinder:
+    return KeyStore(folder, Passphrase(PASSPHRASE)).decapsulation_key
+
+
 @pytest.fixture
 def hospital(tmp_path: Path) -> Hospital:
     folders, public = [], []
     for name, suite in (("a", KemSuite.X_WING), ("b", KemSuite.ML_KEM_1024)):
-        (tmp_path / name).mkdir()
         folders.append(tmp_path / name)
-        public.append(write_pair(folders[-1], name, KemPrivateKey.generate(suite)))
+        public.append(new_pair(folders[-1], suite))
     return Hospital(tmp_path / "site", *folders, public)
 
 
@@ -141,7 +159,7 @@ def test_a_copy_of_everything_reads_nothing_of_what_was_written(hospital: Hospit
     # 2. No key in it opens a segment.
     assert opened_by_anything(stolen) == [0]
     # 3. No key of it, as a seed, is one of the recipients'.
-    kids = {read_public(path).kid for path in hospital.public}
+    kids = {encapsulation_key(path).kid for path in hospital.public}
     seeds = set(list(candidates(stolen))[:200])
     assert not kids & {KemPrivateKey(KemSuite.X_WING, seed).public.kid for seed in seeds}
     # 4. The site's own programs say so.
@@ -188,7 +206,7 @@ def test_one_recipient_is_enough_to_read_and_to_prove(hospital: Hospital, who: s
         policy = site_policy(site.folder)
     copy = Path(shutil.copytree(hospital.root, hospital.root.with_name("copy")))
     shutil.rmtree(copy / "keys")  # a recipient is not given the site's keys
-    keys = read_private_keys(hospital.a if who == "a" else hospital.b)
+    keys = keys_of(hospital.a if who == "a" else hospital.b)
     folder = Folder(copy)
     with closing(SiteReader.open(folder, keys)) as reader, closing(open_reader(folder)) as ledger:
         builder = ReceiptBuilder(reader, ledger)
@@ -197,7 +215,7 @@ def test_one_recipient_is_enough_to_read_and_to_prove(hospital: Hospital, who: s
     assert dict(verify_receipt(one, policy).fields) == {"lot": SECRET}
     assert one.event is None
     command = [sys.executable, "-m", "sealtrail", "open-records", "--data", copy, "--keys", hospital.a.with_name(who)]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(line["id"], line["fields"]["lot"]) for line in lines] == [(n, SECRET) for n in ("0", "1", "2", "4")]
     assert fsck(Folder(hospital.root), keys=keys).sealed == 0
@@ -206,10 +224,10 @@ def test_one_recipient_is_enough_to_read_and_to_prove(hospital: Hospital, who: s
 def test_a_strangers_key_opens_nothing(hospital: Hospital, tmp_path: Path) -> None:
     with hospital.site() as site:
         fill(site)
-    (tmp_path / "c").mkdir()
-    write_pair(tmp_path / "c", "c", KemPrivateKey.generate(KemSuite.X_WING))
+    new_pair(tmp_path / "c", KemSuite.X_WING)
     command = ["open-records", "--data", str(hospital.root), "--keys", str(tmp_path / "c")]
-    done = subprocess.run([sys.executable, "-m", "sealtrail", *command], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "sealtrail", *command], capture_output=True, text=True, check=False,
+                          env=ENVIRONMENT)  # fmt: skip
     assert done.returncode == 1
     assert "none of these keys opens anything" in done.stderr
 
@@ -238,7 +256,7 @@ def test_after_the_epoch_nothing_in_the_process_refers_to_its_keys(hospital: Hos
         with closing(sqlite3.connect(site.folder.database)) as db:
             epochs = db.execute("SELECT DISTINCT first_leaf FROM sealed_key ORDER BY 1").fetchall()
         assert epochs == [(0,), (6,)]
-        with closing(SiteReader.open(site.folder, read_private_keys(hospital.b))) as reader:
+        with closing(SiteReader.open(site.folder, keys_of(hospital.b))) as reader:
             for leaf in (0, 4, 5, 6):
                 assert reader.payloads.segment_of(leaf) is not None
 
@@ -250,7 +268,7 @@ def test_a_start_begins_a_new_epoch(hospital: Hospital) -> None:
             assert site.send("meter-0", b'[{"n":"t","v":1}]', plain="reading") is OK
     with closing(sqlite3.connect(hospital.root / "site.db")) as db:
         assert db.execute("SELECT COUNT(DISTINCT first_leaf) FROM sealed_key").fetchone() == (3,)
-    assert fsck(Folder(hospital.root), keys=read_private_keys(hospital.a)).events == 3
+    assert fsck(Folder(hospital.root), keys=keys_of(hospital.a)).events == 3
 
 
 def test_what_was_written_before_stays_readable_and_what_comes_after_recipients_are_gone_too(
@@ -283,15 +301,18 @@ def test_erasing_what_is_sealed(hospital: Hospital) -> None:
         with closing(sqlite3.connect(site.folder.database)) as db:
             columns = "wrapped_key, kid, body, first_leaf"
             query = f"SELECT {columns} FROM subject u JOIN sealed_key ON subject = u.id WHERE name = ?"
-            lock, kid, body, first = db.execute(query, ("person/p-1@",)).fetchone()
+            rows = db.execute(query, ("person/p-1@",)).fetchall()
+        keys = keys_of(hospital.a)
+        lock, kid, body, first = next(row for row in rows if keys(row[1]))
         site.run(site.gateway.erase("p-1", "tester", "a test"))
         site.drain()
         assert everywhere(site.folder.root, b"p-1", lock, body[:24]) == []
-        keys = read_private_keys(hospital.a) | read_private_keys(hospital.b)
         # Who kept a sealed key opens it with the lock, and without it nobody does.
-        assert hpke.open_sealed(keys[kid], body, _info("person/p-1@", lock, first))
+        key = keys(kid)
+        assert key
+        assert hpke.open_sealed(key, body, _info("person/p-1@", lock, first))
         with pytest.raises(DecryptionError):
-            hpke.open_sealed(keys[kid], body, _info("person/p-1@", bytes(32), first))
+            hpke.open_sealed(key, body, _info("person/p-1@", bytes(32), first))
         report = fsck(site.folder, keys=keys)
         assert (report.erased, report.sealed, report.events) == (2, 0, 3)
         event = model.event(judged("p-1", "finding"), kind=INFERENCE_KIND)
@@ -318,27 +339,18 @@ def test_recipients_find_what_was_altered(hospital: Hospital, statement: str) ->
         db.commit()
     for keys in (hospital.a, hospital.b):
         with pytest.raises(SealtrailError):
-            fsck(Folder(hospital.root), keys=read_private_keys(keys))
+            fsck(Folder(hospital.root), keys=keys_of(keys))
 
 
 def test_keys_and_settings_that_are_wrong_stop_the_start(hospital: Hospital, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="names a key twice"), Site(hospital.root, sealing={
         "recipients": hospital.public[:1] * 2}):  # fmt: skip
         pass
-    good = hospital.public[0].read_text()
-    for wrong in ("", "x y z", good.replace("x-wing", "x-ray"), good.replace("/v1", "/v2"), good[:-20], "é"):
-        (tmp_path / "wrong.pub").write_text(wrong)
-        with pytest.raises(KeyMaterialError):
-            read_public(tmp_path / "wrong.pub")
-    with pytest.raises(KeyMaterialError, match="holds no private key"):
-        read_private_keys(tmp_path)
-    (hospital.a / "a.kem").chmod(0o644)
-    with pytest.raises(KeyMaterialError, match="may be read by others"):
-        read_private_keys(hospital.a)
+    with pytest.raises(KeyMaterialError), Site(hospital.root, sealing={"recipients": [tmp_path / "none.pub"]}):
+        pass
     text = f'origin = "a/b"\ndata = "d"\n[sealing]\nrecipients = ["{hospital.public[0].name}"]\nepoch_s = 0\n'
     (tmp_path / "gateway.toml").write_text(text)
     with pytest.raises(ConfigError, match=r"sealing\.epoch_s"):
         load_config(tmp_path / "gateway.toml")
     (tmp_path / "gateway.toml").write_text(text.replace("epoch_s = 0", "epoch_s = 60"))
     assert load_config(tmp_path / "gateway.toml").sealing.recipients == [tmp_path / hospital.public[0].name]
-    assert SEED_BYTES[KemSuite.X_WING] == 32

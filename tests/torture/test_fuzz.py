@@ -1,6 +1,7 @@
 """Every parser of untrusted bytes, fuzzed from good examples on: a value or an error of ours, never another one."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.torture.scale import scaled
 
 HOME = Path(__file__).parents[2]
 GOLDEN = HOME / "tests" / "golden" / "v1"
+SEALED = HOME / "docs" / "formats" / "vectors" / "sealed.json"
 RUNS = scaled(2_000, 150_000)  # of each, a million together
 SLOW_RUNS = scaled(300, 20_000)  # a receipt has signatures
 HANGS_S = 25
@@ -73,9 +75,19 @@ def _erasures() -> Iterator[bytes]:
     yield Erasure(bytes(32), 1, "who", "why", ((0, 1), (5, 300))).encode()
 
 
+def _sealed() -> Iterator[bytes]:
+    yield bytes.fromhex(json.loads(SEALED.read_text())["object"])
+
+
+def _grants() -> Iterator[bytes]:
+    yield bytes.fromhex(json.loads(SEALED.read_text())["grant"])
+
+
 def _seeds(name: str) -> list[bytes]:
-    made = {"packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves}
-    made |= {"disclosures": _disclosures, "erasures": _erasures}
+    made = {
+        "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
+        "sealed": _sealed, "grants": _grants, "disclosures": _disclosures, "erasures": _erasures,
+    }  # fmt: skip
     if name in made:
         return list(made[name]())
     files = {"receipts": "*.json", "policies": "policy.txt"}.get(name, "no file")
@@ -103,6 +115,8 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
         "notes",
         "policies",
         "answers",
+        "sealed",
+        "grants",
         "disclosures",
         "erasures",
     ],
