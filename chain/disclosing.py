@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """For whom a disclosure is and why; `key` is the SHA-256 of the auditor's public key, where there is one."""
+    """For whom a disclosure is and why; `key` is the id of the auditor's key, where there is one."""
 
     to: str
     reason: str
@@ -91,15 +91,18 @@ def build_disclosure(
         own = ledger.evidence_for(identity_key(origin))
     if own is None:
         raise ReceiptError(f"the ledger here has no evidence of {origin}'s own key, which signs disclosures")
-    return _file(receipts, own, origin, purpose, key), [r.index for r in receipts if r.erasure is not None]
+    erased = [r.index for r in receipts if r.erasure and r.erasure.index != r.index]
+    return _file(receipts, own, origin, purpose, key), erased
 
 
 def _receipt(builder: ReceiptBuilder, reader: SiteReader, leaf: int, fields: Sequence[str] | None) -> Receipt:
     if fields is None or reader.erasures.covering(leaf) is not None:
         return builder.build(leaf)
-    names = builder.field_names(leaf)
+    names = builder.field_names(leaf) if fields else []
+    if not names:  # a record of the log's own has none
+        return builder.build(leaf, ())
     wanted = [path for path in fields if path in names]
-    if fields and not wanted:
+    if not wanted:
         raise ReceiptError(f"record {leaf} has no field {fields[0]!r}; its fields are {', '.join(names)}")
     return builder.build(leaf, wanted)
 

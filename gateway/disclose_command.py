@@ -18,8 +18,11 @@ def disclose(
     until: Moment = None,
     field: Annotated[list[str] | None, typer.Option(help="Field to disclose; may be repeated.")] = None,
     everything: Annotated[bool, typer.Option("--everything", help="All fields and the events' exact bytes.")] = False,
-    to: Annotated[str, typer.Option(help="Who it is for: a name, or the auditor's public key file.")] = "",
-    reason: Annotated[str, typer.Option(help="Why; the gateway signs it.")] = "",
+    to: Annotated[
+        str, typer.Option(help="Who it is for: a name, or the auditor's public key file, to which it is then sealed.")
+    ] = "whoever holds it",
+    reason: Annotated[str, typer.Option(help="Why; the gateway signs it.")] = "no reason was given",
+    seal: Annotated[bool, typer.Option(help="Seal the file to the auditor's key, where it is one to seal to.")] = True,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")] = None,
     keys: Annotated[
         Path | None, typer.Option("--keys", help="Private keys, for payloads sealed to recipients.")
@@ -31,13 +34,13 @@ def disclose(
     if list_made:
         _list(data, as_json)
         return
-    if not to or not reason or output is None:
-        raise typer.BadParameter("a disclosure needs --to, --reason and --output")
+    if output is None:
+        raise typer.BadParameter("a disclosure needs --output")
     if everything and field:
         raise typer.BadParameter("give --field or --everything, not both")
     choice = _choice(record, source, kind, since, until)
     fields = None if everything else field or []
-    found = _make(data, choice, fields, to, reason, output, keys)
+    found = _make(data, choice, fields, (to, reason), output, keys, seal)
     if as_json:
         import json
 
@@ -45,10 +48,9 @@ def disclose(
         return
     for leaf in found["erased"]:
         typer.echo(f"record {leaf} was erased: it is in the file without content", err=True)
-    size, count = found["bytes"], found["records"]
-    print(
-        f"wrote {output} ({size:,} bytes, {count:,} records); check it with: sealtrail verify {output} --policy POLICY"
-    )
+    print(f"wrote {output} ({found['bytes']:,} bytes, {found['records']:,} records)")
+    first = f"sealtrail open {output} --keys DIR -o FILE; " if found["sealed"] else ""
+    print(f"check it with: {first}sealtrail verify {'FILE' if first else output} --policy POLICY")
 
 
 def _choice(
@@ -79,8 +81,9 @@ def _us(moment: str | None) -> int | None:
 
 
 def _make(
-    data: Path, choice: Any, fields: list[str] | None, to: str, reason: str, output: Path, keys: Path | None
-) -> dict[str, Any]:
+    data: Path, choice: Any, fields: list[str] | None, purpose: tuple[str, str], output: Path, keys: Path | None,
+    seal: bool,
+) -> dict[str, Any]:  # fmt: skip
     from contextlib import closing
     from hashlib import sha256
 
@@ -92,23 +95,45 @@ def _make(
     from crypto.files import write_durably
     from gateway.access import Access, MadeDisclosure, now_us
 
-    folder, named = Folder.existing(data), Path(to)
-    key = sha256(named.read_bytes()).digest() if named.is_file() else None
+    folder, key = Folder.existing(data), _key(purpose[0])
+    to = Purpose(key.name if key else purpose[0], purpose[1], key.key.kid if key else None)
     private = finder(keys) if keys else None
-    purpose = Purpose(named.stem if key else to, reason, key)
     with closing(SiteReader.open(folder, private)) as reader, closing(open_reader(folder)) as ledger:
         leaves = choice.leaves(reader)
-        content, erased = build_disclosure(reader, ledger, folder.origin, leaves, fields, purpose, folder.gateway_key())
+        content, erased = build_disclosure(reader, ledger, folder.origin, leaves, fields, to, folder.gateway_key())
     if fields and len(erased) == len(leaves):
         raise ReceiptError("the content of all these records was erased; nothing of it can be disclosed")
-    shown = "everything" if fields is None else ", ".join(fields)
-    made = MadeDisclosure(
-        now_us(), purpose.to, reason, len(leaves), leaves[0], leaves[-1], shown, sha256(content).digest()
-    )
+    shown, digest = "everything" if fields is None else ", ".join(fields), sha256(content).digest()
+    made = MadeDisclosure(now_us(), to.to, to.reason, len(leaves), leaves[0], leaves[-1], shown, digest)
     with closing(Access(folder)) as access:
         access.note_disclosure(made)  # first: what left the house is on the list, whatever happens next
-    write_durably(output, content, mode=0o600)
-    return {"bytes": len(content), "records": len(leaves), "erased": erased, "digest": made.digest.hex()}
+    sealed = _sealed(content, key) if seal and key else None
+    write_durably(output, sealed or content, mode=0o600)
+    return {
+        "bytes": len(sealed or content), "records": len(leaves), "erased": erased, "digest": digest.hex(),
+        "sealed": sealed is not None,
+    }  # fmt: skip
+
+
+def _key(to: str) -> Any:
+    """The auditor's key, where `to` is the file of one."""
+    from crypto.keystore.public import read_public
+
+    return read_public(Path(to)) if Path(to).is_file() else None
+
+
+def _sealed(content: bytes, to: Any) -> bytes | None:
+    """The file as a sealed object that only the auditor opens; None where the key is one that signs."""
+    import io
+
+    from crypto.envelope import objects
+    from crypto.kem import KemPublicKey
+
+    if not isinstance(to.key, KemPublicKey):
+        return None
+    target = io.BytesIO()
+    objects.seal(io.BytesIO(content), target, [to.key], digest=False)
+    return target.getvalue()
 
 
 def _list(data: Path, as_json: bool) -> None:

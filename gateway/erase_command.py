@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+NO_REASON = "no reason was given"
+
 
 def erase(
     subject: Annotated[str | None, typer.Option(help="Pseudonym of a person, or name of a source.")] = None,
-    reason: Annotated[str, typer.Option(help="Why, for the auditors. It stands in the log's statement.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, for the auditors. It stands in the log's statement.")] = NO_REASON,
     by: Annotated[str, typer.Option(help="Who asked, in a word that is no personal data itself.")] = "the operator",
     data: Annotated[Path | None, typer.Option(help="Data directory of a gateway that is stopped.")] = None,
     url: Annotated[str | None, typer.Option(help="URL of a running gateway instead.")] = None,
@@ -31,8 +33,6 @@ def erase(
         raise typer.BadParameter(
             "give --data or --url, and one of --subject, --again, --output; the last two need --data"
         )
-    if subject and not reason:
-        raise typer.BadParameter("an erasure needs a --reason")
     if output and data:
         from chain.erased_list import write_list
         from chain.site import Folder

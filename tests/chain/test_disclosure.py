@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,7 +23,11 @@ from chain.policy import parse_policy
 from chain.site import Folder, SiteReader
 from chain.verify import Outcome, State, Verifier
 from crypto import labels
+from crypto.kem import KemSuite
 from crypto.keys import Algorithm, PrivateKey
+from crypto.keystore.locked import Cost
+from crypto.keystore.passphrase import Passphrase
+from crypto.keystore.store import KeyStore
 from gateway.access import SourceSettings
 from gateway.ingest.inbound import Verdict
 from tests.support.fields import INFERENCE, PRODUCTION
@@ -115,6 +120,12 @@ def test_an_erased_field_cannot_be_disclosed(folder: Folder) -> None:
     assert report.outcome is Outcome.VALID
     assert "erased at log index 103" in report.records[1][1].steps[3].text
     assert report.records[1][1].fields == ()
+
+
+def test_a_range_shows_the_logs_own_records_without_content(folder: Folder) -> None:
+    report = check(folder, make(folder, list(range(98, 104)), ["serial", "decision"]))
+    assert report.outcome is Outcome.VALID
+    assert [len(found.fields) for _, found in report.records] == [1, 1, 0, 0, 0, 0]
 
 
 def test_choices(folder: Folder) -> None:
@@ -230,7 +241,8 @@ def test_what_is_cut_is_no_disclosure(folder: Folder, cut: int) -> None:
 def test_the_commands(folder: Folder, tmp_path: Path) -> None:
     def run(*words: object, code: int = 0) -> str:
         command = [sys.executable, "-m", "sealtrail", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60,
+                              env=os.environ | {"SEALTRAIL_PASSPHRASE": "p"})  # fmt: skip
         assert done.returncode == code, done.stderr
         return done.stdout + done.stderr
 
@@ -252,6 +264,14 @@ def test_the_commands(folder: Folder, tmp_path: Path) -> None:
     whole = ("--record", "101", "--field", "decision", "--to", "a", "--reason", "r", "--data", folder.root)
     assert "was erased" in run("disclose", *whole, "-o", tmp_path / "none", code=1)
     assert not (tmp_path / "none").exists()
+    # To an auditor's key: only that key opens it, and it names that key.
+    named = KeyStore(tmp_path / "keys", Passphrase("p"), cost=Cost(8, 1, 1)).new("auditor-9", KemSuite.X_WING, 0)
+    (tmp_path / "a.pub").write_bytes(named.to_json())
+    run("disclose", *chosen[:4], "--to", tmp_path / "a.pub", "--data", folder.root, "-o", tmp_path / "sealed")
+    assert b"auditor-9" not in (tmp_path / "sealed").read_bytes()
+    run("open", tmp_path / "sealed", "--keys", tmp_path / "keys", "-o", tmp_path / "opened")
+    assert parse_disclosure((tmp_path / "opened").read_bytes()).header.key == named.key.kid
+    assert "for 'auditor-9'" in run("verify", tmp_path / "opened", "--policy", policy)
     file.write_bytes(file.read_bytes().replace(b"auditor-1", b"auditor-2"))
     assert "disclosure of 3 records: invalid" in run("verify", file, "--policy", policy, code=3)
     assert parse_policy(policy.read_bytes())
