@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 
 from chain.erasure import ERASED, MAX_RUNS, PERSON, SOURCE, Erasure, Run
-from chain.errors import ErasureError, StoreError
+from chain.errors import ErasureError
 from chain.record import Record
 from chain.site import SiteWriter
 from chain.store.database import Database
@@ -144,25 +144,17 @@ def _sources(site: SiteWriter, leaves: Iterable[int]) -> set[str]:
 
 def scrub(db: Database) -> None:
     """Overwrite the database's free pages, and empty its journal into it. StoreError where a reader is in the way for
-    so long that the journal cannot be emptied; then it is to be tried again."""
-    run = db.connection.execute
-    run("DROP TABLE IF EXISTS scrub")
-    page = run("PRAGMA page_size").fetchone()[0]
-    run("CREATE TABLE scrub (zeros BLOB)")
-    while free := run("PRAGMA freelist_count").fetchone()[0]:
-        # Less than is free, so that the file does not grow; a few rows for the last pages.
-        size = max(min(free * page * 9 // 10, _PIECE), 1)
-        with db.transaction() as tx:
-            tx.execute("INSERT INTO scrub VALUES (zeroblob(?))", (size,))
-    run("DROP TABLE scrub")
-    require_empty_journal(db)
-
-
-def require_empty_journal(db: Database) -> None:
-    """Move everything out of the write-ahead log and cut it to nothing."""
-    busy, _, _ = db.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if busy:
-        raise StoreError(f"{db.path.name} is being read for long; the journal with erased values is still there")
+    too long; then it is to be tried again."""
+    page = db.connection.execute("PRAGMA page_size").fetchone()[0]
+    with db.transaction() as tx:
+        tx.execute("DROP TABLE IF EXISTS scrub")  # of one that was cut short
+        tx.execute("CREATE TABLE scrub (zeros BLOB)")
+    while free := db.connection.execute("PRAGMA freelist_count").fetchone()[0]:
+        with db.transaction() as tx:  # a row that is less than what is free, so that the file does not grow
+            tx.execute("INSERT INTO scrub VALUES (zeroblob(?))", (min(free * page * 9 // 10, _PIECE),))
+    with db.transaction() as tx:
+        tx.execute("DROP TABLE scrub")
+    db.empty_journal()
 
 
 def erased_name(tag: bytes) -> str:

@@ -7,24 +7,28 @@ short. What is trusted: the data directory and whoever may call this.
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 
-from chain.erasing import done, erased_name, finish, log_erasure, subject_named
+from chain.erasing import destroy_tag, done, erased_name, finish, log_erasure, subject_named
 from chain.erasure import PERSON
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.erasures import StoredErasure
 from gateway.access import Access
 from gateway.index.follower import forget_index
+from gateway.pipeline.sources import SourceBook
 
 
-def forgetting(access: Access, name: str, tag: bytes) -> None:
-    """A person's pseudonym goes out of the settings of sources; what comes of them later is known by the mark."""
+def destroy(site: SiteWriter, access: Access, book: SourceBook | None = None) -> list[StoredErasure]:
+    """Carry out what is logged, everywhere but in the record index. A person's pseudonym goes out of the settings of
+    sources; what comes of them later is known by the mark that stands there."""
+    return finish(site, partial(_forget, access, book))
+
+
+def _forget(access: Access, book: SourceBook | None, name: str, tag: bytes) -> None:
     if name.startswith(PERSON):
         access.erase(name.removeprefix(PERSON), erased_name(tag))
-
-
-def destroy(site: SiteWriter, access: Access) -> list[StoredErasure]:
-    """Carry out what is logged, everywhere but in the record index."""
-    return finish(site, lambda name, tag: forgetting(access, name, tag))
+        if book is not None:
+            book.erase(name, erased_name(tag))
 
 
 def resume(folder: Folder, site: SiteWriter, access: Access) -> list[StoredErasure]:
@@ -56,7 +60,5 @@ def erase_stopped(folder: Folder, subject: str | None, by: str, reason: str, lat
 
 
 def _erase_later(folder: Folder, site: SiteWriter, access: Access, tag: bytes) -> None:
-    from chain.erasing import destroy_tag
-
-    destroy_tag(site, tag, lambda name, found: forgetting(access, name, found))
+    destroy_tag(site, tag, partial(_forget, access, None))
     forget_index(folder)

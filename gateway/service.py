@@ -338,8 +338,6 @@ class Gateway:
             work = partial(log_it, subject=subject, by=by, reason=reason)
             await asyncio.to_thread(self.committer.between_commits, work)
             erased = await self._destroyed()
-            for source in self.access.settings():  # a person's mark stands in the settings now
-                await self.registrar.refresh(source)
             await self.forget_in_index()
             await asyncio.to_thread(self.committer.between_commits, partial(done, erasures=erased))
         return erased
@@ -348,7 +346,8 @@ class Gateway:
         """Carry out what is logged. A reader may be in the way of the journal for a while; a start tries it too."""
         for left in reversed(range(ERASING_TRIES)):
             try:
-                return await asyncio.to_thread(self.committer.between_commits, partial(destroy, access=self.access))
+                work = partial(destroy, access=self.access, book=self.book)
+                return await asyncio.to_thread(self.committer.between_commits, work)
             except StoreError as e:
                 if not left:
                     raise

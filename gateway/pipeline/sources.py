@@ -62,6 +62,12 @@ class SourceBook:
             person = PERSON + person
         self._sources[name] = EnrolledSource(name, keys, kinds, settings.allow_plain, limits, person=person)
 
+    def erase(self, subject: str, marked: str) -> None:
+        """All that these sources report concerns somebody who was erased; `marked` stands for him from now on."""
+        for name, source in list(self._sources.items()):
+            if source.person == subject:
+                self._sources[name] = replace(source, person=marked)
+
     def block(self, name: str) -> None:
         """Let nothing of this source in until `put` says otherwise."""
         if source := self._sources.get(name):

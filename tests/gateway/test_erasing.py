@@ -26,6 +26,7 @@ from chain.policies import site_policy
 from chain.receipt import Receipt
 from chain.record import ERASURE_KIND, Record
 from chain.site import Folder, SiteReader
+from chain.store.database import Database
 from chain.verify import Outcome, Report, State, verify_receipt
 from crypto.at_rest import AtRestKey
 from crypto.errors import SealtrailError
@@ -425,6 +426,34 @@ def test_a_reader_in_the_way_of_the_journal_only_puts_it_off(tmp_path: Path, mon
     with Site(tmp_path / "site") as site:
         assert everywhere(site.folder.root, SECRET.encode(), PERSON.encode()) == []
         assert fsck(site.folder).erased == 4
+
+
+def test_a_disk_that_runs_full_in_the_middle_only_puts_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Site(tmp_path / "site") as site:
+        fill(site)
+    opened, outcomes = Database.__init__, set[tuple[bool, int]]()
+    for room in range(8):
+        folder = Folder(Path(shutil.copytree(tmp_path / "site", tmp_path / f"full-{room}")))
+
+        def bounded(self: Database, path: Path, schema: Any = (), *, readonly: bool = False, room: int = room) -> None:
+            opened(self, path, schema, readonly=readonly)
+            pages = self.connection.execute("PRAGMA page_count").fetchone()[0]
+            self.connection.execute(f"PRAGMA max_page_count = {pages + room}")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "__init__", bounded)
+            try:
+                erase_stopped(folder, PERSON, "tester", "she asked")
+                failed = False
+            except StoreError:
+                failed = True
+        erase_stopped(folder, None, "", "")
+        found = fsck(folder)
+        outcomes.add((failed, found.erased))
+        if found.erased:
+            assert everywhere(folder.root, SECRET.encode(), PERSON.encode()) == []
+    assert (False, 4) in outcomes
+    assert {failed for failed, _ in outcomes} == {False, True}
 
 
 KILLED_AT = """
