@@ -14,3 +14,5 @@ SEGMENT = b"sealtrail/segment/v1"  # additional data of an encrypted payload seg
 SUBJECT_KEY = b"sealtrail/subject-key/v1"  # additional data of a wrapped subject key
 KEY_FILE = b"sealtrail/key-file/v1"  # additional data of a key locked by a passphrase
 KEY_REVOCATION = b"sealtrail/key-revocation/v1"  # a key's own word that it is not to be believed any more
+LOCKED_FILE = b"sealtrail/locked-file/v1"  # additional data of a private file in a locked folder
+LOCKED_FOLDER = b"sealtrail/locked-folder/v1"  # additional data of the proof in its passphrase.lock
