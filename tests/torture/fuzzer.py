@@ -5,6 +5,7 @@ of ours. Anything else ends the program and is the finding; libFuzzer leaves the
 """
 
 import contextlib
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from chain.seal import Seal
     from chain.verify import verify_receipt
     from crypto.checkpoint import open_checkpoint
+    from crypto.envelope.grants import Grant
+    from crypto.envelope.header import read_header
     from crypto.errors import SealtrailError
     from crypto.note import parse_note
     from gateway.ingest.mqtt import decode
@@ -89,6 +92,10 @@ def answers(data: bytes) -> None:
         parse_cosignatures(data[1:], "example\n1\nAAAA\n", [])
 
 
+def sealed(data: bytes) -> None:
+    read_header(io.BytesIO(data))
+
+
 @atheris.instrument_func
 def planted(data: bytes) -> None:
     """Shows that a fault is found."""
@@ -98,7 +105,8 @@ def planted(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
-    "notes": notes, "policies": parse_policy, "answers": answers, "planted": planted,
+    "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
+    "grants": Grant.decode, "planted": planted,
 }  # fmt: skip
 
 
