@@ -8,7 +8,7 @@ folder could have put it there. Locked files are bound to their names, so two th
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from crypto import cbor, labels
 from crypto.at_rest import AtRestKey
@@ -108,16 +108,25 @@ def _key_of(folder: Path) -> AtRestKey:
 def _unlocked(folder: Path, lock: bytes) -> AtRestKey:
     """The key of a folder; asked for and computed once in a process."""
     # 1. The lock's form, and a cost within bounds.
-    item = cbor.decode(lock, _MAX_LOCK_BYTES)
-    if type(item) is not list or list(map(type, item)) != [int, list, bytes, bytes] or item[0] != _VERSION:
-        raise FormatError(f"{folder / LOCK_FILE} must be [{_VERSION}, cost, salt, proof]; restore it")
-    _, cost, salt, proof = item
-    if list(map(type, cost)) != [int] * 3 or len(salt) != SALT_BYTES:
-        raise FormatError(f"{folder / LOCK_FILE} must hold a cost of three numbers and a salt of {SALT_BYTES} bytes")
-    # 2. The passphrase is the one that made it.
-    key = derive(Passphrase().get(), salt, Cost(*cost))
     try:
-        key.open(proof, _lock_place(item[:3]))
+        head, proof = read_lock(lock)
+    except FormatError as e:
+        raise type(e)(f"{folder / LOCK_FILE}: {e}; restore it") from e
+    # 2. The passphrase is the one that made it.
+    key = derive(Passphrase().get(), head[2], Cost(*head[1]))
+    try:
+        key.open(proof, _lock_place(head))
     except DecryptionError as e:
         raise DecryptionError(f"the passphrase of {folder} is another one, or its {LOCK_FILE} was altered") from e
     return key
+
+
+def read_lock(data: bytes) -> tuple[list[Any], bytes]:
+    """([version, cost, salt], proof) of a passphrase.lock; FormatError or LimitError says what is wrong."""
+    item = cbor.decode(data, _MAX_LOCK_BYTES)
+    if type(item) is not list or list(map(type, item)) != [int, list, bytes, bytes] or item[0] != _VERSION:
+        raise FormatError(f"a lock must be [{_VERSION}, cost, salt, proof]")
+    if list(map(type, item[1])) != [int] * 3 or len(item[2]) != SALT_BYTES:
+        raise FormatError(f"a lock must hold a cost of three numbers and a salt of {SALT_BYTES} bytes")
+    Cost(*item[1])
+    return item[:3], item[3]

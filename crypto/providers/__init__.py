@@ -1,7 +1,7 @@
 """Who computes ML-KEM and ML-DSA: `cryptography` (OpenSSL, the default), or `pqcrypto` (Rust, an extra).
 
 SEALTRAIL_PROVIDER chooses for a process. Keys, signatures and ciphertexts are the same bytes with both, so a site may
-change at any start (docs/adr/0011). Everything else is OpenSSL's with either of them, except SLH-DSA, which only
+change at any start (docs/adr/0012). Everything else is OpenSSL's with either of them, except SLH-DSA, which only
 `pqcrypto` has, and HPKE, which only `cryptography` has.
 """
 
