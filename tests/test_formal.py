@@ -1,7 +1,7 @@
 """The models of the device session (docs/formal) hold what they say, and each of their queries can fail.
 
 ProVerif judges; it is not one of the project's dependencies, and without it nothing of this file is shown. The short
-form asks what takes seconds, the long form everything: about five minutes.
+form asks what takes seconds, the long form everything: about ten minutes.
 """
 
 import re
@@ -25,7 +25,7 @@ QUICK = {"device-to-gateway", "gateway-to-device"}  # queries of the handshake t
 QUICK_CASES = {"the secret under S is not in the keys"}
 
 needs_proverif = pytest.mark.proverif
-deadline = pytest.mark.timeout(600)  # stops what hangs; ProVerif takes at most a minute for one query
+deadline = pytest.mark.timeout(600)  # stops what hangs; ProVerif takes about a minute for the slowest query
 
 
 @dataclass(frozen=True, slots=True)
