@@ -114,13 +114,13 @@ def rotate(
     if again and not output:
         raise KeyMaterialError("--again writes a statement; say where with -o")
     old, new_key = store.rotated(name) if again else store.rotate(name, _now_us())
+    if not again:
+        kid = new_key.public.kid.hex()[:16]
+        print(f"{name} has a new key, kid {kid}…; export it again for those who have the old one")
     if output:
         signers = (statements.require_signing(name, old), statements.require_signing(name, new_key))
         write_durably(output, statements.rotation(identity or name, *signers, from_index))
-    if again:
-        print(f"wrote {output}")
-        return
-    print(f"{name} has a new key, kid {new_key.public.kid.hex()[:16]}…; export it again for those who have the old one")
+        print(f"wrote {output}; sign it again, for another index or owner, with --again")
 
 
 @app.command("revoke")

@@ -215,12 +215,15 @@ def test_the_commands(tmp_path: Path) -> None:
     assert _run("rotate", "s", "--keys", "k", "-o", "r.json", folder=tmp_path).returncode == 0
     assert json.loads((tmp_path / "r.json").read_text())["old_kid"] == listed[1]["kid"]
     again = _run("rotate", "s", "--again", "--identity", "plant-7/cam", "--keys", "k", "-o", "r2.json", folder=tmp_path)
-    assert (again.returncode, again.stdout) == (0, "wrote r2.json\n")
+    assert (again.returncode, again.stdout[:13]) == (0, "wrote r2.json")
     statement = json.loads((tmp_path / "r2.json").read_text())
     assert (statement["name"], statement["old_kid"]) == ("plant-7/cam", listed[1]["kid"])
+    nowhere = _run("rotate", "s", "--keys", "k", "-o", "no/r.json", folder=tmp_path)
+    assert nowhere.stderr.startswith("sealtrail: cannot write no/r.json")
+    assert "s has a new key" in nowhere.stdout  # so that nobody rotates once more: --again writes the statement
     unsigned = _run("rotate", "a", "--keys", "k", "-o", "r.json", folder=tmp_path)
     assert "signs no statement" in unsigned.stderr
     assert _run("revoke", "s", "--reason", "lost", "--keys", "k", "-o", "v.json", folder=tmp_path).returncode == 0
     assert "revoked" in _run("show", "s", "--keys", "k", folder=tmp_path).stdout
     assert _run("backup", "--keys", "k", "-o", "k.backup", folder=tmp_path).returncode == 0
-    assert "restored 4 key files" in _run("restore", "k.backup", "--keys", "k2", folder=tmp_path).stdout
+    assert "restored 5 key files" in _run("restore", "k.backup", "--keys", "k2", folder=tmp_path).stdout
