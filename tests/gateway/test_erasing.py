@@ -40,6 +40,7 @@ from tests.support.fields import INFERENCE
 from tests.support.site import Site, receipts
 from tests.support.source import INFERENCE as INFERENCE_KIND
 from tests.support.source import Source, message
+from tests.torture.scale import scaled
 
 OK = Verdict.STORED
 PERSON, OTHER = "patient-4711", "patient-0815"
@@ -478,7 +479,7 @@ def erase(root, last):
     erase_stopped(Folder(root), "patient-4711", "tester", "she asked")
 
 original = Path(sys.argv[1])
-for last in range(1, 400):
+for last in range(1, 400, int(sys.argv[2])):
     root = original.with_name(f"at-{last}")
     shutil.copytree(original, root)
     child = os.fork()
@@ -497,11 +498,12 @@ def test_killed_at_each_statement_of_an_erasure(tmp_path: Path) -> None:
         ward = fill(site)
         ward.index()
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", KILLED_AT, str(tmp_path / "original")]
+    step = scaled(3, 1)
+    command = [sys.executable, "-c", KILLED_AT, str(tmp_path / "original"), str(step)]
     statements = int(subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=root, timeout=240).stdout)
     assert statements > 60
     counts = set[tuple[int, int]]()
-    for last in range(1, statements + 1):
+    for last in range(1, statements + 1, step):
         folder = Folder(tmp_path / f"at-{last}")
         with closing(SiteReader.open(folder)) as reader:
             logged = len(reader.erasures.all())
