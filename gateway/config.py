@@ -118,6 +118,13 @@ class LogConfig(_Section):
     witness_policy: Path | None = Field(None, description="C2SP tlog-policy with witness URLs; its quorum must cosign")
 
 
+class SealingConfig(_Section):
+    """A one-way gateway: payloads at rest that it cannot read itself."""
+
+    recipients: list[Path] = Field([], max_length=64, description="public key files; what is stored only they can read")
+    epoch_s: float = Field(3600, ge=1, le=604_800, description="how long the gateway has a key in its memory")
+
+
 class Config(_Section):
     """The whole file."""
 
@@ -131,6 +138,7 @@ class Config(_Section):
     ledger: Literal["embedded", "fabric"] = "embedded"
     fabric: FabricConfig | None = None
     log: LogConfig = LogConfig()  # type: ignore[call-arg]
+    sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
 
     @field_validator("origin")
     @classmethod
@@ -180,6 +188,8 @@ def _anchored_at(config: Config, folder: Path) -> Config:
     def fix(value: Any) -> Any:
         if isinstance(value, Path):
             return folder / value
+        if isinstance(value, list):
+            return [fix(item) for item in value]
         if isinstance(value, BaseModel):
             return value.model_copy(update={name: fix(getattr(value, name)) for name in type(value).model_fields})
         return value
