@@ -42,9 +42,9 @@ Signature = Annotated[bytes, Meta(min_length=1, max_length=8192)]
 
 
 class Header(Part, frozen=True):
-    """`to` and `reason` are what the gateway signed the disclosure for; `key` is the id of the auditor's key, where one
-    was given: SHA-256 of its raw public key. `gateway` is the ledger's evidence of the gateway's own keys. A seal here
-    has no range proof: each record brings its own."""
+    """`to` and `reason` are what the gateway signed the disclosure for; `key` is the id of the auditor's key, where
+    there is one: SHA-256 of its raw public key. `gateway` is the ledger's evidence of the gateway's own keys. A seal
+    here has no range proof: each record brings its own."""
 
     format: str
     origin: Words

@@ -121,8 +121,8 @@ def planted(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
-    "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed, "grants": Grant.decode,
-    "keys": keys, "disclosures": disclosures, "erasures": decode_erasure, "planted": planted,
+    "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
+    "grants": Grant.decode, "keys": keys, "disclosures": disclosures, "erasures": decode_erasure, "planted": planted,
 }  # fmt: skip
 
 

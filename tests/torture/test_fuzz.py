@@ -128,11 +128,9 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
         "answers",
         "sealed",
         "grants",
-        "keys",
-        "disclosures",
-        "erasures",
+        "keys", "disclosures", "erasures",
     ],
-)
+)  # fmt: skip
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
     runs = SLOW_RUNS if name in ("receipts", "disclosures") else RUNS
     done = _fuzz(tmp_path, name, runs)
