@@ -12,3 +12,6 @@ COMMITMENT = "sealtrail/commitment/v1"  # HMAC input of a field's salted commitm
 SALT = "sealtrail/salt/v1"  # HMAC input that derives a field's salt from its segment's seed
 SEGMENT = b"sealtrail/segment/v1"  # additional data of an encrypted payload segment
 SUBJECT_KEY = b"sealtrail/subject-key/v1"  # additional data of a wrapped subject key
+SESSION = b"sealtrail/session/v1"  # the protocol of device sessions: its transcript and all its keys
+DEVICE_AUTH = b"sealtrail/device-auth/v1"  # a device's signature in the handshake of a session
+SESSION_KEY = b"sealtrail/session-key/v1"  # the gateway's signature over its static key for sessions
