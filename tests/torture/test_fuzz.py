@@ -11,6 +11,14 @@ import pytest
 
 from chain.log.bundle import pack
 from chain.receipt import parse_receipt
+from crypto.kem import KemPrivateKey, KemSuite
+from crypto.keys import Algorithm, PrivateKey
+from crypto.session import messages as session_messages
+from crypto.session.frames import Direction, FrameSealer, FrameType
+from crypto.session.handshake import DeviceHandshake, GatewayHandshake
+from crypto.session.messages import Hello, Terms
+from crypto.session.static import StaticKey
+from crypto.session.suites import Suite
 from tests.gateway.ingest.mqtt_support import connect, publish, subscribe, unsubscribe
 from tests.support.source import INFERENCE, PRODUCTION, Source, message, payload_bytes
 from tests.torture.scale import scaled
@@ -55,8 +63,29 @@ def _leaves() -> Iterator[bytes]:
     yield b"\1" + pack([parse_receipt((GOLDEN / "reading.json").read_bytes()).record])
 
 
+def _handshakes() -> Iterator[bytes]:
+    static, key = KemPrivateKey(KemSuite.X_WING, bytes(32)), PrivateKey.generate(Algorithm.ED25519)
+    hello = Hello("dev", key.public.kid, 1)
+    device = DeviceHandshake(static.public, key, hello)
+    gateway = GatewayHandshake(static, device.hello)
+    welcome = gateway.welcome(Terms())
+    proof = device.answer(welcome)
+    yield from (device.hello, welcome, proof, gateway.finish(proof, key.public)[0], hello.encode())
+    yield StaticKey("example", 1, static.public).announce(key)
+    yield session_messages.encode(session_messages.REFUSAL, {3: bytes(16)})
+
+
+def _frames() -> Iterator[bytes]:
+    sealer = FrameSealer(Suite.AES_256_GCM_SIV, bytes(16), Direction.UP, bytes(32), 1, 600)
+    for _ in range(3):
+        yield sealer.seal(FrameType.MESSAGE, "st/1/dev/frames/up", b"x", 0.0)[1]
+
+
 def _seeds(name: str) -> list[bytes]:
-    made = {"packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves}
+    made = {
+        "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
+        "handshakes": _handshakes, "frames": _frames,
+    }  # fmt: skip
     if name in made:
         return list(made[name]())
     files = {"receipts": "*.json", "policies": "policy.txt"}.get(name, "no file")
@@ -74,7 +103,8 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize(
-    "name", ["packets", "messages", "payloads", "leaves", "receipts", "notes", "policies", "answers"]
+    "name",
+    ["packets", "messages", "payloads", "leaves", "receipts", "notes", "policies", "answers", "handshakes", "frames"],
 )
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
     runs = SLOW_RUNS if name == "receipts" else RUNS
