@@ -60,6 +60,7 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kinds: tuple[str, ...] = ("reading", "production", "inference")
     allow_plain: bool = False  # bare JSON without numbers and seals, logged as "gateway only"
     limits: tuple[SeriesLimits, ...] = ()
+    session_required: bool = False  # what it sends in no session is refused
 
 
 @dataclass(frozen=True, slots=True)

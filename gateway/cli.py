@@ -16,6 +16,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable outpu
 KindOption = Annotated[list[str] | None, typer.Option(help="A kind it may report; may be repeated. Default: all.")]
 LowOption = Annotated[float | None, typer.Option(help="Lowest allowed reading.")]
 HighOption = Annotated[float | None, typer.Option(help="Highest allowed reading.")]
+SessionRequiredOption = Annotated[
+    bool, typer.Option("--session-required", help="Refuse what it sends in no session (docs/formats/session.md).")
+]
 UnitOption = Annotated[str, typer.Option(help="Unit of the limits (SenML), like Cel.")]
 sources = typer.Typer(help="Invite and list the sources of a gateway.", no_args_is_help=True)
 tokens = typer.Typer(help="Make and revoke API tokens.", no_args_is_help=True)
@@ -149,10 +152,12 @@ def invite(
     low: LowOption = None,
     high: HighOption = None,
     unit: UnitOption = "Cel",
+    session_required: SessionRequiredOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a one-time code with which a device enrols under this name."""
-    code = _access(data).invite(name, _settings(kind, low, high, unit, plain=False))
+    settings = _settings(kind, low, high, unit, plain=False, session_required=session_required)
+    code = _access(data).invite(name, settings)
     if as_json:
         print(json.dumps({"source": name, "code": code}))
         return
@@ -241,10 +246,11 @@ def _access(data: Path) -> Any:
     return Access(Folder.existing(data))
 
 
-def _settings(kind: list[str] | None, low: float | None, high: float | None, unit: str, *, plain: bool) -> Any:
+def _settings(kind: list[str] | None, low: float | None, high: float | None, unit: str, *, plain: bool,
+              session_required: bool = False) -> Any:  # fmt: skip
     from gateway.access import SeriesLimits, SourceSettings
     from gateway.preprocess import kinds
 
     names = tuple(kinds.by_name(name).name for name in kind) if kind else tuple(k.name for k in kinds.ALL)
     limits = () if low is None and high is None else (SeriesLimits("", unit, low, high),)
-    return SourceSettings(names, plain, limits)
+    return SourceSettings(names, plain, limits, session_required)

@@ -20,6 +20,8 @@ class Enrolment:
     gateway_key_algorithm: str
     gateway_key: bytes
     log_vkeys: tuple[str, ...]
+    session_key: bytes = b""  # the gateway's static X-Wing key for sessions; empty where it offers none
+    session_serial: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ class LiveStatus:
     disk_bytes: int
     disk_limit_bytes: int
     problems: tuple[str, ...]  # why the gateway is not ready, in words; empty when all is well
+    sessions: int = 0  # open now
+    handshakes: int = 0  # since the start: those that became sessions,
+    handshakes_refused: int = 0  # and those that failed or were over the budget
 
 
 class Live(Protocol):

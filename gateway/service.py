@@ -25,6 +25,7 @@ from crypto import cbor, tokens
 from crypto.files import write_durably
 from crypto.keys import PrivateKey
 from crypto.note import NoteSigner
+from crypto.session.static import StaticKey
 from gateway.access import Access, Scope, SourceSettings
 from gateway.anchoring import Anchorer
 from gateway.config import Config
@@ -42,6 +43,9 @@ from gateway.pipeline.committer import Committed, Committer
 from gateway.pipeline.disk import DiskBound
 from gateway.pipeline.sources import SourceBook
 from gateway.presence import Presence, SourceLogin
+from gateway.sessions.hub import Sessions
+from gateway.sessions.key import session_key
+from gateway.sessions.limits import SessionLimits
 
 log = logging.getLogger(__name__)
 FIRST_TOKEN_FILE = "first-token"  # noqa: S105 - a file name
@@ -55,7 +59,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.folder = Folder.create(config.data, config.origin)
-        self.book = SourceBook()
+        self.book = SourceBook(sessions_required=config.sessions.required)
         self.presence = Presence()
         self.shortage, self.shares = Shortage(), shares(config.front_door.max_connections)
         self._closing = AsyncExitStack()
@@ -177,8 +181,9 @@ class Gateway:
             connections=self.shares.sources, waiting=self.shares.waiting, receive_maximum=settings.receive_maximum
         )
         login = SourceLogin(self.access, self.book)
+        self.sessions = self._sessions()
         self.front = FrontDoor(
-            settings.host, settings.port, self.committer.inbox, login, self.presence, limits=limits,
+            settings.host, settings.port, self.sessions, login, self.presence, limits=limits,
             tls=tls_context(settings), on_not_accepted=self.shortage.note,
         )  # fmt: skip
         try:
@@ -190,9 +195,27 @@ class Gateway:
         if self.config.side_door:
             from gateway.ingest.side.door import SideDoor
 
-            self.side = SideDoor(self.committer.inbox, broker_options(self.config.side_door))
+            self.side = SideDoor(self.sessions, broker_options(self.config.side_door))
             await self.side.start()
             self._closing.push_async_callback(self.side.stop)
+
+    def _sessions(self) -> Sessions:
+        settings, gateway = self.config.sessions, self.folder.gateway_key()
+        self.session_key, self.session_serial = session_key(self.folder)
+        static = StaticKey(self.folder.origin, self.session_serial, self.session_key.public)
+        limits = SessionLimits(
+            settings.renew_s, settings.max_sessions, per_second=settings.handshakes_per_second
+        )  # fmt: skip
+        return Sessions(
+            self.committer.inbox, self.book, self.session_key, static.announce(gateway), self._post, limits=limits,
+            checkpoint=lambda: self.anchorer.state.note,
+        )  # fmt: skip
+
+    def _post(self, source: str, door: str, topic: str, payload: bytes) -> bool:
+        """To the door by which the source was heard."""
+        if door == "side":
+            return self.side is not None and self.side.publish(topic, payload)
+        return self.front.publish(source, topic, payload)
 
     async def _stop_committer(self) -> None:
         await asyncio.to_thread(self.committer.stop)
@@ -230,7 +253,9 @@ class Gateway:
         if news.urgent:
             self.anchorer.urgent()
 
-    async def _publish_receipt(self, source: str, payload: bytes) -> bool:
+    async def _publish_receipt(self, source: str, payload: bytes, session: bool) -> bool:
+        if session:
+            return self.sessions.answer(source, payload)
         if await self.front.publish_receipt(source, payload):
             return True
         return await self.side.publish_receipt(source, payload) if self.side else False
@@ -257,7 +282,8 @@ class Gateway:
             self._started_us, self.folder.origin, self._log_size(), anchors.checkpoint_size, anchors.anchored_size,
             anchors.anchored_us, counters.received, counters.stored, counters.duplicates, counters.rejected,
             self.committer.inbox.size, self.presence.names(), self.disk.used_bytes, self.disk.limit_bytes,
-            self._problems(),
+            self._problems(), len(self.sessions.table), self.sessions.counters.handshakes,
+            self.sessions.counters.refused + self.sessions.counters.limited,
         )  # fmt: skip
 
     def _problems(self) -> tuple[str, ...]:
@@ -293,13 +319,15 @@ class Gateway:
         return Enrolment(
             source, self.folder.origin, settings.public_host or settings.host, self.front.port,
             settings.tls_certificate is not None, password, str(key.algorithm), key.raw,
-            tuple(map(str, self.folder.log_vkeys())),
+            tuple(map(str, self.folder.log_vkeys())), self.session_key.public.raw, self.session_serial,
         )  # fmt: skip
 
     async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
                      new: bytes) -> None:  # fmt: skip
         await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
+        self.sessions.drop(source)
 
     async def revoke(self, source: str, reason: str) -> None:
         await self.registrar.revoke(source, reason)
+        self.sessions.drop(source)
         self.front.put_out(source)

@@ -72,6 +72,11 @@ class DeviceHandshake:
         self._secret = expand(self._secret, schedule.CHAIN, self._transcript.add(self.hello))
         self._welcomed: tuple[bytes, Suite, Terms] | None = None
 
+    @property
+    def sid(self) -> bytes:
+        """The name of the session, once the second message told it; empty before."""
+        return self._welcomed[0] if self._welcomed else b""
+
     def answer(self, welcome: bytes) -> bytes:
         """The third message, to the second. HandshakeError: not the gateway's answer to `hello`; go on waiting."""
         if self._welcomed is not None:

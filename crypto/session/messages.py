@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from crypto import flat
+from crypto import cbor, flat
 from crypto.errors import FormatError
 from crypto.flat import Shape
 from crypto.kem import CIPHERTEXT_BYTES, PUBLIC_BYTES, KemSuite
@@ -95,6 +95,19 @@ class Terms(Struct, frozen=True):
         if not (item[3] and item[4] and item[5]) or len(item[7]) > CHECKPOINT:
             raise FormatError(f"{what} has bounds above zero and a checkpoint of at most {CHECKPOINT} bytes")
         return item[1], item[2], cls(item[3], item[4], item[5], item[6], item[7])
+
+
+def refused(seq: int, code: int) -> bytes:
+    """The plaintext of a frame that refuses another: its number, and an MQTT reason code."""
+    return cbor.encode([seq, code])
+
+
+def open_refused(plaintext: bytes) -> tuple[int, int]:
+    """Number and reason code of a frame of type 3, which is the gateway's own word; FormatError for anything else."""
+    item = cbor.decode(plaintext, 64, number_keys=False)
+    if type(item) is not list or [type(part) for part in item] != [int, int]:
+        raise FormatError("a refused frame is [seq, reason code]")
+    return item[0], item[1]
 
 
 def encode(kind: int, fields: dict[int, Any]) -> bytes:

@@ -66,11 +66,12 @@ class Invite(In):
         default=["reading", "production", "inference"], description="what it may report"
     )
     allow_plain: bool = Field(False, description="bare JSON without a key; records say gateway only")
+    session_required: bool = Field(False, description="refuse what it sends in no session")
     limits: Annotated[list[LimitsIn], Field(max_length=64), AfterValidator(_limits_in_order)] = []
 
     def settings(self) -> SourceSettings:
         limits = tuple(SeriesLimits(x.series, x.unit, x.low, x.high) for x in self.limits)
-        return SourceSettings(tuple(dict.fromkeys(self.kinds)), self.allow_plain, limits)
+        return SourceSettings(tuple(dict.fromkeys(self.kinds)), self.allow_plain, limits, self.session_required)
 
 
 class Invited(BaseModel):
@@ -136,6 +137,14 @@ class GatewayKeyOut(BaseModel):
     public_key: str
 
 
+class SessionKeyOut(BaseModel):
+    """The gateway's static key for sessions; base64. A later one has a higher serial number."""
+
+    suite: str
+    public_key: str
+    serial: int
+
+
 class Enrolled(BaseModel):
     """Everything a device needs to connect and to believe the gateway. The password is shown once."""
 
@@ -145,3 +154,4 @@ class Enrolled(BaseModel):
     password: str
     gateway_key: GatewayKeyOut
     log_vkeys: list[str]
+    session_key: SessionKeyOut | None = None

@@ -191,6 +191,9 @@ class StatusOut(Out):
     disk_bytes: int | None = None
     disk_limit_bytes: int | None = None
     problems: list[str] | None = None
+    sessions: int | None = Field(default=None, description="sessions of devices, open now")
+    handshakes: int | None = Field(default=None, description="handshakes since the start that became sessions")
+    handshakes_refused: int | None = Field(default=None, description="that failed, or were over the budget")
 
 
 class ReadyOut(Out):

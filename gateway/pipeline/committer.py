@@ -193,7 +193,7 @@ class Committer:
     def _news(self, batch: Batch, logged_us: int) -> list[StoredNumbers]:
         size = self.counters.log_size
         return [
-            StoredNumbers(name, _numbers(group), group.known, self._sealed(group), size, logged_us)
+            StoredNumbers(name, _numbers(group), group.known, self._sealed(group), size, logged_us, group.session)
             for name, group in batch.groups.items()
             if not group.source.plain
         ]

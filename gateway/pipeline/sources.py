@@ -23,6 +23,7 @@ class EnrolledSource:
     plain: bool
     limits: LimitTable
     changing: bool = False  # its next key is on the way
+    session_required: bool = False  # nothing of it counts that came in no session
 
     def key(self, kid: bytes) -> KeyRecord | None:
         """The key of this id, whether or not it is valid where the log stands."""
@@ -40,7 +41,9 @@ class EnrolledSource:
 class SourceBook:
     """All enrolled sources by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sessions_required: bool = False) -> None:
+        """`sessions_required`: of every source that has a key."""
+        self._sessions_required = sessions_required
         self._sources: dict[str, EnrolledSource] = {}
 
     def get(self, name: str) -> EnrolledSource | None:
@@ -50,7 +53,10 @@ class SourceBook:
         """Take over a source's present keys (by the contract's identities) and settings."""
         limits = tuple((limit.series, Limits(limit.low, limit.high, limit.unit)) for limit in settings.limits)
         kinds = frozenset(settings.kinds)
-        self._sources[name] = EnrolledSource(name, keys, kinds, settings.allow_plain, limits)
+        required = not settings.allow_plain and (self._sessions_required or settings.session_required)
+        self._sources[name] = EnrolledSource(
+            name, keys, kinds, settings.allow_plain, limits, session_required=required
+        )  # fmt: skip
 
     def block(self, name: str) -> None:
         """Let nothing of this source in until `put` says otherwise."""

@@ -50,12 +50,13 @@ class Scripted:
         return self.hear()
 
     def welcome(self) -> None:
-        """Accept it, and grant both subscriptions."""
+        """Accept it, and grant its subscriptions, of events and of sessions."""
         assert self.accept()[0] == 0x10
         self.say(packet(0x20, b"\0\0\0"))
-        subscribe = self.hear()
-        assert subscribe[0] == 0x82
-        self.say(packet(0x90, subscribe[2:4] + b"\0\1\1"))
+        for _ in range(2):
+            subscribe = self.hear()
+            assert subscribe[0] == 0x82
+            self.say(packet(0x90, subscribe[2:4] + b"\0\1\1"))
 
     def say(self, data: bytes, piece: int = 1 << 20) -> None:
         assert self._peer is not None
