@@ -64,7 +64,7 @@ class DeviceSession:
             return None
         if self._static is None or self._failures >= ASK_AFTER:
             self._failures = 0
-            self._not_before_s = now + HINT_EVERY_S
+            self._not_before_s = now + min(HINT_EVERY_S, self._options.ack_timeout)
             return messages.encode(ASK, {})
         suites = self._options.session_suites
         self._handshake = DeviceHandshake(self._static.key, self._identity.key, self._hello, suites)
