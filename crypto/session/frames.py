@@ -96,9 +96,9 @@ class FrameSealer:
         self._since = now_s if self._since is None else self._since
         seq, epoch = self._seq, self._epoch
         self._seq += 1
-        data = associated(self._sid, epoch.number, self._direction, topic, seq, kind)
-        sealed = epoch.aead.encrypt(epoch.nonce(seq), plaintext, data)
-        return seq, _HEADER.pack(VERSION, kind, self._sid, epoch.number, seq) + sealed
+        header = _HEADER.pack(VERSION, kind, self._sid, epoch.number, seq)
+        data = associated(self._sid, epoch.number, self._direction, topic) + header[22:30] + header[1:2]
+        return seq, header + epoch.aead.encrypt(epoch.nonce(seq), plaintext, data)
 
     def _is_over(self, now_s: float) -> bool:
         assert self._since is not None
@@ -111,6 +111,8 @@ class FrameOpener:
     def __init__(self, suite: Suite, sid: bytes, direction: Direction, secret: bytes) -> None:
         self._epoch, self._sid, self._direction = _Epoch(suite, secret, 0), sid, direction
         self._window = ReplayWindow()
+        self._place: tuple[str, int] | None = None  # topic and epoch of the last frame,
+        self._start = b""  # and how its additional data began
 
     def open(self, topic: str, frame: bytes) -> Frame:
         """What is in a frame that came by this topic.
@@ -122,15 +124,17 @@ class FrameOpener:
         # 1. Form and bounds.
         if not OVERHEAD <= len(frame) <= MAX_FRAME_BYTES:
             raise FrameError(f"a frame has {OVERHEAD} to {MAX_FRAME_BYTES} bytes, got {len(frame)}")
-        version, kind, sid, epoch, seq = _HEADER.unpack_from(frame)
+        version, kind, sid, number, seq = _HEADER.unpack_from(frame)
         if version != VERSION or sid != self._sid or seq >= MAX_FRAMES or kind not in _TYPES:
             raise FrameError("a frame of another version, session or type, or beyond the last number")
         # 2. Not seen before. The window moves only by what was opened.
         self._window.check(seq)
         # 3. The keys of its epoch: this one, or one a little ahead. Those of the past are gone.
-        keys = self._keys(epoch)
+        keys = self._epoch if number == self._epoch.number else self._later(number)
         # 4. Open, with all that says where it belongs.
-        data = associated(sid, epoch, self._direction, topic, seq, kind)
+        if self._place != (topic, number):
+            self._place, self._start = (topic, number), associated(sid, number, self._direction, topic)
+        data = self._start + frame[22:30] + frame[1:2]  # seq and type
         try:
             plaintext = keys.aead.decrypt(keys.nonce(seq), frame[_HEADER.size :], data)
         except InvalidTag as e:
@@ -140,11 +144,11 @@ class FrameOpener:
         self._window.mark(seq)
         return Frame(_TYPES[kind], seq, plaintext)
 
-    def _keys(self, number: int) -> _Epoch:
+    def _later(self, number: int) -> _Epoch:
         epoch = self._epoch
         if not epoch.number <= number <= epoch.number + MAX_AHEAD:
             raise FrameError(f"a frame of epoch {number}, expected {epoch.number} to {epoch.number + MAX_AHEAD}")
-        return epoch if number == epoch.number else epoch.later(number - epoch.number)
+        return epoch.later(number - epoch.number)
 
 
 _TYPES: Final = {int(kind): kind for kind in FrameType}
@@ -155,10 +159,9 @@ def sid_of(frame: bytes) -> bytes | None:
     return frame[2:18] if OVERHEAD <= len(frame) <= MAX_FRAME_BYTES and frame[0] == VERSION else None
 
 
-def associated(sid: bytes, epoch: int, direction: int, topic: str, seq: int, kind: int) -> bytes:
-    """The additional data of a frame."""
+def associated(sid: bytes, epoch: int, direction: int, topic: str) -> bytes:
+    """The additional data of a frame up to its topic; seq and type follow."""
     name = topic.encode()
     return b"".join((
         bytes((VERSION,)), sid, epoch.to_bytes(4, "big"), bytes((direction,)), len(name).to_bytes(2, "big"), name,
-        seq.to_bytes(8, "big"), bytes((kind,)),
     ))  # fmt: skip

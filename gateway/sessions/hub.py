@@ -11,7 +11,7 @@ from collections.abc import Callable
 from crypto.kem import KemPrivateKey
 from crypto.session import messages
 from crypto.session.errors import ReplayedError, SessionError
-from crypto.session.frames import FrameType, sid_of
+from crypto.session.frames import Frame, FrameType, sid_of
 from crypto.session.messages import REFUSAL, Terms
 from gateway.ingest.inbound import Channel, Inbound, Sink, Verdict
 from gateway.ingest.mqtt.topics import frames_down, frames_up, handshake_down
@@ -76,13 +76,16 @@ class Sessions:
     def _frames(self, inbound: Inbound) -> None:
         """Hand on what opens; what does not is taken from its carrier and forgotten."""
         found, places = list[bytes](), list[tuple[int, Live, int]]()
-        topic = frames_up(inbound.source)
+        topic, sid, live = frames_up(inbound.source), b"", None
         for place, frame in enumerate(inbound.payloads):
-            opened = self._opened(inbound, topic, frame)
-            if opened is not None:
-                live, seq, message = opened
-                found.append(message)
-                places.append((place, live, seq))
+            if live is None or frame[2:18] != sid:  # most are of the session of the one before
+                sid, live = frame[2:18], self._find(inbound, frame)
+            opened = self._opened(live, topic, frame) if live is not None else None
+            if live is not None and opened is not None:
+                found.append(opened.plaintext)
+                places.append((place, live, opened.seq))
+        for live in {id(live): live for _, live, _ in places}.values():
+            self.table.heard(live, inbound.door)
         if not found:
             inbound.done([Verdict.STORED] * len(inbound.payloads))
             return
@@ -91,7 +94,8 @@ class Sessions:
             lambda verdicts: self._judged(inbound, places, verdicts), True,
         ))  # fmt: skip
 
-    def _opened(self, inbound: Inbound, topic: str, frame: bytes) -> tuple[Live, int, bytes] | None:
+    def _find(self, inbound: Inbound, frame: bytes) -> Live | None:
+        """The session of a frame; where there is none, its device is told so now and then."""
         source, counters, now_s = inbound.source, self.counters, self._clock()
         sid = sid_of(frame)
         live = self.table.find(sid, source, now_s) if sid else None
@@ -99,7 +103,10 @@ class Sessions:
             counters.unknown += 1
             if sid and self._hints.take(source, now_s):
                 self._post(source, inbound.door, handshake_down(source), messages.encode(REFUSAL, {3: sid}))
-            return None
+        return live
+
+    def _opened(self, live: Live, topic: str, frame: bytes) -> Frame | None:
+        counters = self.counters
         try:
             opened = live.session.opener.open(topic, frame)
         except ReplayedError:
@@ -107,14 +114,13 @@ class Sessions:
             return None
         except SessionError as e:
             counters.false += 1
-            log.debug("a frame of %s: %s", source, e)
+            log.debug("a frame of %s: %s", live.session.source, e)
             return None
         if opened.type is not FrameType.MESSAGE:
             counters.false += 1
             return None
         counters.opened += 1
-        self.table.heard(live, inbound.door)
-        return live, opened.seq, opened.plaintext
+        return opened
 
     def _judged(self, inbound: Inbound, places: list[tuple[int, Live, int]], verdicts: list[Verdict]) -> None:
         """A PUBACK is nobody's word, so what is refused for good is said in a frame; "not now" may be a PUBACK."""

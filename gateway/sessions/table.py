@@ -66,6 +66,8 @@ class SessionTable:
     def heard(self, live: Live, door: str) -> None:
         """A frame of it opened: answers go this way, and older sessions of the source are over."""
         sid, source = live.session.sid, live.session.source
+        if sid not in self._live:
+            return  # its follower was heard in the same moment
         live.door = door
         self._live.move_to_end(sid)
         if self._active.get(source) != sid:

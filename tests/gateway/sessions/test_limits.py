@@ -198,6 +198,22 @@ def test_sessions_are_bounded_by_source_in_number_and_in_time() -> None:
     assert hub.sessions.counters.opened == 4
 
 
+def test_frames_of_a_session_and_of_its_follower_in_one_read() -> None:
+    hub = Hub()
+    hub.enrol("a")
+    old, new = hub.session("a"), hub.session("a")
+    frames = [hub.frame("a", session, b"%d" % n) for n, session in enumerate((old, new, old, new))]
+    assert not hub.say("a", Channel.FRAMES, *frames)
+    assert [message.payload for message in hub.sink.messages] == [b"0", b"1", b"2", b"3"]
+    assert len(hub.sessions.table) == 1
+    assert _kinds(hub.say("a", Channel.FRAMES, hub.frame("a", old))) == [REFUSAL]
+    backwards = Hub()
+    backwards.enrol("a")
+    old, new = backwards.session("a"), backwards.session("a")
+    assert not backwards.say("a", Channel.FRAMES, backwards.frame("a", new), backwards.frame("a", old))
+    assert len(backwards.sink.messages) == 2
+
+
 def test_frames_of_unknown_sessions_are_hinted_at_rarely() -> None:
     hub = Hub(SessionLimits(hints_every_s=1))
     hub.enrol("a")
