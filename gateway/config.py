@@ -78,6 +78,7 @@ class PipelineConfig(_Section):
 
     queue_bytes: int = Field(32 * 2**20, ge=2**20, description="bound of what waits in memory")
     late_after_s: float = Field(300, gt=0, description="an event received later than this is marked late")
+    seal_overdue_s: float = Field(300, gt=0, description="alert when a source's events are unsealed for so long")
 
 
 class SessionsConfig(_Section):

@@ -169,7 +169,7 @@ class Gateway:
         self.committer = Committer(
             site, self.book, self.disk, PlainNumbers(self.access.next_boot()), loop=asyncio.get_running_loop(),
             on_commit=self._committed, late_after_us=int(settings.late_after_s * 1e6),
-            queue_bytes=settings.queue_bytes,
+            queue_bytes=settings.queue_bytes, seal_overdue_s=settings.seal_overdue_s,
         )  # fmt: skip
         self.committer.start()
         self._closing.push_async_callback(self._stop_committer)
