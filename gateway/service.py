@@ -50,6 +50,7 @@ from gateway.sessions.limits import SessionLimits
 log = logging.getLogger(__name__)
 FIRST_TOKEN_FILE = "first-token"  # noqa: S105 - a file name
 MAX_EVENT_BYTES = 8 * 1024
+TIDY_S = 10.0  # how often the keys of sessions that are over are forgotten
 _ALL_SCOPES = frozenset(Scope)
 
 
@@ -182,6 +183,7 @@ class Gateway:
         )
         login = SourceLogin(self.access, self.book)
         self.sessions = self._sessions()
+        self._task(self._tidy_sessions())
         self.front = FrontDoor(
             settings.host, settings.port, self.sessions, login, self.presence, limits=limits,
             tls=tls_context(settings), on_not_accepted=self.shortage.note,
@@ -210,6 +212,11 @@ class Gateway:
             self.committer.inbox, self.book, self.session_key, static.announce(gateway), self._post, limits=limits,
             checkpoint=lambda: self.anchorer.state.note,
         )  # fmt: skip
+
+    async def _tidy_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_S)
+            self.sessions.tidy()
 
     def _post(self, source: str, door: str, topic: str, payload: bytes) -> bool:
         """To the door by which the source was heard."""
@@ -319,8 +326,13 @@ class Gateway:
         return Enrolment(
             source, self.folder.origin, settings.public_host or settings.host, self.front.port,
             settings.tls_certificate is not None, password, str(key.algorithm), key.raw,
-            tuple(map(str, self.folder.log_vkeys())), self.session_key.public.raw, self.session_serial,
+            tuple(map(str, self.folder.log_vkeys())), self._offered_session_key(), self.session_serial,
         )  # fmt: skip
+
+    def _offered_session_key(self) -> bytes:
+        """Not where a group of gateways shares a broker: a session lives in one of them."""
+        side = self.config.side_door
+        return b"" if side and side.shared_group else self.session_key.public.raw
 
     async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
                      new: bytes) -> None:  # fmt: skip

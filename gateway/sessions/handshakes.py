@@ -79,6 +79,10 @@ class Handshakes:
         self._counters.handshakes += 1
         return confirmation
 
+    def tidy(self, now_s: float) -> None:
+        """Forget the secrets of what is over."""
+        self._waiting.tidy(now_s)
+
     def drop(self, source: str) -> None:
         """The source was revoked, or its key changed."""
         self._waiting.drop(source)

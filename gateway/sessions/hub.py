@@ -61,6 +61,11 @@ class Sessions:
         self.table.drop(source)
         self._handshakes.drop(source)
 
+    def tidy(self) -> None:
+        """Forget the keys of what is over; to be called now and then."""
+        self.table.tidy(self._clock())
+        self._handshakes.tidy(self._clock())
+
     def _terms(self) -> Terms:
         note = self._checkpoint()
         note = note if len(note) <= messages.CHECKPOINT else b""

@@ -81,6 +81,11 @@ class SessionTable:
         sid = self._active.get(source)
         return self._live.get(sid) if sid else None
 
+    def tidy(self, now_s: float) -> None:
+        """Forget the keys of what is over."""
+        for sid in [sid for sid, live in self._live.items() if now_s >= live.ends_s]:
+            self._remove(sid)
+
     def drop(self, source: str) -> None:
         """End all sessions of a source."""
         for sid in list(self._of_source.get(source, ())):
@@ -122,6 +127,11 @@ class HalfOpenTable:
             return None
         del self._waiting[sid]
         return waiting.handshake if waiting.until_s > now_s else None
+
+    def tidy(self, now_s: float) -> None:
+        """Forget the secrets of what is over."""
+        for sid in [sid for sid, waiting in self._waiting.items() if now_s >= waiting.until_s]:
+            del self._waiting[sid]
 
     def drop(self, source: str) -> None:
         """Forget those of a source."""

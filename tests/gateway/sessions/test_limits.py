@@ -173,7 +173,10 @@ def test_half_open_handshakes_are_bounded_in_number_and_time() -> None:
     assert len(hub.sessions._handshakes._waiting) == 3
     assert _kinds(hub.say("cold-1", Channel.HANDSHAKE, *proofs[:2])) == [REFUSAL] * 2
     assert _kinds(hub.say("cold-1", Channel.HANDSHAKE, proofs[2])) == [M4]
+    assert len(hub.sessions._handshakes._waiting) == 2
     hub.now_s += 31
+    hub.sessions.tidy()
+    assert len(hub.sessions._handshakes._waiting) == 0
     assert _kinds(hub.say("cold-1", Channel.HANDSHAKE, proofs[3])) == [REFUSAL]
 
 
@@ -193,7 +196,12 @@ def test_sessions_are_bounded_by_source_in_number_and_in_time() -> None:
     assert len(hub.sessions.table) == 3
     assert _kinds(hub.say("b", Channel.FRAMES, hub.frame("b", b))) == [REFUSAL]  # it was quiet longest
     assert not hub.say("a", Channel.FRAMES, hub.frame("a", of_a[2]))
-    hub.now_s += 126
+    hub.now_s += 124
+    hub.sessions.tidy()
+    assert len(hub.sessions.table) == 3
+    hub.now_s += 2
+    hub.sessions.tidy()
+    assert len(hub.sessions.table) == 0
     assert _kinds(hub.say("a", Channel.FRAMES, hub.frame("a", of_a[2]))) == [REFUSAL]
     assert hub.sessions.counters.opened == 4
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from chain.record import Authentication
+from chaincode.identities import enrolment
+from crypto import labels
 from crypto.files import write_durably
-from crypto.keys import Algorithm
+from crypto.keys import Algorithm, PrivateKey
 from crypto.session import messages
 from gateway.access import SourceSettings
 from gateway.device.device import Device
@@ -17,6 +19,7 @@ from gateway.device.identity import DEVICE_FILE, load_identity
 from gateway.device.kept_checkpoint import CHECKPOINT_FILE
 from gateway.device.options import DeviceOptions
 from gateway.ingest.inbound import Verdict
+from gateway.live import Enrolment
 from gateway.sessions.key import FILE
 from gateway.sessions.limits import Budget
 from tests.gateway.sessions.rig import (
@@ -341,6 +344,20 @@ def test_a_gateway_with_another_static_key_is_believed_by_its_announcement_only(
         assert later is not None
         assert later.serial > pinned.serial
         assert later.key == again.gateway.session_key.public
+
+
+def test_a_group_of_gateways_behind_one_broker_offers_no_sessions(tmp_path: Path) -> None:
+    door = {"host": "127.0.0.1", "port": quiet_port(), "shared_group": "gateways"}  # nobody listens there
+    with Site(tmp_path / "site", side_door=door) as site:
+        found = site.run(_enrolled(site))
+    assert not found.session_key
+
+
+async def _enrolled(site: Site) -> Enrolment:
+    key = PrivateKey.generate(Algorithm.ED25519)
+    proof = key.sign(enrolment("cold-1", site.folder.origin, key.public), labels.ENROL)
+    code = site.gateway.invite("cold-1", SourceSettings())
+    return await site.gateway.enrol(code, "ed25519", key.public.raw, proof)
 
 
 def test_a_revoked_source_has_no_session_any_more(site: Site, tmp_path: Path) -> None:
