@@ -87,7 +87,7 @@ class SessionsConfig(_Section):
     required: bool = Field(False, description="refuse what a source with a key sends in no session")
     renew_s: int = Field(3600, ge=3600, le=86_400, description="fresh keys at least so often")
     handshakes_per_second: float = Field(100, gt=0, le=10_000, description="of all devices together")
-    max_sessions: int = Field(20_000, ge=1, le=200_000, description="the one that was quiet longest gives way")
+    max_sessions: int = Field(10_000, ge=1, le=200_000, description="the one that was quiet longest gives way")
 
 
 class FabricConfig(_Section):

@@ -25,7 +25,6 @@ from crypto import cbor, tokens
 from crypto.files import write_durably
 from crypto.keys import PrivateKey
 from crypto.note import NoteSigner
-from crypto.session.static import StaticKey
 from gateway.access import Access, Scope, SourceSettings
 from gateway.anchoring import Anchorer
 from gateway.config import Config
@@ -43,9 +42,7 @@ from gateway.pipeline.committer import Committed, Committer
 from gateway.pipeline.disk import DiskBound
 from gateway.pipeline.sources import SourceBook
 from gateway.presence import Presence, SourceLogin
-from gateway.sessions.hub import Sessions
-from gateway.sessions.key import session_key
-from gateway.sessions.limits import SessionLimits
+from gateway.sessions.start import open_sessions
 
 log = logging.getLogger(__name__)
 FIRST_TOKEN_FILE = "first-token"  # noqa: S105 - a file name
@@ -182,7 +179,10 @@ class Gateway:
             connections=self.shares.sources, waiting=self.shares.waiting, receive_maximum=settings.receive_maximum
         )
         login = SourceLogin(self.access, self.book)
-        self.sessions = self._sessions()
+        self.sessions, self.session_key = open_sessions(
+            self.folder, self.config.sessions, self.committer.inbox, self.book, self._post,
+            lambda: self.anchorer.state.note,
+        )  # fmt: skip
         self._task(self._tidy_sessions())
         self.front = FrontDoor(
             settings.host, settings.port, self.sessions, login, self.presence, limits=limits,
@@ -200,18 +200,6 @@ class Gateway:
             self.side = SideDoor(self.sessions, broker_options(self.config.side_door))
             await self.side.start()
             self._closing.push_async_callback(self.side.stop)
-
-    def _sessions(self) -> Sessions:
-        settings, gateway = self.config.sessions, self.folder.gateway_key()
-        self.session_key, self.session_serial = session_key(self.folder)
-        static = StaticKey(self.folder.origin, self.session_serial, self.session_key.public)
-        limits = SessionLimits(
-            settings.renew_s, settings.max_sessions, per_second=settings.handshakes_per_second
-        )  # fmt: skip
-        return Sessions(
-            self.committer.inbox, self.book, self.session_key, static.announce(gateway), self._post, limits=limits,
-            checkpoint=lambda: self.anchorer.state.note,
-        )  # fmt: skip
 
     async def _tidy_sessions(self) -> None:
         while True:
@@ -326,13 +314,13 @@ class Gateway:
         return Enrolment(
             source, self.folder.origin, settings.public_host or settings.host, self.front.port,
             settings.tls_certificate is not None, password, str(key.algorithm), key.raw,
-            tuple(map(str, self.folder.log_vkeys())), self._offered_session_key(), self.session_serial,
+            tuple(map(str, self.folder.log_vkeys())), self._offered_session_key(), self.session_key.serial,
         )  # fmt: skip
 
     def _offered_session_key(self) -> bytes:
         """Not where a group of gateways shares a broker: a session lives in one of them."""
         side = self.config.side_door
-        return b"" if side and side.shared_group else self.session_key.public.raw
+        return b"" if side and side.shared_group else self.session_key.key.raw
 
     async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
                      new: bytes) -> None:  # fmt: skip

@@ -10,7 +10,7 @@ class SessionLimits:
     """Times in seconds."""
 
     session_s: int = 3600  # then the device makes a new one
-    sessions: int = 20_000  # of the gateway; the one that was quiet longest gives way
+    sessions: int = 10_000  # of the gateway; the one that was quiet longest gives way
     sessions_per_source: int = 2  # the one in use and the one that follows
     half_open: int = 1024  # handshakes that wait for their third message; one more takes the oldest's place
     half_open_s: float = 30.0

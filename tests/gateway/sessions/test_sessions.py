@@ -343,7 +343,7 @@ def test_a_gateway_with_another_static_key_is_believed_by_its_announcement_only(
         assert pinned is not None
         assert later is not None
         assert later.serial > pinned.serial
-        assert later.key == again.gateway.session_key.public
+        assert later.key == again.gateway.session_key.key
 
 
 def test_a_group_of_gateways_behind_one_broker_offers_no_sessions(tmp_path: Path) -> None:
