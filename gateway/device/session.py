@@ -52,9 +52,9 @@ class DeviceSession:
         return self._session is not None
 
     def connected(self) -> None:
-        """A new connection: what a handshake had sent on the last one may be lost."""
+        """A new connection: what a handshake had sent on the last one may be lost, and the gateway may be a new one."""
         self._handshake = None
-        self._not_before_s = 0.0
+        self._not_before_s = self._next_hint_s = 0.0
 
     def due(self, now: float) -> bytes | None:
         """A handshake message to publish now."""
