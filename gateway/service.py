@@ -181,7 +181,7 @@ class Gateway:
         login = SourceLogin(self.access, self.book)
         self.sessions, self.session_key = open_sessions(
             self.folder, self.config.sessions, self.committer.inbox, self.book, self._post,
-            lambda: self.anchorer.state.note,
+            lambda: self.anchorer.state.note, self._log_size,
         )  # fmt: skip
         self._task(self._tidy_sessions())
         self.front = FrontDoor(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from crypto.errors import SealtrailError
 from crypto.kem import KemPrivateKey
+from crypto.keys import PublicKey
 from crypto.session import messages
 from crypto.session.errors import HandshakeError
 from crypto.session.handshake import GatewayHandshake
@@ -25,11 +26,11 @@ class Handshakes:
     """From the first message to an open session in `table`."""
 
     def __init__(self, key: KemPrivateKey, announcement: bytes, book: SourceBook, table: SessionTable,
-                 counters: SessionCounters, limits: SessionLimits, terms: Callable[[], Terms], now_s: float
-                 ) -> None:  # fmt: skip
-        """`announcement`: the signed static key, for devices that ask. `terms`: those of now."""
+                 counters: SessionCounters, limits: SessionLimits, terms: Callable[[], Terms],
+                 log_size: Callable[[], int], now_s: float) -> None:  # fmt: skip
+        """`announcement`: the signed static key, for devices that ask. `terms` and `log_size`: those of now."""
         self._key, self._announcement, self._book, self._table = key, announcement, book, table
-        self._counters, self._terms = counters, terms
+        self._counters, self._terms, self._log_size = counters, terms, log_size
         self._waiting = HalfOpenTable(limits)
         whole = Bucket(2 * limits.per_second + 1, 1 / limits.per_second, now_s)
         self._budget = Budget(limits.source_burst, limits.source_every_s, whole)
@@ -64,7 +65,7 @@ class Handshakes:
         hello = handshake.hello
         if hello.source != source.name:
             raise HandshakeError(f"it came by the topic of {source.name} and is of {hello.source}")
-        _require_newest(source, hello.kid)
+        self._present_key(source, hello.kid)
         welcome = handshake.welcome(self._terms())
         self._waiting.add(handshake, source.name, now_s)
         return welcome
@@ -73,11 +74,18 @@ class Handshakes:
                now_s: float) -> bytes:  # fmt: skip
         if handshake is None:
             raise HandshakeError("no handshake waits for this third message")
-        _require_newest(source, handshake.hello.kid)  # it may have changed since the first message
-        confirmation, session = handshake.finish(message, source.keys[-1].key)
+        key = self._present_key(source, handshake.hello.kid)  # it may have changed since the first message
+        confirmation, session = handshake.finish(message, key)
         self._table.add(session, door, now_s)
         self._counters.handshakes += 1
         return confirmation
+
+    def _present_key(self, source: EnrolledSource, kid: bytes) -> PublicKey:
+        """The key of this id, if it counts where the log stands, or is the next one."""
+        known = source.key(kid)
+        if known is None or not (known.until is None or known.valid_at(self._log_size())):
+            raise HandshakeError(f"{source.name} names key {kid.hex()[:16]}…, which is not its present one")
+        return known.key
 
     def tidy(self, now_s: float) -> None:
         """Forget the secrets of what is over."""
@@ -86,12 +94,6 @@ class Handshakes:
     def drop(self, source: str) -> None:
         """The source was revoked, or its key changed."""
         self._waiting.drop(source)
-
-
-def _require_newest(source: EnrolledSource, kid: bytes) -> None:
-    newest = source.keys[-1] if source.keys else None
-    if newest is None or newest.until is not None or newest.key.kid != kid:
-        raise HandshakeError(f"{source.name} names key {kid.hex()[:16]}…, which is not its present one")
 
 
 def _about(message: bytes, kind: int) -> bytes:

@@ -30,14 +30,14 @@ class Sessions:
 
     def __init__(self, sink: Sink, book: SourceBook, key: KemPrivateKey, announcement: bytes, post: Post, *,
                  limits: SessionLimits | None = None, checkpoint: Callable[[], bytes] = bytes,
-                 clock: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
+                 log_size: Callable[[], int] = int, clock: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
         limits = limits or SessionLimits()
         self._sink, self._post, self._clock = sink, post, clock
         self._limits, self._checkpoint = limits, checkpoint
         self.congested, self.crowded, self.on_relief = sink.congested, sink.crowded, sink.on_relief
         self.counters, self.table = SessionCounters(), SessionTable(limits)
         self._handshakes = Handshakes(
-            key, announcement, book, self.table, self.counters, limits, self._terms, clock()
+            key, announcement, book, self.table, self.counters, limits, self._terms, log_size, clock()
         )  # fmt: skip
         self._hints = Budget(1.0, limits.hints_every_s)
 

@@ -13,10 +13,13 @@ from gateway.sessions.limits import SessionLimits
 
 
 def open_sessions(folder: Folder, settings: SessionsConfig, sink: Sink, book: SourceBook, post: Post,
-                  checkpoint: Callable[[], bytes]) -> tuple[Sessions, StaticKey]:  # fmt: skip
+                  checkpoint: Callable[[], bytes], log_size: Callable[[], int]) -> tuple[Sessions, StaticKey]:  # fmt: skip
     """Sessions before `sink`, and the key that devices pin."""
     key, serial = session_key(folder)
     static = StaticKey(folder.origin, serial, key.public)
     limits = SessionLimits(settings.renew_s, settings.max_sessions, per_second=settings.handshakes_per_second)
     announcement = static.announce(folder.gateway_key())
-    return Sessions(sink, book, key, announcement, post, limits=limits, checkpoint=checkpoint), static
+    sessions = Sessions(
+        sink, book, key, announcement, post, limits=limits, checkpoint=checkpoint, log_size=log_size
+    )  # fmt: skip
+    return sessions, static

@@ -30,14 +30,21 @@ class Hub:
     """Sessions with a clock that the test moves, a pipeline that records, and a carrier that keeps what it got."""
 
     def __init__(self, limits: SessionLimits | None = None) -> None:
-        self.now_s = 1000.0
+        self.now_s, self.log_size = 1000.0, 0
         self.book, self.sink = SourceBook(), RecordingSink()
         self.posted: list[tuple[str, str, str, bytes]] = []
         self.verdicts: list[Verdict] = []
         self.keys: dict[str, PrivateKey] = {}
         announcement = StaticKey("test/log", 1, STATIC.public).announce(PrivateKey.generate(Algorithm.ED25519))
         self.sessions = Sessions(
-            self.sink, self.book, STATIC, announcement, self._post, limits=limits, clock=lambda: self.now_s
+            self.sink,
+            self.book,
+            STATIC,
+            announcement,
+            self._post,
+            limits=limits,
+            clock=lambda: self.now_s,
+            log_size=lambda: self.log_size,
         )
 
     def _post(self, source: str, door: str, topic: str, payload: bytes) -> bool:
@@ -163,6 +170,20 @@ def test_every_failure_has_the_same_answer(caplog: pytest.LogCaptureFixture) -> 
         "no handshake waits",
     ):
         assert words in reasons  # for the operator only
+
+
+def test_a_key_counts_as_long_as_the_log_says() -> None:
+    hub = Hub(SessionLimits(source_burst=50))
+    hub.enrol("a")
+    old, new = hub.keys["a"], PrivateKey.generate(Algorithm.ED25519)
+    hub.book.put("a", (KeyRecord(old.public, 0, 10), KeyRecord(new.public, 10)), SourceSettings())
+    hub.session("a")
+    hub.keys["a"] = new
+    hub.session("a")
+    hub.log_size = 10
+    hub.session("a")
+    hub.keys["a"] = old
+    assert _kinds(hub.say("a", Channel.HANDSHAKE, hub.first("a").hello)) == [REFUSAL]
 
 
 def test_half_open_handshakes_are_bounded_in_number_and_time() -> None:
