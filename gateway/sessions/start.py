@@ -12,8 +12,10 @@ from gateway.sessions.key import session_key
 from gateway.sessions.limits import SessionLimits
 
 
-def open_sessions(folder: Folder, settings: SessionsConfig, sink: Sink, book: SourceBook, post: Post,
-                  checkpoint: Callable[[], bytes], log_size: Callable[[], int]) -> tuple[Sessions, StaticKey]:  # fmt: skip
+def open_sessions(
+    folder: Folder, settings: SessionsConfig, sink: Sink, book: SourceBook, post: Post,
+    checkpoint: Callable[[], bytes], log_size: Callable[[], int],
+) -> tuple[Sessions, StaticKey]:  # fmt: skip
     """Sessions before `sink`, and the key that devices pin."""
     key, serial = session_key(folder)
     static = StaticKey(folder.origin, serial, key.public)
