@@ -4,7 +4,7 @@ import os
 import time
 
 from chain.site import Folder
-from crypto.files import secret_at, write_durably
+from crypto.files import secret_at, write_secret
 from crypto.kem import SEED_BYTES, KemPrivateKey, KemSuite
 
 FILE = "session.key"  # u64 serial ‖ seed
@@ -17,6 +17,6 @@ def session_key(folder: Folder) -> tuple[KemPrivateKey, int]:
     path, seed_bytes = folder.keys / FILE, SEED_BYTES[KemSuite.X_WING]
     if not path.exists():
         serial = (time.time_ns() // 1000).to_bytes(_SERIAL, "big")
-        write_durably(path, serial + os.urandom(seed_bytes), mode=0o600)
+        write_secret(path, serial + os.urandom(seed_bytes))
     content = secret_at(path, _SERIAL + seed_bytes)
     return KemPrivateKey(KemSuite.X_WING, content[_SERIAL:]), int.from_bytes(content[:_SERIAL], "big")

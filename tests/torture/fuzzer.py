@@ -5,6 +5,7 @@ of ours. Anything else ends the program and is the finding; libFuzzer leaves the
 """
 
 import contextlib
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +23,15 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from chain.seal import Seal
     from chain.verify import verify_receipt
     from crypto.checkpoint import open_checkpoint
+    from crypto.envelope.grants import Grant
+    from crypto.envelope.header import read_header
     from crypto.errors import SealtrailError
     from crypto.kem import KemPrivateKey, KemSuite
     from crypto.keys import Algorithm, PrivateKey
+    from crypto.keystore.backup import unpacked
+    from crypto.keystore.file import KeyFile
+    from crypto.keystore.public import NamedKey
+    from crypto.keystore.vault import read_lock
     from crypto.note import parse_note
     from crypto.session import messages as session_messages
     from crypto.session.frames import Direction, FrameOpener
@@ -125,6 +132,15 @@ DEVICE = PrivateKey.generate(Algorithm.ED25519)
 WAITING = DeviceHandshake(STATIC.public, DEVICE, Hello("dev", bytes(32), 1))
 
 
+def sealed(data: bytes) -> None:
+    read_header(io.BytesIO(data))
+
+
+def keys(data: bytes) -> None:
+    """The first byte chooses the file."""
+    (KeyFile.decode, NamedKey.parse, unpacked, read_lock)[data[0] & 3 if data else 0](data[1:])
+
+
 @atheris.instrument_func
 def planted(data: bytes) -> None:
     """Shows that a fault is found."""
@@ -134,8 +150,8 @@ def planted(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
-    "notes": notes, "policies": parse_policy, "answers": answers, "handshakes": handshakes, "frames": frames,
-    "planted": planted,
+    "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
+    "grants": Grant.decode, "keys": keys, "handshakes": handshakes, "frames": frames, "planted": planted,
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Every parser of untrusted bytes, fuzzed from good examples on: a value or an error of ours, never another one."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from chain.log.bundle import pack
 from chain.receipt import parse_receipt
+from crypto import cbor
 from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keys import Algorithm, PrivateKey
 from crypto.session import messages as session_messages
@@ -25,6 +27,8 @@ from tests.torture.scale import scaled
 
 HOME = Path(__file__).parents[2]
 GOLDEN = HOME / "tests" / "golden" / "v1"
+SEALED = HOME / "docs" / "formats" / "vectors" / "sealed.json"
+KEYS = HOME / "docs" / "formats" / "vectors" / "keys.json"
 RUNS = scaled(2_000, 150_000)  # of each, a million together
 SLOW_RUNS = scaled(300, 20_000)  # a receipt has signatures
 HANGS_S = 25
@@ -81,10 +85,28 @@ def _frames() -> Iterator[bytes]:
         yield sealer.seal(FrameType.MESSAGE, "st/1/dev/frames/up", b"x", 0.0)[1]
 
 
+def _sealed() -> Iterator[bytes]:
+    yield bytes.fromhex(json.loads(SEALED.read_text())["object"])
+
+
+def _grants() -> Iterator[bytes]:
+    yield bytes.fromhex(json.loads(SEALED.read_text())["grant"])
+
+
+def _keys() -> Iterator[bytes]:
+    made = json.loads(KEYS.read_text())
+    file = bytes.fromhex(made["key_file"]["file"])
+    yield b"\0" + file
+    yield b"\1" + made["public_file"].encode()
+    yield b"\2" + cbor.encode([1, [["operator.key", file]]])
+    yield b"\3" + bytes.fromhex(made["locked_folder"]["passphrase.lock"])
+
+
 def _seeds(name: str) -> list[bytes]:
     made = {
         "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
         "handshakes": _handshakes, "frames": _frames,
+        "sealed": _sealed, "grants": _grants, "keys": _keys,
     }  # fmt: skip
     if name in made:
         return list(made[name]())
@@ -104,8 +126,22 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize(
     "name",
-    ["packets", "messages", "payloads", "leaves", "receipts", "notes", "policies", "answers", "handshakes", "frames"],
-)
+    [
+        "packets",
+        "messages",
+        "payloads",
+        "leaves",
+        "receipts",
+        "notes",
+        "policies",
+        "answers",
+        "sealed",
+        "grants",
+        "keys",
+        "handshakes",
+        "frames",
+    ],
+)  # fmt: skip
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
     runs = SLOW_RUNS if name == "receipts" else RUNS
     done = _fuzz(tmp_path, name, runs)
