@@ -22,3 +22,6 @@ KEY_FILE = b"sealtrail/key-file/v1"  # additional data of a key locked by a pass
 KEY_REVOCATION = b"sealtrail/key-revocation/v1"  # a key's own word that it is not to be believed any more
 LOCKED_FILE = b"sealtrail/locked-file/v1"  # additional data of a private file in a locked folder
 LOCKED_FOLDER = b"sealtrail/locked-folder/v1"  # additional data of the proof in its passphrase.lock
+SESSION = b"sealtrail/session/v1"  # the protocol of device sessions: its transcript and all its keys
+DEVICE_AUTH = b"sealtrail/device-auth/v1"  # a device's signature in the handshake of a session
+SESSION_KEY = b"sealtrail/session-key/v1"  # the gateway's signature over its static key for sessions

@@ -70,6 +70,7 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_plain: bool = False  # bare JSON without numbers and seals, logged as "gateway only"
     limits: tuple[SeriesLimits, ...] = ()
     subject: str = ""  # pseudonym of the person whom all it reports concerns, or erased/… once that was erased
+    session_required: bool = False  # what it sends in no session is refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,16 @@ class PipelineConfig(_Section):
 
     queue_bytes: int = Field(32 * 2**20, ge=2**20, description="bound of what waits in memory")
     late_after_s: float = Field(300, gt=0, description="an event received later than this is marked late")
+    seal_overdue_s: float = Field(300, gt=0, description="alert when a source's events are unsealed for so long")
+
+
+class SessionsConfig(_Section):
+    """Sessions of devices, docs/formats/session.md."""
+
+    required: bool = Field(False, description="refuse what a source with a key sends in no session")
+    renew_s: int = Field(3600, ge=3600, le=86_400, description="fresh keys at least so often")
+    handshakes_per_second: float = Field(100, gt=0, le=10_000, description="of all devices together")
+    max_sessions: int = Field(10_000, ge=1, le=200_000, description="the one that was quiet longest gives way")
 
 
 class FabricConfig(_Section):
@@ -135,6 +145,7 @@ class Config(_Section):
     api: ApiConfig = ApiConfig()  # type: ignore[call-arg]
     storage: StorageConfig = StorageConfig()  # type: ignore[call-arg]
     pipeline: PipelineConfig = PipelineConfig()  # type: ignore[call-arg]
+    sessions: SessionsConfig = SessionsConfig()  # type: ignore[call-arg]
     ledger: Literal["embedded", "fabric"] = "embedded"
     fabric: FabricConfig | None = None
     log: LogConfig = LogConfig()  # type: ignore[call-arg]

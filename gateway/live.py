@@ -22,6 +22,8 @@ class Enrolment:
     gateway_key_algorithm: str
     gateway_key: bytes
     log_vkeys: tuple[str, ...]
+    session_key: bytes = b""  # the gateway's static X-Wing key for sessions; empty where it offers none
+    session_serial: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,9 @@ class LiveStatus:
     problems: tuple[str, ...]  # why the gateway is not ready, in words; empty when all is well
     tls: tuple[TlsUse, ...] = ()  # where TLS is on
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of each source's connections; "" without TLS
+    sessions: int = 0  # open now
+    handshakes: int = 0  # since the start: those that became sessions,
+    handshakes_refused: int = 0  # and those that failed or were over the budget
 
 
 class Live(Protocol):

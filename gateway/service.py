@@ -49,6 +49,7 @@ from gateway.pipeline.committer import Committed, Committer
 from gateway.pipeline.disk import DiskBound
 from gateway.pipeline.sources import SourceBook
 from gateway.presence import Presence, SourceLogin
+from gateway.sessions.start import open_sessions
 
 if TYPE_CHECKING:
     from crypto.tls.server import TlsServer
@@ -57,6 +58,7 @@ log = logging.getLogger(__name__)
 FIRST_TOKEN_FILE = "first-token"  # noqa: S105 - a file name
 MAX_EVENT_BYTES = 8 * 1024
 ERASING_TRIES = 5
+TIDY_S = 10.0  # how often the keys of sessions that are over are forgotten
 _ALL_SCOPES = frozenset(Scope)
 
 
@@ -66,7 +68,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.folder = Folder.create(config.data, config.origin)
-        self.book = SourceBook()
+        self.book = SourceBook(sessions_required=config.sessions.required)
         self.presence = Presence()
         self.shortage, self.shares = Shortage(), shares(config.front_door.max_connections)
         self._closing = AsyncExitStack()
@@ -192,7 +194,7 @@ class Gateway:
         self.committer = Committer(
             site, self.book, self.disk, PlainNumbers(self.access.next_boot()), loop=asyncio.get_running_loop(),
             on_commit=self._committed, late_after_us=int(settings.late_after_s * 1e6),
-            queue_bytes=settings.queue_bytes,
+            queue_bytes=settings.queue_bytes, seal_overdue_s=settings.seal_overdue_s,
         )  # fmt: skip
         self.committer.start()
         self._closing.push_async_callback(self._stop_committer)
@@ -204,9 +206,14 @@ class Gateway:
             connections=self.shares.sources, waiting=self.shares.waiting, receive_maximum=settings.receive_maximum
         )
         login = SourceLogin(self.access, self.book)
+        self.sessions, self.session_key = open_sessions(
+            self.folder, self.config.sessions, self.committer.inbox, self.book, self._post,
+            lambda: self.anchorer.state.note, self._log_size,
+        )  # fmt: skip
+        self._task(self._tidy_sessions())
         self._front_tls = tls_server(settings, "front_door")
         self.front = FrontDoor(
-            settings.host, settings.port, self.committer.inbox, login, self.presence, limits=limits,
+            settings.host, settings.port, self.sessions, login, self.presence, limits=limits,
             tls=self._front_tls, on_not_accepted=self.shortage.note,
         )  # fmt: skip
         try:
@@ -218,9 +225,20 @@ class Gateway:
         if self.config.side_door:
             from gateway.ingest.side.door import SideDoor
 
-            self.side = SideDoor(self.committer.inbox, broker_options(self.config.side_door))
+            self.side = SideDoor(self.sessions, broker_options(self.config.side_door))
             await self.side.start()
             self._closing.push_async_callback(self.side.stop)
+
+    async def _tidy_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_S)
+            self.sessions.tidy()
+
+    def _post(self, source: str, door: str, topic: str, payload: bytes) -> bool:
+        """To the door by which the source was heard."""
+        if door == "side":
+            return self.side is not None and self.side.publish(topic, payload)
+        return self.front.publish(source, topic, payload)
 
     async def _stop_committer(self) -> None:
         await asyncio.to_thread(self.committer.stop)
@@ -258,7 +276,9 @@ class Gateway:
         if news.urgent:
             self.anchorer.urgent()
 
-    async def _publish_receipt(self, source: str, payload: bytes) -> bool:
+    async def _publish_receipt(self, source: str, payload: bytes, session: bool) -> bool:
+        if session:
+            return self.sessions.answer(source, payload)
         if await self.front.publish_receipt(source, payload):
             return True
         return await self.side.publish_receipt(source, payload) if self.side else False
@@ -286,6 +306,8 @@ class Gateway:
             anchors.anchored_us, counters.received, counters.stored, counters.duplicates, counters.rejected,
             self.committer.inbox.size, self.presence.names(), self.disk.used_bytes, self.disk.limit_bytes,
             self._problems(), self._tls_uses(), self.front.groups() if self._front_tls else {},
+            len(self.sessions.table), self.sessions.counters.handshakes,
+            self.sessions.counters.refused + self.sessions.counters.limited,
         )  # fmt: skip
 
     def _tls_uses(self) -> tuple[TlsUse, ...]:
@@ -326,12 +348,18 @@ class Gateway:
         return Enrolment(
             source, self.folder.origin, settings.public_host or settings.host, self.front.port,
             settings.tls_certificate is not None, password, str(key.algorithm), key.raw,
-            tuple(map(str, self.folder.log_vkeys())),
+            tuple(map(str, self.folder.log_vkeys())), self._offered_session_key(), self.session_key.serial,
         )  # fmt: skip
+
+    def _offered_session_key(self) -> bytes:
+        """Not where a group of gateways shares a broker: a session lives in one of them."""
+        side = self.config.side_door
+        return b"" if side and side.shared_group else self.session_key.key.raw
 
     async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
                      new: bytes) -> None:  # fmt: skip
         await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
+        self.sessions.drop(source)
 
     async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
         async with self._one_erasure:
@@ -360,4 +388,5 @@ class Gateway:
 
     async def revoke(self, source: str, reason: str) -> None:
         await self.registrar.revoke(source, reason)
+        self.sessions.drop(source)
         self.front.put_out(source)

@@ -66,6 +66,7 @@ class Invite(In):
         default=["reading", "production", "inference"], description="what it may report"
     )
     allow_plain: bool = Field(False, description="bare JSON without a key; records say gateway only")
+    session_required: bool = Field(False, description="refuse what it sends in no session")
     limits: Annotated[list[LimitsIn], Field(max_length=64), AfterValidator(_limits_in_order)] = []
     subject: Annotated[str, StringConstraints(max_length=64, pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]*)?$")] = Field(
         "", description="pseudonym of the person whom all it reports concerns", examples=["driver-7"]
@@ -73,7 +74,8 @@ class Invite(In):
 
     def settings(self) -> SourceSettings:
         limits = tuple(SeriesLimits(x.series, x.unit, x.low, x.high) for x in self.limits)
-        return SourceSettings(tuple(dict.fromkeys(self.kinds)), self.allow_plain, limits, self.subject)
+        kinds = tuple(dict.fromkeys(self.kinds))
+        return SourceSettings(kinds, self.allow_plain, limits, self.subject, self.session_required)
 
 
 class Invited(BaseModel):
@@ -139,6 +141,14 @@ class GatewayKeyOut(BaseModel):
     public_key: str
 
 
+class SessionKeyOut(BaseModel):
+    """The gateway's static key for sessions; base64. A later one has a higher serial number."""
+
+    suite: str
+    public_key: str
+    serial: int
+
+
 class Enrolled(BaseModel):
     """Everything a device needs to connect and to believe the gateway. The password is shown once."""
 
@@ -148,6 +158,7 @@ class Enrolled(BaseModel):
     password: str
     gateway_key: GatewayKeyOut
     log_vkeys: list[str]
+    session_key: SessionKeyOut | None = None
 
 
 class Erase(In):

@@ -35,6 +35,7 @@ class StoredNumbers(Struct):
     sealed: bytes | None
     log_size: int
     logged_us: int
+    session: bool = False  # they came in a session
 
 
 class _Run(Struct):
@@ -59,6 +60,7 @@ class _Waiting(Struct):
     sealed: bytes = FIRST_PREVIOUS
     log_size: int = 0
     logged_us: int = 0
+    session: bool = False
 
     def add(self, news: StoredNumbers) -> None:
         for numbers, fresh in ((news.events, True), (news.known, False)):
@@ -69,12 +71,15 @@ class _Waiting(Struct):
                     self.runs.append(_Run(boot, seq, fresh, hashes))
         self.sealed = news.sealed or self.sealed
         self.log_size, self.logged_us = news.log_size, news.logged_us
+        self.session |= news.session
 
 
 class Acknowledger:
     """Coalesces, signs and publishes acknowledgements."""
 
-    def __init__(self, origin: str, key: PrivateKey, publish: Callable[[str, bytes], Awaitable[bool]]) -> None:
+    def __init__(self, origin: str, key: PrivateKey, publish: Callable[[str, bytes, bool], Awaitable[bool]]
+                 ) -> None:  # fmt: skip
+        """`publish` is told the source, the signed bytes, and whether they are to go in a session."""
         self._origin = origin
         self._key = key
         self._publish = publish
@@ -119,7 +124,8 @@ class Acknowledger:
 
     async def _tell(self, source: str, stored: _Waiting) -> None:
         for at in range(0, max(len(stored.runs), 1), MAX_RANGES):
-            await self._publish(source, self._signed(source, stored, stored.runs[at : at + MAX_RANGES]))
+            signed = self._signed(source, stored, stored.runs[at : at + MAX_RANGES])
+            await self._publish(source, signed, stored.session)
 
     def _signed(self, source: str, stored: _Waiting, runs: list[_Run]) -> bytes:
         ranges = tuple(StoredRange(r.boot, r.first, r.count, bulk.root(r.hashes)) for r in runs)

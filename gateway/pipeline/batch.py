@@ -76,6 +76,7 @@ class Batch:
         except Exception as e:  # blame() tells apart whose fault it is
             judged.verdicts.extend([self.blame(judged.came, e, payload) for payload in judged.payloads])
             return
+        group.session |= judged.came.session
         while len(judged.verdicts) < len(judged.payloads):
             self._many(judged, group)
 

@@ -26,6 +26,7 @@ from gateway.pipeline.group import Group, Judged, together
 from gateway.pipeline.hashes import RecentHashes
 from gateway.pipeline.inbox import Inbox
 from gateway.pipeline.opening import Openers
+from gateway.pipeline.overdue import OverdueSeals
 from gateway.pipeline.sealing import Sealing
 from gateway.pipeline.sources import SourceBook
 from gateway.pipeline.watch import Watch
@@ -65,7 +66,7 @@ class Committer:
     def __init__(
         self, site: SiteWriter, book: SourceBook, disk: DiskBound, numbers: PlainNumbers, *,
         loop: asyncio.AbstractEventLoop, on_commit: Callable[[Committed], None], late_after_us: int,
-        queue_bytes: int,
+        queue_bytes: int, seal_overdue_s: float = 300.0,
     ) -> None:  # fmt: skip
         self._site, self._book, self._disk, self._numbers = site, book, disk, numbers
         self._loop, self._on_commit = loop, on_commit
@@ -75,6 +76,7 @@ class Committer:
         self._openers = Openers(late_after_us)
         self._sealing = Sealing(site, self._recent)
         self._watch = Watch(site, self._sealing)
+        self._overdue = OverdueSeals(site.notices, seal_overdue_s)
         self._writing = threading.Lock()  # held from the first look at a batch's sources to its commit
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self.counters = Counters(log_size=site.log.size)
@@ -163,6 +165,7 @@ class Committer:
                 batch.place(first)
                 written = write(self._site, tx, batch, first, logged_us)
                 self._watch.look(tx, batch, logged_us)
+                self._overdue.tell(tx, logged_us)
                 if self.failure:
                     self._site.db.touch(tx)
         except BaseException:
@@ -195,6 +198,7 @@ class Committer:
         counters.log_size += written
 
     def _remember(self, batch: Batch) -> None:
+        self._overdue.note(batch)
         for name, group in batch.groups.items():
             for stretch in group.stretches:
                 self._recent.add(name, stretch.boot, stretch.first, stretch.hashes)
@@ -205,7 +209,7 @@ class Committer:
     def _news(self, batch: Batch, logged_us: int) -> list[StoredNumbers]:
         size = self.counters.log_size
         return [
-            StoredNumbers(name, _numbers(group), group.known, self._sealed(group), size, logged_us)
+            StoredNumbers(name, _numbers(group), group.known, self._sealed(group), size, logged_us, group.session)
             for name, group in batch.groups.items()
             if not group.source.plain
         ]

@@ -26,6 +26,7 @@ class EnrolledSource:
     limits: LimitTable
     changing: bool = False  # its next key is on the way
     person: str = ""
+    session_required: bool = False  # nothing of it counts that came in no session
 
     @property
     def subject(self) -> str:
@@ -47,7 +48,9 @@ class EnrolledSource:
 class SourceBook:
     """All enrolled sources by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sessions_required: bool = False) -> None:
+        """`sessions_required`: of every source that has a key."""
+        self._sessions_required = sessions_required
         self._sources: dict[str, EnrolledSource] = {}
 
     def get(self, name: str) -> EnrolledSource | None:
@@ -60,7 +63,10 @@ class SourceBook:
         person = settings.subject
         if person and not person.startswith(ERASED):
             person = PERSON + person
-        self._sources[name] = EnrolledSource(name, keys, kinds, settings.allow_plain, limits, person=person)
+        required = not settings.allow_plain and (self._sessions_required or settings.session_required)
+        self._sources[name] = EnrolledSource(
+            name, keys, kinds, settings.allow_plain, limits, person=person, session_required=required
+        )
 
     def erase(self, subject: str, marked: str) -> None:
         """All that these sources report concerns somebody who was erased; `marked` stands for him from now on."""

@@ -29,11 +29,19 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from crypto.envelope.grants import Grant
     from crypto.envelope.header import read_header
     from crypto.errors import SealtrailError
+    from crypto.kem import KemPrivateKey, KemSuite
+    from crypto.keys import Algorithm, PrivateKey
     from crypto.keystore.backup import unpacked
     from crypto.keystore.file import KeyFile
     from crypto.keystore.public import NamedKey
     from crypto.keystore.vault import read_lock
     from crypto.note import parse_note
+    from crypto.session import messages as session_messages
+    from crypto.session.frames import Direction, FrameOpener
+    from crypto.session.handshake import DeviceHandshake, GatewayHandshake
+    from crypto.session.messages import Hello, Terms
+    from crypto.session.static import open_announcement
+    from crypto.session.suites import Suite
     from gateway.ingest.mqtt import decode
     from gateway.preprocess import kinds
     from gateway.preprocess.kind import Context, Limits
@@ -103,6 +111,34 @@ def answers(data: bytes) -> None:
         parse_cosignatures(data[1:], "example\n1\nAAAA\n", [])
 
 
+STATIC = KemPrivateKey(KemSuite.X_WING, bytes(32))
+OPENER = FrameOpener(Suite.AES_256_GCM_SIV, bytes(16), Direction.UP, bytes(32))
+
+
+def handshakes(data: bytes) -> None:
+    """Each message to the end that it is for, and to the parsers of what it would seal."""
+    kind = session_messages.kind_of(data)
+    for reader in (Hello.decode, Terms.decode):
+        with contextlib.suppress(SealtrailError):
+            reader(data)
+    if kind:
+        session_messages.decode(data, kind)
+    if kind == session_messages.M1:
+        GatewayHandshake(STATIC, data)
+    elif kind == session_messages.M2:
+        WAITING.answer(data)
+    elif kind == session_messages.ANNOUNCEMENT:
+        open_announcement(data, DEVICE.public, "example", 0)
+
+
+def frames(data: bytes) -> None:
+    OPENER.open("st/1/dev/frames/up", data)
+
+
+DEVICE = PrivateKey.generate(Algorithm.ED25519)
+WAITING = DeviceHandshake(STATIC.public, DEVICE, Hello("dev", bytes(32), 1))
+
+
 def sealed(data: bytes) -> None:
     read_header(io.BytesIO(data))
 
@@ -122,7 +158,8 @@ def planted(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
     "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
-    "grants": Grant.decode, "keys": keys, "disclosures": disclosures, "erasures": decode_erasure, "planted": planted,
+    "grants": Grant.decode, "keys": keys, "handshakes": handshakes, "frames": frames,
+    "disclosures": disclosures, "erasures": decode_erasure, "planted": planted,
 }  # fmt: skip
 
 

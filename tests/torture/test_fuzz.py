@@ -15,7 +15,14 @@ from chain.erasure import Erasure
 from chain.log.bundle import pack
 from chain.receipt import parse_receipt
 from crypto import cbor
+from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keys import Algorithm, PrivateKey
+from crypto.session import messages as session_messages
+from crypto.session.frames import Direction, FrameSealer, FrameType
+from crypto.session.handshake import DeviceHandshake, GatewayHandshake
+from crypto.session.messages import Hello, Terms
+from crypto.session.static import StaticKey
+from crypto.session.suites import Suite
 from tests.gateway.ingest.mqtt_support import connect, publish, subscribe, unsubscribe
 from tests.support.source import INFERENCE, PRODUCTION, Source, message, payload_bytes
 from tests.torture.scale import scaled
@@ -77,6 +84,24 @@ def _erasures() -> Iterator[bytes]:
     yield Erasure(bytes(32), 1, "who", "why", ((0, 1), (5, 300))).encode()
 
 
+def _handshakes() -> Iterator[bytes]:
+    static, key = KemPrivateKey(KemSuite.X_WING, bytes(32)), PrivateKey.generate(Algorithm.ED25519)
+    hello = Hello("dev", key.public.kid, 1)
+    device = DeviceHandshake(static.public, key, hello)
+    gateway = GatewayHandshake(static, device.hello)
+    welcome = gateway.welcome(Terms())
+    proof = device.answer(welcome)
+    yield from (device.hello, welcome, proof, gateway.finish(proof, key.public)[0], hello.encode())
+    yield StaticKey("example", 1, static.public).announce(key)
+    yield session_messages.encode(session_messages.REFUSAL, {3: bytes(16)})
+
+
+def _frames() -> Iterator[bytes]:
+    sealer = FrameSealer(Suite.AES_256_GCM_SIV, bytes(16), Direction.UP, bytes(32), 1, 600)
+    for _ in range(3):
+        yield sealer.seal(FrameType.MESSAGE, "st/1/dev/frames/up", b"x", 0.0)[1]
+
+
 def _sealed() -> Iterator[bytes]:
     yield bytes.fromhex(json.loads(SEALED.read_text())["object"])
 
@@ -98,6 +123,7 @@ def _seeds(name: str) -> list[bytes]:
     made = {
         "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
         "sealed": _sealed, "grants": _grants, "keys": _keys, "disclosures": _disclosures, "erasures": _erasures,
+        "handshakes": _handshakes, "frames": _frames,
     }  # fmt: skip
     if name in made:
         return list(made[name]())
@@ -128,7 +154,7 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
         "answers",
         "sealed",
         "grants",
-        "keys", "disclosures", "erasures",
+        "keys", "disclosures", "erasures", "handshakes", "frames",
     ],
 )  # fmt: skip
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
