@@ -16,7 +16,7 @@ from crypto.merkle import MAX_PROOF_HASHES
 MAX_NOTE_ARGUMENT = 32 * 1024  # a gateway anchors the log's own signatures; witnesses' may stay outside
 MAX_LOG_KEYS = 4
 _SHORT = 256  # names, numbers, reasons
-_KEYED = 4096  # an ML-DSA-65 signature has 3,309 bytes
+_KEYED = 8192  # an SLH-DSA-SHA2-128s signature has 7,856 bytes
 
 
 @dataclass(frozen=True, slots=True)
