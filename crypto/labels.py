@@ -18,3 +18,5 @@ SUBJECT_KEY = b"sealtrail/subject-key/v1"  # additional data of a wrapped subjec
 SEALED_OBJECT = b"sealtrail/sealed-object/v1"  # a sender's signature over a sealed object
 SEALED_STANZA = "sealtrail/sealed-stanza/v1"  # HPKE info of a content key for one recipient of an object
 SEALED_GRANT = "sealtrail/sealed-grant/v1"  # HPKE info of a content key that was passed on later
+KEY_FILE = b"sealtrail/key-file/v1"  # additional data of a key locked by a passphrase
+KEY_REVOCATION = b"sealtrail/key-revocation/v1"  # a key's own word that it is not to be believed any more

@@ -22,6 +22,7 @@ def _mount(app: typer.Typer) -> None:
     from bench import cli as bench_cli
     from chain import cli as chain_cli
     from chaincode import cli as chaincode_cli
+    from crypto.keystore import cli as keys_cli
     from gateway import joining
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
@@ -42,6 +43,7 @@ def _mount(app: typer.Typer) -> None:
     app.command("verify")(chain_cli.verify)
     app.add_typer(chain_cli.policy, name="policy")
     app.add_typer(chain_cli.log, name="log")
+    app.add_typer(keys_cli.app, name="keys")
     app.add_typer(network_cli.app, name="network")
     app.add_typer(chaincode_cli.app, name="chaincode")
     app.command("fsck")(chain_cli.fsck)
