@@ -52,6 +52,7 @@ FUNCTIONS: Final = {
     "exchange.receive": Function(exchange.receive, 2, 2, _KEYED),
     "exchange.revoke": Function(exchange.revoke, 3, 3, _HANDLE),
     "exchange.get": Function(exchange.get, 1, 1, _HANDLE, query=True),
+    "exchange.granted": Function(exchange.granted, 2, 2, _HANDLE, query=True),
     "exchange.grants": Function(exchange.grants, 1, 2, _HANDLE, query=True),
     "exchange.list": Function(exchange.listing, 2, 3, _HANDLE, query=True),
     "exchange.history": Function(exchange.history, 2, 2, _HANDLE, query=True),

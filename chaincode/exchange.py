@@ -207,6 +207,12 @@ async def get(tx: Transaction, args: Sequence[bytes]) -> bytes:
     return (await _known(tx, _sized(args[0], "object id"))).encode()
 
 
+async def granted(tx: Transaction, args: Sequence[bytes]) -> bytes:
+    """granted(object id, recipient): CBOR list of the GrantRecord and its DeliveryRecords, each as bytes."""
+    record = await _grant_of(tx, _sized(args[0], "object id"), arguments.handle(args[1], "recipient"))
+    return cbor.encode([record.encode(), await _deliveries(tx, record.object_id, record.recipient)])
+
+
 async def grants(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """grants(object id, [after]): CBOR list of [GrantRecord, [DeliveryRecord…]], each record as bytes, by recipient,
     at most 64; with `after` those whose handle sorts after it."""
@@ -215,12 +221,15 @@ async def grants(tx: Transaction, args: Sequence[bytes]) -> bytes:
     start = prefix + arguments.handle(args[1], "after") + "\x00" if len(args) > 1 else prefix
     listed: list[cbor.CborValue] = []
     async for key, value in tx.range(start, prefix + "\x7f"):
-        said = [await tx.get(delivery_key(found.object_id, key[len(prefix) :], verdict)) for verdict in Verdict]
-        deliveries: list[cbor.CborValue] = [record for record in said if record is not None]
-        listed.append([value, deliveries])
+        listed.append([value, await _deliveries(tx, found.object_id, key[len(prefix) :])])
         if len(listed) == MAX_PAGE:
             break
     return cbor.encode(listed)
+
+
+async def _deliveries(tx: Transaction, object_id: bytes, recipient: str) -> list[cbor.CborValue]:
+    said = [await tx.get(delivery_key(object_id, recipient, verdict)) for verdict in Verdict]
+    return [record for record in said if record is not None]
 
 
 async def listing(tx: Transaction, args: Sequence[bytes]) -> bytes:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from gateway.access import SourceSettings
 from gateway.enrolment import Offer
+from gateway.objects.parts import Objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class LiveStatus:
 
 class Live(Protocol):
     """The running gateway as the REST interface sees it."""
+
+    objects: Objects
 
     def status(self) -> LiveStatus: ...
 

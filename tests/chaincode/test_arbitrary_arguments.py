@@ -60,6 +60,7 @@ VALID = {
     "exchange.receive": PARTNER.receipt(OBJECT.said("partner")),
     "exchange.revoke": [OBJECT.object_id, b"partner", b"ended"],
     "exchange.get": [OBJECT.object_id],
+    "exchange.granted": [OBJECT.object_id, b"partner"],
     "exchange.grants": [OBJECT.object_id, b"a"],
     "exchange.list": [b"recipient", b"partner", bytes(32)],
     "exchange.history": [OBJECT.object_id, b"partner"],

@@ -59,6 +59,10 @@ def test_the_whole_round(anchored: World) -> None:
     assert found["partner-b"][0].by == "partner-a"
     assert found["partner-b"][0].grant_digest == to_b.grant_digest
     assert [len(said) for _, said in found.values()] == [1, 2]
+    encoded, said = cbor.decode(world.evaluate("exchange.granted", thing.object_id, b"partner-b"), 2**16)
+    assert (GrantRecord.decode(encoded), len(said)) == (found["partner-b"][0], 2)
+    with refusal(Code.NOT_GRANTED):
+        world.evaluate("exchange.granted", thing.object_id, b"partner-c")
     opened = found["partner-a"][1][0]
     a.actor.key.public.verify(opened.signature, opened.statement, labels.DELIVERY_RECEIPT)
     assert listed(world, b"recipient", "partner-b") == listed(world, b"origin", ORIGIN) == [thing.object_id]
