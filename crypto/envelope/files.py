@@ -16,6 +16,7 @@ from crypto.errors import FileError
 from crypto.files import sync_folder
 
 MODE = 0o600
+_OPEN_FILES = Path("/proc/self/fd")
 
 
 @contextlib.contextmanager
@@ -25,6 +26,8 @@ def appearing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         FileError: it cannot be written: no room, no folder, no right. What was at `path` is still there.
     """
+    if path.exists() and not path.is_file():
+        raise FileError(f"cannot write {path}: it is there and not a regular file; name another one")
     temporary = path.with_name(f".{secrets.token_hex(16)}.tmp")
     try:
         descriptor, unnamed = _create(temporary)
@@ -48,14 +51,15 @@ def appearing(path: Path) -> Iterator[BinaryIO]:
 
 def _create(temporary: Path) -> tuple[int, bool]:
     """A descriptor, and whether its file has no name yet."""
-    with contextlib.suppress(OSError, AttributeError):  # not on this filesystem, not on this system
-        return os.open(temporary.parent, os.O_WRONLY | os.O_TMPFILE, MODE), True
+    if hasattr(os, "O_TMPFILE") and _OPEN_FILES.is_dir():
+        with contextlib.suppress(OSError):  # not on this filesystem
+            return os.open(temporary.parent, os.O_WRONLY | os.O_TMPFILE, MODE), True
     return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), False
 
 
 def _name(descriptor: int, path: Path) -> None:
     """Give an open file its name. Only with a folder's descriptor does Python follow the link to the file itself."""
-    folder = os.open("/proc/self/fd", os.O_RDONLY)
+    folder = os.open(_OPEN_FILES, os.O_RDONLY)
     try:
         os.link(str(descriptor), path, src_dir_fd=folder, follow_symlinks=True)
     finally:

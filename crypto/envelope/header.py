@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from crypto import cbor, hpke, labels
 from crypto.envelope.content import ALGORITHM, KEY_BYTES, SALT_BYTES, Source, fill
-from crypto.errors import DecryptionError, FormatError, KeyMaterialError, LimitError
+from crypto.errors import DecryptionError, FormatError, KeyMaterialError, LimitError, SignatureError
 from crypto.kem import KemPrivateKey, KemPublicKey, KemSuite
 
 MAGIC: Final = b"sealtrail-sealed"
@@ -68,6 +68,15 @@ class Header:
     def tail(self) -> int:
         """Bytes at the object's end that are its signature."""
         return self.sender.signature_bytes if self.sender else 0
+
+    def require_sender(self, kid: bytes) -> None:
+        """SignatureError unless this sender is named; whether it signed is another question."""
+        if self.sender is None:
+            raise SignatureError("the object is not signed; ask its sender to seal it with --sign")
+        if self.sender.kid != kid:
+            raise SignatureError(
+                f"the object names {self.sender.kid.hex()[:16]}… as its sender, expected {kid.hex()[:16]}…"
+            )
 
     def content_key(self, find: KeyFinder) -> bytes:
         """The content key, by the first recipient's key that is found; DecryptionError where there is none."""

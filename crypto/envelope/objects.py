@@ -17,7 +17,6 @@ from crypto.envelope.content import COMMITMENT_BYTES, SALT_BYTES, ContentCipher,
 from crypto.envelope.digest import Digest
 from crypto.envelope.grants import Grant
 from crypto.envelope.header import ID_BYTES, Header, KeyFinder, Sender, exactly, make_header, read_header
-from crypto.errors import SignatureError
 from crypto.kem import KemPublicKey
 from crypto.keys import SIGNATURE_BYTES, PrivateKey, PublicKey
 
@@ -55,13 +54,7 @@ class SealedObject:
         """SignatureError unless the holder of this pinned key sealed exactly these bytes."""
         if not self.digest:
             raise ValueError("no digest was wanted of this object: ask for it, or give the sender when it is opened")
-        named = self.header.sender
-        if named is None:
-            raise SignatureError("the object is not signed; ask its sender to seal it with --sign")
-        if named.kid != sender.kid:
-            raise SignatureError(
-                f"the object names {named.kid.hex()[:16]}… as its sender, expected {sender.kid.hex()[:16]}…"
-            )
+        self.header.require_sender(sender.kid)
         sender.verify(self.signature, self._signed, labels.SEALED_OBJECT)
 
 
@@ -148,6 +141,8 @@ def _open(
     # 1. The header, and the content key by a stanza or by the grant.
     header = read_header(source)
     commitment = exactly(source, COMMITMENT_BYTES)
+    if sender:
+        header.require_sender(sender.kid)
     if grant:
         grant.require_object(header.object_id, commitment)
     content_key = grant.content_key(find) if grant else header.content_key(find)

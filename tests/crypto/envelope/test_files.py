@@ -52,7 +52,7 @@ def test_a_folder_that_is_not_there_is_named(folder: Path) -> None:
 
 def test_a_folder_of_that_name_is_not_replaced(folder: Path) -> None:
     (folder / "result").mkdir()
-    with pytest.raises(FileError, match="Is a directory"), appearing(folder / "result"):
+    with pytest.raises(FileError, match="not a regular file"), appearing(folder / "result"):
         pass
     assert os.listdir(folder) == ["result"]
 

@@ -39,7 +39,7 @@ RECIPIENTS = [
 ]  # fmt: skip
 LATER = KemPrivateKey(KemSuite.X_WING, bytes(range(0xFF, 0xDF, -1)))
 SENDER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
-SENDER = PrivateKey(Algorithm.ED25519, SENDER_KEY)
+SENDER = PrivateKey(Algorithm.ED25519, SENDER_KEY.private_bytes_raw())
 LONG = bytes(n % 251 for n in range(16_484))
 INFO = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 
