@@ -217,7 +217,9 @@ def revoke(
 def new_token(
     label: Annotated[str, typer.Argument(help="What it is for; revoke it by this label.")],
     data: DataOption,
-    scope: Annotated[list[str], typer.Option(help="auditor, operator or device-admin; may be repeated.")],
+    scope: Annotated[
+        list[str], typer.Option(help="auditor, operator, device-admin, exchange or partner; may be repeated.")
+    ],
 ) -> None:
     """Print a new bearer token. It is shown once."""
     from gateway.access import AccessError, Scope

@@ -105,8 +105,14 @@ def _delivery(record: DeliveryRecord) -> DeliveryOut:
 
 
 class GrantsOut(Out):
-    """Grants by recipient. Ask again with `after` for those behind them; null at the end."""
+    """An object and its grants by recipient, as the ledger has them. Ask again with `after` for those behind them; null
+    at the end."""
 
+    id: Hex
+    digest: Hex = Field(description="SHA-256 of the ciphertext")
+    size: int
+    origin: str = Field(description="log whose record names the object")
+    record: str = Field(description="index of that record")
     grants: list[GrantOut]
     after: str | None
 

@@ -89,7 +89,7 @@ class Exchange:
 
     async def _submit(self, stored: StoredObject, wanted: Sequence[To]) -> None:
         size = await self._anchored_size(_leaf(stored))
-        known = await self._known(stored.object_id)
+        known = await self._known(stored.object_id)  # whoever logged it twice keeps to the first record
         await self._ledger.submit(
             "exchange.grant", stored.object_id, stored.digest, str(stored.size).encode(), self._origin.encode(),
             str(size).encode(), str(known.index if known else _leaf(stored)).encode(),
@@ -112,9 +112,13 @@ class Exchange:
         head = await self._ledger.evaluate("logs.head", self._origin.encode())
         return AnchoredCheckpoint.decode(head).size
 
+    async def facts(self, object_id: bytes) -> ObjectRecord:
+        """What the ledger says of an object; ContractError `unknown-object` where it was never granted."""
+        return ObjectRecord.decode(await self._ledger.evaluate("exchange.get", object_id))
+
     async def _known(self, object_id: bytes) -> ObjectRecord | None:
         try:
-            return ObjectRecord.decode(await self._ledger.evaluate("exchange.get", object_id))
+            return await self.facts(object_id)
         except ContractError as e:
             if e.code is not Code.UNKNOWN_OBJECT:
                 raise

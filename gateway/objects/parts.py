@@ -45,14 +45,15 @@ def open_objects(
     root = folder.root / FILES
     incoming = Incoming(root / "incoming", objects.max_object_bytes, max(storage.reserve_bytes, MIN_RESERVE_BYTES))
     catalogue = Catalogue(folder.root / CATALOGUE, objects.max_bytes)
-    keeper = Keeper(_store(folder, objects), catalogue, incoming, log)
+    keeper = Keeper(store_of(folder, objects), catalogue, incoming, log)
     partners = Partners(ledger, folder.origin)
     return Objects(
         keeper, Exchange(ledger, folder.origin, catalogue, partners, anchor=anchor, heard=heard), partners, log_size
     )
 
 
-def _store(folder: Folder, settings: ObjectsConfig) -> Store:
+def store_of(folder: Folder, settings: ObjectsConfig) -> Store:
+    """Where the configuration keeps ciphertexts."""
     if settings.s3 is None:
         return FolderStore(folder.root / FILES)
     from gateway.objects.s3 import S3Store

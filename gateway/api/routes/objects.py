@@ -4,6 +4,7 @@ A partner's token is bound to its name on the ledger by the token's label: it ge
 that name and not revoked, and nothing else. Bodies are streamed; nobody's upload is held in memory.
 """
 
+import logging
 import re
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -29,11 +30,12 @@ from gateway.api.object_models import (
 from gateway.api.problems import RETRY_AFTER, documented, refused_input
 from gateway.api.services import Here, Services
 from gateway.objects.catalogue import StoredObject
-from gateway.objects.errors import ObjectError, ObjectRoomError, UnknownObjectError
+from gateway.objects.errors import AlteredObjectError, ObjectError, ObjectRoomError, UnknownObjectError
 from gateway.objects.exchange import Granted, PassedOn
 from gateway.objects.keeper import in_thread, require_known
 
 router = APIRouter(prefix="/v1/objects", tags=["sealed objects"])
+log = logging.getLogger(__name__)
 MAX_PAGE = 100
 OCTETS = "application/octet-stream"
 _RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})", re.ASCII)
@@ -131,10 +133,14 @@ async def grants(
     """By the ledger, with what each recipient signed, 64 at a time. A partner sees its own grant."""
     try:
         found = await _grants(here, who, bytes.fromhex(named), after)
+        facts = await here.live.objects.exchange.facts(bytes.fromhex(named))
     except SealtrailError as e:
         raise refused_exchange(e) from e
     last = found[-1].record.recipient if len(found) == 64 else None
-    return GrantsOut(grants=[GrantOut.of(one) for one in found], after=last)
+    return GrantsOut(
+        id=facts.object_id, digest=facts.digest, size=facts.size, origin=facts.origin, record=str(facts.index),
+        grants=[GrantOut.of(one) for one in found], after=last,
+    )  # fmt: skip
 
 
 async def _grants(here: Services, who: Caller, object_id: bytes, after: str | None) -> list[Granted]:
@@ -234,6 +240,9 @@ _STATUS = {
 def refused_exchange(error: SealtrailError) -> HTTPException:
     if isinstance(error, UnknownObjectError):
         return HTTPException(404, str(error))
+    if isinstance(error, AlteredObjectError):
+        log.error("%s", error)
+        return HTTPException(500, "the stored bytes are not those that were stored; the gateway's log says more")
     if isinstance(error, ObjectRoomError):
         return HTTPException(503, str(error), RETRY_AFTER)
     if isinstance(error, ObjectError):

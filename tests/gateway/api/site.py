@@ -119,7 +119,7 @@ class Site:
         records = ObjectLog(self.folder, self.access, self, self.add_plain)
         self.heard: list[tuple[str, bytes]] = []
         self.objects = open_objects(
-            self.folder, ObjectsConfig(max_object_bytes=2**20, max_bytes=2**22), StorageConfig(reserve_bytes=0),
+            self.folder, ObjectsConfig(max_object_bytes=2**21 - 1, max_bytes=2**22), StorageConfig(reserve_bytes=0),
             self.ledger, log=records.append, anchor=self.anchorer.flush,
             heard=lambda handle, stored: self.heard.append((handle, stored.object_id)),
             log_size=lambda: self.writer.log.size,
