@@ -97,10 +97,10 @@ class LogConfig(_Section):
     witness_policy: Path | None = Field(None, description="C2SP tlog-policy with witness URLs; its quorum must cosign")
 
 
-class S3Config(_Section):
-    """A bucket of an S3-compatible store, by path: endpoint/bucket/prefix/digest."""
+class BucketConfig(_Section):
+    """A bucket of an S3-compatible store for sealed objects. Without this section they lie in the folder objects/."""
 
-    bucket: str = Field(min_length=3, max_length=63)
+    name: str = Field(min_length=3, max_length=63)
     endpoint: str = Field("", description="like https://s3.example; empty: Amazon's of the region")
     region: str = "us-east-1"
     prefix: str = ""
@@ -113,7 +113,6 @@ class ObjectsConfig(_Section):
 
     max_object_bytes: int = Field(8 * 2**30, ge=2**10, description="bound of one object")
     max_bytes: int = Field(20 * 2**30, ge=2**20, description="bound of all objects together")
-    s3: S3Config | None = Field(None, description="keep them in this store; None: in the folder objects/")
 
 
 class Config(_Section):
@@ -130,6 +129,7 @@ class Config(_Section):
     fabric: FabricConfig | None = None
     log: LogConfig = LogConfig()  # type: ignore[call-arg]
     objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
+    bucket: BucketConfig | None = None
 
     @field_validator("origin")
     @classmethod

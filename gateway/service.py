@@ -180,6 +180,7 @@ class Gateway:
         made = open_objects(
             self.folder, self.config.objects, self.config.storage, self.ledger, log=records.append,
             anchor=self.anchorer.flush, heard=self.delivery.granted, log_size=self._log_size,
+            bucket=self.config.bucket,
         )  # fmt: skip
         self._closing.callback(made.keeper.close)
         self.delivery.serve(made.keeper, made.exchange)

@@ -6,7 +6,7 @@ Beside a running gateway or without one; changes nothing.
 from chain.errors import FsckError
 from chain.event import Event
 from chain.site import Folder, SiteReader
-from gateway.config import ObjectsConfig
+from gateway.config import Config
 from gateway.objects.catalogue import Catalogue, StoredObject
 from gateway.objects.errors import ObjectError
 from gateway.objects.keeper import payload_of, whole
@@ -15,11 +15,15 @@ from gateway.objects.parts import CATALOGUE, SOURCE, store_of
 PAGE = 1000
 
 
-def check_objects(folder: Folder, settings: ObjectsConfig) -> int:
+def check_objects(folder: Folder, config: Config) -> int:
     """How many objects there are, all of them whole; FsckError names the first that is not."""
     if not (folder.root / CATALOGUE).exists():
         return 0
-    catalogue, store, reader = Catalogue(folder.root / CATALOGUE, settings.max_bytes), store_of(folder, settings), None
+    catalogue, store, reader = (
+        Catalogue(folder.root / CATALOGUE, config.objects.max_bytes),
+        store_of(folder, config.bucket),
+        None,
+    )
     count, after = 0, b""
     try:
         reader = SiteReader.open(folder)

@@ -180,7 +180,7 @@ def check(
     from gateway.objects.checking import check_objects
 
     settings = load_config(config)
-    count = check_objects(Folder.existing(settings.data), settings.objects)
+    count = check_objects(Folder.existing(settings.data), settings)
     print(f"all {count:,} stored objects are whole")
 
 

@@ -9,7 +9,7 @@ from chain.errors import StoreError
 from chain.ledger.interface import Ledger
 from chain.site import Folder, SiteReader
 from gateway.access import Access, AccessError, SourceSettings
-from gateway.config import ObjectsConfig, StorageConfig
+from gateway.config import BucketConfig, ObjectsConfig, StorageConfig
 from gateway.ingest.inbound import Channel, Inbound, Sink, Verdict
 from gateway.objects.catalogue import Catalogue
 from gateway.objects.delivery import Delivery
@@ -38,27 +38,27 @@ class Objects:
 def open_objects(
     folder: Folder, objects: ObjectsConfig, storage: StorageConfig, ledger: Ledger, *,
     log: Callable[[bytes], Awaitable[int]], anchor: Callable[[], Awaitable[None]], heard: Heard,
-    log_size: Callable[[], int],
+    log_size: Callable[[], int], bucket: BucketConfig | None = None,
 ) -> Objects:  # fmt: skip
     """`log` makes a record of a payload of the kind `object`, `anchor` anchors what is logged now, `heard` is told of
     each grant."""
     root = folder.root / FILES
     incoming = Incoming(root / "incoming", objects.max_object_bytes, max(storage.reserve_bytes, MIN_RESERVE_BYTES))
     catalogue = Catalogue(folder.root / CATALOGUE, objects.max_bytes)
-    keeper = Keeper(store_of(folder, objects), catalogue, incoming, log)
+    keeper = Keeper(store_of(folder, bucket), catalogue, incoming, log)
     partners = Partners(ledger, folder.origin)
     return Objects(
         keeper, Exchange(ledger, folder.origin, catalogue, partners, anchor=anchor, heard=heard), partners, log_size
     )
 
 
-def store_of(folder: Folder, settings: ObjectsConfig) -> Store:
+def store_of(folder: Folder, bucket: BucketConfig | None) -> Store:
     """Where the configuration keeps ciphertexts."""
-    if settings.s3 is None:
+    if bucket is None:
         return FolderStore(folder.root / FILES)
     from gateway.objects.s3 import S3Store
 
-    return S3Store(settings.s3)
+    return S3Store(bucket)
 
 
 class ObjectLog:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crypto.files import read_private
-from gateway.config import S3Config
+from gateway.config import BucketConfig
 from gateway.objects.errors import ObjectError, UnknownObjectError
 from gateway.objects.store import PIECE_BYTES
 
@@ -20,14 +20,15 @@ TIMEOUT = timedelta(seconds=60)
 class S3Store:
     """gateway.objects.store.Store over one bucket. Large files go up in parts; none shows before all are there."""
 
-    def __init__(self, settings: S3Config) -> None:
+    def __init__(self, settings: BucketConfig) -> None:
         try:
             import obstore
             from obstore.exceptions import BaseError, NotFoundError
             from obstore.store import S3Store as Bucket
         except ImportError as e:
             raise ObjectError("an S3 store needs the package obstore: pip install 'sealtrail[s3]'") from e
-        self._obstore, self._error, self._missing = obstore, BaseError, (FileNotFoundError, NotFoundError)
+        # obstore has errors of its own, and for some of them the built-in ones.
+        self._obstore, self._errors, self._missing = obstore, (BaseError, OSError), (FileNotFoundError, NotFoundError)
         keys = {
             "access_key_id": _secret(settings.access_key_file), "secret_access_key": _secret(settings.secret_key_file),
         }  # fmt: skip
@@ -37,7 +38,7 @@ class S3Store:
         config |= {name: value for name, value in keys.items() if value is not None}
         plain = settings.endpoint.startswith("http://")
         self._bucket: Any = Bucket(
-            settings.bucket, prefix=settings.prefix or None,
+            settings.name, prefix=settings.prefix or None,
             config={name: value for name, value in config.items() if value != ""},  # type: ignore[arg-type]
             client_options={"allow_http": plain, "timeout": TIMEOUT},
             retry_config={"max_retries": 3, "retry_timeout": TIMEOUT},
@@ -46,7 +47,7 @@ class S3Store:
     def put(self, digest: bytes, file: Path) -> None:
         try:
             self._obstore.put(self._bucket, digest.hex(), file)
-        except self._error as e:
+        except self._errors as e:
             raise ObjectError(f"the S3 store did not take {digest.hex()[:16]}…: {_short(e)}") from e
 
     def read(self, digest: bytes, start: int, stop: int) -> Iterator[bytes]:
@@ -63,7 +64,7 @@ class S3Store:
             return bytes(self._obstore.get_range(self._bucket, digest.hex(), start=start, end=end))
         except self._missing as e:
             raise UnknownObjectError(f"the S3 store has no {digest.hex()[:16]}…") from e
-        except self._error as e:
+        except self._errors as e:
             raise ObjectError(f"the S3 store does not give {digest.hex()[:16]}…: {_short(e)}") from e
 
 

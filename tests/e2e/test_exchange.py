@@ -10,9 +10,16 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 
+from crypto.kem import KemSuite
+from crypto.keys import Algorithm
+from crypto.keystore.locked import Cost
+from crypto.keystore.passphrase import Passphrase
+from crypto.keystore.store import KeyStore
 from tests.e2e.programs import Up, run, until, up, write_config
 
 CONTENT = b"batch record, lot L2611A\n" * 40_000  # a megabyte: too large for MQTT
+PASSPHRASE = "correct horse battery staple"
+CHEAP = Cost(1024, 1, 1)  # the programs open these stores a dozen times
 SMALL = b"release certificate, lot L2611A\n"
 
 
@@ -22,8 +29,9 @@ class Party:
     def __init__(self, gateway: Up, folder: Path, name: str) -> None:
         self.gateway, self.folder, self.name, self.keys = gateway, folder / name, name, folder / name / "keys"
         self.folder.mkdir()
-        run("keys", "new", "--suite", "ed25519", "--name", "sign", "--keys", self.keys)
-        run("keys", "new", "--suite", "x-wing", "--name", "kem", "--keys", self.keys)
+        store = KeyStore(self.keys, Passphrase(PASSPHRASE), cost=CHEAP)
+        store.new("sign", Algorithm.ED25519, 1)
+        store.new("kem", KemSuite.X_WING, 1)
         self.token = run("token", "new", name, "--data", gateway.data, "--scope", "partner").stdout.strip()
 
     @property
@@ -61,7 +69,7 @@ class Party:
 
 @pytest.fixture(autouse=True)
 def passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEALTRAIL_PASSPHRASE", "correct horse battery staple")
+    monkeypatch.setenv("SEALTRAIL_PASSPHRASE", PASSPHRASE)
 
 
 @pytest.fixture
