@@ -55,6 +55,7 @@ def _fetch(url: str, token: str, index: int, disclose: list[str], tlog_proof: bo
     import httpx
 
     from chain.errors import ReceiptError
+    from crypto.tls.client import for_httpx
 
     place = "proof" if tlog_proof else "receipt"
     address = f"{url.rstrip('/')}/v1/records/{index}/{place}"
@@ -62,7 +63,7 @@ def _fetch(url: str, token: str, index: int, disclose: list[str], tlog_proof: bo
     if tlog_proof:
         headers["Accept"] = "text/plain"
     try:
-        answer = httpx.get(address, params={"disclose": disclose}, headers=headers, timeout=30)
+        answer = httpx.get(address, params={"disclose": disclose}, headers=headers, timeout=30, verify=for_httpx())
     except httpx.HTTPError as e:
         raise ReceiptError(f"cannot reach {address}: {e}") from e
     if answer.status_code != 200:

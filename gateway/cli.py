@@ -201,11 +201,13 @@ def revoke(
     """End the validity of a source's key: later events are refused, earlier ones stay proved."""
     import httpx
 
+    from crypto.tls.client import for_httpx
     from gateway.access import AccessError
 
     headers = {"Authorization": f"Bearer {token}"}
     try:
-        answer = httpx.post(f"{url.rstrip('/')}/v1/sources/{name}/revoke", json={"reason": reason}, headers=headers)
+        where = f"{url.rstrip('/')}/v1/sources/{name}/revoke"
+        answer = httpx.post(where, json={"reason": reason}, headers=headers, verify=for_httpx())
     except httpx.HTTPError as e:
         raise AccessError(f"cannot reach {url}: {e}") from e
     if answer.status_code >= 300:

@@ -7,7 +7,6 @@ Wire format: docs/formats/device.md.
 
 import base64
 import logging
-import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -102,9 +101,11 @@ def enrolment_request(code: str, source: str, origin: str, key: PrivateKey) -> d
 def _post(url: str, path: str, body: dict[str, str], folder: Path) -> bytes:
     import httpx
 
+    from crypto.tls.client import TlsClient
+
     target = url.rstrip("/") + path
     try:
-        trust: Any = ssl.create_default_context(cafile=ca_of(folder))
+        trust: Any = TlsClient(ca_of(folder))
         with (
             httpx.Client(timeout=TIMEOUT_S, verify=trust) as client,
             client.stream("POST", target, json=body) as response,

@@ -22,6 +22,9 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from chain.record import Record, parts
     from chain.seal import Seal
     from chain.verify import verify_receipt
+    from chaincode.exchange import To
+    from chaincode.exchange_records import DeliveryRecord, DeliveryStatement, GrantRecord, ObjectRecord
+    from chaincode.kem_records import KemKeys
     from crypto.checkpoint import open_checkpoint
     from crypto.envelope.grants import Grant
     from crypto.envelope.header import read_header
@@ -96,6 +99,13 @@ def sealed(data: bytes) -> None:
     read_header(io.BytesIO(data))
 
 
+def exchange(data: bytes) -> None:
+    """The first byte chooses what a partner's bytes, or a damaged ledger's, are read as."""
+    (To, DeliveryStatement, DeliveryRecord, GrantRecord, ObjectRecord, KemKeys)[data[0] % 6 if data else 0].decode(
+        data[1:]
+    )
+
+
 @atheris.instrument_func
 def planted(data: bytes) -> None:
     """Shows that a fault is found."""
@@ -106,7 +116,7 @@ def planted(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
     "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
-    "grants": Grant.decode, "planted": planted,
+    "grants": Grant.decode, "exchange": exchange, "planted": planted,
 }  # fmt: skip
 
 
