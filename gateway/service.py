@@ -180,7 +180,7 @@ class Gateway:
 
     def _objects(self) -> Objects:
         records = ObjectLog(self.folder, self.access, self.committer.inbox, self.add_plain)
-        self.delivery = Delivery(self.folder.origin, self.access, self._publish)
+        self.delivery = Delivery(self.folder.origin, self.access, self._publish, self._listens)
         made = open_objects(
             self.folder, self.config.objects, self.config.storage, self.ledger, log=records.append,
             anchor=self.anchorer.flush, heard=self.delivery.granted, log_size=self._log_size,
@@ -258,6 +258,9 @@ class Gateway:
 
     def _publish(self, source: str, topic: str, payload: bytes) -> bool:
         return self.front.publish(source, topic, payload)
+
+    def _listens(self, source: str, topic: str) -> bool:
+        return self.front.listens(source, topic)
 
     async def drain(self) -> None:
         """Wait until everything received is durable and anchored, and the proof of that is at hand."""

@@ -26,15 +26,22 @@ log = logging.getLogger(__name__)
 MAX_INLINE_BYTES = MAX_MESSAGE_BYTES - 1024  # with topic and header it still fits the MQTT limit
 MAX_PENDING = 256  # told at a subscription
 MAX_TASKS = 1024
+ASKED_AT_ONCE = 8  # sources for which the ledger is asked at the same time
+PAUSE_S = 1.0  # between two runs for one source
 Publish = Callable[[str, str, bytes], bool]
+Listens = Callable[[str, str], bool]
 
 
 class Delivery:
     """Runs on the event loop. `publish(source, topic, payload)` sends to a source if it is connected and subscribed."""
 
-    def __init__(self, origin: str, access: Access, publish: Publish) -> None:
-        self._origin, self._access, self._publish = origin, access, publish
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+    def __init__(self, origin: str, access: Access, publish: Publish, listens: Listens) -> None:
+        """`listens(source, topic)`: a connection of the source subscribed to this topic."""
+        self._origin, self._access, self._publish, self._listens = origin, access, publish, listens
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._telling: set[str] = set()  # sources that are told what is pending
+        self._again: set[str] = set()  # of these, who subscribed meanwhile
+        self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
         self._parts: tuple[Keeper, Exchange] | None = None
 
     def serve(self, keeper: Keeper, exchange: Exchange) -> None:
@@ -45,34 +52,50 @@ class Delivery:
         """A new grant: its recipient hears of it, if it is a source of this log or has a login of its own name."""
         source = self._source_of(handle)
         if source is not None:
-            self._start(source, self._tell(source, stored))
+            self._start(source, lambda: self._tell(source, stored))
 
     def subscribed(self, source: str) -> None:
-        """A source listens from now on: tell it what it was granted and has not signed for as opened."""
-        self._start(source, self._tell_pending(source))
+        """A source subscribed to something. If it listens here, tell it what it was granted and has not signed for as
+        opened: one run at a time for a source, so that asking again and again costs nobody else."""
+        if not self._listens(source, topic_of(source)):
+            return
+        if source in self._telling:
+            self._again.add(source)
+        elif self._start(source, lambda: self._tell_until_quiet(source)):
+            self._telling.add(source)
 
     async def close(self) -> None:
-        for task in list(self._tasks.values()):
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, source: str, work: Coroutine[Any, Any, None]) -> None:
-        before = self._tasks.get(source)
-        if len(self._tasks) >= MAX_TASKS and before is None:
-            work.close()
-            return
+    def _start(self, source: str, work: Callable[[], Coroutine[Any, Any, object]]) -> bool:
+        """False where too much is under way: it is told at its next subscription."""
+        if len(self._tasks) >= MAX_TASKS:
+            return False
 
         async def run() -> None:
-            if before is not None:
-                await asyncio.gather(before, return_exceptions=True)
             try:
-                await work
+                await work()
             except SealtrailError as e:
                 log.warning("%s is not told of its objects: %s", source, e)
 
         task = asyncio.create_task(run())
-        self._tasks[source] = task
-        task.add_done_callback(lambda done: self._tasks.pop(source) if self._tasks.get(source) is done else None)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _tell_until_quiet(self, source: str) -> None:
+        try:
+            while True:
+                self._again.discard(source)
+                async with self._asking:
+                    await self._tell_pending(source)
+                await asyncio.sleep(PAUSE_S)
+                if source not in self._again:
+                    return
+        finally:
+            self._telling.discard(source)
 
     def _source_of(self, handle: str) -> str | None:
         origin, mark, name = handle.partition("#")
@@ -91,19 +114,27 @@ class Delivery:
         handle = source if self._is_login(source) else source_handle(self._origin, source)
         for object_id in (await exchange.listed(handle))[:MAX_PENDING]:
             try:
-                if _open(await exchange.granted(object_id, handle)):
-                    await self._tell(source, await keeper.get(object_id))
+                pending = _open(await exchange.granted(object_id, handle))
+                if pending and not await self._tell(source, await keeper.get(object_id)):
+                    return  # it is gone, or does not read
             except (ContractError, UnknownObjectError):
                 continue  # granted by another gateway, which keeps it
 
-    async def _tell(self, source: str, stored: StoredObject) -> None:
-        name, topic = stored.object_id.hex(), f"st/1/{source}/objects"
+    async def _tell(self, source: str, stored: StoredObject) -> bool:
+        """The notice, and a small object itself; False where nobody took it."""
+        name, topic = stored.object_id.hex(), topic_of(source)
         notice = {"object": name, "digest": stored.digest.hex(), "size": stored.size, "url": f"/v1/objects/{name}"}
         told = self._publish(source, topic, json.dumps(notice).encode())
         if told and stored.size <= MAX_INLINE_BYTES:
             assert self._parts is not None
             pieces = self._parts[0].read(stored, 0, stored.size)
-            self._publish(source, f"{topic}/{name}", await asyncio.to_thread(b"".join, pieces))
+            told = self._publish(source, f"{topic}/{name}", await asyncio.to_thread(b"".join, pieces))
+        return told
+
+
+def topic_of(source: str) -> str:
+    """Where a source hears of its objects."""
+    return f"st/1/{source}/objects"
 
 
 def _open(granted: Granted) -> bool:

@@ -81,8 +81,11 @@ class Connection(Publishing):
         self._will = None
         self._close(Reason.SHUTTING_DOWN, "the gateway is stopping")
 
+    def listens(self, topic: str) -> bool:
+        return self._session is not None and any(covers(granted, topic) for granted in self._session.filters)
+
     def send(self, topic: str, payload: bytes) -> bool:
-        if self._session is None or self._ended or not any(covers(f, topic) for f in self._session.filters):
+        if self._ended or not self.listens(topic):
             return False
         packet = encode.publish_qos0(bool(self._v5), topic, payload)
         buffered = self._transport.get_write_buffer_size()
