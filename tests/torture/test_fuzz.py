@@ -15,6 +15,7 @@ from chain.receipt import parse_receipt
 from chaincode.exchange import To
 from chaincode.exchange_records import DeliveryRecord, DeliveryStatement, GrantRecord, ObjectRecord, Revocation, Verdict
 from chaincode.kem_records import KemKey, KemKeys
+from crypto import cbor
 from crypto.kem import KemPrivateKey, KemSuite
 from tests.gateway.ingest.mqtt_support import connect, publish, subscribe, unsubscribe
 from tests.support.source import INFERENCE, PRODUCTION, Source, message, payload_bytes
@@ -23,6 +24,7 @@ from tests.torture.scale import scaled
 HOME = Path(__file__).parents[2]
 GOLDEN = HOME / "tests" / "golden" / "v1"
 SEALED = HOME / "docs" / "formats" / "vectors" / "sealed.json"
+KEYS = HOME / "docs" / "formats" / "vectors" / "keys.json"
 RUNS = scaled(2_000, 150_000)  # of each, a million together
 SLOW_RUNS = scaled(300, 20_000)  # a receipt has signatures
 HANGS_S = 25
@@ -83,10 +85,19 @@ def _exchange() -> Iterator[bytes]:
         yield bytes((number,)) + record.encode()
 
 
+def _keys() -> Iterator[bytes]:
+    made = json.loads(KEYS.read_text())
+    file = bytes.fromhex(made["key_file"]["file"])
+    yield b"\0" + file
+    yield b"\1" + made["public_file"].encode()
+    yield b"\2" + cbor.encode([1, [["operator.key", file]]])
+    yield b"\3" + bytes.fromhex(made["locked_folder"]["passphrase.lock"])
+
+
 def _seeds(name: str) -> list[bytes]:
     made = {
         "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
-        "sealed": _sealed, "grants": _grants, "exchange": _exchange,
+        "sealed": _sealed, "grants": _grants, "exchange": _exchange, "keys": _keys,
     }  # fmt: skip
     if name in made:
         return list(made[name]())
@@ -118,6 +129,7 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
         "sealed",
         "grants",
         "exchange",
+        "keys",
     ],
 )
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
