@@ -20,15 +20,15 @@ class Remote:
     """Requests to one gateway; ObjectError tells what it answered when it refused."""
 
     def __init__(self, url: str, token: str) -> None:
-        headers = {"Authorization": f"Bearer {token}"}
-        self._client = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT_S)
+        self._url, self._token = url.rstrip("/"), {"Authorization": f"Bearer {token}"}
 
-    def ask(self, method: str, path: str, **more: Any) -> Any:
+    def ask(self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any) -> Any:
         """One request; the answer's JSON, None where it has none."""
+        own = self._token | (headers or {})
         try:
-            answer = self._client.request(method, path, **more)
+            answer = httpx.request(method, self._url + path, headers=own, timeout=TIMEOUT_S, **more)
         except httpx.HTTPError as e:
-            raise ObjectError(f"cannot reach {self._client.base_url}: {e}") from e
+            raise ObjectError(f"cannot reach {self._url}: {e}") from e
         _require_good(answer)
         return answer.json() if answer.content else None
 
@@ -55,7 +55,11 @@ class Remote:
         """Fetch an object; its bytes appear at `output` when their digest is the ledger's. Returns their number."""
         wanted, hashed, size = self.granted(name)["digest"], sha256(), 0
         try:
-            with self._client.stream("GET", object_path(name)) as answer, appearing(output) as file:
+            address = self._url + object_path(name)
+            with (
+                httpx.stream("GET", address, headers=self._token, timeout=TIMEOUT_S) as answer,
+                appearing(output) as file,
+            ):
                 if answer.status_code != 200:
                     answer.read()
                     _require_good(answer)

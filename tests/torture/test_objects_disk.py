@@ -8,7 +8,7 @@ import httpx
 
 from crypto.envelope.objects import seal
 from crypto.kem import KemPrivateKey, KemSuite
-from tests.e2e.programs import up, write_config
+from tests.e2e.programs import Up, up, write_config
 from tests.torture.scale import scaled
 from tests.torture.world import mounted
 
@@ -24,10 +24,11 @@ def _sealed(size: int) -> bytes:
 
 
 def test_a_disk_that_fills_in_the_middle_of_an_upload(tmp_path: Path) -> None:
-    with mounted("tmpfs", tmp_path / "data", "-t", "tmpfs", "-o", "size=48m"), up(write_config(tmp_path)) as gateway:
-        client = httpx.Client(
-            base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}, timeout=60
-        )  # fmt: skip
+    with (
+        mounted("tmpfs", tmp_path / "data", "-t", "tmpfs", "-o", "size=48m"),
+        up(write_config(tmp_path)) as gateway,
+        httpx.Client(base_url=gateway.url, headers=_owner(gateway), timeout=60) as client,
+    ):
         small = _sealed(MIB)
         kept = client.post("/v1/objects", content=small).json()
         for _ in range(ROUNDS):
@@ -39,3 +40,7 @@ def test_a_disk_that_fills_in_the_middle_of_an_upload(tmp_path: Path) -> None:
             got = client.get(f"/v1/objects/{kept['id']}").content
             assert sha256(got).hexdigest() == kept["digest"] == sha256(small).hexdigest()
         assert client.get("/readyz").status_code == 200
+
+
+def _owner(gateway: Up) -> dict[str, str]:
+    return {"Authorization": f"Bearer {gateway.token}"}
