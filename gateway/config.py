@@ -136,6 +136,13 @@ class ObjectsConfig(_Section):
     max_bytes: int = Field(20 * 2**30, ge=2**20, description="bound of all objects together")
 
 
+class SealingConfig(_Section):
+    """A one-way gateway: payloads at rest that it cannot read itself."""
+
+    recipients: list[Path] = Field([], max_length=64, description="public key files; what is stored only they can read")
+    epoch_s: float = Field(3600, ge=1, le=604_800, description="how long the gateway has a key in its memory")
+
+
 class Config(_Section):
     """The whole file."""
 
@@ -151,6 +158,7 @@ class Config(_Section):
     log: LogConfig = LogConfig()  # type: ignore[call-arg]
     objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
     bucket: BucketConfig | None = None
+    sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
 
     @field_validator("origin")
     @classmethod
@@ -200,6 +208,8 @@ def _anchored_at(config: Config, folder: Path) -> Config:
     def fix(value: Any) -> Any:
         if isinstance(value, Path):
             return folder / value
+        if isinstance(value, list):
+            return [fix(item) for item in value]
         if isinstance(value, BaseModel):
             return value.model_copy(update={name: fix(getattr(value, name)) for name in type(value).model_fields})
         return value

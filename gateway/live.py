@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from chain.store.erasures import StoredErasure
 from gateway.access import SourceSettings
 from gateway.enrolment import Offer
 from gateway.objects.parts import Objects
@@ -79,6 +80,9 @@ class Live(Protocol):
         self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes, new: bytes
     ) -> None:
         """Replace a source's key; both keys have signed the change (labels.KEY_ROTATION)."""
+
+    async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
+        """Destroy a subject's payloads, salts and key; returns the entries of the log that say so."""
 
     async def revoke(self, source: str, reason: str) -> None:
         """End the validity of a source's key at the present log size, and close its connections."""

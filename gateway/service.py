@@ -9,8 +9,10 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from chain.erasing import done
 from chain.errors import ForkError, LedgerError, StoreError
 from chain.ledger.interface import LedgerEvent
 from chain.ledger.reading import open_reader
@@ -19,8 +21,11 @@ from chain.log.publish import Publisher
 from chain.log.quorum import WitnessQuorum
 from chain.log.reader import LogReader
 from chain.policy import parse_policy
+from chain.sealed.keys import encapsulation_key
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.database import UNREADABLE, Database
+from chain.store.epochs import Sealing
+from chain.store.erasures import StoredErasure
 from crypto import cbor, tokens
 from crypto.files import write_durably
 from crypto.keys import PrivateKey
@@ -31,6 +36,8 @@ from gateway.config import Config
 from gateway.descriptors import Shortage, shares
 from gateway.doors import broker_options, read_file, tls_server
 from gateway.enrolment import NotAdmittedError, Offer, Registrar
+from gateway.erasing import destroy, log_it, resume
+from gateway.index.follower import forget_index
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.listener import FrontDoor
 from gateway.joining import write_request
@@ -51,6 +58,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 FIRST_TOKEN_FILE = "first-token"  # noqa: S105 - a file name
 MAX_EVENT_BYTES = 8 * 1024
+ERASING_TRIES = 5
 _ALL_SCOPES = frozenset(Scope)
 
 
@@ -70,6 +78,8 @@ class Gateway:
         self.api_tls: TlsServer | None = None  # told by whoever serves HTTP
         self.http_full: Callable[[], bool] = lambda: False  # told by whoever serves HTTP
         self._tasks: list[asyncio.Task[None]] = []
+        self._one_erasure = asyncio.Lock()
+        self.forget_in_index = self._forget_in_index  # another way where somebody follows the log for the index
 
     # -- life cycle
 
@@ -95,8 +105,11 @@ class Gateway:
         signers, key = self.folder.log_signers(create=True), self.folder.gateway_key(create=True)
         self.access = Access(self.folder)
         self._closing.callback(self.access.close)
-        site = SiteWriter.open(self.folder)
+        site = SiteWriter.open(self.folder, self._sealing())
         self._closing.callback(site.db.close)
+        # What was to be erased is gone before anybody is served.
+        for erased in resume(self.folder, site, self.access):
+            log.warning("the erasure at entry %d, which was cut short, is carried out", erased.leaf)
         side = open_ledger(self.config, self.folder, key)
         self._closing.push_async_callback(side.close)
         self.ledger, self.keeper = side.ledger, side.keeper(self.folder.origin, self._heard)
@@ -117,6 +130,16 @@ class Gateway:
             self._task(self.keeper.run())
         self._first_token()
         await self._open_doors()
+
+    def _sealing(self) -> Sealing | None:
+        """To whom payloads are sealed, where this gateway shall not read them."""
+        settings = self.config.sealing
+        to = tuple(map(encapsulation_key, settings.recipients))
+        if len({key.kid for key in to}) != len(to):
+            raise StoreError("sealing.recipients names a key twice")
+        for key in to:
+            log.info("payloads are sealed to %s (%s) and cannot be read here", key.kid.hex()[:16], key.suite)
+        return Sealing(to, settings.epoch_s) if to else None
 
     async def _meet_ledger(self, key: PrivateKey, signers: tuple[NoteSigner, ...], side: SiteLedger) -> None:
         """Enrol on the ledger and compare it with the log. A ledger elsewhere may be away: a site that it knows takes
@@ -331,6 +354,31 @@ class Gateway:
     async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
                      new: bytes) -> None:  # fmt: skip
         await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
+
+    async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
+        async with self._one_erasure:
+            work = partial(log_it, subject=subject, by=by, reason=reason)
+            await asyncio.to_thread(self.committer.between_commits, work)
+            erased = await self._destroyed()
+            await self.forget_in_index()
+            await asyncio.to_thread(self.committer.between_commits, partial(done, erasures=erased))
+        return erased
+
+    async def _destroyed(self) -> list[StoredErasure]:
+        """Carry out what is logged. A reader may be in the way of the journal for a while; a start tries it too."""
+        for left in reversed(range(ERASING_TRIES)):
+            try:
+                work = partial(destroy, access=self.access, book=self.book)
+                return await asyncio.to_thread(self.committer.between_commits, work)
+            except StoreError as e:
+                if not left:
+                    raise
+                log.warning("an erasure is not carried out yet: %s", e)
+                await asyncio.sleep(1)
+        raise AssertionError
+
+    async def _forget_in_index(self) -> None:
+        await asyncio.to_thread(forget_index, self.folder)
 
     async def revoke(self, source: str, reason: str) -> None:
         await self.registrar.revoke(source, reason)

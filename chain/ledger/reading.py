@@ -51,7 +51,8 @@ class LedgerReader(Protocol):
 def open_reader(folder: Folder) -> LedgerReader:
     """The reader of whichever ledger the site has."""
     if (folder.ledger / FILE).exists():
-        return EmbeddedLedgerReader(folder.ledger, folder.ledger_name, folder.ledger_vkeys())
+        vkeys = folder.ledger_vkeys() if folder.keys.exists() else ()  # a recipient's copy has no keys of the site
+        return EmbeddedLedgerReader(folder.ledger, folder.ledger_name, vkeys)
     from chain.ledger.fabric.kept import KeptProofs
 
     return KeptProofs(folder.ledger, readonly=True)

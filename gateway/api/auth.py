@@ -19,6 +19,7 @@ OPERATE = frozenset({Scope.OPERATOR})
 EXCHANGE = frozenset({Scope.EXCHANGE})
 PARTAKE = frozenset({Scope.EXCHANGE, Scope.PARTNER})
 MANAGE = frozenset({Scope.DEVICE_ADMIN})
+ERASE = frozenset({Scope.DATA_PROTECTION})
 MAX_TOKEN_CHARS = 256
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="sealtrail"'}
 
@@ -87,6 +88,7 @@ device_admin = Requires(MANAGE)
 exchanger = Requires(EXCHANGE)
 partaker = Requires(PARTAKE)
 key_reader = Requires(READ | PARTAKE)
+data_protection = Requires(ERASE)
 Reader = Annotated[Caller, Depends(reader)]
 PayloadReader = Annotated[Caller, Depends(payload_reader)]
 Operator = Annotated[Caller, Depends(operator)]
@@ -94,3 +96,4 @@ DeviceAdmin = Annotated[Caller, Depends(device_admin)]
 Exchanger = Annotated[Caller, Depends(exchanger)]
 Partaker = Annotated[Caller, Depends(partaker)]
 KeyReader = Annotated[Caller, Depends(key_reader)]
+DataProtection = Annotated[Caller, Depends(data_protection)]

@@ -67,10 +67,13 @@ class Invite(In):
     ] = Field(default=["reading", "production", "inference"], description="what it may report")
     allow_plain: bool = Field(False, description="bare JSON without a key; records say gateway only")
     limits: Annotated[list[LimitsIn], Field(max_length=64), AfterValidator(_limits_in_order)] = []
+    subject: Annotated[str, StringConstraints(max_length=64, pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]*)?$")] = Field(
+        "", description="pseudonym of the person whom all it reports concerns", examples=["driver-7"]
+    )
 
     def settings(self) -> SourceSettings:
         limits = tuple(SeriesLimits(x.series, x.unit, x.low, x.high) for x in self.limits)
-        return SourceSettings(tuple(dict.fromkeys(self.kinds)), self.allow_plain, limits)
+        return SourceSettings(tuple(dict.fromkeys(self.kinds)), self.allow_plain, limits, self.subject)
 
 
 class Invited(BaseModel):
@@ -145,3 +148,22 @@ class Enrolled(BaseModel):
     password: str
     gateway_key: GatewayKeyOut
     log_vkeys: list[str]
+
+
+class Erase(In):
+    """Whose payloads are to be destroyed, and why."""
+
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._:/-]+$")] = Field(
+        description="pseudonym of a person, or name of a source; person/… or source/… where both exist",
+        examples=["patient-4711"],
+    )
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
+        description="stands in the log's statement, so without personal data", examples=["request of the subject"]
+    )
+
+
+class Erased(BaseModel):
+    """What the log says of it."""
+
+    entries: list[str] = Field(description="entries of the log that state the erasure", examples=[["5120"]])
+    events: int = Field(description="how many payloads are gone")

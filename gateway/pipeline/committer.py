@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from chain.errors import DiskFullError, StoreError
 from chain.seal import seal_hash
@@ -31,6 +32,7 @@ from gateway.pipeline.watch import Watch
 from gateway.pipeline.writing import write
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 STALLED_S = 5.0  # a commit that takes longer is told as a problem
 IDLE_S = 0.5  # how often pending seals and the disk are looked at when nothing arrives
@@ -103,6 +105,16 @@ class Committer:
         with self._writing:
             pass
 
+    def between_commits(self, work: Callable[[SiteWriter], T]) -> T:
+        """Do something with the writing connection while no commit is in flight; on a thread that may wait. New events
+        wait at their sources meanwhile."""
+        with self._writing:
+            try:
+                return work(self._site)
+            finally:
+                self._site.forget_cached()
+                self.counters.log_size = self._site.log.size
+
     def stop(self) -> None:
         """Commit what is queued, then end the thread."""
         self.inbox.close()
@@ -149,7 +161,7 @@ class Committer:
             with self._site.db.transaction() as tx:
                 first = self.counters.log_size
                 batch.place(first)
-                write(self._site, tx, batch, first, logged_us)
+                written = write(self._site, tx, batch, first, logged_us)
                 self._watch.look(tx, batch, logged_us)
                 if self.failure:
                     self._site.db.touch(tx)
@@ -159,7 +171,7 @@ class Committer:
         if self.failure:
             log.info("events are stored again")
         self.failure = None
-        self._count(batch)
+        self._count(batch, written)
         self._remember(batch)
         if taken:
             self._tell(Committed(taken, self._news(batch, logged_us), batch.urgent))
@@ -173,14 +185,14 @@ class Committer:
         self._watch.undo()
         self.counters.log_size = self._site.log.size
 
-    def _count(self, batch: Batch) -> None:
+    def _count(self, batch: Batch, written: int) -> None:
         counters = self.counters
         counters.stored += batch.events
         counters.duplicates += batch.duplicates
         counters.rejected += len(batch.refused)
         counters.received += batch.events + batch.duplicates + len(batch.refused)
         counters.commits += bool(batch.groups or batch.refused)
-        counters.log_size += batch.leaves
+        counters.log_size += written
 
     def _remember(self, batch: Batch) -> None:
         for name, group in batch.groups.items():

@@ -6,6 +6,7 @@ event; a source is replaced as a whole when it changes, so the pipeline's thread
 
 from dataclasses import dataclass, replace
 
+from chain.erasure import ERASED, PERSON
 from chaincode.identity_records import KeyRecord
 from gateway.access import SourceSettings
 from gateway.preprocess.kind import Limits
@@ -15,7 +16,8 @@ LimitTable = tuple[tuple[str, Limits], ...]
 
 @dataclass(frozen=True, slots=True)
 class EnrolledSource:
-    """A source, its keys with their validity, the kinds it may report, and its limits."""
+    """A source, its keys with their validity, the kinds it may report, its limits, and whom its payloads concern, where
+    they do not say so themselves: the subject's name in the store."""
 
     name: str
     keys: tuple[KeyRecord, ...]
@@ -23,6 +25,11 @@ class EnrolledSource:
     plain: bool
     limits: LimitTable
     changing: bool = False  # its next key is on the way
+    person: str = ""
+
+    @property
+    def subject(self) -> str:
+        return self.person or self.name
 
     def key(self, kid: bytes) -> KeyRecord | None:
         """The key of this id, whether or not it is valid where the log stands."""
@@ -50,7 +57,16 @@ class SourceBook:
         """Take over a source's present keys (by the contract's identities) and settings."""
         limits = tuple((limit.series, Limits(limit.low, limit.high, limit.unit)) for limit in settings.limits)
         kinds = frozenset(settings.kinds)
-        self._sources[name] = EnrolledSource(name, keys, kinds, settings.allow_plain, limits)
+        person = settings.subject
+        if person and not person.startswith(ERASED):
+            person = PERSON + person
+        self._sources[name] = EnrolledSource(name, keys, kinds, settings.allow_plain, limits, person=person)
+
+    def erase(self, subject: str, marked: str) -> None:
+        """All that these sources report concerns somebody who was erased; `marked` stands for him from now on."""
+        for name, source in list(self._sources.items()):
+            if source.person == subject:
+                self._sources[name] = replace(source, person=marked)
 
     def block(self, name: str) -> None:
         """Let nothing of this source in until `put` says otherwise."""

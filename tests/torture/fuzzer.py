@@ -14,6 +14,9 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gateway"]):
+    from chain.disclosed import verify_disclosure
+    from chain.disclosure import parse_disclosure
+    from chain.erasure import decode_erasure
     from chain.event import Event, Message
     from chain.log.bundle import unpack
     from chain.log.witness import parse_cosignatures, parse_size
@@ -21,7 +24,7 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from chain.receipt import parse_receipt
     from chain.record import Record, parts
     from chain.seal import Seal
-    from chain.verify import verify_receipt
+    from chain.verify import Verifier, verify_receipt
     from chaincode.exchange import To
     from chaincode.exchange_records import DeliveryRecord, DeliveryStatement, GrantRecord, ObjectRecord
     from chaincode.kem_records import KemKeys
@@ -87,6 +90,10 @@ def receipts(data: bytes) -> None:
     verify_receipt(parse_receipt(data), POLICY)
 
 
+def disclosures(data: bytes) -> None:
+    verify_disclosure(parse_disclosure(data), Verifier(POLICY))
+
+
 def notes(data: bytes) -> None:
     open_checkpoint(parse_note(data), [line.key for line in POLICY.logs])
 
@@ -125,7 +132,8 @@ def planted(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
     "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
-    "grants": Grant.decode, "exchange": exchange, "keys": keys, "planted": planted,
+    "grants": Grant.decode, "exchange": exchange,
+    "disclosures": disclosures, "erasures": decode_erasure, "keys": keys, "planted": planted,
 }  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from chain.disclosure import FORMAT, Header, Line, encode_disclosure
+from chain.erasure import Erasure
 from chain.log.bundle import pack
 from chain.receipt import parse_receipt
 from chaincode.exchange import To
@@ -17,6 +19,7 @@ from chaincode.exchange_records import DeliveryRecord, DeliveryStatement, GrantR
 from chaincode.kem_records import KemKey, KemKeys
 from crypto import cbor
 from crypto.kem import KemPrivateKey, KemSuite
+from crypto.keys import Algorithm, PrivateKey
 from tests.gateway.ingest.mqtt_support import connect, publish, subscribe, unsubscribe
 from tests.support.source import INFERENCE, PRODUCTION, Source, message, payload_bytes
 from tests.torture.scale import scaled
@@ -63,6 +66,21 @@ def _leaves() -> Iterator[bytes]:
     yield b"\1" + pack([parse_receipt((GOLDEN / "reading.json").read_bytes()).record])
 
 
+def _disclosures() -> Iterator[bytes]:
+    key = PrivateKey.generate(Algorithm.ED25519)
+    for file in ("reading.json", "disclosed.json"):
+        r = parse_receipt((GOLDEN / file).read_bytes())
+        assert r.identity
+        assert r.seal
+        line = Line(r.index, r.record, r.inclusion, r.field_count, r.fields, r.event, 0, 0, r.seal.range_proof)
+        header = Header(FORMAT, "a", "b", "c", 1, 1, r.checkpoint, r.identity, r.anchor, (r.identity,), (r.seal,))
+        yield encode_disclosure(header, [line], key)
+
+
+def _erasures() -> Iterator[bytes]:
+    yield Erasure(bytes(32), 1, "who", "why", ((0, 1), (5, 300))).encode()
+
+
 def _sealed() -> Iterator[bytes]:
     yield bytes.fromhex(json.loads(SEALED.read_text())["object"])
 
@@ -97,7 +115,8 @@ def _keys() -> Iterator[bytes]:
 def _seeds(name: str) -> list[bytes]:
     made = {
         "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
-        "sealed": _sealed, "grants": _grants, "exchange": _exchange, "keys": _keys,
+        "sealed": _sealed, "grants": _grants, "exchange": _exchange,
+        "disclosures": _disclosures, "erasures": _erasures, "keys": _keys,
     }  # fmt: skip
     if name in made:
         return list(made[name]())
@@ -130,10 +149,12 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
         "grants",
         "exchange",
         "keys",
+        "disclosures",
+        "erasures",
     ],
 )
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
-    runs = SLOW_RUNS if name == "receipts" else RUNS
+    runs = SLOW_RUNS if name in ("receipts", "disclosures") else RUNS
     done = _fuzz(tmp_path, name, runs)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert f"Done {runs} runs" in done.stderr + done.stdout
