@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaincode import identities, logs
+from chaincode import exchange, identities, kem_keys, logs
 from chaincode.errors import Code, ContractError
 from chaincode.transaction import Transaction
 from crypto.errors import FormatError, KeyMaterialError, ProofError, SignatureError
@@ -16,6 +16,7 @@ from crypto.merkle import MAX_PROOF_HASHES
 MAX_NOTE_ARGUMENT = 32 * 1024  # a gateway anchors the log's own signatures; witnesses' may stay outside
 MAX_LOG_KEYS = 4
 _SHORT = 256  # names, numbers, reasons
+_HANDLE = 512  # an origin and a name
 _KEYED = 8192  # an SLH-DSA-SHA2-128s signature has 7,856 bytes
 
 
@@ -43,6 +44,18 @@ FUNCTIONS: Final = {
     "identities.get": Function(identities.get, 1, 1, _SHORT, query=True),
     "identities.history": Function(identities.history, 1, 2, _SHORT, query=True),
     "identities.list": Function(identities.listing, 1, 2, _SHORT, query=True),
+    "kem.publish": Function(kem_keys.publish, 4, 4, _KEYED),
+    "kem.withdraw": Function(kem_keys.withdraw, 4, 4, _KEYED),
+    "kem.get": Function(kem_keys.get, 1, 1, _HANDLE, query=True),
+    "exchange.grant": Function(exchange.grant, 7, 6 + exchange.MAX_GRANTED, exchange.MAX_TO_BYTES),
+    "exchange.regrant": Function(exchange.regrant, 4, 4, _KEYED),
+    "exchange.receive": Function(exchange.receive, 2, 2, _KEYED),
+    "exchange.revoke": Function(exchange.revoke, 3, 3, _HANDLE),
+    "exchange.get": Function(exchange.get, 1, 1, _HANDLE, query=True),
+    "exchange.granted": Function(exchange.granted, 2, 2, _HANDLE, query=True),
+    "exchange.grants": Function(exchange.grants, 1, 2, _HANDLE, query=True),
+    "exchange.list": Function(exchange.listing, 2, 3, _HANDLE, query=True),
+    "exchange.history": Function(exchange.history, 2, 2, _HANDLE, query=True),
 }
 
 

@@ -33,6 +33,14 @@ class Code(StrEnum):
     TOO_MANY_KEYS = "too-many-keys"
     BAD_RANGE = "bad-range"
     SELF_REVOCATION = "self-revocation"
+    NO_KEM_KEY = "no-kem-key"
+    NOT_ANCHORED = "not-anchored"
+    UNKNOWN_OBJECT = "unknown-object"
+    OBJECT_EXISTS = "object-exists"
+    OTHER_OBJECT = "other-object"
+    NOT_GRANTED = "not-granted"
+    GRANT_EXISTS = "grant-exists"
+    RECEIPT_EXISTS = "receipt-exists"
 
 
 class ContractError(SealtrailError):

@@ -60,6 +60,27 @@ def organisation_key(organisation: str) -> str:
     return f"org/{organisation}"
 
 
+def kem_key(handle: str) -> str:
+    return f"kem/{handle}"
+
+
+def object_key(object_id: bytes) -> str:
+    return f"object/{object_id.hex()}"
+
+
+def grant_key(object_id: bytes, recipient: str) -> str:
+    return f"grant/{object_id.hex()}/{recipient}"
+
+
+def delivery_key(object_id: bytes, recipient: str, verdict: str) -> str:
+    """No handle holds a `!`, so that no two recipients share a key; below too."""
+    return f"delivery/{object_id.hex()}/{recipient}!{verdict}"
+
+
+def listing_key(side: str, name: str, object_id: bytes) -> str:
+    return f"objects/{side}/{name}!{object_id.hex()}"
+
+
 async def read(tx: Transaction, key: str, kind: type[_R]) -> _R | None:
     """The record at `key`, None where there is none; StateError where it cannot be read."""
     value = await tx.get(key)

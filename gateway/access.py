@@ -51,6 +51,8 @@ class Scope(StrEnum):
     AUDITOR = "auditor"  # read records, payloads, receipts
     OPERATOR = "operator"  # read, and see dead letters, alerts and metrics
     DEVICE_ADMIN = "device-admin"  # invite and revoke sources
+    EXCHANGE = "exchange"  # keep, grant and revoke sealed objects; enrol partners
+    PARTNER = "partner"  # fetch and sign for what is granted to the name in the token's label
     DATA_PROTECTION = "data-protection"  # erase subjects
 
 

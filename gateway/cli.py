@@ -228,7 +228,8 @@ def new_token(
     label: Annotated[str, typer.Argument(help="What it is for; revoke it by this label.")],
     data: DataOption,
     scope: Annotated[
-        list[str], typer.Option(help="auditor, operator, device-admin or data-protection; may be repeated.")
+        list[str],
+        typer.Option(help="auditor, operator, device-admin, data-protection, exchange or partner; may be repeated."),
     ],
 ) -> None:
     """Print a new bearer token. It is shown once."""

@@ -28,6 +28,8 @@ def _mount(app: typer.Typer) -> None:
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
     from gateway.drill import cli as drill_cli
+    from gateway.objects import cli as objects_cli
+    from gateway.objects import partner_cli
     from network import cli as network_cli
 
     app.command("demo")(demo_cli.demo)
@@ -46,6 +48,8 @@ def _mount(app: typer.Typer) -> None:
     app.add_typer(chain_cli.log, name="log")
     keys_cli.app.command("encrypt")(chain_cli.encrypt_keys)
     app.add_typer(keys_cli.app, name="keys")
+    app.add_typer(objects_cli.app, name="objects")
+    app.add_typer(partner_cli.app, name="partner")
     app.add_typer(network_cli.app, name="network")
     app.add_typer(chaincode_cli.app, name="chaincode")
     app.command("seal")(sealed_cli.seal)

@@ -128,6 +128,24 @@ class LogConfig(_Section):
     witness_policy: Path | None = Field(None, description="C2SP tlog-policy with witness URLs; its quorum must cosign")
 
 
+class BucketConfig(_Section):
+    """A bucket of an S3-compatible store for sealed objects. Without this section they lie in the folder objects/."""
+
+    name: str = Field(min_length=3, max_length=63)
+    endpoint: str = Field("", description="like https://s3.example; empty: Amazon's of the region")
+    region: str = "us-east-1"
+    prefix: str = ""
+    access_key_file: Path | None = Field(None, description="file of mode 0600; None: the environment's credentials")
+    secret_key_file: Path | None = Field(None, description="file of mode 0600")
+
+
+class ObjectsConfig(_Section):
+    """Sealed objects that are kept for partners."""
+
+    max_object_bytes: int = Field(8 * 2**30, ge=2**10, description="bound of one object")
+    max_bytes: int = Field(20 * 2**30, ge=2**20, description="bound of all objects together")
+
+
 class SealingConfig(_Section):
     """A one-way gateway: payloads at rest that it cannot read itself."""
 
@@ -149,6 +167,8 @@ class Config(_Section):
     ledger: Literal["embedded", "fabric"] = "embedded"
     fabric: FabricConfig | None = None
     log: LogConfig = LogConfig()  # type: ignore[call-arg]
+    objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
+    bucket: BucketConfig | None = None
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
 
     @field_validator("origin")

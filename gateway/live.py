@@ -7,6 +7,7 @@ from typing import Protocol
 from chain.store.erasures import StoredErasure
 from gateway.access import SourceSettings
 from gateway.enrolment import Offer
+from gateway.objects.parts import Objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class LiveStatus:
 
 class Live(Protocol):
     """The running gateway as the REST interface sees it."""
+
+    objects: Objects
 
     def status(self) -> LiveStatus: ...
 

@@ -43,6 +43,8 @@ from gateway.ingest.mqtt.listener import FrontDoor
 from gateway.joining import write_request
 from gateway.ledgers import SiteLedger, open_ledger
 from gateway.live import Enrolment, LiveStatus, TlsUse
+from gateway.objects.delivery import Delivery
+from gateway.objects.parts import ObjectLog, Objects, open_objects
 from gateway.pipeline.acknowledging import Acknowledger
 from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.committer import Committed, Committer
@@ -124,6 +126,7 @@ class Gateway:
             await self.anchorer.proved(size)  # a crash may have come after the proof was kept and before this
         # 4. The pipeline, then the doors.
         self._start_pipeline(site, key)
+        self.objects = self._objects()
         self._task(self.anchorer.run())
         if self.keeper:
             self._task(self.keeper.run())
@@ -169,7 +172,7 @@ class Gateway:
             self.anchorer.look_again()
         elif event.name == "logs.anchored":
             await self.anchorer.proved(items[1])
-        else:
+        elif event.name.startswith("identities."):
             await self.registrar.changed(items[0])
 
     def _anchorer(self, db: Database, signers: tuple[NoteSigner, ...]) -> Anchorer:
@@ -200,6 +203,19 @@ class Gateway:
         self._closing.push_async_callback(self._stop_committer)
         self._task(self.acknowledger.run())
 
+    def _objects(self) -> Objects:
+        records = ObjectLog(self.folder, self.access, self.committer.inbox, self.add_plain)
+        self.delivery = Delivery(self.folder.origin, self.access, self._publish, self._listens)
+        made = open_objects(
+            self.folder, self.config.objects, self.config.storage, self.ledger, log=records.append,
+            anchor=self.anchorer.flush, heard=self.delivery.granted, log_size=self._log_size,
+            bucket=self.config.bucket,
+        )  # fmt: skip
+        self._closing.callback(made.keeper.close)
+        self.delivery.serve(made.keeper, made.exchange)
+        self._closing.push_async_callback(self.delivery.close)
+        return made
+
     async def _open_doors(self) -> None:
         settings = self.config.front_door
         limits = FrontDoorLimits(
@@ -214,7 +230,7 @@ class Gateway:
         self._front_tls = tls_server(settings, "front_door")
         self.front = FrontDoor(
             settings.host, settings.port, self.sessions, login, self.presence, limits=limits,
-            tls=self._front_tls, on_not_accepted=self.shortage.note,
+            tls=self._front_tls, on_not_accepted=self.shortage.note, on_subscribed=self.delivery.subscribed,
         )  # fmt: skip
         try:
             await self.front.start()
@@ -282,6 +298,12 @@ class Gateway:
         if await self.front.publish_receipt(source, payload):
             return True
         return await self.side.publish_receipt(source, payload) if self.side else False
+
+    def _publish(self, source: str, topic: str, payload: bytes) -> bool:
+        return self.front.publish(source, topic, payload)
+
+    def _listens(self, source: str, topic: str) -> bool:
+        return self.front.listens(source, topic)
 
     async def drain(self) -> None:
         """Wait until everything received is durable and anchored, and the proof of that is at hand."""

@@ -24,19 +24,28 @@ FromOption = Annotated[
     Path | None,
     typer.Option("--from", help="Public key file of the sender who must have signed it.", show_default=False),
 ]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="URL of a gateway: --to takes names on its ledger too.", show_default=False)
+]
+TokenOption = Annotated[str, typer.Option(help="API token, with --url.", envvar="SEALTRAIL_TOKEN", show_default=False)]
 STANDARD = Path("-")
 
 
 def seal(
     file: Annotated[Path, typer.Argument(help="What to seal; - for standard input.", show_default=False)],
     to: Annotated[
-        list[str], typer.Option("--to", help="Public key file of a recipient; may be repeated.", show_default=False)
+        list[str],
+        typer.Option(
+            "--to", help="Public key file of a recipient, or its name with --url; may be repeated.", show_default=False
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write; - for standard output.", show_default=False)
     ],
     sign: Annotated[str | None, typer.Option(help="Name of your signature key, with --keys.")] = None,
     keys: KeysOption = None,
+    url: UrlOption = None,
+    token: TokenOption = "",
 ) -> None:
     """Seal a file so that exactly its recipients open it. To grant it to others later, name a key of your own too."""
     from chain.sealed.keys import signer
@@ -44,7 +53,7 @@ def seal(
     from chain.sealed.streams import reading, writing
     from crypto.envelope import objects
 
-    recipients = resolve(to)
+    recipients = resolve(to, url, token)
     own = signer(_folder(keys, "--sign needs it"), sign) if sign else None
     with reading(file) as (source, progress), writing(output, file) as target:
         made = objects.seal(source, target, recipients, own, digest=False, progress=progress)
@@ -100,6 +109,8 @@ def grant_command(
     output: OutputOption,
     keys: KeysOption = None,
     grant: GrantOption = None,
+    url: UrlOption = None,
+    token: TokenOption = "",
 ) -> None:
     """Let one more partner open an object that you can open, without sealing it again. Send both files."""
     from chain.sealed.keys import finder
@@ -108,7 +119,7 @@ def grant_command(
     from crypto.envelope import objects
     from crypto.files import write_durably
 
-    (recipient,) = resolve([to])
+    (recipient,) = resolve([to], url, token)
     find, given = finder(_folder(keys, "it holds the key to open with")), _grant(grant)
     with reading(file) as (source, progress):
         made = objects.make_grant(source, recipient, find, grant=given, progress=progress)

@@ -16,6 +16,8 @@ from gateway.api.services import Here
 READ = frozenset({Scope.AUDITOR, Scope.OPERATOR, Scope.DEVICE_ADMIN})
 PAYLOADS = frozenset({Scope.AUDITOR, Scope.OPERATOR})
 OPERATE = frozenset({Scope.OPERATOR})
+EXCHANGE = frozenset({Scope.EXCHANGE})
+PARTAKE = frozenset({Scope.EXCHANGE, Scope.PARTNER})
 MANAGE = frozenset({Scope.DEVICE_ADMIN})
 ERASE = frozenset({Scope.DATA_PROTECTION})
 MAX_TOKEN_CHARS = 256
@@ -36,6 +38,11 @@ class Caller:
     @property
     def sees_payloads(self) -> bool:
         return bool(self.scopes & PAYLOADS)
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether it acts for the gateway's owner; a partner acts for itself alone, by its label."""
+        return Scope.EXCHANGE in self.scopes
 
     @property
     def operates(self) -> bool:
@@ -78,9 +85,15 @@ reader = Requires(READ)
 payload_reader = Requires(PAYLOADS)
 operator = Requires(OPERATE)
 device_admin = Requires(MANAGE)
+exchanger = Requires(EXCHANGE)
+partaker = Requires(PARTAKE)
+key_reader = Requires(READ | PARTAKE)
 data_protection = Requires(ERASE)
 Reader = Annotated[Caller, Depends(reader)]
 PayloadReader = Annotated[Caller, Depends(payload_reader)]
 Operator = Annotated[Caller, Depends(operator)]
 DeviceAdmin = Annotated[Caller, Depends(device_admin)]
+Exchanger = Annotated[Caller, Depends(exchanger)]
+Partaker = Annotated[Caller, Depends(partaker)]
+KeyReader = Annotated[Caller, Depends(key_reader)]
 DataProtection = Annotated[Caller, Depends(data_protection)]

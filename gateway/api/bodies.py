@@ -62,9 +62,9 @@ class Invite(In):
     """A source that may enrol."""
 
     source: SourceName = Field(examples=["cold-1"])
-    kinds: Annotated[list[Literal["reading", "production", "inference"]], Field(min_length=1, max_length=3)] = Field(
-        default=["reading", "production", "inference"], description="what it may report"
-    )
+    kinds: Annotated[
+        list[Literal["reading", "production", "inference", "object"]], Field(min_length=1, max_length=4)
+    ] = Field(default=["reading", "production", "inference"], description="what it may report")
     allow_plain: bool = Field(False, description="bare JSON without a key; records say gateway only")
     session_required: bool = Field(False, description="refuse what it sends in no session")
     limits: Annotated[list[LimitsIn], Field(max_length=64), AfterValidator(_limits_in_order)] = []

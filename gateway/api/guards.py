@@ -28,15 +28,15 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-_TOO_LARGE = f"a request body has at most {MAX_BODY_BYTES} bytes"
+UPLOAD = ("POST", "/v1/objects")  # the one request whose body may be large; it is streamed
 _log = logging.getLogger(__name__)
 
 
 class Guards:
     """The outermost of the application's own layers."""
 
-    def __init__(self, app: ASGIApp, limits: RateLimits) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, limits: RateLimits, most_upload: int = MAX_BODY_BYTES) -> None:
+        self._app, self._most_upload = app, most_upload
         self._buckets = Buckets(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +57,7 @@ class Guards:
             await refusal(scope, receive, send_secured)
             return
         try:
-            await self._app(scope, _counted(receive), send_secured)
+            await self._app(scope, _counted(receive, self._most(scope)), send_secured)
         except HTTPException as e:
             if started:
                 raise
@@ -78,9 +78,14 @@ class Guards:
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
             return problem(414, f"a request target has at most {MAX_TARGET_BYTES} bytes")
         length = headers.get("content-length", "")
-        if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > MAX_BODY_BYTES):
-            return problem(413, _TOO_LARGE)
+        most = self._most(scope)
+        if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most):
+            return problem(413, _too_large(most))
         return None
+
+    def _most(self, scope: Scope) -> int:
+        """Bytes that this request's body may have."""
+        return self._most_upload if (scope["method"], scope["path"]) == UPLOAD else MAX_BODY_BYTES
 
     def _wait(self, scope: Scope, headers: Headers) -> float:
         client = scope.get("client")
@@ -111,7 +116,11 @@ def _secure(headers: MutableHeaders) -> None:
     headers.setdefault("Cache-Control", "no-store")
 
 
-def _counted(receive: Receive) -> Receive:
+def _too_large(most: int) -> str:
+    return f"a request body has at most {most} bytes"
+
+
+def _counted(receive: Receive, most: int) -> Receive:
     """Counts the body while it comes in, for clients that do not say its length."""
     received = 0
 
@@ -119,8 +128,8 @@ def _counted(receive: Receive) -> Receive:
         nonlocal received
         message = await receive()
         received += len(message.get("body") or b"")
-        if received > MAX_BODY_BYTES:
-            raise HTTPException(413, _TOO_LARGE)
+        if received > most:
+            raise HTTPException(413, _too_large(most))
         return message
 
     return receive_counted

@@ -11,7 +11,7 @@ from chain.ledger.store import FILE as LEDGER
 
 FSCK, INDEX = "fsck", "index check"
 SITE_DB, LEDGER_DB, KEPT_DB = "site.db", f"ledger/{LEDGER}", f"ledger/{KEPT}"
-INDEX_DB, ACCESS_DB = "index.db", "access.db"
+INDEX_DB, ACCESS_DB, OBJECTS_DB = "index.db", "access.db", "objects.db"
 
 # What a log is made of, for those who write it anew.
 TILES, BUNDLES, TAIL, CHECKPOINTS = "log_tile", "log_bundle", "log_tail", "log_checkpoint"
@@ -21,6 +21,7 @@ _STAMP = "stamp is a random mark by which open connections notice an append"
 _NOTICE = "a notice to people, no evidence; what was refused never was in the log"
 _HINT = "a hint: the witness corrects one that is too small, and one that is too large stops the signing"
 _ACCESS = "who may connect is the operator's word; keys of sources are on the ledger"
+_OBJECTS = "the gateway's own list of sealed objects; `sealtrail objects check` compares it with the log and the files"
 _CHANNEL = "read anew from the channel; what is shown to others is proved by the evidence itself"
 
 
@@ -120,5 +121,7 @@ TABLES: tuple[Table, ...] = (
     Table(ACCESS_DB, "source", open=_ACCESS),
     Table(ACCESS_DB, "token", open=_ACCESS),
     Table(ACCESS_DB, "boot", open=_ACCESS),
+    Table(OBJECTS_DB, "object", open=_OBJECTS),
+    Table(OBJECTS_DB, "grant_file", open="a grant file opens for its recipient alone; the ledger has its digest"),
     Table(ACCESS_DB, "disclosure", open="the operator's own list; who was shown something holds the signed file"),
 )  # fmt: skip

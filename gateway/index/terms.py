@@ -11,6 +11,7 @@ from chain.store.segment import Fields
 from gateway.preprocess.inference import Inference
 from gateway.preprocess.production import Production
 from gateway.preprocess.reading import Reading
+from gateway.preprocess.sealed_object import SealedObject
 
 TERM_NAMES = ("series", "gtin", "lot", "serial", "line", "model", "input", "decision")
 MAX_TERM_CHARS = 256
@@ -22,6 +23,7 @@ _TERMS: Mapping[int, Mapping[str, str]] = {
     Inference.code: {
         "model_name": "model", "model_digest": "model", "input_digest": "input", "decision": "decision",
     },
+    SealedObject.code: {"object": "input", "digest": "input"},
 }  # fmt: skip
 
 

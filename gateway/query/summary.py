@@ -6,6 +6,7 @@ from chain.store.segment import Fields
 from gateway.preprocess.inference import Inference
 from gateway.preprocess.production import Production
 from gateway.preprocess.reading import Reading
+from gateway.preprocess.sealed_object import SealedObject
 
 MAX_CHARS = 120
 UNITS = {"Cel": "°C", "%RH": "% RH", "/": "", "%EL": "% battery", "lx": "lx"}
@@ -20,9 +21,15 @@ def summary_of(kind: int, fields: Fields) -> str:
         text = _parts((said.get("step"), ""), (said.get("lot"), "lot "), (said.get("serial"), "serial "))
     elif kind == Inference.code:
         text = _parts((said.get("decision"), ""), (said.get("score"), "score "), (said.get("model_name"), "by "))
+    elif kind == SealedObject.code:
+        text = _parts((_start(said.get("object")), "sealed object "), (said.get("size"), "bytes "))
     else:
         text = ""
     return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…"
+
+
+def _start(value: object) -> str | None:
+    return f"{value[:16]}…" if isinstance(value, str) else None
 
 
 def short_series(name: str) -> str:

@@ -1,6 +1,7 @@
 """Whatever bytes are given to any function, the answer is a result or a refusal with a code, never another error."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,15 +9,21 @@ from hypothesis import strategies as st
 
 from chaincode.contract import FUNCTIONS
 from chaincode.errors import ContractError
+from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keys import Algorithm, PrivateKey
 from tests.chaincode.memory import MemoryLedger
 from tests.contract_suite.actors import Actor, MemoryLog, log_signers
+from tests.contract_suite.parties import Partner, Thing
 
 ORIGIN = "plant.example/gw1"
 GATEWAY, THING = Actor("plant/gateway", ORIGIN), Actor("thing", ORIGIN)
 LOG = MemoryLog(ORIGIN, log_signers(ORIGIN))
+NEW_KEM = KemPrivateKey.generate(KemSuite.ML_KEM_768)
 NEW_KEY = PrivateKey.generate(Algorithm.ML_DSA_44)
 SPARE = Actor("spare", ORIGIN)
+PARTNER, LATER = (Partner(Actor(name, ORIGIN, role="partner")) for name in ("partner", "later"))
+OBJECT = Thing(bytes(32))
+TO_LATER = replace(LATER.to, grant_digest=bytes(32))
 
 
 def ledger() -> MemoryLedger:
@@ -25,6 +32,10 @@ def ledger() -> MemoryLedger:
     made.call(GATEWAY.key.public, "logs.register", ORIGIN.encode(), *LOG.vkeys())
     made.call(GATEWAY.key.public, "logs.anchor", *LOG.anchor(0, 5))
     made.call(GATEWAY.key.public, "identities.enrol", *THING.enrolment("source"))
+    for one in (PARTNER, LATER):
+        made.call(GATEWAY.key.public, "identities.enrol", *one.actor.enrolment("partner"))
+        made.call(GATEWAY.key.public, "kem.publish", *one.publication())
+    made.call(GATEWAY.key.public, "exchange.grant", *OBJECT.grant(PARTNER.to))
     return made
 
 
@@ -41,6 +52,18 @@ VALID = {
     "identities.get": [THING.handle.encode()],
     "identities.history": [THING.handle.encode()],
     "identities.list": [b"source", b"a"],
+    "kem.publish": PARTNER.publication(1, NEW_KEM),
+    "kem.withdraw": PARTNER.withdrawal(),
+    "kem.get": [b"partner"],
+    "exchange.grant": OBJECT.grant(PARTNER.to, LATER.to),
+    "exchange.regrant": PARTNER.passes_on(OBJECT, TO_LATER),
+    "exchange.receive": PARTNER.receipt(OBJECT.said("partner")),
+    "exchange.revoke": [OBJECT.object_id, b"partner", b"ended"],
+    "exchange.get": [OBJECT.object_id],
+    "exchange.granted": [OBJECT.object_id, b"partner"],
+    "exchange.grants": [OBJECT.object_id, b"a"],
+    "exchange.list": [b"recipient", b"partner", bytes(32)],
+    "exchange.history": [OBJECT.object_id, b"partner"],
 }
 
 
@@ -53,6 +76,15 @@ def answers(call: Callable[[], bytes]) -> None:
 
 def test_every_function_has_arguments_to_spoil() -> None:
     assert VALID.keys() == FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_arguments_are_good_before_they_are_spoilt(function: str) -> None:
+    """Else spoiling them would test nothing behind the first check."""
+    ledger = MemoryLedger() if function == "identities.bootstrap" else ledger_once()
+    if function == "logs.register":
+        ledger.state = {key: value for key, value in ledger.state.items() if key != f"log/{ORIGIN}"}
+    assert ledger.call(GATEWAY.key.public, function, *VALID[function])
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -88,5 +120,5 @@ _LEDGER = ledger()
 def ledger_once() -> MemoryLedger:
     """A copy of the prepared ledger, since some spoilt calls are still good ones."""
     copy = MemoryLedger()
-    copy.state = dict(_LEDGER.state)
+    copy.state, copy.history = dict(_LEDGER.state), dict(_LEDGER.history)
     return copy

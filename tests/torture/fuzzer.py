@@ -25,6 +25,9 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from chain.record import Record, parts
     from chain.seal import Seal
     from chain.verify import Verifier, verify_receipt
+    from chaincode.exchange import To
+    from chaincode.exchange_records import DeliveryRecord, DeliveryStatement, GrantRecord, ObjectRecord
+    from chaincode.kem_records import KemKeys
     from crypto.checkpoint import open_checkpoint
     from crypto.envelope.grants import Grant
     from crypto.envelope.header import read_header
@@ -143,6 +146,13 @@ def sealed(data: bytes) -> None:
     read_header(io.BytesIO(data))
 
 
+def exchange(data: bytes) -> None:
+    """The first byte chooses what a partner's bytes, or a damaged ledger's, are read as."""
+    (To, DeliveryStatement, DeliveryRecord, GrantRecord, ObjectRecord, KemKeys)[data[0] % 6 if data else 0].decode(
+        data[1:]
+    )
+
+
 def keys(data: bytes) -> None:
     """The first byte chooses the file."""
     (KeyFile.decode, NamedKey.parse, unpacked, read_lock)[data[0] & 3 if data else 0](data[1:])
@@ -158,7 +168,7 @@ def planted(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
     "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
-    "grants": Grant.decode, "keys": keys, "handshakes": handshakes, "frames": frames,
+    "grants": Grant.decode, "keys": keys, "handshakes": handshakes, "frames": frames, "exchange": exchange,
     "disclosures": disclosures, "erasures": decode_erasure, "planted": planted,
 }  # fmt: skip
 

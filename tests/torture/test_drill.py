@@ -22,7 +22,7 @@ from gateway.drill.alterations import ALL
 from gateway.drill.checks import CHECKS, START
 from gateway.drill.copies import copy_folder, copy_site
 from gateway.drill.rows import flip, opened
-from gateway.drill.tables import ACCESS_DB, FSCK, INDEX_DB, KEPT_DB, LEDGER_DB, SITE_DB, TABLES
+from gateway.drill.tables import ACCESS_DB, FSCK, INDEX_DB, KEPT_DB, LEDGER_DB, OBJECTS_DB, SITE_DB, TABLES
 from gateway.index import Index
 from gateway.ingest.inbound import Verdict
 from tests.e2e.programs import run, up, write_config
@@ -112,7 +112,13 @@ def outcome(name: str, check: str) -> str:
 def test_every_table_and_column_of_a_site_is_declared(site: Folder, tmp_path: Path) -> None:
     """A new table or column is either guarded or said to be open, with its reason; none is forgotten."""
     KeptProofs(tmp_path).close()
-    files = {SITE_DB: site.database, LEDGER_DB: site.root / LEDGER_DB, INDEX_DB: site.index, ACCESS_DB: site.access}
+    files = {
+        SITE_DB: site.database,
+        LEDGER_DB: site.root / LEDGER_DB,
+        INDEX_DB: site.index,
+        ACCESS_DB: site.access,
+        OBJECTS_DB: site.root / OBJECTS_DB,
+    }
     found = {
         (file, table): columns
         for file, path in (files | {KEPT_DB: tmp_path / "kept.db"}).items()

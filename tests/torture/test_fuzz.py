@@ -14,6 +14,9 @@ from chain.disclosure import FORMAT, Header, Line, encode_disclosure
 from chain.erasure import Erasure
 from chain.log.bundle import pack
 from chain.receipt import parse_receipt
+from chaincode.exchange import To
+from chaincode.exchange_records import DeliveryRecord, DeliveryStatement, GrantRecord, ObjectRecord, Revocation, Verdict
+from chaincode.kem_records import KemKey, KemKeys
 from crypto import cbor
 from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keys import Algorithm, PrivateKey
@@ -110,6 +113,20 @@ def _grants() -> Iterator[bytes]:
     yield bytes.fromhex(json.loads(SEALED.read_text())["grant"])
 
 
+def _exchange() -> Iterator[bytes]:
+    """One of each record, behind the byte that chooses it (fuzzer.exchange)."""
+    said = DeliveryStatement(bytes(32), bytes(32), "clinic", Verdict.REFUSED, "damaged", 7)
+    key = KemPrivateKey(KemSuite.X_WING, bytes(32)).public
+    made = (
+        To("clinic", bytes(32), bytes(32)), said, DeliveryRecord(said.encode(), bytes(32), b"signature", 7, "ab"),
+        GrantRecord(bytes(32), "clinic", bytes(32), "plant", None, 7, "ab", Revocation(9, "cd", "ended")),
+        ObjectRecord(bytes(32), bytes(32), 7, "plant.example/gw1", 3, 5, 7, "ab"),
+        KemKeys("clinic", (KemKey(key, 5, 7), KemKey(key, 7, 9, "lost"))),
+    )  # fmt: skip
+    for number, record in enumerate(made):
+        yield bytes((number,)) + record.encode()
+
+
 def _keys() -> Iterator[bytes]:
     made = json.loads(KEYS.read_text())
     file = bytes.fromhex(made["key_file"]["file"])
@@ -123,7 +140,7 @@ def _seeds(name: str) -> list[bytes]:
     made = {
         "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
         "sealed": _sealed, "grants": _grants, "keys": _keys, "disclosures": _disclosures, "erasures": _erasures,
-        "handshakes": _handshakes, "frames": _frames,
+        "handshakes": _handshakes, "frames": _frames, "exchange": _exchange,
     }  # fmt: skip
     if name in made:
         return list(made[name]())
@@ -154,9 +171,14 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
         "answers",
         "sealed",
         "grants",
-        "keys", "disclosures", "erasures", "handshakes", "frames",
+        "keys",
+        "disclosures",
+        "erasures",
+        "handshakes",
+        "frames",
+        "exchange",
     ],
-)  # fmt: skip
+)
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
     runs = SLOW_RUNS if name in ("receipts", "disclosures") else RUNS
     done = _fuzz(tmp_path, name, runs)

@@ -23,7 +23,7 @@ from gateway.ingest.mqtt.publishing import Publishing
 from gateway.ingest.mqtt.reason import MalformedPacketError, MqttError, ProtocolError, Reason, RefusedError
 from gateway.ingest.mqtt.registry import Registry
 from gateway.ingest.mqtt.session import Session, SessionKey
-from gateway.ingest.mqtt.topics import every_topic, is_filter, own_filters
+from gateway.ingest.mqtt.topics import covers, is_filter, own_filters
 from gateway.ingest.mqtt.wire import CONGESTED
 
 
@@ -81,8 +81,11 @@ class Connection(Publishing):
         self._will = None
         self._close(Reason.SHUTTING_DOWN, "the gateway is stopping")
 
+    def listens(self, topic: str) -> bool:
+        return self._session is not None and any(covers(granted, topic) for granted in self._session.filters)
+
     def send(self, topic: str, payload: bytes) -> bool:
-        if self._session is None or self._ended or self._session.filters.isdisjoint((topic, every_topic(self._source))):
+        if self._ended or not self.listens(topic):
             return False
         packet = encode.publish_qos0(bool(self._v5), topic, payload)
         buffered = self._transport.get_write_buffer_size()

@@ -129,6 +129,10 @@ class FrontDoor:
         """Send to a topic of a source that is the gateway's to speak on, with QoS 0. False: dropped, as above."""
         return self._registry.send(source, topic, payload)
 
+    def listens(self, source: str, topic: str) -> bool:
+        """Whether a connection of this source subscribed to this topic."""
+        return self._registry.listens(source, topic)
+
     def _accept(self) -> None:
         """Take what waits at the listening socket, at most `waiting` at a time so that others have their turn."""
         assert self._socket is not None

@@ -39,6 +39,9 @@ class Member(Protocol):
     def put_out(self) -> None:
         """Its source may not be here any longer: say so, leave the registry, close."""
 
+    def listens(self, topic: str) -> bool:
+        """Whether it subscribed to this topic."""
+
     def send(self, topic: str, payload: bytes) -> bool:
         """Send to one of its source's topics, if subscribed and able to take it."""
 
@@ -117,6 +120,10 @@ class Registry:
     def groups(self) -> dict[str, tuple[str, ...]]:
         """The TLS group of each connection by source."""
         return {source: tuple(m.tls_group for m in members) for source, members in self._by_source.items()}
+
+    def listens(self, source: str, topic: str) -> bool:
+        """Whether a connection of a source subscribed to this topic."""
+        return any(member.listens(topic) for member in self._by_source.get(source, ()))
 
     def send(self, source: str, topic: str, payload: bytes) -> bool:
         """Send to every connection of a source that subscribed to this topic; True if one took it."""

@@ -74,14 +74,25 @@ def status_topic(source: str) -> str:
     return f"st/1/{source}/status"
 
 
+def objects_filter(source: str) -> str:
+    """Where a source hears of sealed objects that it was granted; below it are small ones themselves."""
+    return f"st/1/{source}/objects/#"
+
+
 def own_filters(source: str) -> frozenset[str]:
     """The only topic filters a source may subscribe to."""
-    return frozenset({receipts_topic(source), handshake_down(source), frames_down(source), every_topic(source)})
+    down = (handshake_down(source), frames_down(source))
+    return frozenset({receipts_topic(source), *down, objects_filter(source), every_topic(source)})
 
 
 def every_topic(source: str) -> str:
     """The filter of all topics of a source."""
     return f"st/1/{source}/#"
+
+
+def covers(granted: str, topic: str) -> bool:
+    """Whether one of a source's own filters takes this topic (MQTT 5.0 section 4.7.1.2: # takes its parent too)."""
+    return topic == granted or (granted.endswith("/#") and (topic + "/").startswith(granted[:-1]))
 
 
 def is_filter(topic_filter: str) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,10 +30,12 @@ from crypto.keys import Algorithm, PrivateKey
 from crypto.merkle import root_of
 from gateway.access import Access, Scope, SeriesLimits, SourceSettings
 from gateway.anchoring import Anchorer
+from gateway.config import ObjectsConfig, StorageConfig
 from gateway.enrolment import Offer, Registrar
 from gateway.index import Index
 from gateway.ingest.inbound import Channel, Inbound, Verdict
 from gateway.live import Enrolment, LiveStatus
+from gateway.objects.parts import ObjectLog, open_objects
 from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.batch import Batch
 from gateway.pipeline.group import together
@@ -115,12 +117,21 @@ class Site:
         self.numbers = PlainNumbers(self.access.next_boot())
         self.recent = RecentHashes()
         self.openers = Openers(LATE_AFTER_US)
+        records = ObjectLog(self.folder, self.access, self, self.add_plain)
+        self.heard: list[tuple[str, bytes]] = []
+        self.objects = open_objects(
+            self.folder, ObjectsConfig(max_object_bytes=2**21 - 1, max_bytes=2**22), StorageConfig(reserve_bytes=0),
+            self.ledger, log=records.append, anchor=self.anchorer.flush,
+            heard=lambda handle, stored: self.heard.append((handle, stored.object_id)),
+            log_size=lambda: self.writer.log.size,
+        )  # fmt: skip
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
 
     def close(self) -> None:
         asyncio.run(self.ledger.close())
+        self.objects.keeper.close()
         for part in (self.writer.db, self._publishing, self.access, self.index):
             part.close()
 
@@ -193,6 +204,21 @@ class Site:
             return count
         finally:
             reader.close()
+
+    # -- gateway.ingest.inbound.Sink, for the gateway's own records
+
+    def submit(self, inbound: Inbound) -> None:
+        (payload,) = inbound.payloads
+        inbound.done(self.take(inbound.source, received_us=inbound.received_us, plain=(inbound.kind, payload)))
+
+    def congested(self) -> bool:
+        return False
+
+    def crowded(self, lane: str) -> bool:
+        return False
+
+    def on_relief(self, wake: Callable[[], None]) -> None:
+        wake()
 
     # -- Live
 

@@ -1,9 +1,11 @@
 """A whole gateway on a real Fabric channel: enrolled, anchored, proved, found again after a restart."""
 
 import dataclasses
+import io
 import json
 import shutil
 import sqlite3
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,14 @@ from chain.policies import site_policy
 from chain.receipt import parse_receipt
 from chain.site import Folder
 from chain.verify import Outcome, verify_receipt
+from chaincode.exchange_records import DeliveryStatement
+from chaincode.exchange_records import Verdict as Said
 from chaincode.identity_records import Identity, source_handle
 from chaincode.log_records import AnchorAnswer, AnchorStatus
 from chaincode.state import identity_key
+from crypto import labels
 from crypto.checkpoint import Checkpoint, sign_checkpoint
+from crypto.envelope.objects import seal
 from gateway.enrolment import NotAdmittedError
 from gateway.ingest.inbound import Verdict
 from gateway.ledgers import open_channel
@@ -32,6 +38,8 @@ from network.lifecycle import down as network_down
 from network.lifecycle import up
 from network.partners import new_organisations, propose, sign, submit
 from network.topology import Consensus, Ordering, Organisation
+from tests.contract_suite.actors import Actor
+from tests.contract_suite.parties import Partner
 from tests.e2e.programs import run
 from tests.network.networks import PARTNERS, RunningNetwork, running, topology
 from tests.support.site import Site, receipts
@@ -72,6 +80,33 @@ def _outcomes(site: Site) -> set[Outcome]:
     return {verify_receipt(parse_receipt(file), policy).outcome for file in files}
 
 
+def _round_of_an_object(site: Site) -> None:
+    """A partner, a grant, a receipt and a revocation by a gateway's own parts, on a ledger of several companies."""
+    parts = site.gateway.objects
+    a = Partner(Actor("plant-partner", site.folder.origin, role="partner"))
+    target = io.BytesIO()
+    seal(io.BytesIO(b"certificate"), target, [a.kem.public])
+
+    async def round_trip() -> None:
+        await parts.partners.enrol(a.handle, a.actor.key.public, 0, a.actor.possession())
+        await parts.partners.publish(a.handle, a.kem.public, a.publication()[3])
+        stored = await parts.keeper.take(_once(target.getvalue()))
+        await parts.exchange.grant(stored.object_id, [a.handle])
+        said = DeliveryStatement(stored.object_id, stored.digest, a.handle, Said.OPENED, "", 7).encode()
+        await parts.exchange.receive(said, a.actor.key.sign(said, labels.DELIVERY_RECEIPT))
+        await parts.exchange.revoke(stored.object_id, a.handle, "ended")
+        (found,) = await parts.exchange.grants(stored.object_id)
+        assert [said.kid for said in found.deliveries] == [a.actor.key.public.kid]
+        assert found.record.revoked is not None
+        assert (await parts.exchange.facts(stored.object_id)).digest == stored.digest
+
+    site.run(round_trip())
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
 def test_from_the_device_to_a_receipt_and_through_a_restart(channel: RunningNetwork, tmp_path: Path) -> None:
     settings = on_fabric(channel, PLANT) | {"origin": "plant.example/one"}
     with Site(tmp_path / "site", **settings) as site:
@@ -100,6 +135,7 @@ def test_from_the_device_to_a_receipt_and_through_a_restart(channel: RunningNetw
                 kept.value(identity_key(source_handle(site.folder.origin, "plant-logger-2"))) or b""
             )
         assert proved.current_key is None  # receipts show it from now on
+        _round_of_an_object(site)
     with closing(KeptProofs(site.folder.ledger, readonly=True)) as kept:
         assert kept.place > place
     with pytest.raises(StoreError, match="is anchored on Fabric"), Site(tmp_path / "site", origin="plant.example/one"):

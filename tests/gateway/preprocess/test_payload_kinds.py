@@ -184,13 +184,34 @@ def test_a_person_is_the_last_field_and_changes_nothing_else(kind: str, payload:
 
 
 def test_register() -> None:
-    assert [(kind.name, kind.code) for kind in kinds.ALL] == [("reading", 1), ("production", 2), ("inference", 3)]
+    assert [(kind.name, kind.code) for kind in kinds.ALL] == [
+        ("reading", 1), ("production", 2), ("inference", 3), ("object", 6),
+    ]  # fmt: skip
     for kind in kinds.ALL:
         assert kinds.by_name(kind.name) is kinds.by_code(kind.code) is kind
-    with pytest.raises(UnknownKindError, match="reading, production, inference"):
+    with pytest.raises(UnknownKindError, match="reading, production, inference, object"):
         kinds.by_name("rumour")
     with pytest.raises(UnknownKindError):
         kinds.by_code(4)
+
+
+OBJECT: dict[str, Any] = {"object": "01" * 32, "digest": DIGEST, "size": 16_900, "recipients": "cd" * 32}
+
+
+def test_a_sealed_object_is_named_by_its_ciphertext() -> None:
+    prepared = prepare("object", OBJECT)
+    assert prepared.fields == tuple(OBJECT.items())
+    assert prepared.index == (("input", "01" * 32), ("input", DIGEST))
+    assert (prepared.flags, prepared.sensed_us) == (RecordFlag.NONE, NOW_US)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"object": "01" * 31}, {"digest": DIGEST.upper()}, {"size": -1}, {"size": 2**53}, {"size": 1.0}, {"name": "x"}],
+)
+def test_objects_that_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(PayloadRejected):
+        prepare("object", {**OBJECT, **change})
 
 
 @pytest.mark.parametrize("name", sorted(files()))

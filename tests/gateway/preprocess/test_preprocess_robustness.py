@@ -13,6 +13,7 @@ from gateway.preprocess import kinds
 from gateway.preprocess.errors import PayloadRejected
 from gateway.preprocess.kind import Context, Kind, Limits, Prepared
 
+OBJECT: dict[str, Any] = {"object": "01" * 32, "digest": "ab" * 32, "size": 9, "recipients": "cd" * 32}
 PRODUCTION: dict[str, Any] = {"gtin": "4006381333931", "lot": "LOT-7/A", "expiry": "290400", "serial": "SN1"}
 INFERENCE: dict[str, Any] = {
     "model": {"name": "defects", "version": "3", "digest": "ab" * 32},
@@ -100,7 +101,7 @@ def test_arbitrary_packs(pack: list[dict[str, Any]], context: Context) -> None:
     check(kinds.by_name("reading"), json.dumps(pack).encode(), context)
 
 
-@pytest.mark.parametrize(("name", "good"), [("production", PRODUCTION), ("inference", INFERENCE)])
+@pytest.mark.parametrize(("name", "good"), [("production", PRODUCTION), ("inference", INFERENCE), ("object", OBJECT)])
 @given(data=st.data(), context=CONTEXTS)
 def test_a_good_payload_with_one_field_replaced(
     name: str, good: dict[str, Any], data: st.DataObject, context: Context
@@ -115,7 +116,9 @@ def test_a_good_payload_with_one_field_replaced(
 @given(data=st.data())
 def test_a_good_payload_with_bytes_changed(kind: Kind, data: st.DataObject) -> None:
     good = {"reading": [{"bn": "a", "bu": "Cel", "v": 21.5}, {"t": -5, "vs": "x"}]}
-    payload = bytearray(json.dumps({**good, "production": PRODUCTION, "inference": INFERENCE}[kind.name]).encode())
+    payload = bytearray(
+        json.dumps({**good, "production": PRODUCTION, "inference": INFERENCE, "object": OBJECT}[kind.name]).encode()
+    )
     for _ in range(data.draw(st.integers(1, 3))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     check(kind, bytes(payload), Context(0, 0))
