@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -27,7 +28,8 @@ START_WITHIN_S = 60.0
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a server with the bucket `objects`."""
-    program = shutil.which("moto_server")
+    beside = Path(sys.executable).parent
+    program = shutil.which("moto_server", path=f"{beside}{os.pathsep}{os.environ['PATH']}")
     if program is None:
         pytest.skip("moto_server is not installed (pip install 'moto[s3,server]')")
     with socket.create_server(("127.0.0.1", 0)) as free:
