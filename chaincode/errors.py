@@ -33,6 +33,8 @@ class Code(StrEnum):
     TOO_MANY_KEYS = "too-many-keys"
     BAD_RANGE = "bad-range"
     SELF_REVOCATION = "self-revocation"
+    NO_RECOVERY_KEY = "no-recovery-key"
+    STALE_CHANGE = "stale-change"
 
 
 class ContractError(SealtrailError):

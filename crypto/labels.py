@@ -1,6 +1,7 @@
 """Every label and signature context of Sealtrail, in one place so that no two purposes can share one.
 
-A context is never empty except where C2SP demands it (signed notes); keys that sign notes sign nothing else.
+A context is never empty except where C2SP demands it (signed notes); keys that sign notes sign nothing
+else but their own replacement.
 """
 
 SEAL = b"sealtrail/seal/v1"  # a source's signature over a range of its events
@@ -8,6 +9,9 @@ ENROL = b"sealtrail/enrol/v1"  # proof that an enrolling source holds its privat
 GATEWAY_RECEIPT = b"sealtrail/gateway-receipt/v1"  # the gateway's word that a range is durable
 LEDGER_TRANSACTION = b"sealtrail/ledger-transaction/v1"  # a caller's signature over a transaction
 KEY_ROTATION = b"sealtrail/key-rotation/v1"  # old and new key sign the change from one to the other
+RECOVERY_KEY = b"sealtrail/recovery-key/v1"  # the present key, and the offline one, sign that the latter may recover
+KEY_RECOVERY = b"sealtrail/key-recovery/v1"  # the offline key and a new key sign that the new one takes over
+LOG_KEY_ROTATION = b"sealtrail/log-key-rotation/v1"  # a log's old and new keys sign the change
 COMMITMENT = "sealtrail/commitment/v1"  # HMAC input of a field's salted commitment
 SALT = "sealtrail/salt/v1"  # HMAC input that derives a field's salt from its segment's seed
 SEGMENT = b"sealtrail/segment/v1"  # additional data of an encrypted payload segment

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaincode.errors import StateError
-from chaincode.identity_records import Identity, KeyRecord, Role
-from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord, LogRecord
+from chaincode.identity_records import Doubt, Identity, KeyRecord, Role
+from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord, FormerKeys, LogRecord
 from chaincode.state import Record
 from crypto import cbor
 from crypto.errors import FormatError, KeyMaterialError, SealtrailError
@@ -22,12 +22,16 @@ KEYS = [PrivateKey.generate(Algorithm.ED25519) for _ in range(2)]
 def records() -> list[Record]:
     vkeys = tuple(signer.vkey for signer in log_signers(ORIGIN))
     keys = (KeyRecord(KEYS[0].public, 0, 5, "lost"), KeyRecord(KEYS[1].public, 7))
+    doubted = (KeyRecord(KEYS[0].public, 0, 5, "stolen", Doubt(3, "ab" * 32)), keys[1])
+    former = (FormerKeys(0, (bytes(32),)), FormerKeys(9, (bytes(32), bytes(32))))
     return [
         LogRecord(ORIGIN, "plant/gw", vkeys),
         AnchoredCheckpoint(ORIGIN, 7, EMPTY_ROOT, "note", 1_700_000_000_000_000, "ab" * 32),
         ForkRecord(ORIGIN, 7, "one", "two", 1_700_000_000_000_000, "ab" * 32),
         AnchorAnswer(AnchorStatus.FORK, 7, EMPTY_ROOT),
         Identity("thing", Role.SOURCE, "plant", ORIGIN, keys),
+        LogRecord(ORIGIN, "plant/gw", vkeys, former),
+        Identity("thing", Role.SOURCE, "plant", ORIGIN, doubted, KEYS[1].public),
     ]
 
 
