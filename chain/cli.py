@@ -1,7 +1,7 @@
 """Subcommands over a site's evidence: receipt, verify, policy, log, fsck.
 
 `verify` opens no socket and reads the receipts and the policy only. Exit codes of verify: 0 valid, 3 invalid,
-4 untrusted, 5 incomplete; of every command: 1 for an error, 2 for wrong usage.
+4 untrusted, 5 incomplete, 6 doubtful; of every command: 1 for an error, 2 for wrong usage.
 """
 
 import json
@@ -82,8 +82,8 @@ def verify(
     explain: Annotated[bool, typer.Option("--explain", help="Say what each link proves, and what not.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify receipts offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete. Of several: the worst, which is 1
-    where a file is no receipt."""
+    """Verify receipts offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete, 6 doubtful. Of several: the
+    worst, which is 1 where a file is no receipt."""
     from chain.policy import parse_policy
     from chain.receipt import parse_receipt
     from chain.report import as_json as in_json
@@ -102,6 +102,7 @@ def verify(
 def _verify_several(files: list[Path], verifier: "Verifier", explain: bool, as_json: bool) -> int:
     """Each report under the name of its file; a file that is no receipt does not end the rest. The worst exit code."""
     from chain.report import printable
+    from chain.verify import EXIT_CODE, WORST_FIRST
 
     codes, found = set(), []
     for file in files:
@@ -113,7 +114,7 @@ def _verify_several(files: list[Path], verifier: "Verifier", explain: bool, as_j
             print(f"{printable(str(file))}\n{text}")
     if as_json:
         print(json.dumps(found, indent=2))  # in ASCII: a file's name may hold what UTF-8 cannot
-    return next(code for code in (1, 3, 4, 5, 0) if code in codes)
+    return next(code for code in (1, *(EXIT_CODE[outcome] for outcome in WORST_FIRST)) if code in codes)
 
 
 def _verify_one(file: Path, verifier: "Verifier", explain: bool) -> tuple[int, str, dict[str, Any]]:

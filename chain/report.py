@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from chain.verify import Report, Step
 
-MARKS: Final = {"holds": "✓", "missing": "–", "false": "✗"}
+MARKS: Final = {"holds": "✓", "doubtful": "?", "missing": "–", "false": "✗"}
 MEANING: Final = {
     "checkpoint": (
         "the holder of the log's keys signed this size and this root",

@@ -58,7 +58,7 @@ class KeyRecord:
         return self if self.doubt and self.doubt.since <= doubt.since else replace(self, doubt=doubt)
 
     def items(self) -> list[cbor.CborValue]:
-        doubt = [self.doubt.since, self.doubt.tx_id] if self.doubt else []
+        doubt: list[cbor.CborValue] = [self.doubt.since, self.doubt.tx_id] if self.doubt else []
         return [str(self.key.algorithm), self.key.raw, self.from_index, self.until, self.reason, *doubt]
 
     @classmethod

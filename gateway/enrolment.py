@@ -167,12 +167,15 @@ class Registrar:
                 raise FormatError(f"a new key counts from the log's present size on ({self._log_size()}) or later")
             await self._ledger.submit("identities.rotate", *args)
 
-    async def revoke(self, source: str, reason: str) -> None:
-        """End the validity of a source's key at the log's present size."""
+    async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
+        """End the validity of a source's key at the log's present size. What it signed from the log index
+        `compromised_from` on is in doubt."""
         key = (await self._identity(source)).keys[-1]
         async with self._until_settled(source, lambda: self._book.block(source)):
-            at = max(self._log_size(), key.from_index)
-            args = (self._handle(source).encode(), key.key.kid, str(at).encode(), reason.encode("ascii", "replace"))
+            at = max(self._log_size(), key.from_index) if key.until is None else key.until  # doubt may come later
+            args = [self._handle(source).encode(), key.key.kid, str(at).encode(), reason.encode("ascii", "replace")]
+            if compromised_from is not None:
+                args.append(str(max(compromised_from, key.from_index)).encode())
             await self._ledger.submit("identities.revoke", *args)
 
     @asynccontextmanager

@@ -41,6 +41,7 @@ class LiveStatus:
     disk_bytes: int
     disk_limit_bytes: int
     problems: tuple[str, ...]  # why the gateway is not ready, in words; empty when all is well
+    doubtful: tuple[str, ...] = ()  # sources with a key that was declared to be compromised
 
 
 class Live(Protocol):
@@ -65,5 +66,6 @@ class Live(Protocol):
     ) -> None:
         """Replace a source's key; both keys have signed the change (labels.KEY_ROTATION)."""
 
-    async def revoke(self, source: str, reason: str) -> None:
-        """End the validity of a source's key at the present log size, and close its connections."""
+    async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
+        """End the validity of a source's key at the present log size, and close its connections. What it signed from
+        the log index `compromised_from` on is in doubt."""

@@ -257,7 +257,7 @@ class Gateway:
             self._started_us, self.folder.origin, self._log_size(), anchors.checkpoint_size, anchors.anchored_size,
             anchors.anchored_us, counters.received, counters.stored, counters.duplicates, counters.rejected,
             self.committer.inbox.size, self.presence.names(), self.disk.used_bytes, self.disk.limit_bytes,
-            self._problems(),
+            self._problems(), self.book.doubtful(),
         )  # fmt: skip
 
     def _problems(self) -> tuple[str, ...]:
@@ -300,6 +300,6 @@ class Gateway:
                      new: bytes) -> None:  # fmt: skip
         await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
 
-    async def revoke(self, source: str, reason: str) -> None:
-        await self.registrar.revoke(source, reason)
+    async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
+        await self.registrar.revoke(source, reason, compromised_from)
         self.front.put_out(source)

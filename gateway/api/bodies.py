@@ -87,6 +87,9 @@ class Revoke(In):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x20-\x7e]+$")] = Field(
         examples=["device stolen"]
     )
+    compromised_from: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | None = Field(
+        default=None, description="log index from which on its signatures may be a thief's, where that is known"
+    )
 
 
 class OfferRequest(In):

@@ -42,6 +42,7 @@ class SourceBook:
 
     def __init__(self) -> None:
         self._sources: dict[str, EnrolledSource] = {}
+        self._doubtful: set[str] = set()
 
     def get(self, name: str) -> EnrolledSource | None:
         return self._sources.get(name)
@@ -51,6 +52,12 @@ class SourceBook:
         limits = tuple((limit.series, Limits(limit.low, limit.high, limit.unit)) for limit in settings.limits)
         kinds = frozenset(settings.kinds)
         self._sources[name] = EnrolledSource(name, keys, kinds, settings.allow_plain, limits)
+        if any(key.doubt for key in keys):
+            self._doubtful.add(name)  # doubt is never taken back
+
+    def doubtful(self) -> tuple[str, ...]:
+        """Names of the sources of which a key was declared to be compromised."""
+        return tuple(sorted(self._doubtful))
 
     def block(self, name: str) -> None:
         """Let nothing of this source in until `put` says otherwise."""

@@ -220,5 +220,5 @@ class Site:
     ) -> None:
         await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
 
-    async def revoke(self, source: str, reason: str) -> None:
-        await self.registrar.revoke(source, reason)
+    async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
+        await self.registrar.revoke(source, reason, compromised_from)
