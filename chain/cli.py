@@ -156,12 +156,32 @@ def export(
     print(f"wrote {output}: the keys of {folder.origin} and of its ledger")
 
 
+@policy.command("follow")
+def follow(
+    policy: Annotated[Path, typer.Argument(help="The policy that you trust.")],
+    changes: Annotated[list[Path], typer.Argument(help="Files of changed keys of the site, oldest first.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+) -> None:
+    """Follow a site from the keys in your policy to its new ones, by what both signed and its ledger keeps. Do so
+    while you still trust the old keys' algorithm."""
+    from chain.follow import follow as followed
+    from chain.follow import parse_key_change
+    from chain.policy import parse_policy
+    from crypto.files import write_durably
+
+    found = parse_policy(_read(policy))
+    for change in changes:
+        found = followed(found, parse_key_change(_read(change)))
+    write_durably(output, found.to_text().encode("utf-8", "surrogateescape"))
+    print(f"wrote {output}: {len(changes)} change(s) of keys followed")
+
+
 @log.command("vkey")
 def vkey(
     data: DataOption,
     every: Annotated[bool, typer.Option("--all", help="Also the ML-DSA-44 key.")] = False,
 ) -> None:
-    """Print the log's verifier key (C2SP vkey, Ed25519): what other tools check checkpoints with."""
+    """Print the log's verifier key (C2SP vkey; Ed25519 where it has one): what other tools check checkpoints with."""
     from chain.site import Folder
 
     for key in Folder.existing(data).log_vkeys()[: None if every else 1]:

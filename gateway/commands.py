@@ -26,6 +26,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
     from gateway.drill import cli as drill_cli
+    from gateway.keychange import cli as keychange_cli
     from network import cli as network_cli
 
     app.command("demo")(demo_cli.demo)
@@ -38,6 +39,10 @@ def _mount(app: typer.Typer) -> None:
     app.add_typer(gateway_cli.sources, name="source")
     app.add_typer(gateway_cli.tokens, name="token")
     app.add_typer(device_cli.app, name="device")
+    keys = typer.Typer(help="The keys that a site signs with.", no_args_is_help=True)
+    keys.callback()(lambda: None)
+    keys.command("migrate")(keychange_cli.migrate)
+    app.add_typer(keys, name="keys")
     app.command("receipt")(chain_cli.receipt)
     app.command("verify")(chain_cli.verify)
     app.add_typer(chain_cli.policy, name="policy")

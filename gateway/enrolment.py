@@ -6,13 +6,13 @@ carries requests to it and gives the device what it needs to connect.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
 from chain.errors import LedgerError
 from chain.ledger.interface import Ledger
 from chain.ledger.reading import LedgerReader
-from chain.site import Folder
+from chain.site import Folder, SiteReader
 from chaincode.errors import Code, ContractError
 from chaincode.identities import enrolment as enrolment_message
 from chaincode.identity_records import Identity, Role, source_handle
@@ -47,6 +47,7 @@ class Registrar:
         settled: Callable[[], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         """`log_size` counts durable entries; `settled` waits until no commit is in flight (None: there is none)."""
+        self._folder = folder
         self._origin = folder.origin
         self._settled = settled
         self._ledger, self._access, self._book, self._log_size = ledger, access, book, log_size
@@ -163,9 +164,21 @@ class Registrar:
         key = PublicKey(algorithm_named(algorithm), public_key)
         args = (self._handle(source).encode(), str(key.algorithm).encode(), key.raw, str(from_index).encode(), old, new)
         async with self._until_settled(source, lambda: self._book.narrow(source, from_index)):
-            if from_index < self._log_size():
-                raise FormatError(f"a new key counts from the log's present size on ({self._log_size()}) or later")
+            if await self._has(source, key, from_index):
+                return  # the answer to the same request got lost
+            if from_index < self._log_size() and await asyncio.to_thread(self._sealed_to, source) >= from_index:
+                raise FormatError(f"{source} sealed at or behind entry {from_index} with its present key")
             await self._ledger.submit("identities.rotate", *args)
+
+    async def _has(self, source: str, key: PublicKey, from_index: int) -> bool:
+        current = (await self._identity(source)).current
+        return current is not None and (current.key, current.from_index) == (key, from_index)
+
+    def _sealed_to(self, source: str) -> int:
+        """The entry of the source's newest seal, −1 where it has none."""
+        with closing(SiteReader.open(self._folder)) as reader:
+            last = reader.seals.last(source)
+        return last.leaf if last else -1
 
     async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
         """End the validity of a source's key at the log's present size. What it signed from the log index

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from gateway.access import SourceSettings
 from gateway.enrolment import Offer
+from gateway.keychange.migration import Migrated
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,9 @@ class Live(Protocol):
 
     async def enrol(self, code: str, algorithm: str, public_key: bytes, proof: bytes) -> Enrolment:
         """Redeem a code: the key goes to the contract's identities, the source gets its password."""
+
+    async def migrate(self, algorithm: str, *, force: bool = False) -> Migrated:
+        """Change all keys that the site signs with to this algorithm, while it goes on."""
 
     async def rotate(
         self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes, new: bytes

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, closing
 from typing import Any
 
 from chain.errors import ForkError, LedgerError, StoreError
+from chain.handover import Handover
 from chain.ledger.interface import LedgerEvent
 from chain.ledger.reading import open_reader
 from chain.log.checkpoints import Checkpoints
@@ -22,8 +23,9 @@ from chain.policy import parse_policy
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.database import UNREADABLE, Database
 from crypto import cbor, tokens
+from crypto.errors import SealtrailError
 from crypto.files import write_durably
-from crypto.keys import PrivateKey
+from crypto.keys import PrivateKey, algorithm_named
 from crypto.note import NoteSigner
 from gateway.access import Access, Scope, SourceSettings
 from gateway.anchoring import Anchorer
@@ -34,6 +36,7 @@ from gateway.enrolment import NotAdmittedError, Offer, Registrar
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.listener import FrontDoor
 from gateway.joining import write_request
+from gateway.keychange.migration import Migrated, Migration, handovers_of, taken_up
 from gateway.ledgers import SiteLedger, open_ledger
 from gateway.live import Enrolment, LiveStatus
 from gateway.pipeline.acknowledging import Acknowledger
@@ -87,6 +90,7 @@ class Gateway:
         self._closing.callback(lock.release)
         # 2. Keys, store, ledger.
         signers, key = self.folder.log_signers(create=True), self.folder.gateway_key(create=True)
+        self._key = key
         self.access = Access(self.folder)
         self._closing.callback(self.access.close)
         site = SiteWriter.open(self.folder)
@@ -94,6 +98,8 @@ class Gateway:
         side = open_ledger(self.config, self.folder, key)
         self._closing.push_async_callback(side.close)
         self.ledger, self.keeper = side.ledger, side.keeper(self.folder.origin, self._heard)
+        if self.folder.key_folder.next is not None:
+            signers, key = await self._in_midst_of_change(signers, key)
         # 3. Never go on with a log that contradicts its anchor.
         publishing = Database(self.folder.database)
         self._closing.callback(publishing.close)
@@ -105,11 +111,27 @@ class Gateway:
             await self.anchorer.proved(size)  # a crash may have come after the proof was kept and before this
         # 4. The pipeline, then the doors.
         self._start_pipeline(site, key)
+        self.migration = Migration(
+            self.folder, self.ledger, side.embedded, self.anchorer, self._log_size, self._uses_key
+        )  # fmt: skip
+        self._uses_key(key, handovers_of(self.folder, key))
+        if self.migration.pending:
+            self._task(self.migration.finish())
         self._task(self.anchorer.run())
         if self.keeper:
             self._task(self.keeper.run())
         self._first_token()
         await self._open_doors()
+
+    async def _in_midst_of_change(
+        self, signers: tuple[NoteSigner, ...], key: PrivateKey
+    ) -> tuple[tuple[NoteSigner, ...], PrivateKey]:
+        """The keys that the ledger has taken; the present ones while a ledger elsewhere is away."""
+        try:
+            return await taken_up(self.folder, self.ledger)
+        except LedgerError as e:
+            log.warning("the ledger is away in the midst of a change of keys: %s", e)
+            return signers, key
 
     async def _meet_ledger(self, key: PrivateKey, signers: tuple[NoteSigner, ...], side: SiteLedger) -> None:
         """Enrol on the ledger and compare it with the log. A ledger elsewhere may be away: a site that it knows takes
@@ -180,6 +202,7 @@ class Gateway:
         self.front = FrontDoor(
             settings.host, settings.port, self.committer.inbox, login, self.presence, limits=limits,
             tls=tls_context(settings), on_not_accepted=self.shortage.note,
+            on_subscribed=self.acknowledger.subscribed,
         )  # fmt: skip
         try:
             await self.front.start()
@@ -243,6 +266,11 @@ class Gateway:
         while self.anchorer.state.proved_size < self.anchorer.state.anchored_size:
             await asyncio.sleep(0.02)
 
+    def _uses_key(self, key: PrivateKey, handovers: tuple[Handover, ...]) -> None:
+        """The gateway signs with this key, and sources follow to it by these statements."""
+        self._key = key
+        self.acknowledger.use(key, [handover.encode() for handover in handovers])
+
     def _log_size(self) -> int:
         return self.committer.counters.log_size
 
@@ -266,6 +294,8 @@ class Gateway:
             found.append(f"anchoring: {self.anchorer.state.problem}")
         if self.keeper and self.keeper.problem:
             found.append(f"proofs from the ledger: {self.keeper.problem}")
+        if self.migration.problem:
+            found.append(f"the change of keys: {self.migration.problem}")
         found += [f"front door: {self.front.problem}"] if self.front.problem else []
         if self.http_full():
             found.append(f"HTTP: all {self.shares.http} connections are taken; see who holds so many")
@@ -289,12 +319,20 @@ class Gateway:
 
     async def enrol(self, code: str, algorithm: str, public_key: bytes, proof: bytes) -> Enrolment:
         source, password = await self.registrar.enrol(code, algorithm, public_key, proof)
-        settings, key = self.config.front_door, self.folder.gateway_key().public
+        settings, key = self.config.front_door, self._key.public
         return Enrolment(
             source, self.folder.origin, settings.public_host or settings.host, self.front.port,
             settings.tls_certificate is not None, password, str(key.algorithm), key.raw,
             tuple(map(str, self.folder.log_vkeys())),
         )  # fmt: skip
+
+    async def migrate(self, algorithm: str, *, force: bool = False) -> Migrated:
+        try:
+            return await self.migration.run(algorithm_named(algorithm), force=force)
+        except SealtrailError:
+            if self.migration.pending:
+                self._task(self.migration.finish())  # the ledger has taken some of it
+            raise
 
     async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
                      new: bytes) -> None:  # fmt: skip

@@ -14,8 +14,9 @@ from chain.log.checkpoints import Checkpoints
 from chain.log.proofs import TileSource, root_at
 from chain.log.quorum import Outcome, WitnessQuorum
 from chain.log.witness import Submission
-from crypto.checkpoint import Checkpoint, sign_checkpoint
-from crypto.note import Note, NoteSigner, parse_note
+from crypto.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from crypto.errors import SignatureError
+from crypto.note import Note, NoteSigner, VerifierKey, parse_note
 
 
 class Publisher:
@@ -76,6 +77,19 @@ class Publisher:
         self._save(note, size, now_us, published=unwitnessed)
         return note, unwitnessed
 
+    def change_signers(self, signers: Sequence[NoteSigner], size: int) -> None:
+        """Sign with these from now on, and sign the kept checkpoint of `size` anew with them. Signatures of others
+        under it stay: a witness signs the checkpoint, not its signatures. Blocking; not while `sign` runs."""
+        stored, now_us = self._checkpoints.at(size), self._clock_ns() // 1000
+        keys = [signer.vkey for signer in signers]
+        if stored is not None and not _is_signed_by(stored.note, keys):
+            others = [line for line in parse_note(stored.note).signatures if line.name != self.origin]
+            fresh = sign_checkpoint(stored.checkpoint, signers, now_us // 1_000_000)
+            with self._checkpoints.db.transaction() as tx:
+                note = Note(fresh.text, (*fresh.signatures, *others))
+                self._checkpoints.renew(tx, note, size, now_us)
+        self._signers = tuple(signers)
+
     def _finish(self, submission: Submission, witnesses: WitnessQuorum, outcome: Outcome) -> Note:
         size, cosigned = submission.checkpoint.size, tuple(found.signature for found in outcome.cosignatures)
         note = Note(submission.note.text, submission.note.signatures + cosigned)
@@ -92,6 +106,14 @@ class Publisher:
     def _save(self, note: Note, size: int, signed_us: int, *, published: bool) -> None:
         with self._checkpoints.db.transaction() as tx:
             self._checkpoints.save(tx, note, size, signed_us, published=published)
+
+
+def _is_signed_by(note: str, keys: Sequence[VerifierKey]) -> bool:
+    try:
+        open_checkpoint(note, keys)
+    except SignatureError:
+        return False
+    return True
 
 
 def check_history(reader: TileSource, seen: Checkpoint, source: str, note: str) -> None:

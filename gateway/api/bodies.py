@@ -124,6 +124,21 @@ class Rotate(In):
     new_signature: Base64In
 
 
+class Migrate(In):
+    """Which signature algorithm the site changes to."""
+
+    to: AlgorithmName
+    force: bool = Field(default=False, description="also to a weaker one")
+
+
+class MigratedOut(BaseModel):
+    """What the site signs with now: export the policy anew and give it to auditors."""
+
+    algorithm: str
+    kid: str
+    log_vkeys: list[str]
+
+
 class MqttOut(BaseModel):
     """Where to publish."""
 

@@ -18,6 +18,8 @@ from gateway.device.errors import DeviceError
 
 DEVICE_FILE: Final = "device.json"
 KEY_FILE: Final = "key.pem"
+NEXT_KEY_FILE: Final = "key.next.pem"
+NEXT_FILE: Final = "key.next.json"  # a change of key that was asked for and not answered
 PASSWORD_FILE: Final = "password"  # noqa: S105 - a file name
 BUFFER_FILE: Final = "buffer.sqlite"
 CA_FILE: Final = "ca.pem"  # put there by the operator where the gateway's TLS certificate is not publicly signed
@@ -77,6 +79,7 @@ class DeviceIdentity:
     key: PrivateKey = field(repr=False)
     password: str = field(repr=False)
     ca_file: Path | None = None
+    folder: Path | None = None
 
     @property
     def source(self) -> str:
@@ -104,6 +107,15 @@ def is_enrolled(folder: Path) -> bool:
 def save_profile(folder: Path, profile: Profile, password: str) -> None:
     """Write the password (mode 0600), then device.json, each durably."""
     write_durably(folder / PASSWORD_FILE, password.encode(), mode=0o600)
+    _write(folder, profile)
+
+
+def pin(folder: Path, profile: Profile, key: PublicKey) -> None:
+    """Believe this key of the gateway from now on, durably; whoever calls has verified the change to it."""
+    _write(folder, msgspec.structs.replace(profile, gateway_key=GatewayKey(str(key.algorithm), key.raw)))
+
+
+def _write(folder: Path, profile: Profile) -> None:
     fields = {name: getattr(profile, name) for name in Profile.__struct_fields__}
     document = msgspec.json.format(msgspec.json.encode(_Document(**fields)), indent=2)
     write_durably(folder / DEVICE_FILE, document + b"\n")
@@ -125,4 +137,5 @@ def load_identity(folder: Path) -> DeviceIdentity:
         raise DeviceError(f"cannot read the device in {folder}: {e}") from e
     if document.version != _VERSION:
         raise DeviceError(f"{DEVICE_FILE} has version {document.version}, this program reads version {_VERSION}")
-    return DeviceIdentity(document.checked(), read_private_key(folder / KEY_FILE), password, ca_of(folder))
+    key = read_private_key(folder / KEY_FILE)
+    return DeviceIdentity(document.checked(), key, password, ca_of(folder), folder)

@@ -32,6 +32,8 @@ from gateway.anchoring import Anchorer
 from gateway.enrolment import Offer, Registrar
 from gateway.index import Index
 from gateway.ingest.inbound import Channel, Inbound, Verdict
+from gateway.keychange.errors import MigrationError
+from gateway.keychange.migration import Migrated
 from gateway.live import Enrolment, LiveStatus
 from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.batch import Batch
@@ -219,6 +221,9 @@ class Site:
         self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes, new: bytes
     ) -> None:
         await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
+
+    async def migrate(self, algorithm: str, *, force: bool = False) -> Migrated:
+        raise MigrationError(f"no change to {algorithm} here")
 
     async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
         await self.registrar.revoke(source, reason, compromised_from)

@@ -1,0 +1,135 @@
+"""The keys that a site signs with, in one folder; and the next ones beside them while a site changes its keys.
+
+The folder `keys/next` is there only during a change. When every part of the site signs with the next keys, they
+are moved into place: from the file `promote` on, that is carried to its end by whoever opens the site next.
+The folder is trusted to be ours.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from chain.errors import StoreError
+from crypto.files import private_key_at, read_private_key, sync_folder, write_durably
+from crypto.keys import Algorithm, PrivateKey, algorithm_named
+from crypto.note import NoteSigner, SignatureType, VerifierKey
+
+SUITE, FORMER, PROMOTE = "suite", "former", "promote"
+GATEWAY = "gateway.pem"
+_NOTE_KEYS = (
+    ("ed25519.pem", Algorithm.ED25519, SignatureType.ED25519),
+    ("ml-dsa-44.pem", Algorithm.ML_DSA_44, SignatureType.ML_DSA_44_COSIGNATURE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """vkeys that all sign the checkpoints of a log, up to the size `until` (None: the present ones)."""
+
+    vkeys: tuple[VerifierKey, ...]
+    until: int | None = None
+
+
+class KeyFolder:
+    """One set of a site's keys. `suite` is the algorithm of the gateway's key. C2SP has notes by Ed25519 and by
+    ML-DSA-44 only: under a suite of ML-DSA alone the log and the ledger have one key, ML-DSA-44; else both."""
+
+    def __init__(self, path: Path, origin: str) -> None:
+        self.path, self._origin = path, origin
+
+    @property
+    def suite(self) -> Algorithm:
+        """Ed25519 where nothing is said: so it was before there was a choice."""
+        path = self.path / SUITE
+        return algorithm_named(path.read_text().strip()) if path.exists() else Algorithm.ED25519
+
+    def gateway_key(self, *, create: bool = False) -> PrivateKey:
+        path = self.path / GATEWAY
+        return private_key_at(path, self.suite) if create else read_private_key(path)
+
+    def signers(self, what: str, name: str, *, create: bool = False) -> tuple[NoteSigner, ...]:
+        """The signers of the log or of the ledger (`what`)."""
+        found = []
+        for file, algorithm, kind in _note_keys(self.suite):
+            path = self.path / f"{what}-{file}"
+            key = private_key_at(path, algorithm) if create else read_private_key(path)
+            found.append(NoteSigner(name, kind, key))
+        return tuple(found)
+
+    def log_signers(self, *, create: bool = False) -> tuple[NoteSigner, ...]:
+        return self.signers("log", self._origin, create=create)
+
+    def ledger_signers(self, *, create: bool = False) -> tuple[NoteSigner, ...]:
+        return self.signers("ledger", f"{self._origin}/ledger", create=create)
+
+    # -- a change of keys
+
+    @property
+    def next(self) -> "KeyFolder | None":
+        """The keys that the site is changing to, if it is."""
+        folder = KeyFolder(self.path / "next", self._origin)
+        return folder if (folder.path / SUITE).exists() else None
+
+    def make_next(self, suite: Algorithm) -> "KeyFolder":
+        """Make all keys of the next set; the file `suite` comes last, so a folder with it is complete."""
+        path = self.path / "next"
+        made = KeyFolder(self.path / "next.tmp", self._origin)
+        shutil.rmtree(made.path, ignore_errors=True)
+        made.path.mkdir(mode=0o700)
+        write_durably(made.path / SUITE, f"{suite}\n".encode())
+        made.gateway_key(create=True)
+        made.log_signers(create=True)
+        made.ledger_signers(create=True)
+        shutil.rmtree(path, ignore_errors=True)  # what is left of a change that did not happen
+        os.replace(made.path, path)
+        sync_folder(self.path)
+        return KeyFolder(path, self._origin)
+
+    def drop_next(self) -> None:
+        """Of a change that did not happen. First the file by which it would be one."""
+        (self.path / "next" / SUITE).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "next", ignore_errors=True)
+
+    def promote(self, log_size: int) -> None:
+        """The next keys take the place of the present ones, which are deleted. `log_size`: up to there the log's
+        present keys signed."""
+        lines = [f"{log_size} {signer.vkey}\n" for signer in self.log_signers()]
+        former = self.path / FORMER
+        known = former.read_text() if former.exists() else ""
+        write_durably(self.path / "next" / FORMER, (known + "".join(lines)).encode())
+        write_durably(self.path / "next" / PROMOTE, b"")
+        self.finish()
+
+    def finish(self) -> None:
+        """Carry a promotion that was begun to its end."""
+        following = self.path / "next"
+        if not (following / PROMOTE).exists():
+            return
+        for path in sorted(following.iterdir()):
+            if path.name != PROMOTE and not path.name.startswith("."):
+                os.replace(path, self.path / path.name)
+        wanted = [f"{what}-{file}" for what in ("log", "ledger") for file, _, _ in _note_keys(self.suite)]
+        for what in ("log", "ledger"):
+            for file, _, _ in _NOTE_KEYS:
+                if f"{what}-{file}" not in wanted:
+                    (self.path / f"{what}-{file}").unlink(missing_ok=True)
+        sync_folder(self.path)
+        shutil.rmtree(following)
+        sync_folder(self.path)
+
+    def log_key_sets(self) -> list[KeySet]:
+        """The present keys of the log, and those that signed before, newest first."""
+        sets = [KeySet(tuple(signer.vkey for signer in self.log_signers()))]
+        former: dict[int, list[VerifierKey]] = {}
+        path = self.path / FORMER
+        for line in path.read_text().splitlines() if path.exists() else ():
+            until, _, vkey = line.partition(" ")
+            if not until.isdecimal():
+                raise StoreError(f"keys/{FORMER}: expected a size and a vkey, got {line[:60]!r}; restore it")
+            former.setdefault(int(until), []).append(VerifierKey.parse(vkey))
+        return sets + [KeySet(tuple(keys), until) for until, keys in sorted(former.items(), reverse=True)]
+
+
+def _note_keys(suite: Algorithm) -> tuple[tuple[str, Algorithm, SignatureType], ...]:
+    return _NOTE_KEYS if "ed25519" in suite else _NOTE_KEYS[1:]

@@ -1,0 +1,81 @@
+"""`sealtrail keys migrate`: change the keys that a site signs with, while it runs or while it is stopped."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.keychange.migration import Migrated
+
+TIMEOUT_S = 120.0
+
+
+def migrate(
+    to: Annotated[str, typer.Option(help="Signature algorithm: ml-dsa-65, ml-dsa-44, or a composite with Ed25519.")],
+    data: Annotated[Path | None, typer.Option(help="Data directory of a stopped gateway on its own ledger.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of a stopped gateway instead.")] = None,
+    url: Annotated[str | None, typer.Option(help="URL of a running gateway instead.")] = None,
+    token: Annotated[str, typer.Option(help="Token of scope operator, with --url.", envvar="SEALTRAIL_TOKEN")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Also to a weaker algorithm.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Change all keys that a site signs with: log, ledger and gateway. Nothing waits meanwhile.
+
+    Sources follow by a statement of both the old and the new key. Export the policy again afterwards, and give
+    auditors the file in key-changes, by which they can follow as well. Sources keep their own keys: device rotate.
+    """
+    if sum(place is not None for place in (data, config, url)) != 1:
+        raise typer.BadParameter("give either --url, --data or --config")
+    if url is not None:
+        done = _ask(url, token, to, force)
+    else:
+        from gateway.config import load_config
+
+        found = asyncio.run(_directly(load_config(config) if config else _alone(data or Path()), to, force))
+        done = {"algorithm": str(found.suite), "kid": found.kid.hex(), "log_vkeys": list(found.log_vkeys)}
+    if as_json:
+        import json
+
+        print(json.dumps(done))
+        return
+    print(f"the site signs with {done['algorithm']} now, key {done['kid'][:16]}…; its log's keys:")
+    for vkey in done["log_vkeys"]:
+        print(vkey)
+
+
+def _ask(url: str, token: str, to: str, force: bool) -> dict[str, Any]:
+    import httpx
+
+    from gateway.keychange.errors import MigrationError
+
+    headers, body = {"Authorization": f"Bearer {token}"}, {"to": to, "force": force}
+    try:
+        answer = httpx.post(f"{url.rstrip('/')}/v1/keys/migrate", json=body, headers=headers, timeout=TIMEOUT_S)
+    except httpx.HTTPError as e:
+        raise MigrationError(f"cannot reach {url}: {e or type(e).__name__}") from e
+    if answer.status_code != 200:
+        raise MigrationError(f"the gateway refused ({answer.status_code}): {answer.text[:500]}")
+    done: dict[str, Any] = answer.json()
+    return done
+
+
+def _alone(data: Path) -> "Config":
+    """A gateway on the embedded ledger that listens where nobody knows of, for the time of the change."""
+    from chain.site import Folder
+    from gateway.config import Config
+
+    folder = Folder.existing(data)
+    log = {"witness_policy": folder.witness_policy} if folder.witness_policy.exists() else {}
+    doors = {"host": "127.0.0.1", "port": 0}
+    settings = {"origin": folder.origin, "data": data, "front_door": doors, "api": doors, "log": log}
+    return Config.model_validate(settings)
+
+
+async def _directly(config: "Config", to: str, force: bool) -> "Migrated":
+    from gateway.service import Gateway
+
+    async with Gateway(config) as gateway:
+        return await gateway.migrate(to, force=force)
