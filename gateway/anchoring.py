@@ -101,8 +101,8 @@ class Anchorer:
         await self._alone(asyncio.to_thread(self._mark, size))
 
     async def change_keys(self, new: Sequence[NoteSigner], old: Sequence[NoteSigner], ledger: tuple[str, ...]) -> None:
-        """Anchor everything, then have the contract take the log's new keys at that head. `ledger`: the vkeys that the
-        embedded ledger takes at the same time."""
+        """Anchor everything, have the contract take the log's new keys at that head, and sign with them. `ledger`:
+        the vkeys that the embedded ledger takes at the same time."""
         await self._alone(self._change_keys(new, old, ledger))
 
     async def _change_keys(self, new: Sequence[NoteSigner], old: Sequence[NoteSigner], ledger: tuple[str, ...]) -> None:
@@ -114,9 +114,11 @@ class Anchorer:
         note = sign_checkpoint(checkpoint, new, time.time_ns() // 1_000_000_000).marshal().encode()
         signatures = [signer.private.sign(change, labels.LOG_KEY_ROTATION) for signer in (*old, *new)]
         await self._ledger.submit("logs.rotate", change, note, *signatures)
+        # Before anything else is signed.
+        await asyncio.to_thread(self._publisher.change_signers, new, head.size)
 
     async def use_keys(self, signers: Sequence[NoteSigner], size: int) -> None:
-        """Sign with these keys from now on, and the checkpoint of `size`, up to which the old ones signed, anew."""
+        """Sign with these keys from now on, and what is kept from `size` on, up to which the old ones signed, anew."""
         await self._alone(asyncio.to_thread(self._publisher.change_signers, signers, size))
 
     async def close(self) -> None:

@@ -6,11 +6,12 @@ connection of its own; disk work is done in threads, one at a time.
 """
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
 from chain.errors import ForkError, LogError, WitnessError
-from chain.log.checkpoints import Checkpoints
+from chain.log.checkpoints import Checkpoints, StoredCheckpoint
 from chain.log.proofs import TileSource, root_at
 from chain.log.quorum import Outcome, WitnessQuorum
 from chain.log.witness import Submission
@@ -78,17 +79,22 @@ class Publisher:
         return note, unwitnessed
 
     def change_signers(self, signers: Sequence[NoteSigner], size: int) -> None:
-        """Sign with these from now on, and sign the kept checkpoint of `size` anew with them. Signatures of others
-        under it stay: a witness signs the checkpoint, not its signatures. Blocking; not while `sign` runs."""
-        stored, now_us = self._checkpoints.at(size), self._clock_ns() // 1000
+        """Sign with these from now on, and sign the kept checkpoints from `size` on anew with them: that one, and what
+        may have been signed while nobody knew whether the ledger had taken the change. Blocking; not while `sign`
+        runs."""
         keys = [signer.vkey for signer in signers]
-        if stored is not None and not _is_signed_by(stored.note, keys):
-            others = [line for line in parse_note(stored.note).signatures if line.name != self.origin]
-            fresh = sign_checkpoint(stored.checkpoint, signers, now_us // 1_000_000)
-            with self._checkpoints.db.transaction() as tx:
-                note = Note(fresh.text, (*fresh.signatures, *others))
-                self._checkpoints.renew(tx, note, size, now_us)
+        with self._checkpoints.db.transaction() as tx:
+            for stored in self._checkpoints.kept():
+                if stored.size >= size and not _is_signed_by(stored.note, keys):
+                    self._renew(tx, stored, signers)
         self._signers = tuple(signers)
+
+    def _renew(self, tx: sqlite3.Connection, stored: StoredCheckpoint, signers: Sequence[NoteSigner]) -> None:
+        """Signatures of others under it stay: a witness signs the checkpoint, not its signatures."""
+        now_us = self._clock_ns() // 1000
+        others = [line for line in parse_note(stored.note).signatures if line.name != self.origin]
+        fresh = sign_checkpoint(stored.checkpoint, signers, now_us // 1_000_000)
+        self._checkpoints.renew(tx, Note(fresh.text, (*fresh.signatures, *others)), stored.size, now_us)
 
     def _finish(self, submission: Submission, witnesses: WitnessQuorum, outcome: Outcome) -> Note:
         size, cosigned = submission.checkpoint.size, tuple(found.signature for found in outcome.cosignatures)

@@ -1,0 +1,300 @@
+"""A site changes its keys under load: nobody waits, nothing is lost, old evidence counts; and kill −9 in the midst."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from chain.fsck import fsck
+from chain.policies import site_policy
+from chain.policy import Policy, parse_policy
+from chain.receipt import Receipt, parse_receipt
+from chain.verify import Outcome, verify_receipt
+from crypto.keys import Algorithm
+from gateway.device.identity import load_identity
+from gateway.ingest.inbound import Verdict
+from tests.e2e.programs import run, until
+from tests.support.site import Site as Here
+from tests.support.site import receipts
+from tests.support.source import message
+from tests.torture.moments import wait
+from tests.torture.publisher import Publisher, sending
+from tests.torture.rig import DeviceProcess, Site
+from tests.torture.scale import LONG, scaled
+from tests.torture.verdict import require_whole
+
+pytestmark = pytest.mark.timeout(0 if LONG else 600)
+SUITES = ("ml-dsa-65", "ml-dsa-65")
+
+
+def migrate(site: Site, to: str, *options: str, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+    token = site.gateway.token
+    return run("keys", "migrate", "--to", to, "--url", site.gateway.url, "--token", token, *options, check=check)
+
+
+def receipt(site: Site, record: int) -> Receipt:
+    """Once it is anchored with its seal."""
+
+    def found() -> Receipt | None:
+        headers = {"Authorization": f"Bearer {site.gateway.token}"}
+        answer = httpx.get(f"{site.gateway.url}/v1/records/{record}/receipt", headers=headers)
+        if answer.status_code != 200:
+            return None
+        one = parse_receipt(answer.content)
+        return one if one.seal else None
+
+    got: Receipt = until(found, 60)
+    return got
+
+
+def more(publishers: list[Publisher]) -> None:
+    """Wait until each has PUBACKs that it had not before."""
+    before = [len(publisher.acknowledged) for publisher in publishers]
+    wait(lambda: all(len(p.acknowledged) > n + 3 for p, n in zip(publishers, before, strict=True)))
+
+
+def test_a_site_migrates_under_load_and_again(tmp_path: Path) -> None:
+    """Ed25519 to ML-DSA, and on. One device stays connected, one is away through all of it and comes back."""
+    with Site(tmp_path) as site:
+        site.start()
+        publishers = [site.publisher(name) for name in ("alpha", "beta")]
+        stays, away = site.device("stays"), site.device("away")
+        away.send()
+        until(lambda: away.status().recorded and not away.status().buffered, 60)
+        away.kill()
+        stays.run()
+        policies, made, pins = [site_policy(site.folder)], list[Receipt](), [load_identity(away.folder).gateway_key]
+        with sending(publishers):
+            more(publishers)
+            made.append(receipt(site, 0))
+            for suite in SUITES:
+                acknowledged = stays.status().acknowledged
+                done = json.loads(migrate(site, suite, "--json").stdout)
+                assert done["algorithm"] == suite
+                policies.append(site_policy(site.folder))
+                made.append(receipt(site, 0))
+                more(publishers)
+                until(lambda before=acknowledged: stays.status().acknowledged > before + 100, 60)
+                pins.append(load_identity(stays.folder).gateway_key)
+        assert [pin.algorithm for pin in pins] == ["ed25519", *SUITES]
+        assert len(set(pins)) == len(pins)  # the one that stays follows each time, without a new connection
+        assert load_identity(away.folder).gateway_key == pins[0]
+        for device in (stays, away):
+            device.finish()
+            assert load_identity(device.folder).gateway_key == pins[-1]
+        _require_each_under_its_own(made, policies)
+        _follow(site, policies, tmp_path)
+        site.stop()
+        require_whole(site.folder, publishers, [stays, away])
+        site.start()
+        assert httpx.get(f"{site.gateway.url}/readyz").status_code == 200
+        site.stop()
+
+
+def _require_each_under_its_own(receipts: list[Receipt], policies: list[Policy]) -> None:
+    """All of one record that was there before the first change: the newest by the newest keys only."""
+    for made, one in enumerate(receipts):
+        for trusted, policy in enumerate(policies):
+            outcome = verify_receipt(one, policy).outcome
+            assert (outcome is Outcome.VALID) == (made == trusted), (made, trusted, outcome)
+
+
+def _follow(site: Site, policies: list[Policy], folder: Path) -> None:
+    """An auditor gets from the first policy to the last by the site's own public files."""
+    (folder / "old.policy").write_text(policies[0].to_text())
+    changes = sorted((site.data / "key-changes").iterdir())
+    assert len(changes) == len(SUITES)
+    run("policy", "follow", folder / "old.policy", *changes, "-o", folder / "new.policy")
+    assert parse_policy((folder / "new.policy").read_bytes()) == policies[-1]
+    run("policy", "follow", folder / "old.policy", changes[1], "-o", folder / "x", check=1)  # one is left out
+
+
+def test_a_step_back_is_refused_unless_forced(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.start()
+        migrate(site, "ml-dsa-65")
+        before = site_policy(site.folder)
+        for weaker in ("ed25519", "ml-dsa-44"):
+            refused = migrate(site, weaker, check=1)
+            assert "is weaker than the site's ml-dsa-65" in refused.stderr
+        assert site_policy(site.folder) == before
+        token = run("token", "new", "reader", "--data", site.data, "--scope", "auditor").stdout.strip()
+        answer = httpx.post(f"{site.gateway.url}/v1/keys/migrate", json={"to": "ml-dsa-65"},
+                            headers={"Authorization": f"Bearer {token}"})  # fmt: skip
+        assert answer.status_code == 403
+        site.stop()
+        # Of a stopped site, and by force.
+        run("keys", "migrate", "--to", "ed25519", "--data", site.data, check=1)
+        run("keys", "migrate", "--to", "ed25519", "--data", site.data, "--force")
+        assert site.folder.gateway_key().public.algorithm is Algorithm.ED25519
+        fsck(site.folder)
+
+
+def test_a_device_changes_its_own_key_while_others_send(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.start()
+        publisher, device = site.publisher("alpha"), site.device("gadget")
+        with sending([publisher]):
+            more([publisher])
+            device.run()
+            until(lambda: device.status().acknowledged > 50, 60)
+            device.kill()
+            refused = run("device", "rotate", "--url", site.gateway.url, "--folder", device.folder, check=None)
+            if refused.returncode:  # what a killed device left is signed by the key it has
+                assert "send them first" in refused.stderr
+            device.finish()
+            _rotate_twice(site, device)
+            device.finish()
+        site.stop()
+        require_whole(site.folder, [publisher], [device])
+
+
+def _rotate_twice(site: Site, device: DeviceProcess) -> None:
+    for algorithm in ("ml-dsa-44", "ml-dsa-65"):
+        done = run("device", "rotate", "--url", site.gateway.url, "--folder", device.folder, "--algorithm", algorithm,
+                   "--json")  # fmt: skip
+        assert load_identity(device.folder).key.public.kid.hex() == json.loads(done.stdout)["key"]
+        device.finish()
+
+
+def test_a_lost_answer_to_a_devices_change_is_asked_for_again(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.start()
+        device = site.device("gadget")
+        device.finish()
+        kept = {name: (device.folder / name).read_bytes() for name in ("key.pem",)}
+        script = (
+            "import os, signal, sys\nfrom gateway.device import rotation\nimport sealtrail\n"
+            "rotation._take = lambda folder: os.kill(os.getpid(), signal.SIGKILL)\nsealtrail.main()\n"
+        )
+        command = [sys.executable, "-c", script, "device", "rotate", "--url", site.gateway.url, "--folder"]
+        assert subprocess.run([*command, str(device.folder)], check=False, timeout=60).returncode == -signal.SIGKILL
+        assert (device.folder / "key.pem").read_bytes() == kept["key.pem"]
+        few = device.folder.with_suffix(".few")
+        waits = run("device", "send", "--folder", device.folder, "--kind", "reading", few, check=1)
+        assert "run device rotate again" in waits.stderr  # the old key's seals would be refused
+        run("device", "rotate", "--url", site.gateway.url, "--folder", device.folder)
+        assert load_identity(device.folder).key.public.algorithm is Algorithm.ML_DSA_65
+        device.finish()
+        site.stop()
+        require_whole(site.folder, [], [device])
+
+
+def test_killed_at_random_points_of_a_change(tmp_path: Path) -> None:
+    """It goes on at the next start, or is as if it had never begun; nothing acknowledged is lost either way."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    with Site(tmp_path) as site:
+        site.start()
+        publishers, device = [site.publisher("alpha")], site.device("gadget")
+        device.run(100)
+        with sending(publishers):
+            for _ in range(scaled(4, 150)):
+                more(publishers)
+                asking = threading.Thread(target=_ask, args=(site.gateway.url, site.gateway.token))
+                asking.start()
+                time.sleep(rng.uniform(0.0, 0.4))
+                site.kill()
+                asking.join()
+                site.start()
+            until(lambda: not (site.data / "keys" / "next").exists(), 60)
+            more(publishers)
+        device.finish()
+        assert load_identity(device.folder).gateway_key == site.folder.gateway_key().public
+        site.stop()
+        require_whole(site.folder, publishers, [device])
+
+
+def _ask(url: str, token: str) -> None:
+    try:
+        httpx.post(f"{url}/v1/keys/migrate", json={"to": "ml-dsa-65"}, headers={"Authorization": f"Bearer {token}"})
+    except httpx.HTTPError:
+        return  # it was killed
+
+
+KILLED_AT = """
+import os, shutil, signal, sys
+from pathlib import Path
+from tests.support.site import Site
+
+STEPS = {"os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "os.mkdir"}
+seen, last = 0, None
+
+def step():
+    global seen
+    seen += last is not None
+    if seen == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(lambda event, args: step() if event in STEPS else None)
+
+from chain.store.database import Database
+commit = Database.transaction
+from contextlib import contextmanager
+
+@contextmanager
+def transaction(self):
+    step()
+    with commit(self) as tx:
+        yield tx
+    step()
+
+Database.transaction = transaction
+original, first, stride = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+for at in range(first, 1000, stride):
+    root = original.with_name(f"at-{at}")
+    shutil.copytree(original, root)
+    child = os.fork()
+    if child == 0:
+        with Site(root) as site:
+            last = at
+            site.run(site.gateway.migrate("ml-dsa-65"))
+            last = None
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+print(at)
+"""
+
+
+def test_killed_at_each_step_of_a_change(tmp_path: Path) -> None:
+    """Before and after each file that is made, moved or deleted, and each commit of log and ledger."""
+    with Here(tmp_path / "original") as here:
+        source = here.enrol("logger")
+        here.send(source, message(source.batch(3), source.seal()))
+        here.drain()
+        old = here.policy
+        with receipts(here.folder) as builder:
+            before = builder.build(0)
+    payload = message(source.batch(1), source.seal())
+    stride = scaled(4, 1)
+    first = random.randint(1, stride)
+    command = [sys.executable, "-c", KILLED_AT, str(tmp_path / "original"), str(first), str(stride)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=Path(__file__).parents[2], timeout=300)
+    steps, outcomes = int(done.stdout), set[str]()
+    assert steps > 25
+    for at in range(first, steps, stride):
+        with Here(tmp_path / f"at-{at}") as here:
+            here.wait(lambda here=here: not here.gateway.migration.pending)
+            suite = here.folder.key_folder.suite
+            outcomes.add(suite)
+            assert here.send("logger", payload) is Verdict.STORED
+            here.drain()
+            fsck(here.folder)
+            with receipts(here.folder) as builder:
+                after = builder.build(0)
+            assert verify_receipt(after, here.policy).outcome is Outcome.VALID
+            assert verify_receipt(before, old).outcome is Outcome.VALID
+            assert (here.policy == old) == (suite == "ed25519")
+            assert here.gateway._key.public == here.folder.gateway_key().public
+    assert outcomes == {"ed25519", "ml-dsa-65"}
+    assert os.path.exists(tmp_path / f"at-{steps}")
