@@ -94,7 +94,7 @@ class KeyFolder:
     def promote(self, log_size: int) -> None:
         """The next keys take the place of the present ones, which are deleted. `log_size`: up to there the log's
         present keys signed."""
-        lines = [f"{log_size} {signer.vkey}\n" for signer in self.log_signers()]
+        lines = [f"until {log_size}\n", *(f"{signer.vkey}\n" for signer in self.log_signers())]
         former = self.path / FORMER
         known = former.read_text() if former.exists() else ""
         write_durably(self.path / "next" / FORMER, (known + "".join(lines)).encode())
@@ -121,14 +121,16 @@ class KeyFolder:
     def log_key_sets(self) -> list[KeySet]:
         """The present keys of the log, and those that signed before, newest first."""
         sets = [KeySet(tuple(signer.vkey for signer in self.log_signers()))]
-        former: dict[int, list[VerifierKey]] = {}
         path = self.path / FORMER
         for line in path.read_text().splitlines() if path.exists() else ():
-            until, _, vkey = line.partition(" ")
-            if not until.isdecimal():
-                raise StoreError(f"keys/{FORMER}: expected a size and a vkey, got {line[:60]!r}; restore it")
-            former.setdefault(int(until), []).append(VerifierKey.parse(vkey))
-        return sets + [KeySet(tuple(keys), until) for until, keys in sorted(former.items(), reverse=True)]
+            word, _, size = line.partition(" ")
+            if word == "until" and size.isdecimal():
+                sets.insert(1, KeySet((), int(size)))
+            elif len(sets) == 1:
+                raise StoreError(f"keys/{FORMER}: expected 'until' and a size, got {line[:60]!r}; restore it")
+            else:
+                sets[1] = KeySet((*sets[1].vkeys, VerifierKey.parse(line)), sets[1].until)
+        return sets
 
 
 def _note_keys(suite: Algorithm) -> tuple[tuple[str, Algorithm, SignatureType], ...]:

@@ -144,15 +144,16 @@ class Migration:
         size = record.former[-1].until
         await self._anchorer.use_keys(signers, size)
         if self._embedded is not None:
-            await asyncio.to_thread(self._keep_evidence, size)
+            await asyncio.to_thread(self._keep_evidence, len(record.former))
         return size
 
     async def _log_record(self) -> LogRecord:
         return LogRecord.decode(await self._ledger.evaluate("logs.get", self._folder.origin.encode()))
 
-    def _keep_evidence(self, size: int) -> None:
-        """Of an embedded ledger, while its old keys vouch for it. Elsewhere the ledger's own keys did not change."""
-        path = self._folder.root / CHANGES / f"{size:020}.json"
+    def _keep_evidence(self, number: int) -> None:
+        """Of the site's change of this number, on an embedded ledger, while its old keys vouch for it. Elsewhere the
+        ledger's own keys did not change."""
+        path = self._folder.root / CHANGES / f"{number:04}.json"
         if path.exists():
             return
         with closing(open_reader(self._folder)) as reader:
