@@ -15,8 +15,7 @@ from crypto.merkle import MAX_PROOF_HASHES
 
 MAX_NOTE_ARGUMENT = 32 * 1024  # a gateway anchors the log's own signatures; witnesses' may stay outside
 _SHORT = 256  # names, numbers, reasons
-_KEYED = 4096  # an ML-DSA-65 signature has 3,309 bytes
-_OFFLINE = 32 * 1024  # the longest signature of SLH-DSA that is used has 29,792 bytes
+_KEYED = 8192  # an SLH-DSA-SHA2-128s signature has 7,856 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,8 @@ FUNCTIONS: Final = {
     "identities.enrol": Function(identities.enrol, 7, 7, _KEYED),
     "identities.rotate": Function(identities.rotate, 6, 6, _KEYED),
     "identities.revoke": Function(identities.revoke, 4, 5, _SHORT),
-    "identities.recovery": Function(recovery.set_key, 5, 5, _OFFLINE),
-    "identities.recover": Function(recovery.recover, 6, 7, _OFFLINE),
+    "identities.recovery": Function(recovery.set_key, 5, 5, _KEYED),
+    "identities.recover": Function(recovery.recover, 6, 7, _KEYED),
     "identities.get": Function(identities.get, 1, 1, _SHORT, query=True),
     "identities.history": Function(identities.history, 1, 2, _SHORT, query=True),
     "identities.list": Function(identities.listing, 1, 2, _SHORT, query=True),

@@ -13,6 +13,7 @@ from chaincode.errors import Code, ContractError
 from chaincode.identity_records import Doubt, Identity, KeyRecord, Role
 from chaincode.managing import (
     MAX_KEYS,
+    MAX_ROTATED_BYTES,
     known,
     managed,
     open_key,
@@ -98,7 +99,10 @@ async def rotate(tx: Transaction, args: Sequence[bytes]) -> bytes:
     await tx.put(kid_key(new.kid), record.handle.encode())
     tx.set_event("identities.rotated", cbor.encode([record.name, record.origin, old.key.kid, new.kid, from_index]))
     keys = (*record.keys[:-1], replace(old, until=from_index), KeyRecord(new, from_index))
-    return await save(tx, replace(record, keys=keys))
+    rotated = replace(record, keys=keys)
+    if len(rotated.encode()) > MAX_ROTATED_BYTES:
+        raise ContractError(Code.TOO_MANY_KEYS, f"the record of {record.name} is full; enrol it under a new name")
+    return await save(tx, rotated)
 
 
 async def revoke(tx: Transaction, args: Sequence[bytes]) -> bytes:

@@ -8,6 +8,7 @@ from chaincode.transaction import Transaction
 from crypto.keys import PublicKey
 
 MAX_KEYS = 32
+MAX_ROTATED_BYTES = 40 * 1024  # of a record: a recovery adds to it, and must still fit a ledger's transaction
 
 
 async def known(tx: Transaction, name: str) -> Identity:

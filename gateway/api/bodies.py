@@ -37,7 +37,9 @@ Base64In = Annotated[bytes, BeforeValidator(_base64), WithJsonSchema({
     "type": "string", "format": "base64", "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
 })]  # fmt: skip
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z0-9 -]+$")]
-AlgorithmName = Literal["ed25519", "ml-dsa-44", "ml-dsa-65"]
+AlgorithmName = Literal[
+    "ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87", "ml-dsa-44-ed25519", "ml-dsa-65-ed25519"
+]  # fmt: skip
 Name = Annotated[str, StringConstraints(max_length=255, pattern=r"^[A-Za-z0-9\-:./_]*$")]
 Unit = Annotated[str, StringConstraints(max_length=64, pattern=r"^[\x21-\x7e°µ]*$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]

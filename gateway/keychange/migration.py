@@ -28,11 +28,11 @@ from chain.site_keys import KeyFolder
 from chaincode.identity_records import Identity
 from chaincode.log_records import LogRecord
 from chaincode.log_rotation import MAX_ROTATIONS
-from chaincode.managing import MAX_KEYS
+from chaincode.managing import MAX_KEYS, MAX_ROTATED_BYTES
 from chaincode.state import log_key
 from crypto.errors import SealtrailError
 from crypto.files import write_durably
-from crypto.keys import Algorithm, PrivateKey
+from crypto.keys import PUBLIC_BYTES, Algorithm, PrivateKey
 from crypto.note import NoteSigner
 from gateway.acting import ActingLedger
 from gateway.anchoring import Anchorer
@@ -42,6 +42,7 @@ from gateway.keychange.suites import require_allowed
 log = logging.getLogger(__name__)
 HANDOVERS, CHANGES = "handovers", "key-changes"
 RETRY_S = 2.0
+KEY_RECORD_BYTES = 64  # beside the key itself, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Migration:
             following = keys.next
             if following is None:
                 require_allowed(keys.suite, wanted, force=force)
-                await self._require_room()
+                await self._require_room(wanted)
                 following = await asyncio.to_thread(keys.make_next, wanted)
             elif following.suite != wanted:
                 raise MigrationError(f"the change to {following.suite} is not at its end yet; wait for it")
@@ -96,9 +97,11 @@ class Migration:
                 await self._as_before(following)
                 raise
 
-    async def _require_room(self) -> None:
+    async def _require_room(self, wanted: Algorithm) -> None:
         """That the contract refuses no step for the number of keys, once others are done."""
-        if len((await self._identity()).keys) >= MAX_KEYS or len((await self._log_record()).former) >= MAX_ROTATIONS:
+        identity, record = await self._identity(), await self._log_record()
+        full = len(identity.encode()) + PUBLIC_BYTES[wanted] + KEY_RECORD_BYTES > MAX_ROTATED_BYTES
+        if full or len(identity.keys) >= MAX_KEYS or len(record.former) >= MAX_ROTATIONS:
             raise MigrationError(f"the contract takes no more keys of {self._folder.origin}; begin a new log")
 
     async def _as_before(self, following: KeyFolder) -> None:

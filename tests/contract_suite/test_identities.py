@@ -133,7 +133,7 @@ def test_limits_come_before_everything(world: World) -> None:
     args = stranger.enrolment("source")
     world.refused(Code.ARGUMENT_COUNT, stranger, ENROL, *args[:6])
     world.refused(Code.ARGUMENT_COUNT, stranger, ENROL, *args, b"")
-    world.refused(Code.ARGUMENT_SIZE, stranger, ENROL, *args[:6], bytes(4097))
+    world.refused(Code.ARGUMENT_SIZE, stranger, ENROL, *args[:6], bytes(8193))
     world.refused(Code.ARGUMENT_SIZE, stranger, "logs.anchor", bytes(32 * 1024 + 1))
     world.refused(Code.UNKNOWN_FUNCTION, stranger, "identities.erase")
     world.refused(Code.UNKNOWN_FUNCTION, stranger, "")

@@ -5,7 +5,7 @@ import pytest
 from chaincode import recovery
 from chaincode.errors import Code
 from chaincode.identity_records import Doubt
-from chaincode.managing import MAX_KEYS
+from chaincode.managing import MAX_KEYS, MAX_ROTATED_BYTES
 from crypto import cbor, labels
 from crypto.keys import Algorithm, PrivateKey
 from tests.contract_suite.actors import Actor, number
@@ -102,6 +102,25 @@ def test_a_thief_of_the_online_key_cannot_take_the_recovery(world: World, thing:
     assert [key.doubt for key in keys[:3]] == [None] * 3  # they ended before
     assert [key.doubt for key in keys[3:-1]] == [Doubt(max(3, i), done.tx_id) for i in range(3, MAX_KEYS)]
     assert keys[-1].doubt is None
+
+
+def test_a_record_that_a_thief_filled_still_takes_the_recovery(world: World) -> None:
+    """The largest keys that rotate, and the largest signature that recovers."""
+    pytest.importorskip("pqcrypto", reason="needs the extra 'pqcrypto'")
+    offline, thing = new_key(Algorithm.SLH_DSA_SHA2_128S), world.enrolled("thing", "source")
+    world.submit(world.gateway, REGISTER, *thing.recovery(offline))
+    for index in range(1, MAX_KEYS):
+        stolen = new_key(Algorithm.ML_DSA_87)
+        args = thing.rotation(stolen, index)
+        if len(world.identity(THING).encode()) + 3000 > MAX_ROTATED_BYTES:
+            world.refused(Code.TOO_MANY_KEYS, world.gateway, ROTATE, *args)
+            break
+        world.submit(world.gateway, ROTATE, *args)
+        thing.key = stolen
+    assert 10 < len(world.identity(THING).keys) < MAX_KEYS
+    owner = new_key(Algorithm.ML_DSA_65_ED25519)
+    world.submit(world.gateway, RECOVER, *thing.recovered(offline, owner, 100, 0))
+    assert world.identity(THING).current_key == owner.public
 
 
 def test_the_offline_key_itself_is_replaced_by_itself_only(world: World, thing: Actor, offline: PrivateKey) -> None:

@@ -31,7 +31,7 @@ from tests.torture.scale import LONG, scaled
 from tests.torture.verdict import require_whole
 
 pytestmark = pytest.mark.timeout(0 if LONG else 600)
-SUITES = ("ml-dsa-65", "ml-dsa-65")
+SUITES = ("ml-dsa-65", "ml-dsa-65-ed25519")
 
 
 def migrate(site: Site, to: str, *options: str, check: int | None = 0) -> subprocess.CompletedProcess[str]:
@@ -157,7 +157,7 @@ def test_a_device_changes_its_own_key_while_others_send(tmp_path: Path) -> None:
 
 
 def _rotate_twice(site: Site, device: DeviceProcess) -> None:
-    for algorithm in ("ml-dsa-44", "ml-dsa-65"):
+    for algorithm in ("ml-dsa-44", "ml-dsa-65-ed25519"):
         done = run("device", "rotate", "--url", site.gateway.url, "--folder", device.folder, "--algorithm", algorithm,
                    "--json")  # fmt: skip
         assert load_identity(device.folder).key.public.kid.hex() == json.loads(done.stdout)["key"]
