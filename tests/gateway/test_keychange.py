@@ -22,7 +22,6 @@ from tests.simulator.witness import SimulatedWitness, serving
 from tests.support.site import ORIGIN, Site, receipts
 from tests.support.source import Source, message
 
-
 OFFLINE = Algorithm.SLH_DSA_SHA2_128S
 ONLINE = [algorithm for algorithm in Algorithm if algorithm is not OFFLINE]
 
