@@ -13,7 +13,9 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gateway"]):
+    from chain import handover
     from chain.event import Event, Message
+    from chain.follow import follow, parse_key_change
     from chain.log.bundle import unpack
     from chain.log.witness import parse_cosignatures, parse_size
     from chain.policy import parse_policy
@@ -21,6 +23,7 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from chain.record import Record, parts
     from chain.seal import Seal
     from chain.verify import verify_receipt
+    from chaincode.log_rotation import KeyChange
     from crypto.checkpoint import open_checkpoint
     from crypto.errors import SealtrailError
     from crypto.note import parse_note
@@ -89,6 +92,16 @@ def answers(data: bytes) -> None:
         parse_cosignatures(data[1:], "example\n1\nAAAA\n", [])
 
 
+def key_changes(data: bytes) -> None:
+    """Of a gateway as its sources hear of it, of a log as the contract does, and the file for auditors."""
+    if data[:1] == b"\1":
+        KeyChange.decode(data[1:])
+    elif data[:1] == b"\2":
+        follow(POLICY, parse_key_change(data[1:]))
+    else:
+        handover.decode_all(data[1:])
+
+
 @atheris.instrument_func
 def planted(data: bytes) -> None:
     """Shows that a fault is found."""
@@ -98,7 +111,7 @@ def planted(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
-    "notes": notes, "policies": parse_policy, "answers": answers, "planted": planted,
+    "notes": notes, "policies": parse_policy, "answers": answers, "key_changes": key_changes, "planted": planted,
 }  # fmt: skip
 
 

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from chain.follow import KeyChangeFile
+from chain.handover import encode_all, hand_over
 from chain.log.bundle import pack
 from chain.receipt import parse_receipt
+from crypto.keys import Algorithm, PrivateKey
+from tests.contract_suite.actors import MemoryLog, log_signers
 from tests.gateway.ingest.mqtt_support import connect, publish, subscribe, unsubscribe
 from tests.support.source import INFERENCE, PRODUCTION, Source, message, payload_bytes
 from tests.torture.scale import scaled
@@ -55,8 +59,21 @@ def _leaves() -> Iterator[bytes]:
     yield b"\1" + pack([parse_receipt((GOLDEN / "reading.json").read_bytes()).record])
 
 
+def _key_changes() -> Iterator[bytes]:
+    old, new = (PrivateKey.generate(Algorithm.ED25519) for _ in range(2))
+    yield b"\0" + encode_all((hand_over("example", old, new, 7), hand_over("example", new, old, 9)))
+    log = MemoryLog("example", log_signers("example"))
+    yield b"\1" + log.rotation(3, log_signers("example"))[0]
+    part = parse_receipt((GOLDEN / "reading.json").read_bytes()).anchor
+    assert part is not None
+    yield b"\2" + KeyChangeFile.of(part).to_json()
+
+
 def _seeds(name: str) -> list[bytes]:
-    made = {"packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves}
+    made = {
+        "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
+        "key_changes": _key_changes,
+    }  # fmt: skip
     if name in made:
         return list(made[name]())
     files = {"receipts": "*.json", "policies": "policy.txt"}.get(name, "no file")
@@ -74,7 +91,7 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize(
-    "name", ["packets", "messages", "payloads", "leaves", "receipts", "notes", "policies", "answers"]
+    "name", ["packets", "messages", "payloads", "leaves", "receipts", "notes", "policies", "answers", "key_changes"]
 )
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
     runs = SLOW_RUNS if name == "receipts" else RUNS
