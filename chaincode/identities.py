@@ -27,6 +27,7 @@ from chaincode.transaction import Transaction
 from crypto import cbor, labels
 from crypto.errors import FormatError
 from crypto.keys import PublicKey
+from crypto.keystore.statements import rotation_message
 
 MAX_LISTED = 1000
 
@@ -38,7 +39,7 @@ def enrolment(name: str, origin: str, key: PublicKey) -> bytes:
 
 def rotation(name: str, old: PublicKey, new: PublicKey, from_index: int) -> bytes:
     """The message that the old and the new key both sign under labels.KEY_ROTATION."""
-    return cbor.encode([name, old.kid, str(new.algorithm), new.raw, from_index])
+    return rotation_message(name, old, new, from_index)
 
 
 async def bootstrap(tx: Transaction, args: Sequence[bytes]) -> bytes:

@@ -52,7 +52,7 @@ def sync_folder(folder: Path) -> None:
 
 def read_private_key(path: Path) -> PrivateKey:
     """Read a PKCS#8 PEM key; refuse one that other users may read."""
-    return PrivateKey.from_pem(_read_private(path))
+    return PrivateKey.from_pem(read_private(path))
 
 
 def private_key_at(path: Path, algorithm: Algorithm) -> PrivateKey:
@@ -69,13 +69,13 @@ def secret_at(path: Path, length: int) -> bytes:
     """The random secret of `length` bytes in this file, made new on first use."""
     if not path.exists():
         write_durably(path, os.urandom(length), mode=0o600)
-    secret = _read_private(path)
+    secret = read_private(path)
     if len(secret) != length:
         raise KeyMaterialError(f"{path.name}: expected {length} bytes, got {len(secret)}")
     return secret
 
 
-def _read_private(path: Path) -> bytes:
+def read_private(path: Path) -> bytes:
     """A file's content; refused where other users may read it."""
     try:
         content = path.read_bytes()

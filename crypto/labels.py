@@ -16,3 +16,5 @@ COMMITMENT = "sealtrail/commitment/v1"  # HMAC input of a field's salted commitm
 SALT = "sealtrail/salt/v1"  # HMAC input that derives a field's salt from its segment's seed
 SEGMENT = b"sealtrail/segment/v1"  # additional data of an encrypted payload segment
 SUBJECT_KEY = b"sealtrail/subject-key/v1"  # additional data of a wrapped subject key
+KEY_FILE = b"sealtrail/key-file/v1"  # additional data of a key locked by a passphrase
+KEY_REVOCATION = b"sealtrail/key-revocation/v1"  # a key's own word that it is not to be believed any more

@@ -22,6 +22,7 @@ def _mount(app: typer.Typer) -> None:
     from bench import cli as bench_cli
     from chain import cli as chain_cli
     from chaincode import cli as chaincode_cli
+    from crypto.keystore import cli as keys_cli
     from gateway import joining
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
@@ -39,14 +40,14 @@ def _mount(app: typer.Typer) -> None:
     app.add_typer(gateway_cli.sources, name="source")
     app.add_typer(gateway_cli.tokens, name="token")
     app.add_typer(device_cli.app, name="device")
-    keys = typer.Typer(help="The keys that a site signs with.", no_args_is_help=True)
-    keys.callback()(lambda: None)
-    keys.command("migrate")(keychange_cli.migrate)
-    app.add_typer(keys, name="keys")
+    keys_cli.app.command("migrate")(keychange_cli.migrate)
+    keys_cli.app.command("set-recovery")(keychange_cli.set_recovery)
+    keys_cli.app.command("recover")(keychange_cli.recover)
     app.command("receipt")(chain_cli.receipt)
     app.command("verify")(chain_cli.verify)
     app.add_typer(chain_cli.policy, name="policy")
     app.add_typer(chain_cli.log, name="log")
+    app.add_typer(keys_cli.app, name="keys")
     app.add_typer(network_cli.app, name="network")
     app.add_typer(chaincode_cli.app, name="chaincode")
     app.command("fsck")(chain_cli.fsck)
