@@ -15,6 +15,7 @@ from chain.ledger.reading import LedgerReader
 from chain.site import Folder, SiteReader
 from chaincode.errors import Code, ContractError
 from chaincode.identities import enrolment as enrolment_message
+from chaincode.identities import rotation as rotation_message
 from chaincode.identity_records import Identity, Role, source_handle
 from chaincode.state import identity_key
 from crypto import labels
@@ -162,17 +163,20 @@ class Registrar:
                      new: bytes) -> None:  # fmt: skip
         """Change a source's key from a log index on; both keys have signed (labels.KEY_ROTATION)."""
         key = PublicKey(algorithm_named(algorithm), public_key)
+        # 1. Both signatures before anything is restricted: whoever asks is a stranger until then.
+        present = (await self._identity(source)).current
+        if present is not None and (present.key, present.from_index) == (key, from_index):
+            return  # the answer to the same request got lost
+        if present is not None:
+            said = rotation_message(source, present.key, key, from_index)
+            present.key.verify(old, said, labels.KEY_ROTATION)
+            key.verify(new, said, labels.KEY_ROTATION)
+        # 2. No seal of the present key stands, or comes to stand, where it will not count; the contract does the rest.
         args = (self._handle(source).encode(), str(key.algorithm).encode(), key.raw, str(from_index).encode(), old, new)
         async with self._until_settled(source, lambda: self._book.narrow(source, from_index)):
-            if await self._has(source, key, from_index):
-                return  # the answer to the same request got lost
             if from_index < self._log_size() and await asyncio.to_thread(self._sealed_to, source) >= from_index:
                 raise FormatError(f"{source} sealed at or behind entry {from_index} with its present key")
             await self._ledger.submit("identities.rotate", *args)
-
-    async def _has(self, source: str, key: PublicKey, from_index: int) -> bool:
-        current = (await self._identity(source)).current
-        return current is not None and (current.key, current.from_index) == (key, from_index)
 
     def _sealed_to(self, source: str) -> int:
         """The entry of the source's newest seal, −1 where it has none."""

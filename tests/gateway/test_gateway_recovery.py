@@ -1,17 +1,21 @@
 """A gateway whose key was lost or stolen comes back by its offline key, and by nothing else."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from chain.acknowledgement import open_acknowledgement
+from chain.errors import LedgerError
 from chain.fsck import fsck
 from chain.verify import Outcome, verify_receipt
 from chaincode.errors import Code, ContractError
 from crypto.errors import SignatureError
-from crypto.files import private_key_at
-from crypto.keys import Algorithm
+from crypto.files import write_durably
+from crypto.keys import Algorithm, PrivateKey
 from gateway.ingest.inbound import Verdict
+from gateway.keychange.errors import MigrationError
+from gateway.keychange.recovery import recover, register
 from tests.e2e.programs import run
 from tests.support.site import Site, receipts
 from tests.support.source import Source, message
@@ -42,8 +46,6 @@ def test_a_lost_gateway_key_is_recovered_by_the_offline_key_only(tmp_path: Path,
         _grow(site, source)
         run("keys", "set-recovery", "rescue", "--keys", keys, "--data", data)  # while it runs
         _grow(site, source)
-        again = run("keys", "set-recovery", "other", "--keys", keys, "--data", data, check=1)
-        assert "has a recovery key, which must sign" in again.stderr
         refused = run("keys", "recover", "rescue", "--keys", keys, "--data", data, check=1)
         assert "another gateway runs" in refused.stderr
         stolen = site.folder.gateway_key()
@@ -66,7 +68,7 @@ def test_a_lost_gateway_key_is_recovered_by_the_offline_key_only(tmp_path: Path,
         _require_closed_to_the_thief(site, stolen)
 
 
-def _require_closed_to_the_thief(site: Site, stolen: object) -> None:
+def _require_closed_to_the_thief(site: Site, stolen: PrivateKey) -> None:
     async def act() -> None:
         await site.gateway.ledger._ledger.as_caller(stolen).submit("identities.revoke", b"x", b"x", b"0", b"x")
 
@@ -75,33 +77,38 @@ def _require_closed_to_the_thief(site: Site, stolen: object) -> None:
     assert refused.value.code is Code.KEY_CLOSED
 
 
-def test_the_recovery_key_hands_over_to_another_one(tmp_path: Path, keys: Path) -> None:
-    data = tmp_path / "site"
-    with Site(data):
-        pass
-    missing = run("keys", "set-recovery", "rescue", "--former", "other", "--keys", keys, "--data", data, check=1)
-    assert "has no recovery key yet" in missing.stderr
-    run("keys", "set-recovery", "rescue", "--keys", keys, "--data", data)
-    run("keys", "set-recovery", "other", "--former", "rescue", "--keys", keys, "--data", data)
-    refused = run("keys", "recover", "rescue", "--keys", keys, "--data", data, check=1)
-    assert "bad-signature" in refused.stderr
-    run("keys", "recover", "other", "--keys", keys, "--data", data)
-    with Site(data) as site:
+def _offline() -> PrivateKey:
+    return PrivateKey.generate(Algorithm.ML_DSA_44)
+
+
+def test_the_recovery_key_hands_over_to_another_one(tmp_path: Path) -> None:
+    rescue, other = _offline(), _offline()
+    with Site(tmp_path / "site") as site:
+        config = site.config
+        with pytest.raises(MigrationError, match="has no recovery key yet"):
+            site.run(register(config, rescue, other))
+        site.run(register(config, rescue, None))
+        with pytest.raises(MigrationError, match="has a recovery key, which must sign"):
+            site.run(register(config, other, None))
+        site.run(register(config, other, rescue))
+    with pytest.raises(ContractError, match="bad-signature"):
+        asyncio.run(recover(config, rescue, None))
+    asyncio.run(recover(config, other, None))
+    with Site(tmp_path / "site") as site:
         assert site.gateway.status().problems == ()
 
 
-def test_a_recovery_that_was_interrupted_goes_on(tmp_path: Path, keys: Path) -> None:
+def test_a_recovery_that_was_interrupted_goes_on(tmp_path: Path) -> None:
     """The ledger has the new key, the folder the old one still."""
-    data = tmp_path / "site"
-    with Site(data) as site:
-        old = site.folder.gateway_key().to_pem()
-    run("keys", "set-recovery", "other", "--keys", keys, "--data", data)
-    run("keys", "recover", "other", "--keys", keys, "--data", data)
-    new = (data / "keys" / "gateway.pem").read_bytes()
-    (data / "keys" / "recovered.pem").write_bytes(new)
-    (data / "keys" / "recovered.pem").chmod(0o600)
-    (data / "keys" / "gateway.pem").write_bytes(old)
-    run("keys", "recover", "other", "--keys", keys, "--data", data)
-    assert private_key_at(data / "keys" / "gateway.pem", Algorithm.ED25519).to_pem() == new
-    with Site(data) as site:
+    offline, keys = _offline(), tmp_path / "site" / "keys"
+    with Site(tmp_path / "site") as site:
+        old, config = site.folder.gateway_key(), site.config
+        site.run(register(config, offline, None))
+    new = asyncio.run(recover(config, offline, None))
+    write_durably(keys / "recovered.pem", new.to_pem(), mode=0o600)
+    write_durably(keys / "gateway.pem", old.to_pem(), mode=0o600)
+    with pytest.raises(LedgerError, match=r"another key than keys/gateway\.pem"), Site(tmp_path / "site"):
+        pass
+    assert asyncio.run(recover(config, offline, None)).public == new.public
+    with Site(tmp_path / "site") as site:
         assert site.gateway.status().problems == ()
