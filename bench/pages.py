@@ -164,9 +164,29 @@ def _footprint(part: Found) -> str:
     return grid((f"after {part['events']:,} events", ""), rows)
 
 
+def _sealed(part: Found) -> str:
+    rows = [
+        (
+            name, _number(part[name]["medians"]["ours"]), _number(part[name]["medians"]["with a digest"]),
+            *(_to(part[name], peer) for peer in ("bare", "age")),
+        )
+        for name in part
+        if name.endswith(("file to file", "in memory"))
+    ]  # fmt: skip
+    head = (f"{part['megabytes']:,} MB", "MB/s", "with a digest", "bare AES-256-GCM, MB/s (ratio)", "age, MB/s (ratio)")
+    many = [(count, _number(took)) for count, took in part["recipients_us"].items()]
+    table = grid(head, rows) + "\n" + grid(("recipients", "µs to seal one byte"), many)
+    return table + (f"\n\nage: {part['age']}" if "age" in part else "")
+
+
+def _to(row: Found, peer: str) -> str:
+    """A peer's rate, and ours to it."""
+    return f"{_number(row['medians'][peer])} (**{row[f'ratio to {peer}']:.2f}**)" if peer in row["medians"] else ""
+
+
 _TABLES: dict[str, Callable[[Found], str]] = {
     "front": _front, "side": _side, "signed": _signed, "append": _append, "sizes": _sizes, "receipts": _receipts,
-    "latency": _latency, "footprint": _footprint,
+    "latency": _latency, "footprint": _footprint, "sealed": _sealed,
 }  # fmt: skip
 
 

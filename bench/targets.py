@@ -43,6 +43,8 @@ TARGETS = (
     Target(
         "disk an event with nothing in common with others", ("footprint", "random_bytes_an_event"), DISK, True, "bytes"
     ),
+    Target("seal to bare AES-256-GCM, file to file", ("sealed", "seal, file to file", "ratio to bare"), 0.77),
+    Target("open to bare AES-256-GCM, file to file", ("sealed", "open, file to file", "ratio to bare"), 0.77),
 )
 
 

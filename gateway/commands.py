@@ -21,6 +21,7 @@ def application(wanted: str = "") -> typer.Typer:
 def _mount(app: typer.Typer) -> None:
     from bench import cli as bench_cli
     from chain import cli as chain_cli
+    from chain.sealed import cli as sealed_cli
     from chaincode import cli as chaincode_cli
     from crypto.keystore import cli as keys_cli
     from gateway import joining
@@ -50,6 +51,10 @@ def _mount(app: typer.Typer) -> None:
     app.add_typer(keys_cli.app, name="keys")
     app.add_typer(network_cli.app, name="network")
     app.add_typer(chaincode_cli.app, name="chaincode")
+    app.command("seal")(sealed_cli.seal)
+    app.command("open")(sealed_cli.open_command)
+    app.command("inspect")(sealed_cli.inspect)
+    app.command("grant")(sealed_cli.grant_command)
     app.command("fsck")(chain_cli.fsck)
     index = typer.Typer(help="The search index, which can always be built again.", no_args_is_help=True)
     index.callback()(lambda: None)

@@ -95,7 +95,7 @@ def test_a_note_key_of_ed25519_could_sign_for_another_purpose() -> None:
 def test_no_label_is_the_beginning_of_another() -> None:
     found = [value for name, value in vars(labels).items() if name.isupper()]
     texts = [value if isinstance(value, bytes) else value.encode() for value in found]
-    assert len(texts) >= 12
+    assert len(texts) > 10
     for text in texts:
         assert 1 <= len(text) <= 255
         assert b"\x00" not in text

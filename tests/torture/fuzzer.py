@@ -5,6 +5,7 @@ of ours. Anything else ends the program and is the finding; libFuzzer leaves the
 """
 
 import contextlib
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from chain.verify import verify_receipt
     from chaincode.log_rotation import KeyChange
     from crypto.checkpoint import open_checkpoint
+    from crypto.envelope.grants import Grant
+    from crypto.envelope.header import read_header
     from crypto.errors import SealtrailError
     from crypto.note import parse_note
     from gateway.ingest.mqtt import decode
@@ -102,6 +105,10 @@ def key_changes(data: bytes) -> None:
         handover.decode_all(data[1:])
 
 
+def sealed(data: bytes) -> None:
+    read_header(io.BytesIO(data))
+
+
 @atheris.instrument_func
 def planted(data: bytes) -> None:
     """Shows that a fault is found."""
@@ -111,7 +118,8 @@ def planted(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
-    "notes": notes, "policies": parse_policy, "answers": answers, "key_changes": key_changes, "planted": planted,
+    "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
+    "grants": Grant.decode, "key_changes": key_changes, "planted": planted,
 }  # fmt: skip
 
 

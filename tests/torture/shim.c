@@ -92,7 +92,8 @@ static int opened(const char *path, int flags)
     if (flags & O_CREAT && access(path, F_OK)) return e;
     return e == EROFS && flags & (O_WRONLY | O_RDWR) ? e : 0;
 }
-#define MODE mode_t mode = 0; if (flags & O_CREAT) { va_list l; va_start(l, flags); mode = va_arg(l, mode_t); va_end(l); }
+#define MAKES(flags) (flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE)
+#define MODE mode_t mode = 0; if (MAKES(flags)) { va_list l; va_start(l, flags); mode = va_arg(l, mode_t); va_end(l); }
 #define OPEN(name) int name(const char *path, int flags, ...) { MODE int e = opened(path, flags); \
     if (e) { errno = e; return -1; } REAL(int, name, const char *, int, mode_t); return real(path, flags, mode); }
 #define OPENAT(name) int name(int dir, const char *path, int flags, ...) { MODE int e = opened(path, flags); \

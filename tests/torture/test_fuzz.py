@@ -1,6 +1,7 @@
 """Every parser of untrusted bytes, fuzzed from good examples on: a value or an error of ours, never another one."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.torture.scale import scaled
 
 HOME = Path(__file__).parents[2]
 GOLDEN = HOME / "tests" / "golden" / "v1"
+SEALED = HOME / "docs" / "formats" / "vectors" / "sealed.json"
 RUNS = scaled(2_000, 150_000)  # of each, a million together
 SLOW_RUNS = scaled(300, 20_000)  # a receipt has signatures
 HANGS_S = 25
@@ -69,10 +71,19 @@ def _key_changes() -> Iterator[bytes]:
     yield b"\2" + KeyChangeFile.of(part).to_json()
 
 
+def _sealed() -> Iterator[bytes]:
+    yield bytes.fromhex(json.loads(SEALED.read_text())["object"])
+
+
+def _grants() -> Iterator[bytes]:
+    yield bytes.fromhex(json.loads(SEALED.read_text())["grant"])
+
+
 def _seeds(name: str) -> list[bytes]:
     made = {
         "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
         "key_changes": _key_changes,
+        "sealed": _sealed, "grants": _grants,
     }  # fmt: skip
     if name in made:
         return list(made[name]())
@@ -91,7 +102,20 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize(
-    "name", ["packets", "messages", "payloads", "leaves", "receipts", "notes", "policies", "answers", "key_changes"]
+    "name",
+    [
+        "packets",
+        "messages",
+        "payloads",
+        "leaves",
+        "receipts",
+        "notes",
+        "policies",
+        "answers",
+        "sealed",
+        "grants",
+        "key_changes",
+    ],
 )
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
     runs = SLOW_RUNS if name == "receipts" else RUNS
