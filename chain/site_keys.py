@@ -13,6 +13,7 @@ from pathlib import Path
 from chain.errors import StoreError
 from crypto.files import private_key_at, read_private_key, sync_folder, write_durably
 from crypto.keys import Algorithm, PrivateKey, algorithm_named
+from crypto.merkle import MAX_TREE_SIZE
 from crypto.note import NoteSigner, SignatureType, VerifierKey
 
 SUITE, FORMER, PROMOTE = "suite", "former", "promote"
@@ -119,7 +120,8 @@ class KeyFolder:
         sync_folder(self.path)
 
     def log_key_sets(self) -> list[KeySet]:
-        """The present keys of the log, and those that signed before, newest first."""
+        """The present keys of the log, and those that signed before, newest first. In the midst of a change the next
+        keys count as present ones, and these as former ones that may have signed anything."""
         sets = [KeySet(tuple(signer.vkey for signer in self.log_signers()))]
         path = self.path / FORMER
         for line in path.read_text().splitlines() if path.exists() else ():
@@ -130,6 +132,9 @@ class KeyFolder:
                 raise StoreError(f"keys/{FORMER}: expected 'until' and a size, got {line[:60]!r}; restore it")
             else:
                 sets[1] = KeySet((*sets[1].vkeys, VerifierKey.parse(line)), sets[1].until)
+        if (following := self.next) is not None:
+            sets[0] = KeySet(sets[0].vkeys, MAX_TREE_SIZE)
+            sets.insert(0, KeySet(tuple(signer.vkey for signer in following.log_signers())))
         return sets
 
 

@@ -19,6 +19,7 @@ from chain.verify import Report, State, verify_receipt
 from crypto.checkpoint import SignedCheckpoint, open_checkpoint
 from crypto.commitments import fields_root
 from crypto.errors import SealtrailError
+from crypto.keys import Algorithm
 from crypto.merkle import verify_inclusion
 from gateway.query.detail import RecordDetail
 from gateway.query.view import View
@@ -163,7 +164,10 @@ def _checkpoint(detail: RecordDetail, signed: SignedCheckpoint | SealtrailError 
         ("Root", base64.b64encode(checkpoint.root).decode()),
         *(("Signed by", str(v.key)[:80] + "…") for v in signed.signers if v.key.name == checkpoint.origin),
     )  # fmt: skip
-    text = "The log put its name to this state, with a classical and a quantum-safe signature."
+    kinds = {v.key.key.algorithm is not Algorithm.ED25519 for v in signed.signers if v.key.name == checkpoint.origin}
+    words = {True: "a quantum-safe", False: "a classical"}
+    with_what = " and ".join(words[kind] for kind in sorted(kinds))
+    text = f"The log put its name to this state, with {with_what} signature."
     return Link("checkpoint", title, LinkState.HOLDS, text, facts)
 
 
