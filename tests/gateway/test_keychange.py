@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chain.errors import WitnessError
+from chain.errors import LedgerError, WitnessError
 from chain.fsck import fsck
 from chain.ledger.interface import LedgerEvent, Submitted, Wanted, every
 from chain.verify import Outcome, verify_receipt
@@ -14,7 +14,7 @@ from crypto.checkpoint import open_checkpoint
 from crypto.errors import KeyMaterialError
 from crypto.keys import Algorithm, PrivateKey
 from crypto.note import NoteSigner, SignatureType
-from gateway.acting import ActingLedger
+from gateway.acting import ActingLedger, CalledBy
 from gateway.ingest.inbound import Verdict
 from gateway.keychange.errors import MigrationError
 from gateway.keychange.suites import require_allowed, strength
@@ -223,3 +223,49 @@ def test_the_site_keeps_its_suite_and_refuses_a_strange_key(tmp_path: Path) -> N
     (tmp_path / "site" / "keys" / "suite").write_text("ml-dsa-65\n")
     with pytest.raises(KeyMaterialError, match=r"gateway\.pem: expected a key of ml-dsa-65"), Site(tmp_path / "site"):
         pass
+
+
+class _Away:
+    """The real ledger, which is away for some calls of one function: before it took them, or with the answer lost."""
+
+    def __init__(self, ledger: CalledBy, function: str, times: int, *, taken: bool) -> None:
+        self._ledger, self._function, self.times, self._taken = ledger, function, times, taken
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._ledger, name)
+
+    async def submit(self, function: str, *args: bytes) -> Submitted:
+        if function != self._function or not self.times:
+            return await self._ledger.submit(function, *args)
+        self.times -= 1
+        if self._taken:
+            await self._ledger.submit(function, *args)
+        raise LedgerError("the ledger is away")
+
+
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("function", ["logs.rotate", "identities.rotate"])
+def test_a_ledger_that_goes_away_in_the_midst(tmp_path: Path, function: str, taken: bool) -> None:
+    """Before it took the log's keys all is as before; from there on the rest is done when it is back."""
+    with Site(tmp_path / "site") as site:
+        source = site.enrol("thing")
+        _grow(site, source)
+        site.drain()
+        before, ledger = site.policy, site.gateway.ledger
+        away = _Away(ledger._ledger, function, 1 if function == "logs.rotate" else 2, taken=taken)
+        ledger._ledger = away  # type: ignore[assignment]
+        with pytest.raises(LedgerError, match="away"):
+            site.run(site.gateway.migrate("ml-dsa-65"))
+        _grow(site, source)  # nobody waits
+        if function == "logs.rotate" and not taken:
+            assert (site.policy, site.gateway.migration.pending) == (before, False)
+            site.run(site.gateway.migrate("ml-dsa-65"))
+        site.wait(lambda: not site.gateway.migration.pending)
+        assert away.times == 0 or taken
+        assert site.folder.key_folder.suite == "ml-dsa-65"
+        _grow(site, source)
+        site.drain()
+        assert site.gateway.status().problems == ()
+        fsck(site.folder)
+        with receipts(site.folder) as builder:
+            assert verify_receipt(builder.build(0), site.policy).outcome is Outcome.VALID

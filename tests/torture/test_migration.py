@@ -16,6 +16,7 @@ from chain.fsck import fsck
 from chain.policies import site_policy
 from chain.policy import Policy, parse_policy
 from chain.receipt import Receipt, parse_receipt
+from chain.site import Folder
 from chain.verify import Outcome, verify_receipt
 from crypto.keys import Algorithm
 from gateway.device.errors import DeviceError
@@ -289,6 +290,9 @@ def test_killed_at_each_step_of_a_change(tmp_path: Path) -> None:
     steps, outcomes = int(done.stdout), set[str]()
     assert steps > 25
     for at in range(first, steps, stride):
+        killed = Folder.existing(tmp_path / f"at-{at}")
+        if not (killed.keys / "next" / "promote").exists():  # else keys are on their way, and a start comes first
+            assert fsck(killed).entries == 4
         with Here(tmp_path / f"at-{at}") as here:
             here.wait(lambda here=here: not here.gateway.migration.pending)
             suite = here.folder.key_folder.suite
