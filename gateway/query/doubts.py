@@ -5,7 +5,7 @@ Reads what the site has of its ledger; the offline verifier says the same of a r
 
 from chain.ledger.reading import LedgerReader
 from chain.site import SiteReader
-from chaincode.identity_records import Identity, KeyRecord, source_handle
+from chaincode.identity_records import Doubt, Identity, KeyRecord, source_handle
 from chaincode.state import identity_key
 
 
@@ -16,11 +16,11 @@ class Doubts:
         self._ledger, self._origin = ledger, origin
         self._doubted: dict[str, tuple[KeyRecord, ...]] = {}
 
-    def holds_none(self, site: SiteReader, source: str, boot: int, seq: int) -> bool:
-        """False where the seal over this event, or the seal of this number, is in doubt."""
+    def about(self, site: SiteReader, source: str, boot: int, seq: int) -> Doubt | None:
+        """Why the seal over this event, or the seal of this number, is in doubt; None where it is not."""
         keys = self._keys(source)
         seal = site.seals.covering(source, boot, seq) if keys else None
-        return seal is None or not any(key.doubt_at(seal.leaf) for key in keys)
+        return next((doubt for key in keys if seal and (doubt := key.doubt_at(seal.leaf))), None)
 
     def _keys(self, source: str) -> tuple[KeyRecord, ...]:
         if source not in self._doubted:

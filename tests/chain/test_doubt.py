@@ -79,7 +79,7 @@ def test_a_false_link_is_worse_than_a_doubtful_one(robbed: tuple[Policy, list[Re
 
 
 def test_the_command_line_says_so(tmp_path: Path, robbed: tuple[Policy, list[Receipt], Receipt, str]) -> None:
-    policy, (before, first, _), _, _ = robbed
+    policy, (before, first, _), _, declared = robbed
     files = []
     for name, one in (("before", before), ("first", first)):
         files.append(tmp_path / f"{name}.json")
@@ -93,6 +93,7 @@ def test_the_command_line_says_so(tmp_path: Path, robbed: tuple[Policy, list[Rec
     run("fsck", "--data", tmp_path / "site")
     listed = json.loads(run("records", "--data", tmp_path / "site", "--json").stdout)["records"]
     assert [("doubtful" in record["flags"]) for record in listed] == [True, True, False]
+    assert [record.get("doubt_declared_by") for record in listed] == [declared, declared, None]
 
 
 def test_a_theft_is_told_after_the_revocation(tmp_path: Path) -> None:
