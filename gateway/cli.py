@@ -126,10 +126,11 @@ def _bring_index_up_to_date(folder: Any) -> None:
 
 def _shown(row: Any, site: Any, doubts: Any) -> dict[str, Any]:
     doubt = doubts.about(site, row.source, row.boot, row.seq)
+    flags = [*row.flags, *(["doubtful"] if doubt else [])]
     sensed = datetime.fromtimestamp(row.sensed_us / 1e6, UTC).isoformat(timespec="seconds")
     return {
         "id": str(row.leaf), "kind": row.kind, "source": row.source, "boot": row.boot, "seq": row.seq,
-        "sensed": sensed, "sensed_us": row.sensed_us, "received_us": row.received_us, "flags": [*row.flags, *(["doubtful"] if doubt else [])],
+        "sensed": sensed, "sensed_us": row.sensed_us, "received_us": row.received_us, "flags": flags,
         "anchored": row.anchored, "summary": row.summary,
     } | ({"doubt_declared_by": doubt.tx_id} if doubt else {})  # fmt: skip
 
