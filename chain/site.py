@@ -63,7 +63,6 @@ class Folder:
         if folder.origin != origin:
             raise StoreError(f"{root} belongs to the log {folder.origin!r}, not {origin!r}; a log keeps its name")
         folder.site_key()  # before there is a database
-        folder.key_folder.finish()
         return folder
 
     @classmethod

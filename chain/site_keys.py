@@ -1,7 +1,7 @@
 """The keys that a site signs with, in one folder; and the next ones beside them while a site changes its keys.
 
 The folder `keys/next` is there only during a change. When every part of the site signs with the next keys, they
-are moved into place: from the file `promote` on, that is carried to its end by whoever opens the site next.
+are moved into place: from the file `promote` on, that is carried to its end by whoever holds the site's lock next.
 The folder is trusted to be ours.
 """
 

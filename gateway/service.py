@@ -88,6 +88,7 @@ class Gateway:
         # 1. The site is ours alone.
         lock = Lock(self.folder.root)
         self._closing.callback(lock.release)
+        self.folder.key_folder.finish()
         # 2. Keys, store, ledger.
         signers, key = self.folder.log_signers(create=True), self.folder.gateway_key(create=True)
         self._key = key

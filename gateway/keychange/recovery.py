@@ -44,6 +44,7 @@ async def recover(config: Config, offline: PrivateKey, compromised_from: int | N
     from the log index `compromised_from` on is in doubt."""
     folder = Folder.existing(config.data)
     with Lock(folder.root):
+        folder.key_folder.finish()
         if folder.key_folder.next is not None:
             raise MigrationError("a change of keys is not at its end; start the gateway once, then stop it again")
         new = private_key_at(folder.keys / RECOVERED, folder.key_folder.suite)
