@@ -55,6 +55,7 @@ def _fetch(url: str, token: str, index: int, disclose: list[str], tlog_proof: bo
     import httpx
 
     from chain.errors import ReceiptError
+    from crypto.tls.client import for_httpx
 
     place = "proof" if tlog_proof else "receipt"
     address = f"{url.rstrip('/')}/v1/records/{index}/{place}"
@@ -62,7 +63,7 @@ def _fetch(url: str, token: str, index: int, disclose: list[str], tlog_proof: bo
     if tlog_proof:
         headers["Accept"] = "text/plain"
     try:
-        answer = httpx.get(address, params={"disclose": disclose}, headers=headers, timeout=30)
+        answer = httpx.get(address, params={"disclose": disclose}, headers=headers, timeout=30, verify=for_httpx())
     except httpx.HTTPError as e:
         raise ReceiptError(f"cannot reach {address}: {e}") from e
     if answer.status_code != 200:
@@ -186,6 +187,37 @@ def vkey(
 
     for key in Folder.existing(data).log_vkeys()[: None if every else 1]:
         print(key)
+
+
+def encrypt_keys(
+    data: Annotated[Path | None, typer.Option("--data", help="Data directory of a stopped gateway.")] = None,
+    device: Annotated[Path | None, typer.Option("--folder", help="Folder of a stopped device, instead.")] = None,
+) -> None:
+    """Lock the key files of a gateway or a device under a passphrase. Everything that reads them needs it then."""
+    if (data is None) == (device is None):
+        raise typer.BadParameter("give either --data or --folder")
+    names = _lock_site(data) if data else _lock_device(device or Path())
+    print(f"locked {', '.join(names)}" if names else "all files were locked already")
+
+
+def _lock_site(data: Path) -> list[str]:
+    from chain.site import Folder, Lock
+    from crypto.keystore.passphrase import Passphrase
+    from crypto.keystore.vault import lock_all
+
+    folder = Folder.existing(data)
+    with Lock(folder.root):
+        return lock_all(folder.keys, Passphrase())
+
+
+def _lock_device(folder: Path) -> list[str]:
+    from chain.errors import StoreError
+    from crypto.keystore.passphrase import Passphrase
+    from crypto.keystore.vault import lock_all
+
+    if not (folder / "device.json").is_file():
+        raise StoreError(f"{folder} holds no enrolled device: it has no file named device.json")
+    return lock_all(folder, Passphrase())
 
 
 def fsck(

@@ -39,3 +39,7 @@ class CommitmentError(SealtrailError):
 
 class DecryptionError(SealtrailError):
     """A ciphertext at rest does not open: wrong key, altered bytes, or moved from its place."""
+
+
+class TlsError(SealtrailError, ConnectionError):
+    """A TLS endpoint cannot be set up, or a connection of it cannot be made. Also an OSError, as those of `ssl` are."""

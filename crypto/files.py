@@ -1,7 +1,7 @@
 """Files that must survive a crash and stay private: keys, tokens, receipts.
 
 Written to a temporary name, synced, renamed, and the folder synced: either the old or the whole new content
-is there after a power cut. Private files have mode 0600.
+is there after a power cut. Private files have mode 0600, and are locked where their folder is (crypto.keystore.vault).
 """
 
 import contextlib
@@ -10,6 +10,8 @@ from pathlib import Path
 
 from crypto.errors import FileError, KeyMaterialError
 from crypto.keys import Algorithm, PrivateKey
+
+MAX_PRIVATE_BYTES = 64 * 1024 * 1024  # a backup of a full key folder fits
 
 
 def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -52,13 +54,13 @@ def sync_folder(folder: Path) -> None:
 
 def read_private_key(path: Path) -> PrivateKey:
     """Read a PKCS#8 PEM key; refuse one that other users may read."""
-    return PrivateKey.from_pem(read_private(path))
+    return PrivateKey.from_pem(read_secret(path))
 
 
 def private_key_at(path: Path, algorithm: Algorithm) -> PrivateKey:
     """The private key in this file, made new on first use; the algorithm must match."""
     if not path.exists():
-        write_durably(path, PrivateKey.generate(algorithm).to_pem(), mode=0o600)
+        write_secret(path, PrivateKey.generate(algorithm).to_pem())
     key = read_private_key(path)
     if key.public.algorithm is not algorithm:
         raise KeyMaterialError(f"{path.name}: expected a key of {algorithm}, got {key.public.algorithm}")
@@ -68,20 +70,37 @@ def private_key_at(path: Path, algorithm: Algorithm) -> PrivateKey:
 def secret_at(path: Path, length: int) -> bytes:
     """The random secret of `length` bytes in this file, made new on first use."""
     if not path.exists():
-        write_durably(path, os.urandom(length), mode=0o600)
-    secret = read_private(path)
+        write_secret(path, os.urandom(length))
+    secret = read_secret(path)
     if len(secret) != length:
         raise KeyMaterialError(f"{path.name}: expected {length} bytes, got {len(secret)}")
     return secret
 
 
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a private file: locked where its folder is, or where the folder is new and there is a passphrase."""
+    from crypto.keystore.vault import protected  # not above: it needs this module
+
+    write_durably(path, protected(path, content), mode=0o600)
+
+
+def read_secret(path: Path) -> bytes:
+    """A private file's content, unlocked; refused where other users may read the file."""
+    from crypto.keystore.vault import revealed
+
+    return revealed(path, read_private(path))
+
+
 def read_private(path: Path) -> bytes:
     """A file's content; refused where other users may read it."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_PRIVATE_BYTES + 1)
         mode = path.stat().st_mode
     except OSError as e:
         raise KeyMaterialError(f"cannot read the private file {path.name}: {e.strerror}") from e
     if mode & 0o077:
         raise KeyMaterialError(f"private file {path.name} may be read by others; chmod 600 it")
+    if len(content) > MAX_PRIVATE_BYTES:
+        raise KeyMaterialError(f"private file {path.name} is over {MAX_PRIVATE_BYTES} bytes; is it the right one?")
     return content

@@ -16,9 +16,10 @@ from hashlib import sha3_256, sha256, shake_256
 from typing import Any, Final
 
 from cryptography.hazmat.primitives import hpke
-from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from crypto import providers
 from crypto.errors import DecryptionError, KeyMaterialError
 
 SECRET_BYTES: Final = 32
@@ -95,6 +96,7 @@ class KemPublicKey:
 
     def hpke_key(self) -> Any:
         """This key as the library's HPKE takes it; only for crypto.hpke."""
+        providers.require_hpke()
         lattice, traditional = _load_public(self.suite, self.raw)
         return lattice if traditional is None else _HPKE_PUBLIC[self.suite](lattice, traditional)
 
@@ -132,6 +134,7 @@ class KemPrivateKey:
 
     def hpke_key(self) -> Any:
         """This key as the library's HPKE takes it; only for crypto.hpke."""
+        providers.require_hpke()
         whole = self._traditional is None
         return self._lattice if whole else _HPKE_PRIVATE[self.suite](self._lattice, self._traditional)
 
@@ -148,9 +151,13 @@ def _combined(suite: KemSuite, secret: bytes, shared: bytes, point: bytes, publi
     return sha3_256(secret + shared + point + public[-_TRADITIONAL_BYTES[suite] :] + label).digest()
 
 
+def _lattice(suite: KemSuite) -> providers.Classes:
+    return providers.classes("ml-kem-1024" if suite in _LARGE else "ml-kem-768")
+
+
 def _expand(suite: KemSuite, seed: bytes) -> tuple[Any, Any]:
     """The private keys of both halves; None for the second where there is one only."""
-    private = mlkem.MLKEM1024PrivateKey if suite in _LARGE else mlkem.MLKEM768PrivateKey
+    private = _lattice(suite).private
     if suite not in _TRADITIONAL_BYTES:
         return private.from_seed_bytes(seed), None
     if suite is KemSuite.X_WING:
@@ -167,7 +174,7 @@ def _expand(suite: KemSuite, seed: bytes) -> tuple[Any, Any]:
 def _load_public(suite: KemSuite, raw: bytes) -> tuple[Any, Any]:
     """Parsed keys are cached: each is used many times, and checking one costs as much as using it."""
     split = len(raw) - _TRADITIONAL_BYTES.get(suite, 0)
-    public = mlkem.MLKEM1024PublicKey if suite in _LARGE else mlkem.MLKEM768PublicKey
+    public = _lattice(suite).public
     try:
         lattice = public.from_public_bytes(raw[:split])
         if suite is KemSuite.X_WING:

@@ -21,3 +21,5 @@ SEALED_STANZA = "sealtrail/sealed-stanza/v1"  # HPKE info of a content key for o
 SEALED_GRANT = "sealtrail/sealed-grant/v1"  # HPKE info of a content key that was passed on later
 KEY_FILE = b"sealtrail/key-file/v1"  # additional data of a key locked by a passphrase
 KEY_REVOCATION = b"sealtrail/key-revocation/v1"  # a key's own word that it is not to be believed any more
+LOCKED_FILE = b"sealtrail/locked-file/v1"  # additional data of a private file in a locked folder
+LOCKED_FOLDER = b"sealtrail/locked-folder/v1"  # additional data of the proof in its passphrase.lock

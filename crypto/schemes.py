@@ -1,6 +1,6 @@
 """The signature schemes beneath crypto.keys: sizes, and what signs and verifies, one entry for each algorithm.
 
-Ed25519 and ML-DSA are those of OpenSSL. SLH-DSA is that of `pqcrypto`, an extra. The composites are those of
+Ed25519 is that of OpenSSL, ML-DSA and SLH-DSA are those of crypto.providers. The composites are those of
 draft-ietf-lamps-pq-composite-sigs with Ed25519 and SHA-512: keys and signatures are the two halves one after the other,
 and both halves sign one message that names the pair, so neither can be cut out and used alone.
 
@@ -15,9 +15,9 @@ from hashlib import sha512
 from typing import Any, Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from crypto.errors import KeyMaterialError
+from crypto import providers
 
 _COMPOSITE_PREFIX: Final = b"CompositeAlgorithmSignatures2025"
 
@@ -130,24 +130,15 @@ class _SlhDsa:
         self.raw_public = key[-32:]
 
     def sign(self, message: bytes, context: bytes = b"") -> bytes:
-        signature: bytes = bytes(_slh_dsa().sign(self._key, message, context or None))
+        signature: bytes = bytes(providers.slh_dsa().sign(self._key, message, context or None))
         return signature
 
     def verify(self, signature: bytes, message: bytes, context: bytes = b"") -> None:
-        module = _slh_dsa()
+        module = providers.slh_dsa()
         try:
             module.verify(self._key, message, signature, context or None)
         except Exception as e:  # the library's InvalidSignatureError, or ValueError
             raise InvalidSignature from e
-
-
-def _slh_dsa() -> Any:
-    try:
-        from pqcrypto.sign import slh_dsa_sha2_128s
-    except ImportError as e:
-        mend = "install the other one: pip install 'sealtrail[pqcrypto]'"
-        raise KeyMaterialError(f"slh-dsa-sha2-128s is not in the provider cryptography; {mend}") from e
-    return slh_dsa_sha2_128s
 
 
 def _ed25519() -> Scheme:
@@ -158,49 +149,46 @@ def _ed25519() -> Scheme:
     )  # fmt: skip
 
 
-def _ml_dsa(private: Any, public: Any, public_bytes: int, signature_bytes: int, oid: str) -> Scheme:
+def _ml_dsa(name: str, public_bytes: int, signature_bytes: int, oid: str) -> Scheme:
     """`oid` is the last byte of 2.16.840.1.101.3.4.3; the private key is the seed alone (RFC 9881)."""
     return Scheme(
         public_bytes, signature_bytes, 32, bytes.fromhex(f"3034020100300b06096086480165030403{oid}04228020"),
         lambda: os.urandom(32),
-        lambda secret: _MlDsa(private.from_seed_bytes(secret)), lambda raw: _MlDsa(public.from_public_bytes(raw)),
+        lambda secret: _MlDsa(providers.classes(name).private.from_seed_bytes(secret)),
+        lambda raw: _MlDsa(providers.classes(name).public.from_public_bytes(raw)),
     )  # fmt: skip
 
 
 def _slh_dsa_sha2_128s() -> Scheme:
     """The private key is the 64 bytes of FIPS 205 (RFC 9909)."""
     pkcs8 = bytes.fromhex("3052020100300b06096086480165030403140440")
-    return Scheme(32, 7856, 64, pkcs8, lambda: bytes(_slh_dsa().keygen()[1]), _SlhDsa, _SlhDsa)
+    return Scheme(32, 7856, 64, pkcs8, lambda: bytes(providers.slh_dsa().keygen()[1]), _SlhDsa, _SlhDsa)
 
 
-def _composite(lattice: Scheme, private: Any, public: Any, label: bytes, oid: str) -> Scheme:
+def _composite(name: str, lattice: Scheme, label: bytes, oid: str) -> Scheme:
     """`oid` is the last byte of 1.3.6.1.5.5.7.6; the private key is seed ‖ Ed25519 key."""
     key, signature = lattice.public_bytes, lattice.signature_bytes
 
     def signer(secret: bytes) -> Signer:
         classic = ed25519.Ed25519PrivateKey.from_private_bytes(secret[32:])
-        return _Composite(private.from_seed_bytes(secret[:32]), classic, label, signature)
+        return _Composite(providers.classes(name).private.from_seed_bytes(secret[:32]), classic, label, signature)
 
     def verifier(raw: bytes) -> Verifier:
         classic = ed25519.Ed25519PublicKey.from_public_bytes(raw[key:])
-        return _Composite(public.from_public_bytes(raw[:key]), classic, label, signature)
+        return _Composite(providers.classes(name).public.from_public_bytes(raw[:key]), classic, label, signature)
 
     pkcs8 = bytes.fromhex(f"3051020100300a06082b06010505070{oid}0440")
     return Scheme(key + 32, signature + 64, 64, pkcs8, lambda: os.urandom(64), signer, verifier)
 
 
-_44: Final = _ml_dsa(mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey, 1312, 2420, "11")
-_65: Final = _ml_dsa(mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey, 1952, 3309, "12")
+_44: Final = _ml_dsa("ml-dsa-44", 1312, 2420, "11")
+_65: Final = _ml_dsa("ml-dsa-65", 1952, 3309, "12")
 SCHEMES: Final = {
     Algorithm.ED25519: _ed25519(),
     Algorithm.ML_DSA_44: _44,
     Algorithm.ML_DSA_65: _65,
-    Algorithm.ML_DSA_87: _ml_dsa(mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey, 2592, 4627, "13"),
-    Algorithm.ML_DSA_44_ED25519: _composite(
-        _44, mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey, b"COMPSIG-MLDSA44-Ed25519-SHA512", "627"
-    ),
-    Algorithm.ML_DSA_65_ED25519: _composite(
-        _65, mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey, b"COMPSIG-MLDSA65-Ed25519-SHA512", "630"
-    ),
+    Algorithm.ML_DSA_87: _ml_dsa("ml-dsa-87", 2592, 4627, "13"),
+    Algorithm.ML_DSA_44_ED25519: _composite("ml-dsa-44", _44, b"COMPSIG-MLDSA44-Ed25519-SHA512", "627"),
+    Algorithm.ML_DSA_65_ED25519: _composite("ml-dsa-65", _65, b"COMPSIG-MLDSA65-Ed25519-SHA512", "630"),
     Algorithm.SLH_DSA_SHA2_128S: _slh_dsa_sha2_128s(),
 }

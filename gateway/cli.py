@@ -209,12 +209,14 @@ def revoke(
     theft stays too, and is shown as doubtful. Of a revoked key the theft may be told later."""
     import httpx
 
+    from crypto.tls.client import for_httpx
     from gateway.access import AccessError
 
     headers = {"Authorization": f"Bearer {token}"}
     body = {"reason": reason} | ({} if compromised_from is None else {"compromised_from": compromised_from})
     try:
-        answer = httpx.post(f"{url.rstrip('/')}/v1/sources/{name}/revoke", json=body, headers=headers)
+        where = f"{url.rstrip('/')}/v1/sources/{name}/revoke"
+        answer = httpx.post(where, json=body, headers=headers, verify=for_httpx())
     except httpx.HTTPError as e:
         raise AccessError(f"cannot reach {url}: {e}") from e
     if answer.status_code >= 300:

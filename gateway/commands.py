@@ -48,6 +48,7 @@ def _mount(app: typer.Typer) -> None:
     app.command("verify")(chain_cli.verify)
     app.add_typer(chain_cli.policy, name="policy")
     app.add_typer(chain_cli.log, name="log")
+    keys_cli.app.command("encrypt")(chain_cli.encrypt_keys)
     app.add_typer(keys_cli.app, name="keys")
     app.add_typer(network_cli.app, name="network")
     app.add_typer(chaincode_cli.app, name="chaincode")

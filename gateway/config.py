@@ -5,7 +5,7 @@ The file is trusted as the operator's word; a mistake in it stops the start with
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -23,22 +23,34 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FrontDoorConfig(_Section):
+class _Endpoint(_Section):
+    """TLS of something that listens."""
+
+    tls_certificate: Path | None = Field(None, description="PEM chain; turns TLS on, together with tls_key")
+    tls_key: Path | None = Field(None, description="PEM private key of the certificate")
+    require_post_quantum: bool = Field(False, description="refuse TLS without a post-quantum key exchange")
+
+    @model_validator(mode="after")
+    def _tls_pair(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together: set both or neither")
+        if self.require_post_quantum and not self.tls_certificate:
+            raise ValueError("require_post_quantum needs tls_certificate and tls_key")
+        return self
+
+
+class FrontDoorConfig(_Endpoint):
     """The gateway's own MQTT listener."""
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: Port = Field(1883, description="0 takes a free port")
     public_host: str = Field("", description="name that devices are told to connect to; empty: host")
-    tls_certificate: Path | None = Field(None, description="PEM chain; turns TLS on, together with tls_key")
-    tls_key: Path | None = Field(None, description="PEM private key of the certificate")
     tls_client_ca: Path | None = Field(None, description="PEM; lets devices log in by certificate (subject CN)")
     max_connections: int = Field(10_000, ge=1, le=100_000)
     receive_maximum: int = Field(1024, ge=1, le=65_535, description="unacknowledged messages a connection may have")
 
     @model_validator(mode="after")
-    def _tls_pair(self) -> "FrontDoorConfig":
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key belong together: set both or neither")
+    def _client_ca(self) -> Self:
         if self.tls_client_ca and not self.tls_certificate:
             raise ValueError("tls_client_ca needs tls_certificate and tls_key")
         return self
@@ -52,17 +64,26 @@ class SideDoorConfig(_Section):
     username: str = ""
     password_file: Path | None = Field(None, description="file that holds the password, mode 0600")
     tls_ca: Path | None = Field(None, description="PEM; turns TLS on")
+    require_post_quantum: bool = Field(False, description="leave a broker without a post-quantum key exchange")
     client_id: str = Field("sealtrail-gateway", min_length=1, max_length=64)
     shared_group: str = Field("", description="share the load with other gateways of this group; empty: alone")
     reconnect_max_s: int = Field(60, ge=1, le=3600, description="longest pause between two tries to reach the broker")
 
+    @model_validator(mode="after")
+    def _tls(self) -> Self:
+        if self.require_post_quantum and not self.tls_ca:
+            raise ValueError("require_post_quantum needs tls_ca")
+        return self
 
-class ApiConfig(_Section):
+
+class ApiConfig(_Endpoint):
     """REST interface, tlog-tiles and pages."""
 
     host: str = "127.0.0.1"
     port: Port = Field(8080, description="0 takes a free port")
-    public_url: str = Field("", description="URL that people and devices use; empty: http://host:port")
+    public_url: str = Field(
+        "", description="URL that people and devices use; empty: http://host:port, or https with TLS"
+    )
     requests_per_second: float = Field(500, gt=0, description="for each token or address; bursts of 4 s are allowed")
 
 

@@ -1,6 +1,7 @@
 """What the REST interface and the pages may ask of the running gateway, beyond what they read from disk."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.access import SourceSettings
@@ -24,6 +25,15 @@ class Enrolment:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsUse:
+    """What TLS did at one place since the start: `mqtt`, `https`, or `broker` (the side door's)."""
+
+    place: str
+    handshakes: Mapping[str, int]  # by the group that each really took
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class LiveStatus:
     """The gateway's state at one moment. Times are microseconds since the Unix epoch, 0 where there is none."""
 
@@ -43,6 +53,8 @@ class LiveStatus:
     disk_limit_bytes: int
     problems: tuple[str, ...]  # why the gateway is not ready, in words; empty when all is well
     doubtful: tuple[str, ...] = ()  # sources with a key that was declared to be compromised
+    tls: tuple[TlsUse, ...] = ()  # where TLS is on
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of each source's connections; "" without TLS
 
 
 class Live(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chain.errors import StoreError
 from chain.ledger.reading import open_reader
@@ -19,11 +19,16 @@ from chain.receipts import ReceiptBuilder
 from chain.site import SiteReader
 from crypto.errors import SealtrailError
 from gateway.config import ApiConfig, Config
+from gateway.doors import tls_server
 from gateway.index import Index
 from gateway.service import Gateway
 
+if TYPE_CHECKING:
+    from crypto.tls.server import TlsServer
+
 log = logging.getLogger(__name__)
 FOLLOW_S = 0.25
+HANDSHAKE_S = 10.0  # TLS, from the connection on
 BUSY_PAUSE = 9.0
 STEP = 512  # leaves: while a step has the interpreter's lock, some milliseconds, commits wait for it
 
@@ -48,13 +53,17 @@ async def running(config: Config) -> AsyncIterator[Running]:
     """Start everything, yield, stop everything in order: API, doors, pipeline (committing what was taken)."""
     listening = _listen(config.api)
     port = listening.getsockname()[1]
-    url = config.api.public_url or f"http://{config.api.host}:{port}"
+    tls = tls_server(config.api, "api")
+    url = config.api.public_url or f"{'https' if tls else 'http'}://{config.api.host}:{port}"
     with contextlib.closing(listening):
         async with Gateway(config) as gateway:
             # Loading the interface is half of a start. In a thread, because sources come back meanwhile.
             application = await asyncio.to_thread(_application, gateway, config.api)
-            server = _server(application, gateway.shares.http)
-            gateway.http_full = lambda: len(server.server_state.connections) >= gateway.shares.http
+            gateway.api_tls = tls
+            server = _server(application, gateway.shares.http, tls)
+            gateway.http_full = lambda: (
+                len(server.server_state.connections) + (tls.handshaking if tls else 0) >= gateway.shares.http
+            )
             serving = asyncio.create_task(server.serve([listening]))
             asyncio.get_running_loop().set_exception_handler(gateway.shortage.on_loop_fault)
             _collect_less_often()
@@ -65,6 +74,8 @@ async def running(config: Config) -> AsyncIterator[Running]:
             finally:
                 following.cancel()
                 server.should_exit = True
+                if tls:
+                    tls.stop()
                 await asyncio.gather(serving, following, return_exceptions=True)
 
 
@@ -89,7 +100,7 @@ def _application(gateway: Gateway, settings: ApiConfig) -> Any:
     )  # fmt: skip
 
 
-def _server(app: Any, connections: int) -> Any:
+def _server(app: Any, connections: int, tls: "TlsServer | None") -> Any:
     import uvicorn
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -110,11 +121,20 @@ def _server(app: Any, connections: int) -> Any:
             """The gateway stops in its own order; uvicorn must not take its signals."""
             yield
 
+    def over_tls(*, server_state: Any, **given: Any) -> asyncio.Protocol:
+        """What uvicorn calls for each connection, instead of the class. A handshake takes a connection's place."""
+        assert tls is not None
+        return tls.protocol(
+            lambda: Protocol(server_state=server_state, **given), HANDSHAKE_S,
+            lambda: len(server_state.connections) + tls.handshaking <= connections,
+        )  # fmt: skip
+
     # asyncio accepts so many in one go, before one over the bound is closed, and so often in vain without descriptors.
     backlog = min(connections, 128)
+    http: Any = over_tls if tls else Protocol
     return Server(
         uvicorn.Config(
-            app, http=Protocol, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3,
+            app, http=http, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3,
             backlog=backlog,
         )
     )  # fmt: skip

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chain.errors import ForkError, LedgerError, StoreError
 from chain.handover import Handover
@@ -31,20 +31,23 @@ from gateway.access import Access, Scope, SourceSettings
 from gateway.anchoring import Anchorer
 from gateway.config import Config
 from gateway.descriptors import Shortage, shares
-from gateway.doors import broker_options, read_file, tls_context
+from gateway.doors import broker_options, read_file, tls_server
 from gateway.enrolment import NotAdmittedError, Offer, Registrar
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.listener import FrontDoor
 from gateway.joining import write_request
 from gateway.keychange.migration import Migrated, Migration, handovers_of, taken_up
 from gateway.ledgers import SiteLedger, open_ledger
-from gateway.live import Enrolment, LiveStatus
+from gateway.live import Enrolment, LiveStatus, TlsUse
 from gateway.pipeline.acknowledging import Acknowledger
 from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.committer import Committed, Committer
 from gateway.pipeline.disk import DiskBound
 from gateway.pipeline.sources import SourceBook
 from gateway.presence import Presence, SourceLogin
+
+if TYPE_CHECKING:
+    from crypto.tls.server import TlsServer
 
 log = logging.getLogger(__name__)
 FIRST_TOKEN_FILE = "first-token"  # noqa: S105 - a file name
@@ -65,6 +68,7 @@ class Gateway:
         self._started_us = time.time_ns() // 1000
         self._fork: ForkError | None = None
         self.index_problem = ""  # told by whoever follows the log for the index
+        self.api_tls: TlsServer | None = None  # told by whoever serves HTTP
         self.http_full: Callable[[], bool] = lambda: False  # told by whoever serves HTTP
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -200,9 +204,10 @@ class Gateway:
             connections=self.shares.sources, waiting=self.shares.waiting, receive_maximum=settings.receive_maximum
         )
         login = SourceLogin(self.access, self.book)
+        self._front_tls = tls_server(settings, "front_door")
         self.front = FrontDoor(
             settings.host, settings.port, self.committer.inbox, login, self.presence, limits=limits,
-            tls=tls_context(settings), on_not_accepted=self.shortage.note,
+            tls=self._front_tls, on_not_accepted=self.shortage.note,
             on_subscribed=self.acknowledger.subscribed,
         )  # fmt: skip
         try:
@@ -286,8 +291,14 @@ class Gateway:
             self._started_us, self.folder.origin, self._log_size(), anchors.checkpoint_size, anchors.anchored_size,
             anchors.anchored_us, counters.received, counters.stored, counters.duplicates, counters.rejected,
             self.committer.inbox.size, self.presence.names(), self.disk.used_bytes, self.disk.limit_bytes,
-            self._problems(), self.book.doubtful(),
+            self._problems(), self.book.doubtful(), self._tls_uses(),
+            self.front.groups() if self._front_tls else {},
         )  # fmt: skip
+
+    def _tls_uses(self) -> tuple[TlsUse, ...]:
+        broker = self.side.tls if self.side else None
+        places = (("mqtt", self._front_tls), ("https", self.api_tls), ("broker", broker))
+        return tuple(TlsUse(place, dict(tls.counters.by_group), tls.counters.failures) for place, tls in places if tls)
 
     def _problems(self) -> tuple[str, ...]:
         found = [str(p) for p in (self._fork, self.committer.problem) if p]

@@ -79,7 +79,7 @@ def test_nobody_imports_the_tests() -> None:
 
 def test_only_crypto_imports_cryptography() -> None:
     """And the benchmark's peers, which are programs of their own."""
-    libraries = {"cryptography", "nacl", "pqcrypto", "OpenSSL"}
+    libraries = {"cryptography", "nacl", "pqcrypto", "kyber_py", "dilithium_py", "OpenSSL"}
     users = {name for name, imported in IMPORTS.items() if imported & libraries}
     assert {_room(name) for name in users if not name.startswith("bench/peers/")} == {"crypto"}
 

@@ -28,7 +28,7 @@ def restore(data: bytes, folder: Path) -> list[str]:
     """Write all files of a backup into a folder where none of them is, and return their names. Nothing is written
     unless all can be."""
     # 1. Every file is a key file and its name is its key's own.
-    files = _unpacked(data)
+    files = unpacked(data)
     # 2. Nothing is overwritten.
     if there := [name for name, _ in files if (folder / name).exists()]:
         raise KeyMaterialError(f"{folder / there[0]} is there already; restore into another folder")
@@ -38,7 +38,8 @@ def restore(data: bytes, folder: Path) -> list[str]:
     return [name for name, _ in files]
 
 
-def _unpacked(data: bytes) -> list[tuple[str, bytes]]:
+def unpacked(data: bytes) -> list[tuple[str, bytes]]:
+    """(file name, content) of every key in a backup; FormatError, LimitError or KeyMaterialError says what is wrong."""
     item = cbor.decode(data, MAX_BACKUP_BYTES)
     if type(item) is not list or len(item) != 2 or item[0] != VERSION or type(item[1]) is not list:
         raise FormatError(f"a backup of keys is [{VERSION}, [[file name, content], …]]")

@@ -99,20 +99,28 @@ def rotate(
     keys: KeysOption,
     output: StatementOption = None,
     from_index: Annotated[int, typer.Option(min=0, help="Log index from which the new key counts.")] = 0,
+    identity: Annotated[str, typer.Option(help="Its owner's name on the ledger. Default: the key's name.")] = "",
+    again: Annotated[bool, typer.Option("--again", help="Only sign the last rotation's statement again.")] = False,
 ) -> None:
     """Give a name a new key. The old one stays, to open what was sealed to it. With -o both sign that one follows the
     other, in the words that the ledger's identities.rotate takes."""
+    from crypto.errors import KeyMaterialError
     from crypto.files import write_durably
     from crypto.keystore import statements
 
     store = _store(keys)
     if output:
         statements.require_signing(name, store.private(name))
-    old, new_key = store.rotate(name, _now_us())
+    if again and not output:
+        raise KeyMaterialError("--again writes a statement; say where with -o")
+    old, new_key = store.rotated(name) if again else store.rotate(name, _now_us())
+    if not again:
+        kid = new_key.public.kid.hex()[:16]
+        print(f"{name} has a new key, kid {kid}…; export it again for those who have the old one")
     if output:
         signers = (statements.require_signing(name, old), statements.require_signing(name, new_key))
-        write_durably(output, statements.rotation(name, *signers, from_index))
-    print(f"{name} has a new key, kid {new_key.public.kid.hex()[:16]}…; export it again for those who have the old one")
+        write_durably(output, statements.rotation(identity or name, *signers, from_index))
+        print(f"wrote {output}; sign it again, for another index or owner, with --again")
 
 
 @app.command("revoke")
@@ -127,9 +135,10 @@ def revoke(
     from crypto.errors import KeyMaterialError
     from crypto.files import write_durably
     from crypto.keystore import statements
+    from crypto.keystore.file import MAX_REASON
 
-    if not 1 <= len(reason) <= statements.MAX_REASON or not reason.isprintable():
-        raise KeyMaterialError(f"a reason has 1 to {statements.MAX_REASON} printable characters")
+    if not 1 <= len(reason) <= MAX_REASON or not reason.isprintable() or not reason.isascii():
+        raise KeyMaterialError(f"a reason has 1 to {MAX_REASON} printable ASCII characters")
     store = _store(keys)
     if output:
         signer = statements.require_signing(name, store.private(name))

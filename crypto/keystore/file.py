@@ -16,6 +16,8 @@ from crypto.keystore.public import NamedKey, key_name, public_key, suite_named
 
 VERSION: Final = 1
 MAX_FILE_BYTES: Final = 8192
+MAX_REASON: Final = 200
+MAX_TIME_US: Final = 253_402_300_800_000_000  # the end of the year 9999
 _KEYS: Final = frozenset(range(1, 10))
 
 
@@ -56,7 +58,7 @@ class Header:
             raise FormatError(f"key file version {item[1]} is not known; this program reads version {VERSION}")
         suite, raw = suite_named(cbor.field(item, 3, str, "suite")), cbor.field(item, 4, bytes, "public key")
         named = NamedKey(key_name(cbor.field(item, 2, str, "name")), public_key(suite, raw))
-        made_us, reason = _parts(item[7], (int, str), "time and reason")
+        made_us, reason = _history(item[7])
         memory, passes, lanes = _parts(item[8], (int, int, int), "cost")
         salt = cbor.field(item, 9, bytes, "salt")
         if len(salt) != SALT_BYTES:
@@ -119,6 +121,16 @@ def _parts(item: Any, kinds: tuple[type, ...], what: str) -> list[Any]:
     if type(item) is not list or tuple(map(type, item)) != kinds:
         raise FormatError(f"{what} must be a list of {', '.join(kind.__name__ for kind in kinds)}")
     return item
+
+
+def _history(item: Any) -> list[Any]:
+    """Time and reason; both are shown to people before anything was opened."""
+    made_us, reason = _parts(item, (int, str), "time and reason")
+    if not 0 <= made_us < MAX_TIME_US:
+        raise FormatError(f"a key was made before the year 10000, in µs since 1970; got {made_us}")
+    if len(reason) > MAX_REASON or not reason.isprintable() or not reason.isascii():
+        raise FormatError(f"a reason has at most {MAX_REASON} printable ASCII characters")
+    return [made_us, reason]
 
 
 def _generation(item: dict[int, Any]) -> int:

@@ -6,6 +6,7 @@ passphrases as fast as Argon2id lets him; a good passphrase is the only protecti
 
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -42,8 +43,9 @@ def new_salt() -> bytes:
     return secrets.token_bytes(SALT_BYTES)
 
 
+@lru_cache(maxsize=16)
 def derive(passphrase: bytes, salt: bytes, cost: Cost) -> AtRestKey:
-    """The key of a passphrase; takes as long and as much memory as the cost says."""
+    """The key of a passphrase; takes as long and as much memory as the cost says, once in a process for each salt."""
     try:
         function = Argon2id(
             salt=salt, length=KEY_BYTES, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory_kib

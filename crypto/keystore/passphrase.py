@@ -46,7 +46,10 @@ def configured() -> str | None:
 def _asked(new: bool) -> str:
     if not sys.stdin.isatty():
         raise KeyMaterialError(f"no passphrase: set {VARIABLE}, or load the systemd credential {CREDENTIAL}")
-    given = getpass.getpass("passphrase: ")
-    if new and getpass.getpass("again: ") != given:
-        raise KeyMaterialError("the two passphrases differ; try again")
+    try:
+        given = getpass.getpass("passphrase: ")
+        if new and getpass.getpass("again: ") != given:
+            raise KeyMaterialError("the two passphrases differ; try again")
+    except EOFError as e:
+        raise KeyMaterialError("no passphrase was typed") from e
     return given

@@ -6,14 +6,11 @@ to a gateway. A statement is believed by who knows the old key; the file names i
 
 import base64
 import json
-from typing import Final
 
 from crypto import cbor, labels
 from crypto.errors import KeyMaterialError
 from crypto.kem import KemPrivateKey
 from crypto.keys import PrivateKey, PublicKey
-
-MAX_REASON: Final = 200
 
 
 def rotation_message(name: str, old: PublicKey, new: PublicKey, from_index: int) -> bytes:

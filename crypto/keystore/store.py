@@ -12,7 +12,7 @@ from crypto.files import read_private, write_durably
 from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keys import Algorithm, PrivateKey
 from crypto.keystore.file import Header, KeyFile, State, new_header
-from crypto.keystore.locked import Cost, new_salt
+from crypto.keystore.locked import Cost
 from crypto.keystore.passphrase import Passphrase
 from crypto.keystore.public import NamedKey, key_name
 
@@ -21,8 +21,7 @@ SUFFIX = ".key"
 
 
 class KeyStore:
-    """The keys in one folder, opened with one passphrase, which is asked for when it is needed. `now_us` is a clock in
-    µs since 1970."""
+    """The keys in one folder, all under one passphrase, which is asked for when it is needed."""
 
     def __init__(self, folder: Path, passphrase: Passphrase, *, cost: Cost | None = None) -> None:
         self.folder = folder
@@ -30,9 +29,17 @@ class KeyStore:
         self._cost = cost or Cost()
 
     def new(self, name: str, suite: KemSuite | Algorithm, made_us: int) -> NamedKey:
-        """Make a key; KeyMaterialError where the name has one."""
+        """Make a key, at `made_us` in µs since 1970.
+
+        Raises:
+            KeyMaterialError: the name has one.
+            DecryptionError: the folder's keys are under another passphrase.
+        """
         if (path := self._path(name)).exists():
             raise KeyMaterialError(f"{path} is there; rotate that key, or choose another name")
+        for file in self._files():
+            self._opened(file)  # a slip while typing must not make a key that nobody opens again
+            break
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as e:
@@ -45,6 +52,13 @@ class KeyStore:
         old = self._opened(file)
         self._write(file, old, state=State.RETIRED)
         return old, self._make(name, file.header.named.suite, file.header.generation + 1, made_us)[1]
+
+    def rotated(self, name: str) -> tuple[KemPrivateKey | PrivateKey, KemPrivateKey | PrivateKey]:
+        """The old and the new key of the last rotation, to sign its statement again."""
+        file = self._current(name)
+        if file.header.generation == 1:
+            raise KeyMaterialError(f"{name} was never rotated")
+        return self._opened(_read(self._path(name, file.header.generation - 1))), self._opened(file)
 
     def revoke(self, name: str, reason: str) -> KemPrivateKey | PrivateKey:
         """Mark the current key as revoked: nothing signs with it or seals to it again. Returns it."""
@@ -100,7 +114,7 @@ class KeyStore:
 
     def _write(self, file: KeyFile, key: KemPrivateKey | PrivateKey, *, state: State, reason: str = "") -> None:
         """The key beside the current one, under its generation, in another state."""
-        header = dataclasses.replace(file.header, state=state, reason=reason, salt=new_salt())
+        header = dataclasses.replace(file.header, state=state, reason=reason)
         path = self._path(header.named.name, header.generation)
         write_durably(path, KeyFile.lock(header, secret_of(key), self._passphrase.get()).encode(), mode=0o600)
 
@@ -113,7 +127,7 @@ class KeyStore:
         if file.header.named.name != name:
             raise KeyMaterialError(f"{path.name} holds the key {file.header.named.name}; give it its own name back")
         if file.header.state is State.REVOKED:
-            raise KeyMaterialError(f"{name} was revoked ({file.header.reason}); make a new key")
+            raise KeyMaterialError(f"{name} was revoked ({file.header.reason}); make a key under another name")
         return file
 
     def _files(self) -> Iterator[KeyFile]:

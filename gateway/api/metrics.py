@@ -31,6 +31,7 @@ class _Scrape:
         yield sizes
         yield from self._gauges()
         yield from self._kept()
+        yield from self._tls()
 
     def _gauges(self) -> Iterator[Metric]:
         now = self._status
@@ -53,6 +54,18 @@ class _Scrape:
             dropped.add_metric([table], self._notices.get(f"dropped_{table}", 0))
         yield kept
         yield dropped
+
+    def _tls(self) -> Iterator[Metric]:
+        done = CounterMetricFamily(
+            "sealtrail_tls_handshakes", "TLS handshakes by the group that each took", labels=["place", "group"]
+        )
+        failed = CounterMetricFamily("sealtrail_tls_failures", "TLS handshakes that failed", labels=["place"])
+        for use in self._status.tls:
+            for group, count in use.handshakes.items():
+                done.add_metric([use.place, group], count)
+            failed.add_metric([use.place], use.failures)
+        yield done
+        yield failed
 
 
 def exposition(status: LiveStatus, notices: Mapping[str, int], indexed: int) -> bytes:

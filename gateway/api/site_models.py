@@ -172,6 +172,14 @@ class AlertOut(Out):
     record: str | None
 
 
+class TlsOut(Out):
+    """What TLS did at one place since the start."""
+
+    place: str = Field(description="mqtt, https, or broker: the connections to the side door's broker")
+    handshakes: dict[str, int] = Field(description="by the group that each took", examples=[{"X25519MLKEM768": 12}])
+    failures: int
+
+
 class StatusOut(Out):
     """The state of the gateway. What follows `ready` is shown to callers with a token only."""
 
@@ -194,6 +202,10 @@ class StatusOut(Out):
     disk_limit_bytes: int | None = None
     problems: list[str] | None = None
     doubtful: list[str] | None = Field(default=None, description="sources with a key that was compromised")
+    tls: list[TlsOut] | None = None
+    groups: dict[str, list[str]] | None = Field(
+        None, description="group of each connection at the front door, by source, where TLS is on"
+    )
 
 
 class ReadyOut(Out):

@@ -7,11 +7,9 @@ its own from one to the next: what to send again is for the outbox to say.
 
 import selectors
 import socket
-import ssl
 import struct
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from chain.acknowledgement import MAX_BYTES
@@ -35,23 +33,6 @@ class Puback:
     code: int
 
 
-class _TlsSocket(ssl.SSLSocket):
-    """paho leaves the socket open where the handshake fails."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except OSError:
-            self.close()
-            raise
-
-
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
-    context.sslsocket_class = _TlsSocket
-    return context
-
-
 class Connection:
     """`ready` once the receipts topic is subscribed; `inbox` holds what arrived: Puback, or receipt bytes."""
 
@@ -64,6 +45,7 @@ class Connection:
         self.inbox: list[Puback | bytes] = []
         self.receive_maximum = DEFAULT_RECEIVE_MAXIMUM
         self.packet_bytes = DEFAULT_PACKET_BYTES
+        self._tls = identity.profile.mqtt.tls
         self._unanswered: set[int] = set()
         self._ready_by = time.monotonic() + options.connect_timeout
         self._client = self._open(identity, options)
@@ -86,7 +68,9 @@ class Connection:
         mqtt = identity.profile.mqtt
         try:
             if mqtt.tls:
-                client.tls_set_context(_tls(identity.ca_file))
+                from crypto.tls.client import TlsClient
+
+                client.tls_set_context(TlsClient(identity.ca_file))  # type: ignore[arg-type]  # what paho uses of one
             client.connect(mqtt.host, mqtt.port, options.keepalive, clean_start=True, properties=properties)
         except (OSError, ValueError) as e:
             raise ConnectionLostError(f"cannot connect to {mqtt.host}:{mqtt.port}: {e}") from e
@@ -96,6 +80,12 @@ class Connection:
     def has_room(self) -> bool:
         """False while the endpoint's Receive Maximum is used up."""
         return self.ready and self.lost is None and len(self._unanswered) < self.receive_maximum
+
+    @property
+    def tls_group(self) -> str:
+        """The key exchange group that TLS took; empty without TLS."""
+        sock: Any = self._client.socket()
+        return sock.group if self._tls and sock is not None else ""
 
     def publish(self, message: bytes) -> int:
         """Send with QoS 1 to the events topic; the packet identifier."""
@@ -109,9 +99,9 @@ class Connection:
         Raises:
             ConnectionLostError: the connection is gone.
         """
-        sock = self._client.socket()
+        sock: Any = self._client.socket()
         if sock is not None:
-            pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+            pending = self._tls and sock.pending() > 0
             readable = self._select(sock, wake, 0.0 if pending else min(timeout, _TICK_S))
             self._exchange(readable or pending)
         if not self.ready and time.monotonic() > self._ready_by:

@@ -30,7 +30,8 @@ DRAIN_S: Final = 10.0
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
     """Since enrolment: events `recorded`, `acknowledged`, `sealed`; events and seals `rejected`. Since this start:
-    events `sent`, repeats counted. Now: events `buffered`, because they or their seal are not settled yet."""
+    events `sent`, repeats counted. Now: events `buffered`, because they or their seal are not settled yet.
+    `tls_group` is the key exchange group of this start's newest connection; empty without TLS."""
 
     source: str
     boot: int
@@ -44,6 +45,7 @@ class DeviceStatus:
     waiting_seals: int
     rejected: int
     last_rejection: str | None
+    tls_group: str = ""
 
 
 class Device:
@@ -119,7 +121,7 @@ class Device:
     def status(self) -> DeviceStatus:
         counts = self._final or self._buffer.counts()
         connected, sent = (self._sender.connected, self._sender.sent) if self._sender else (False, 0)
-        return _status(self.identity.source, counts, connected, sent)
+        return _status(self.identity.source, counts, connected, sent, self._sender.tls_group if self._sender else "")
 
     def rejections(self) -> list[Rejection]:
         """What the gateway refused for good, newest first."""
@@ -143,11 +145,11 @@ def status_of(folder: Path) -> DeviceStatus:
         database.close()
 
 
-def _status(source: str, counts: Counts, connected: bool, sent: int) -> DeviceStatus:
+def _status(source: str, counts: Counts, connected: bool, sent: int, tls_group: str = "") -> DeviceStatus:
     return DeviceStatus(
         source, counts.boot, connected, counts.recorded, sent, counts.acknowledged, counts.sealed,
         counts.buffered, counts.bytes, counts.waiting_seals, counts.rejected,
-        counts.last_rejection,
+        counts.last_rejection, tls_group,
     )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ Wire format: docs/formats/device.md.
 
 import base64
 import logging
-import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -110,9 +109,11 @@ def ask(url: str, path: str, body: dict[str, Any] | None, folder: Path) -> tuple
     """POST the body, or GET without one; the status and the content of the answer. EnrolmentError where none came."""
     import httpx
 
+    from crypto.tls.client import TlsClient
+
     target = url.rstrip("/") + path
     try:
-        trust: Any = ssl.create_default_context(cafile=ca_of(folder))
+        trust: Any = TlsClient(ca_of(folder))
         with (
             httpx.Client(timeout=TIMEOUT_S, verify=trust) as client,
             client.stream("GET" if body is None else "POST", target, json=body) as response,

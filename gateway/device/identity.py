@@ -12,7 +12,7 @@ import msgspec
 
 from chain.event import source_name
 from crypto.errors import FormatError
-from crypto.files import read_private_key, write_durably
+from crypto.files import read_private_key, read_secret, write_durably, write_secret
 from crypto.keys import PrivateKey, PublicKey, algorithm_named
 from gateway.device.errors import DeviceError
 
@@ -105,8 +105,8 @@ def is_enrolled(folder: Path) -> bool:
 
 
 def save_profile(folder: Path, profile: Profile, password: str) -> None:
-    """Write the password (mode 0600), then device.json, each durably."""
-    write_durably(folder / PASSWORD_FILE, password.encode(), mode=0o600)
+    """Write the password (private), then device.json, each durably."""
+    write_secret(folder / PASSWORD_FILE, password.encode())
     _write(folder, profile)
 
 
@@ -126,13 +126,13 @@ def load_identity(folder: Path) -> DeviceIdentity:
 
     Raises:
         DeviceError: not enrolled, or a file that cannot be read or understood.
-        KeyMaterialError: the private key is missing, or may be read by others.
+        KeyMaterialError: the private key or the password is missing, may be read by others, or stays locked.
     """
     if not is_enrolled(folder):
         raise DeviceError(f"{folder} holds no enrolled device; enrol it first with a code from the gateway")
     try:
         document = msgspec.json.decode((folder / DEVICE_FILE).read_bytes(), type=_Document)
-        password = (folder / PASSWORD_FILE).read_text()
+        password = read_secret(folder / PASSWORD_FILE).decode()
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as e:
         raise DeviceError(f"cannot read the device in {folder}: {e}") from e
     if document.version != _VERSION:

@@ -14,7 +14,7 @@ import msgspec
 
 from chaincode.identities import rotation
 from crypto import labels
-from crypto.files import private_key_at, read_private_key, sync_folder, write_durably
+from crypto.files import private_key_at, read_private_key, sync_folder, write_durably, write_secret
 from crypto.keys import Algorithm, PublicKey
 from crypto.merkle import MAX_TREE_SIZE
 from gateway.device.device import lock_folder, status_of
@@ -96,8 +96,9 @@ def _request(folder: Path) -> dict[str, object]:
 def _take(folder: Path) -> PublicKey:
     """The gateway has it: the new key takes the old one's place. After a crash the request is asked and taken again."""
     if (folder / NEXT_KEY_FILE).exists():
-        os.replace(folder / NEXT_KEY_FILE, folder / KEY_FILE)
-        sync_folder(folder)
+        # Written, not moved: private files may be locked under their names.
+        write_secret(folder / KEY_FILE, read_private_key(folder / NEXT_KEY_FILE).to_pem())
+        (folder / NEXT_KEY_FILE).unlink()
     (folder / NEXT_FILE).unlink()
     sync_folder(folder)
     return read_private_key(folder / KEY_FILE).public

@@ -49,6 +49,7 @@ class Sender:
         self._wake_write.setblocking(False)
         self._thread = threading.Thread(target=self._run, name=f"sealtrail-{identity.source}", daemon=True)
         self.sent = 0
+        self.tls_group = ""  # of the newest connection
 
     @property
     def connected(self) -> bool:
@@ -102,6 +103,7 @@ class Sender:
         if self._connection is None and now >= self._pause_until:
             self._fresh_connection = True
             self._connection = Connection(self._identity, self._options)
+            self.tls_group = self._connection.tls_group
         if self._connection is not None:
             self._send(self._connection, now)
         self._wait(self._timeout(now))

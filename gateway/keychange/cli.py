@@ -105,11 +105,14 @@ def _store(folder: Path) -> "KeyStore":
 def _ask(url: str, token: str, to: str, force: bool) -> dict[str, Any]:
     import httpx
 
+    from crypto.tls.client import for_httpx
     from gateway.keychange.errors import MigrationError
 
     headers, body = {"Authorization": f"Bearer {token}"}, {"to": to, "force": force}
     try:
-        answer = httpx.post(f"{url.rstrip('/')}/v1/keys/migrate", json=body, headers=headers, timeout=TIMEOUT_S)
+        answer = httpx.post(
+            f"{url.rstrip('/')}/v1/keys/migrate", json=body, headers=headers, timeout=TIMEOUT_S, verify=for_httpx()
+        )
     except httpx.HTTPError as e:
         raise MigrationError(f"cannot reach {url}: {e or type(e).__name__}") from e
     if answer.status_code != 200:

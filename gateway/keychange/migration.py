@@ -1,7 +1,8 @@
 """Moves a running site to other signature keys: log, embedded ledger, gateway, without a pause for its sources.
 
 Each step looks whether it is done already, so the whole is carried on after a crash at any point: the next keys lie
-in `keys/next` until all parts sign with them. Before the contract has taken the log's new keys nothing has changed.
+beside the present ones until all parts sign with them. Before the contract has taken the log's new keys nothing has
+changed.
 
  1. log: anchor everything; the contract takes the new keys by both sets' signatures; sign the head anew
  2. evidence: keep the proof of that change, by which auditors follow from the old keys to the new ones

@@ -4,16 +4,16 @@ The contract believes the offline key and nothing else. The new key is on disk b
 followed by the same again. Log and ledger keys are others; they are changed by a migration.
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
 from chain.ledger.interface import Ledger
 from chain.site import Folder, Lock, SiteReader
+from chain.site_keys import GATEWAY
 from chaincode.identity_records import Identity
 from chaincode.recovery import recovering, registration
 from crypto import labels
-from crypto.files import private_key_at, sync_folder
+from crypto.files import private_key_at, sync_folder, write_secret
 from crypto.keys import PrivateKey
 from gateway.config import Config
 from gateway.keychange.errors import MigrationError
@@ -52,7 +52,8 @@ async def recover(config: Config, offline: PrivateKey, compromised_from: int | N
             identity = await _identity(ledger, folder)
             if identity.current_key != new.public:
                 await ledger.submit("identities.recover", *_arguments(folder, identity, offline, new, compromised_from))
-        os.replace(folder.keys / RECOVERED, folder.keys / "gateway.pem")
+        write_secret(folder.keys / GATEWAY, new.to_pem())  # written, not moved: it may be locked under its name
+        (folder.keys / RECOVERED).unlink()
         sync_folder(folder.keys)
     return new
 

@@ -269,3 +269,24 @@ def test_a_ledger_that_goes_away_in_the_midst(tmp_path: Path, function: str, tak
         fsck(site.folder)
         with receipts(site.folder) as builder:
             assert verify_receipt(builder.build(0), site.policy).outcome is Outcome.VALID
+
+
+def test_a_locked_site_stays_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Private files are locked under their own names, so the next keys do not just take their places."""
+    monkeypatch.setenv("SEALTRAIL_PASSPHRASE", "correct horse battery staple")
+    with Site(tmp_path / "site") as site:
+        source = site.enrol("thing")
+        _grow(site, source)
+        site.run(site.gateway.migrate("ml-dsa-65-ed25519"))
+    with Site(tmp_path / "site") as site:
+        _grow(site, source)
+        site.run(site.gateway.migrate("ml-dsa-65"))
+    with Site(tmp_path / "site") as site:
+        _grow(site, source)
+        site.drain()
+        fsck(site.folder)
+    private = [path for path in (tmp_path / "site" / "keys").iterdir() if path.suffix in (".pem", ".key")]
+    assert sorted(path.name for path in private) == [
+        "gateway.pem", "ledger-ml-dsa-44.pem", "log-ml-dsa-44.pem", "site.key",
+    ]  # fmt: skip
+    assert all(path.read_bytes().startswith(b"sealtrail-locked/v1\n") for path in private)

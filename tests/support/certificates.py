@@ -10,6 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from crypto.tls.context import server_context
+from crypto.tls.server import TlsServer
+
 
 def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -64,12 +67,10 @@ class Authority:
         )
         return files
 
-    def server_context(self, verify: ssl.VerifyMode = ssl.CERT_OPTIONAL) -> ssl.SSLContext:
+    def tls_server(self, *, require_post_quantum: bool = False) -> TlsServer:
         """For a server that asks clients for certificates of this authority."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.file)
-        context.load_cert_chain(*self.issue("server"))
-        context.verify_mode = verify
-        return context
+        context = server_context(*self.issue("server"), self.file, require_post_quantum=require_post_quantum)
+        return TlsServer(context, require_post_quantum=require_post_quantum)
 
     def client_context(self, certificate: tuple[Path, Path] | None = None) -> ssl.SSLContext:
         """For a client that trusts this authority's servers."""

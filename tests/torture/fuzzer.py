@@ -29,6 +29,10 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from crypto.envelope.grants import Grant
     from crypto.envelope.header import read_header
     from crypto.errors import SealtrailError
+    from crypto.keystore.backup import unpacked
+    from crypto.keystore.file import KeyFile
+    from crypto.keystore.public import NamedKey
+    from crypto.keystore.vault import read_lock
     from crypto.note import parse_note
     from gateway.ingest.mqtt import decode
     from gateway.preprocess import kinds
@@ -109,6 +113,11 @@ def sealed(data: bytes) -> None:
     read_header(io.BytesIO(data))
 
 
+def keys(data: bytes) -> None:
+    """The first byte chooses the file."""
+    (KeyFile.decode, NamedKey.parse, unpacked, read_lock)[data[0] & 3 if data else 0](data[1:])
+
+
 @atheris.instrument_func
 def planted(data: bytes) -> None:
     """Shows that a fault is found."""
@@ -119,7 +128,7 @@ def planted(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
     "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
-    "grants": Grant.decode, "key_changes": key_changes, "planted": planted,
+    "grants": Grant.decode, "keys": keys, "key_changes": key_changes, "planted": planted,
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from chain.follow import KeyChangeFile
 from chain.handover import encode_all, hand_over
 from chain.log.bundle import pack
 from chain.receipt import parse_receipt
+from crypto import cbor
 from crypto.keys import Algorithm, PrivateKey
 from tests.contract_suite.actors import MemoryLog, log_signers
 from tests.gateway.ingest.mqtt_support import connect, publish, subscribe, unsubscribe
@@ -23,6 +24,7 @@ from tests.torture.scale import scaled
 HOME = Path(__file__).parents[2]
 GOLDEN = HOME / "tests" / "golden" / "v1"
 SEALED = HOME / "docs" / "formats" / "vectors" / "sealed.json"
+KEYS = HOME / "docs" / "formats" / "vectors" / "keys.json"
 RUNS = scaled(2_000, 150_000)  # of each, a million together
 SLOW_RUNS = scaled(300, 20_000)  # a receipt has signatures
 HANGS_S = 25
@@ -79,11 +81,19 @@ def _grants() -> Iterator[bytes]:
     yield bytes.fromhex(json.loads(SEALED.read_text())["grant"])
 
 
+def _keys() -> Iterator[bytes]:
+    made = json.loads(KEYS.read_text())
+    file = bytes.fromhex(made["key_file"]["file"])
+    yield b"\0" + file
+    yield b"\1" + made["public_file"].encode()
+    yield b"\2" + cbor.encode([1, [["operator.key", file]]])
+    yield b"\3" + bytes.fromhex(made["locked_folder"]["passphrase.lock"])
+
+
 def _seeds(name: str) -> list[bytes]:
     made = {
         "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
-        "key_changes": _key_changes,
-        "sealed": _sealed, "grants": _grants,
+        "sealed": _sealed, "grants": _grants, "keys": _keys, "key_changes": _key_changes,
     }  # fmt: skip
     if name in made:
         return list(made[name]())
@@ -114,9 +124,10 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
         "answers",
         "sealed",
         "grants",
+        "keys",
         "key_changes",
     ],
-)
+)  # fmt: skip
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
     runs = SLOW_RUNS if name == "receipts" else RUNS
     done = _fuzz(tmp_path, name, runs)

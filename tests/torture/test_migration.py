@@ -213,7 +213,7 @@ def test_killed_at_random_points_of_a_change(tmp_path: Path) -> None:
                 site.kill()
                 asking.join()
                 site.start()
-            until(lambda: not (site.data / "keys" / "next").exists(), 60)
+            until(lambda: not (site.data / "keys" / "next-suite").exists(), 60)
             more(publishers)
         device.finish()
         assert load_identity(device.folder).gateway_key == site.folder.gateway_key().public
@@ -291,7 +291,7 @@ def test_killed_at_each_step_of_a_change(tmp_path: Path) -> None:
     assert steps > 25
     for at in range(first, steps, stride):
         killed = Folder.existing(tmp_path / f"at-{at}")
-        if not (killed.keys / "next" / "promote").exists():  # else keys are on their way, and a start comes first
+        if not (killed.keys / "next-promote").exists():  # else keys are on their way, and a start comes first
             assert fsck(killed).entries == 4
         with Here(tmp_path / f"at-{at}") as here:
             here.wait(lambda here=here: not here.gateway.migration.pending)

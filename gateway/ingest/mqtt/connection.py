@@ -18,7 +18,7 @@ from gateway.ingest.mqtt.decode import (
     read_subscribe,
     read_unsubscribe,
 )
-from gateway.ingest.mqtt.handshake import NO_LIMIT, admit, common_name, connack_properties
+from gateway.ingest.mqtt.handshake import NO_LIMIT, admit, connack_properties
 from gateway.ingest.mqtt.publishing import Publishing
 from gateway.ingest.mqtt.reason import MalformedPacketError, MqttError, ProtocolError, Reason, RefusedError
 from gateway.ingest.mqtt.registry import Registry
@@ -55,6 +55,10 @@ class Connection(Publishing):
             self._on_lost(self)
 
     # What the registry asks of a member
+
+    @property
+    def tls_group(self) -> str:
+        return str(self._transport.get_extra_info("tls_group", ""))
 
     @property
     def buffered(self) -> bool:
@@ -129,8 +133,7 @@ class Connection(Publishing):
         # 2. Who is it, and is there room?
         connect = read_connect(body)
         registry, limits = self._registry, self._limits
-        certificate = self._transport.get_extra_info("peercert")
-        admission = admit(connect, common_name(certificate), registry)
+        admission = admit(connect, self._transport.get_extra_info("peer_common_name"), registry)
         # 3. Take over, resume the session, join.
         registry.make_way(admission.key)
         now = self._loop.time()

@@ -6,7 +6,7 @@ the packet says. Sources: MQTT 5.0 section 3.1.4, MQTT 3.1.1 section 3.1.4.
 
 import secrets
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from gateway.ingest.inbound import Login
 from gateway.ingest.mqtt.limits import MIN_PEER_PACKET, FrontDoorLimits
@@ -130,10 +130,3 @@ def connack_properties(connect: Connect, admission: Admission, limits: FrontDoor
         numbers[Prop.SESSION_EXPIRY] = admission.expiry_s
     texts = {Prop.ASSIGNED_CLIENT_ID: admission.key.client_id} if admission.assigned else {}
     return Properties(numbers=numbers, texts=texts)
-
-
-def common_name(certificate: dict[str, Any] | None) -> str | None:
-    """The only subject common name of a verified certificate, as `ssl.SSLSocket.getpeercert` gives it."""
-    subject = (certificate or {}).get("subject", ())
-    names = [value for group in subject for key, value in group if key == "commonName"]
-    return names[0] if len(names) == 1 else None

@@ -6,13 +6,16 @@ passed from one client to another. Trust boundary: the listening socket; see `Co
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.ingest.inbound import Authenticator, Liveness, Sink
 from gateway.ingest.mqtt.connection import Connection
 from gateway.ingest.mqtt.limits import FrontDoorCounters, FrontDoorLimits
 from gateway.ingest.mqtt.registry import Registry
+
+if TYPE_CHECKING:
+    from crypto.tls.server import TlsServer
 
 _ACCEPT_PAUSE_S = 0.5  # after a failed accept: wait instead of spinning
 
@@ -30,7 +33,7 @@ class FrontDoor:
         liveness: Liveness,
         *,
         limits: FrontDoorLimits | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: "TlsServer | None" = None,
         on_subscribed: Callable[[str], None] = lambda source: None,
         on_not_accepted: Callable[[OSError], None] = lambda error: None,
     ) -> None:
@@ -94,6 +97,10 @@ class FrontDoor:
     def connected_sources(self) -> frozenset[str]:
         """Names of the sources that are connected now."""
         return self._registry.sources()
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The TLS group of each connection by source; empty text for one without TLS."""
+        return self._registry.groups()
 
     def connections(self) -> int:
         """How many authenticated connections there are now."""
@@ -164,16 +171,12 @@ class FrontDoor:
 
     async def _greet(self, client: socket.socket, connection: Connection) -> None:
         """TLS handshake, if any; from then on the connection lives by itself."""
-        seconds = (self._limits.connect_timeout_s, self._limits.close_timeout_s) if self._tls else (None, None)
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connection,
-                client,
-                ssl=self._tls,
-                ssl_handshake_timeout=seconds[0],
-                ssl_shutdown_timeout=seconds[1],
-            )
-        except OSError:  # ssl.SSLError and timeouts are OSErrors
+            if self._tls is not None:
+                await self._tls.accept(client, connection, self._limits.connect_timeout_s)
+            else:
+                await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, client)
+        except OSError:  # TlsError is one
             self._registry.counters.tls_failures += 1
 
     def _greeted(self, task: asyncio.Task[None], client: socket.socket, connection: Connection) -> None:

@@ -20,6 +20,10 @@ class Member(Protocol):
     def key(self) -> SessionKey: ...
 
     @property
+    def tls_group(self) -> str:
+        """The key exchange group that TLS took; empty without TLS."""
+
+    @property
     def buffered(self) -> bool:
         """Whether it holds bytes that it has read and not handled."""
 
@@ -109,6 +113,10 @@ class Registry:
     def sources(self) -> frozenset[str]:
         """Names of the sources that are connected now."""
         return frozenset(self._by_source)
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The TLS group of each connection by source."""
+        return {source: tuple(m.tls_group for m in members) for source, members in self._by_source.items()}
 
     def send_receipt(self, source: str, payload: bytes) -> bool:
         """Send a receipt to every subscribed connection of a source; True if one took it."""

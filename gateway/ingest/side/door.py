@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
+    from crypto.tls.client import TlsClient
+
 log = logging.getLogger(__name__)
 
 _TOPICS: Final = ("st/1/+/events", "st/1/+/plain/+")
@@ -47,6 +49,11 @@ class SideDoor:
     def subscribed(self) -> bool:
         """Whether the broker has granted our topics on this connection."""
         return self._subscribed
+
+    @property
+    def tls(self) -> "TlsClient | None":
+        """Its end of TLS, which counts what the connections took."""
+        return self._options.tls
 
     async def start(self) -> None:
         """Begin to connect; returns at once. What the broker kept for us is delivered then."""
@@ -121,11 +128,13 @@ class SideDoor:
     async def _connect(self) -> Line:
         options = self._options
         async with asyncio.timeout(options.connect_timeout_s):
-            _, line = await asyncio.get_running_loop().create_connection(
-                lambda: Line(self._client, self._make_intake, options.max_packet),
-                options.host, options.port, ssl=options.tls,
-            )  # fmt: skip
+            if options.tls is not None:
+                return await options.tls.connect(self._line, options.host, options.port, options.connect_timeout_s)
+            _, line = await asyncio.get_running_loop().create_connection(self._line, options.host, options.port)
         return line
+
+    def _line(self) -> Line:
+        return Line(self._client, self._make_intake, self._options.max_packet)
 
     def _make_intake(self, line: Line) -> Intake:
         self._intake = Intake(line, self._sink, self.counters, self._options.max_unacked, self._on_full)

@@ -1,7 +1,10 @@
 """Which broker the side door is a client of, its bounds, and what it counts. The operator's words are trusted."""
 
-import ssl
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crypto.tls.client import TlsClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class BrokerOptions:
     client_id: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    tls: ssl.SSLContext | None = None
+    tls: "TlsClient | None" = None
     group: str | None = None
     keep_alive_s: int = 30
     session_expiry_s: int = 604_800

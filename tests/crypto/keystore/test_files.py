@@ -79,6 +79,15 @@ def test_absurd_costs_are_refused_before_any_work(cost: tuple[int, int, int]) ->
         KeyFile.decode(cbor.encode([cbor.encode(item), bytes(48)]))
 
 
+@pytest.mark.parametrize("history", [[2**63, ""], [-1, ""], [0, "\x1b[2J"], [0, "x" * 201], [0, 1], [0], "x"])
+def test_what_is_shown_before_anything_was_opened_is_bounded(history: object) -> None:
+    """`keys list` and `show` print it: no date beyond the calendar, nothing that a terminal obeys."""
+    item = cbor.decode(KeyFile.decode(FILE).clear, 8192)
+    item[7] = history
+    with pytest.raises(FormatError, match=r"year 10000|printable|time and reason"):
+        KeyFile.decode(cbor.encode([cbor.encode(item), bytes(48)]))
+
+
 def test_a_public_key_that_was_swapped_shows_when_it_is_opened() -> None:
     """Before that nothing in a folder is proved; who exports a key from a folder that others write to must open it."""
     item = cbor.decode(KeyFile.decode(FILE).clear, 8192)

@@ -1,22 +1,25 @@
 """The folder of keys and its commands, as a person uses them."""
 
 import base64
+import contextlib
 import io
 import json
-import os
 import stat
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from chaincode.identities import rotation
 from crypto import labels
-from crypto.errors import DecryptionError, KeyMaterialError
+from crypto.errors import DecryptionError, KeyMaterialError, SealtrailError
 from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keys import Algorithm, PrivateKey, PublicKey, algorithm_named
 from crypto.keystore import backup, statements
+from crypto.keystore.cli import app
 from crypto.keystore.file import State
 from crypto.keystore.passphrase import Passphrase, configured
 from crypto.keystore.public import NamedKey, read_public
@@ -96,6 +99,32 @@ def test_a_revoked_key_signs_nothing_more_and_still_opens(tmp_path: Path) -> Non
     assert store.decapsulation_key(made.key.kid) is not None
 
 
+def test_a_slip_in_the_passphrase_makes_no_key(tmp_path: Path) -> None:
+    _store(tmp_path).new("a", KemSuite.X_WING, NOW_US)
+    with pytest.raises(DecryptionError):
+        _store(tmp_path, "sesane").new("b", KemSuite.X_WING, NOW_US)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.key"]
+
+
+def test_a_statement_that_was_lost_is_signed_again(tmp_path: Path) -> None:
+    store = _store(tmp_path)
+    store.new("s", Algorithm.ED25519, NOW_US)
+    with pytest.raises(KeyMaterialError, match="never rotated"):
+        store.rotated("s")
+    old, new = store.rotate("s", NOW_US)
+    assert [key.public for key in _store(tmp_path).rotated("s")] == [old.public, new.public]
+
+
+def test_a_folder_that_is_gone_or_full_of_others_files(tmp_path: Path) -> None:
+    for content in (b"", b"\xff" * 100, bytes(9000)):
+        (tmp_path / "a.key").write_bytes(content)
+        (tmp_path / "a.key").chmod(0o600)
+        with pytest.raises(KeyMaterialError, match=r"^a\.key: "):
+            _store(tmp_path).headers()
+    with pytest.raises(KeyMaterialError, match="holds no key 'a'; it holds none"):
+        _store(tmp_path / "gone").public("a")
+
+
 def test_a_file_under_another_name_is_not_taken(tmp_path: Path) -> None:
     store = _store(tmp_path)
     for name in ("a", "b"):
@@ -145,10 +174,26 @@ def test_where_the_passphrase_comes_from(tmp_path: Path, monkeypatch: pytest.Mon
         Passphrase("").get()
 
 
-def _run(*words: str, folder: Path, passphrase: str = "sesame") -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"SEALTRAIL_PASSPHRASE": passphrase, "PYTHONPATH": str(HOME)}
-    command = [sys.executable, "-m", "sealtrail", "keys", *words]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+@dataclass(frozen=True)
+class _Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def _run(*words: str, folder: Path, passphrase: str = "sesame") -> _Done:
+    """A command in this process, its errors shown as the program shows them."""
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(app, words, env={"SEALTRAIL_PASSPHRASE": passphrase})
+    if isinstance(done.exception, SealtrailError):
+        return _Done(1, done.output, f"sealtrail: {done.exception}")
+    return _Done(done.exit_code, done.output, "")
+
+
+def test_the_program_has_them(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sealtrail", "keys", "show", "a", "--keys", str(tmp_path)]
+    done = subprocess.run(command, cwd=HOME, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, f"sealtrail: {tmp_path} holds no key 'a'\n")
 
 
 def test_the_commands(tmp_path: Path) -> None:
@@ -169,9 +214,16 @@ def test_the_commands(tmp_path: Path) -> None:
     assert not (tmp_path / "r.json").exists()
     assert _run("rotate", "s", "--keys", "k", "-o", "r.json", folder=tmp_path).returncode == 0
     assert json.loads((tmp_path / "r.json").read_text())["old_kid"] == listed[1]["kid"]
+    again = _run("rotate", "s", "--again", "--identity", "plant-7/cam", "--keys", "k", "-o", "r2.json", folder=tmp_path)
+    assert (again.returncode, again.stdout[:13]) == (0, "wrote r2.json")
+    statement = json.loads((tmp_path / "r2.json").read_text())
+    assert (statement["name"], statement["old_kid"]) == ("plant-7/cam", listed[1]["kid"])
+    nowhere = _run("rotate", "s", "--keys", "k", "-o", "no/r.json", folder=tmp_path)
+    assert nowhere.stderr.startswith("sealtrail: cannot write no/r.json")
+    assert "s has a new key" in nowhere.stdout  # so that nobody rotates once more: --again writes the statement
     unsigned = _run("rotate", "a", "--keys", "k", "-o", "r.json", folder=tmp_path)
     assert "signs no statement" in unsigned.stderr
     assert _run("revoke", "s", "--reason", "lost", "--keys", "k", "-o", "v.json", folder=tmp_path).returncode == 0
     assert "revoked" in _run("show", "s", "--keys", "k", folder=tmp_path).stdout
     assert _run("backup", "--keys", "k", "-o", "k.backup", folder=tmp_path).returncode == 0
-    assert "restored 4 key files" in _run("restore", "k.backup", "--keys", "k2", folder=tmp_path).stdout
+    assert "restored 5 key files" in _run("restore", "k.backup", "--keys", "k2", folder=tmp_path).stdout

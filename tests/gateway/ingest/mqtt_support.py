@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
+from crypto.tls.server import TlsServer
 from gateway.ingest.inbound import Inbound, Login, Verdict
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.listener import FrontDoor
@@ -148,7 +149,7 @@ class LoopThread:
 class Gateway:
     """A running FrontDoor with a recording pipeline behind it."""
 
-    def __init__(self, limits: FrontDoorLimits | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, limits: FrontDoorLimits | None = None, tls: TlsServer | None = None) -> None:
         self.sink = RecordingSink()
         self.liveness = RecordingLiveness()
         self.subscribed: list[str] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mqtt_support import DEADLINE_S, Gateway, Raw, connect, publish, wait_until
 
+from crypto.tls.client import TlsClient
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 from tests.support.certificates import Authority
 
@@ -21,7 +22,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def tls_gateway(authority: Authority) -> Iterator[Gateway]:
-    with Gateway(FrontDoorLimits(connect_timeout_s=1), authority.server_context()) as running:
+    with Gateway(FrontDoorLimits(connect_timeout_s=1), authority.tls_server()) as running:
         yield running
 
 
@@ -40,8 +41,24 @@ def test_password_over_tls(tls_gateway: Gateway, authority: Authority) -> None:
         assert tls_gateway.door.connected_sources() == {"dev"}
 
 
+def test_the_group_of_each_connection_is_known(tls_gateway: Gateway, authority: Authority) -> None:
+    def groups() -> dict[str, tuple[str, ...]]:
+        return tls_gateway.thread.call(tls_gateway.door.groups)
+
+    classic, hybrid = authority.client_context(), TlsClient(authority.file)
+    classic.maximum_version = ssl.TLSVersion.TLSv1_2  # which has no hybrid, whatever OpenSSL this is
+    with Raw(tls_gateway.port, tls=classic).login(v5=True), Raw(tls_gateway.port, tls=classic).login("other", v5=True):
+        plain = socket.create_connection(("127.0.0.1", tls_gateway.port), timeout=DEADLINE_S)
+        wrapped = hybrid.wrap_socket(plain, server_hostname="localhost")
+        wrapped.sendall(connect(v5=True, client_id="second"))
+        assert wrapped.recv(1) == b"\x20"
+        assert groups() == {"dev": ("x25519", "X25519MLKEM768"), "other": ("x25519",)}
+        wrapped.close()
+        wait_until(lambda: groups() == {"dev": ("x25519",), "other": ("x25519",)})
+
+
 def test_a_handshake_that_stands_still_gives_way(authority: Authority) -> None:
-    with Gateway(FrontDoorLimits(waiting=2), authority.server_context()) as gateway:
+    with Gateway(FrontDoorLimits(waiting=2), authority.tls_server()) as gateway:
         still = [Raw(gateway.port) for _ in range(2)]
         wait_until(lambda: gateway.door.counters.connections == 2)
         with Raw(gateway.port, tls=authority.client_context()).login(v5=True):

@@ -15,6 +15,7 @@ from mqtt_support import LoopThread, RecordingSink, wait_until
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from crypto.tls.client import TlsClient
 from gateway.ingest.inbound import Channel, Verdict
 from gateway.ingest.side.door import SideDoor
 from gateway.ingest.side.options import BrokerOptions
@@ -259,7 +260,7 @@ def test_tls_and_password(thread: LoopThread, tmp_path: Path) -> None:
     subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "gw", "secret"], check=True)
     config = f"cafile {authority.file}\ncertfile {certificate}\nkeyfile {key}\npassword_file {passwords}\n"
     with Broker(tmp_path, config) as broker:
-        side = Side(thread, broker, tls=authority.client_context(), username="gw", password="secret")
+        side = Side(thread, broker, tls=TlsClient(authority.file), username="gw", password="secret")
         side.start()
         login: Any = {"username": "gw", "password": "secret"}
         messages: Any = [(EVENTS, payload, 1, False) for payload in numbered(50)]
@@ -267,7 +268,7 @@ def test_tls_and_password(thread: LoopThread, tmp_path: Path) -> None:
         wait_until(lambda: side.door.counters.acknowledged == 50)
         assert side.sink.payloads() == numbered(50)
         side.stop()
-        options = BrokerOptions("127.0.0.1", broker.port, "gw", tls=authority.client_context(), username="gw")
+        options = BrokerOptions("127.0.0.1", broker.port, "gw", tls=TlsClient(authority.file), username="gw")
         for password in ("wrong", None):
             refused = SideDoor(RecordingSink(), dataclasses.replace(options, password=password))
             thread.run(refused.start())
