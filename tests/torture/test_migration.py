@@ -172,7 +172,9 @@ def test_nothing_may_wait_under_the_key_that_a_device_leaves(tmp_path: Path) -> 
             rotate(url, device.folder, Algorithm.ML_DSA_65)
 
 
-def test_a_lost_answer_to_a_devices_change_is_asked_for_again(tmp_path: Path) -> None:
+def test_a_lost_answer_to_a_devices_change_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a device whose files are locked."""
+    monkeypatch.setenv("SEALTRAIL_PASSPHRASE", "correct horse battery staple")
     with Site(tmp_path) as site:
         site.start()
         device = site.device("gadget")
