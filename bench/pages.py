@@ -164,6 +164,22 @@ def _footprint(part: Found) -> str:
     return grid((f"after {part['events']:,} events", ""), rows)
 
 
+def _sessions(part: Found) -> str:
+    shakes = [
+        (name, _number(row["gateway"]), _number(row["both"]), f"{row['bytes']:,.0f}")
+        for name, row in part["handshakes"].items()
+    ]
+    shown = grid(("handshakes, device's signature", "a second, the gateway's half", "both halves", "bytes"), shakes)
+    opened = [(f"frame opened, {name}", _number(rate), "") for name, rate in part["frames"].items()]
+    opened += [
+        (f"signature verified, {name}", _number(rate), f"**{part['frames to a signature'][name]:.3g}**")
+        for name, rate in part["verified"].items()
+    ]
+    head = (f"one event of {part['payload_bytes']} bytes, one core", "a second", "frames (GCM-SIV) to it")
+    doors = [(name, _number(rate)) for name, rate in part["door"].items()]
+    return f"{shown}\n{grid(head, opened)}\n{grid(('front door', 'events a second'), doors)}"
+
+
 def _sealed(part: Found) -> str:
     rows = [
         (
@@ -186,7 +202,7 @@ def _to(row: Found, peer: str) -> str:
 
 _TABLES: dict[str, Callable[[Found], str]] = {
     "front": _front, "side": _side, "signed": _signed, "append": _append, "sizes": _sizes, "receipts": _receipts,
-    "latency": _latency, "footprint": _footprint, "sealed": _sealed,
+    "latency": _latency, "footprint": _footprint, "sealed": _sealed, "sessions": _sessions,
 }  # fmt: skip
 
 

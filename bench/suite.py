@@ -23,6 +23,7 @@ from bench.load import generator
 from bench.receipts import receipts
 from bench.rounds import Settings
 from bench.sealed import sealed
+from bench.sessions import sessions
 from bench.side import side
 from bench.signed import signed
 from bench.sizes import sizes
@@ -31,7 +32,7 @@ from bench.targets import judged
 VERSION = 1
 PARTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "front": front, "side": side, "signed": signed, "append": append, "sizes": sizes, "receipts": receipts,
-    "latency": latency, "footprint": footprint, "sealed": sealed,
+    "latency": latency, "footprint": footprint, "sealed": sealed, "sessions": sessions,
 }  # fmt: skip
 QUICK_SCALE, ROUNDS = 0.1, 3
 

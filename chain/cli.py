@@ -13,8 +13,12 @@ import typer
 
 if TYPE_CHECKING:
     from chain.verify import Verifier
+    from crypto.envelope.header import KeyFinder
 
 DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
+KeysOption = Annotated[
+    Path | None, typer.Option("--keys", help="Folder of a recipient's private keys, for payloads sealed to it.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 policy = typer.Typer(help="The trust policy that an auditor needs.", no_args_is_help=True)
 log = typer.Typer(help="Keys and proofs of the log.", no_args_is_help=True)
@@ -28,6 +32,7 @@ def receipt(
     token: Annotated[str, typer.Option(help="API token, with --url.", envvar="SEALTRAIL_TOKEN")] = "",
     disclose: Annotated[list[str] | None, typer.Option(help="Prove only this field; may be repeated.")] = None,
     tlog_proof: Annotated[bool, typer.Option("--tlog-proof", help="Write a C2SP tlog-proof instead.")] = False,
+    keys: KeysOption = None,
 ) -> None:
     """Write the receipt of one record: its whole chain of proof in one file."""
     from crypto.files import write_durably
@@ -35,18 +40,18 @@ def receipt(
     if (data is None) == (url is None):
         raise typer.BadParameter("give either --data or --url")
     wanted = (_index(record), disclose or [], tlog_proof)
-    content = _receipt_from(data, *wanted) if data else _fetch(url or "", token, *wanted)
+    content = _receipt_from(data, *wanted, keys) if data else _fetch(url or "", token, *wanted)
     write_durably(output, content)
     print(f"wrote {output} ({len(content):,} bytes); check it with: sealtrail verify {output} --policy POLICY")
 
 
-def _receipt_from(data: Path, index: int, disclose: list[str], tlog_proof: bool) -> bytes:
+def _receipt_from(data: Path, index: int, disclose: list[str], tlog_proof: bool, keys: Path | None) -> bytes:
     from chain.ledger.reading import open_reader
     from chain.receipts import ReceiptBuilder
     from chain.site import Folder, SiteReader
 
     folder = Folder.existing(data)
-    reader, ledger = SiteReader.open(folder), open_reader(folder)
+    reader, ledger = SiteReader.open(folder, _private(keys)), open_reader(folder)
     builder = ReceiptBuilder(reader, ledger)
     return builder.tlog_proof(index).encode() if tlog_proof else builder.build(index, disclose or None).to_json()
 
@@ -71,6 +76,12 @@ def _fetch(url: str, token: str, index: int, disclose: list[str], tlog_proof: bo
     return answer.content
 
 
+def _private(keys: Path | None) -> "KeyFinder | None":
+    from chain.sealed.keys import finder
+
+    return finder(keys) if keys else None
+
+
 def _index(record: str) -> int:
     if not record.isascii() or not record.isdigit() or len(record) > 19:
         raise typer.BadParameter(f"a record id is a number, got {record[:40]!r}")
@@ -83,21 +94,17 @@ def verify(
     explain: Annotated[bool, typer.Option("--explain", help="Say what each link proves, and what not.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify receipts offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete, 6 doubtful. Of several: the
-    worst, which is 1 where a file is no receipt."""
+    """Verify receipts and disclosures offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete, 6 doubtful. Of
+    several: the worst, which is 1 where a file is neither."""
     from chain.policy import parse_policy
-    from chain.receipt import parse_receipt
-    from chain.report import as_json as in_json
-    from chain.report import as_text
-    from chain.verify import EXIT_CODE, Verifier
+    from chain.verify import Verifier
 
     verifier = Verifier(parse_policy(_read(policy)))
     if len(files) > 1:
         sys.exit(_verify_several(files, verifier, explain, as_json))
-    report = verifier.verify(parse_receipt(_read(files[0])))
-    shown = json.dumps(in_json(report), indent=2, ensure_ascii=False) if as_json else as_text(report, explain=explain)
-    print(shown)
-    sys.exit(EXIT_CODE[report.outcome])
+    code, text, found = _verified(_read(files[0]), verifier, explain)
+    print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else text)
+    sys.exit(code)
 
 
 def _verify_several(files: list[Path], verifier: "Verifier", explain: bool, as_json: bool) -> int:
@@ -119,17 +126,29 @@ def _verify_several(files: list[Path], verifier: "Verifier", explain: bool, as_j
 
 
 def _verify_one(file: Path, verifier: "Verifier", explain: bool) -> tuple[int, str, dict[str, Any]]:
-    """Exit code, and the report as people and as programs read it."""
     from chain.errors import ReceiptError
-    from chain.receipt import parse_receipt
-    from chain.report import as_json, as_text, printable
-    from chain.verify import EXIT_CODE
+    from chain.report import printable
 
     try:
-        report = verifier.verify(parse_receipt(_read(file)))
+        return _verified(_read(file), verifier, explain)
     except ReceiptError as e:
         return 1, printable(f"error: {e}"), {"result": "error", "error": str(e)}
-    return EXIT_CODE[report.outcome], as_text(report, explain=explain), as_json(report)
+
+
+def _verified(data: bytes, verifier: "Verifier", explain: bool) -> tuple[int, str, dict[str, Any]]:
+    """Of a receipt or a disclosure: exit code, and the report as people and as programs read it."""
+    from chain import report
+    from chain.disclosed import verify_disclosure
+    from chain.disclosure import MARK, parse_disclosure
+    from chain.receipt import parse_receipt
+    from chain.verify import EXIT_CODE
+
+    if data.startswith(MARK):
+        made = verify_disclosure(parse_disclosure(data), verifier)
+        text = report.disclosure_as_text(made, explain=explain)
+        return EXIT_CODE[made.outcome], text, report.disclosure_as_json(made)
+    found = verifier.verify(parse_receipt(data))
+    return EXIT_CODE[found.outcome], report.as_text(found, explain=explain), report.as_json(found)
 
 
 def _read(path: Path) -> bytes:
@@ -226,6 +245,7 @@ def fsck(
         list[Path] | None,
         typer.Option(help="A checkpoint kept elsewhere, which the log must contain; may be repeated."),
     ] = None,
+    keys: KeysOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Rehash everything from payloads to the ledger. Exit 0 only when all is whole."""
@@ -235,7 +255,7 @@ def fsck(
     from chain.site import Folder
 
     progress = _progress if sys.stderr.isatty() and not as_json else _silent
-    report = check(Folder.existing(data), progress, [_read(path) for path in checkpoint or ()])
+    report = check(Folder.existing(data), progress, [_read(path) for path in checkpoint or ()], _private(keys))
     if as_json:
         print(json.dumps(asdict(report) | {"whole": True}, indent=2))
     else:
@@ -243,6 +263,10 @@ def fsck(
             f"{report.origin} is whole: {report.entries:,} log entries ({report.events:,} events, {report.seals:,}"
             f" seals), {report.checkpoints:,} checkpoints, {report.transactions:,} ledger transactions"
         )
+        if report.erased:
+            print(f"{report.erased:,} payloads were erased, as entries of the log say")
+        if report.sealed:
+            print(f"{report.sealed:,} payloads are sealed to recipients and were not looked into; --keys opens them")
 
 
 def _progress(what: str, done: int, total: int) -> None:

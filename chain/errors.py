@@ -1,6 +1,6 @@
 """Errors of the chain room: the store, the log, the ledgers, receipts and fsck."""
 
-from crypto.errors import SealtrailError
+from crypto.errors import DecryptionError, SealtrailError
 
 
 class StoreError(SealtrailError):
@@ -45,6 +45,18 @@ class PolicyError(SealtrailError):
 
 class ReceiptError(SealtrailError):
     """A receipt cannot be built, or its file cannot be read."""
+
+
+class SealedError(DecryptionError):
+    """A payload is sealed to recipients, and none of their private keys is here. `kids` names their keys."""
+
+    def __init__(self, text: str, kids: tuple[bytes, ...]) -> None:
+        super().__init__(text)
+        self.kids = kids
+
+
+class ErasureError(SealtrailError):
+    """An erasure cannot be done, or a statement of one does not fit the log."""
 
 
 class FsckError(SealtrailError):

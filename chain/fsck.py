@@ -7,7 +7,8 @@ a running gateway: it looks at one snapshot. Checks, in order:
  1. checkpoints: signed by the log's keys, one root a size, marked as the ledger says, none gone
  2. log: every entry hashes into every tile, and every kept checkpoint's root
  3. records and ranges: every record is well-formed and indexed exactly once under its number
- 4. payloads: every event's bytes and fields are those that its record commits to
+ 4. payloads: every event's bytes and fields are those that its record commits to, but where an entry of the log says
+    that they were erased, or they are sealed to recipients whose keys are not here
  5. seals: every seal is the one its record names, by its source's key, and covers the events stored
  6. ledger: every transaction, the state, and the anchored head
 
@@ -17,40 +18,39 @@ checkpoint that was kept elsewhere.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from chain.errors import FsckError
-from chain.event import Event, SignedSeal, content_hash
+from chain.event import SignedSeal, content_hash
+from chain.fsck_payloads import PayloadCheck, Progress, named
 from chain.ledger.reading import LedgerReader, open_reader
 from chain.log.check import OnLedger, check_checkpoints, open_kept, require_none_gone
 from chain.log.rebuild import RebuiltTree, require_no_more
 from chain.policies import witness_keys
-from chain.record import SEAL_KIND, Record
+from chain.record import ERASURE_KIND, LOGS_OWN, SEAL_KIND, Record
 from chain.seal import require_names, verify_seal
 from chain.site import Folder, SiteReader
 from chain.store import ranges
 from chain.store.database import Database
 from chain.store.seals import StoredSeal, expected_previous, state_of
-from chain.store.segment import Segment
 from chaincode.identity_records import Identity, source_handle
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.state import checkpoint_key, identity_key
-from crypto.commitments import fields_root
+from crypto.envelope.header import KeyFinder
 from crypto.errors import SealtrailError
 from crypto.merkle import leaf_hash
 
-Progress = Callable[[str, int, int], None]
 _PAGE = 256  # entries between two reports of progress
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class FsckReport:
-    """What was found whole: numbers of entries, payloads, seals, checkpoints and ledger transactions."""
+    """What was found whole: numbers of entries, events, seals, checkpoints and ledger transactions, and of events whose
+    payload was erased, as an entry of the log says; and of events whose payload is sealed to others, so that nothing is
+    known of it but that it is there."""
 
     origin: str
     entries: int
@@ -58,16 +58,22 @@ class FsckReport:
     seals: int
     checkpoints: int
     transactions: int
+    erased: int = 0
+    sealed: int = 0
 
 
-def fsck(folder: Folder, progress: Progress = lambda what, done, total: None, kept: Sequence[bytes] = ()) -> FsckReport:
+def fsck(
+    folder: Folder, progress: Progress = lambda what, done, total: None, kept: Sequence[bytes] = (),
+    keys: KeyFinder | None = None,
+) -> FsckReport:  # fmt: skip
     """Check everything; FsckError names the first false place.
 
     progress: called with (what, done, total) from time to time.
     kept: checkpoint notes of this log that were kept elsewhere; the log must still contain them.
+    keys: finds recipients' private keys, to check payloads that are sealed to them.
     """
     _require_intact(folder)
-    reader = SiteReader.open(folder)
+    reader = SiteReader.open(folder, keys)
     ledger = open_reader(folder)
     try:
         # The ledger's anchors before the site, its identities after it: a gateway that runs on meanwhile anchors
@@ -97,7 +103,7 @@ def _require_intact(folder: Folder) -> None:
 def _anchored(ledger: LedgerReader, origin: str) -> dict[int, bytes]:
     """Roots by size of all checkpoints of this log that the ledger holds; of a ledger elsewhere, of the newest."""
     rows = ledger.values(checkpoint_key(origin, 0), checkpoint_key(origin, 10**20 - 1))
-    found = [_at(f"state key {key}", partial(AnchoredCheckpoint.decode, value)) for key, value in rows]
+    found = [named(f"state key {key}", partial(AnchoredCheckpoint.decode, value)) for key, value in rows]
     return {anchored.size: anchored.root for anchored in found}
 
 
@@ -115,14 +121,18 @@ class _Fsck:
     def run(self) -> FsckReport:
         checkpoints = self._checkpoints()
         self._require_length()
-        events, seals = self._entries()
+        events, seals, erasures = self._entries()
         require_none_gone(list(self._roots), self._on_ledger)  # a false root would say more, so it comes first
-        self._payloads()
+        payloads = PayloadCheck(self._folder, self._reader, self._size, self._progress)
+        payloads.erasures(erasures)
+        payloads.all()
         self._ranges(events)
         self._seals(seals)
         self._progress("ledger", 0, 1)
         transactions = self._ledger.check()
-        return FsckReport(self._folder.origin, self._size, events, seals, checkpoints, transactions)
+        return FsckReport(
+            self._folder.origin, self._size, events, seals, checkpoints, transactions, payloads.erased, payloads.sealed
+        )
 
     def _checkpoints(self) -> int:
         witnesses = witness_keys(self._folder)
@@ -146,23 +156,26 @@ class _Fsck:
     def _run(self, query: str) -> sqlite3.Cursor:
         return self._reader.db.connection.execute(query)
 
-    def _entries(self) -> tuple[int, int]:
-        """Hash every entry; compare tiles as they fill and roots as their sizes are passed."""
-        tree, counts, length = RebuiltTree(self._reader.entries), [0, 0], 0
+    def _entries(self) -> tuple[int, int, int]:
+        """Hash every entry; compare tiles as they fill and roots as their sizes are passed. Counts events, seals and
+        erasures."""
+        tree, counts, length = RebuiltTree(self._reader.entries), {SEAL_KIND: 0, ERASURE_KIND: 0}, 0
         self._compare_root(0, tree)
         for index, entry in enumerate(self._reader.entries.entries(0, self._size)):
-            record = _at(f"entry {index}", partial(Record.decode, entry))
+            record = named(f"entry {index}", partial(Record.decode, entry))
             tree.add(leaf_hash(entry))
             self._compare_root(index + 1, tree)
-            counts[record.kind == SEAL_KIND] += 1
             length += len(entry)
-            if record.kind != SEAL_KIND:
+            if record.kind in LOGS_OWN:
+                counts[record.kind] += 1
+            else:
                 self._indexed(index, record)
             if index % _PAGE == 0:
                 self._progress("log", index, self._size)
         tree.finish()
         require_no_more(self._reader.db.connection, self._size, length)
-        return counts[0], counts[1]
+        seals, erasures = counts[SEAL_KIND], counts[ERASURE_KIND]
+        return self._size - seals - erasures, seals, erasures
 
     def _compare_root(self, size: int, tree: RebuiltTree) -> None:
         if size in self._roots and tree.root() != self._roots[size]:
@@ -187,40 +200,6 @@ class _Fsck:
         for (name,) in self._run(f"SELECT name FROM source WHERE id NOT IN (SELECT source FROM {ranges.ROWS})"):
             raise FsckError(f"index of ranges: {name} is in it without any event")
 
-    def _payloads(self) -> None:
-        """Every event record has its bytes and fields, in order and without overlap."""
-        expected = 0
-        for segment in self._segments():
-            self._only_seals(expected, segment.first_leaf)
-            for offset, stored in enumerate(segment.events):
-                index = segment.first_leaf + offset
-                record = Record.decode(self._reader.entries.entry(index))
-                if content_hash(stored.event) != record.content_hash:
-                    raise FsckError(f"payload of entry {index}: its bytes are not those that the record names")
-                event = _at(f"payload of entry {index}", partial(Event.decode, stored.event))
-                if (event.id, event.kind) != (record.event_id, record.kind):
-                    raise FsckError(f"payload of entry {index}: it is of {event.id}, the record of {record.event_id}")
-                if fields_root(segment.seed, record.event_id, stored.fields) != record.commitment:
-                    raise FsckError(f"fields of entry {index}: they are not those that the record commits to")
-            expected = segment.first_leaf + len(segment.events)
-            self._progress("payloads", expected, self._size)
-        self._only_seals(expected, self._size)
-        for (name,) in self._run("SELECT name FROM subject WHERE id NOT IN (SELECT subject FROM segment)"):
-            raise FsckError(f"payloads: a key of {name} is stored without any payload")
-
-    def _segments(self) -> Iterator[Segment]:
-        at = 0
-        while page := _at(f"segment at or after entry {at}", partial(self._reader.payloads.segments, at, 1)):
-            yield from page
-            at = page[-1].first_leaf + len(page[-1].events)
-
-    def _only_seals(self, start: int, stop: int) -> None:
-        if start > stop:
-            raise FsckError(f"payload of entry {stop}: two segments hold it")
-        for index, entry in enumerate(self._reader.entries.entries(start, stop), start):
-            if Record.decode(entry).kind != SEAL_KIND:
-                raise FsckError(f"payload of entry {index}: it is gone")
-
     def _seals(self, count: int) -> None:
         seen, last = 0, dict[str, StoredSeal]()
         for columns, stored in self._reader.seals.all():
@@ -228,7 +207,7 @@ class _Fsck:
             place = f"seal at entry {stored.leaf}"
             if columns != (stored.leaf, seal.source, seal.boot, seal.first, seal.count):
                 raise FsckError(f"{place}: it is indexed as {columns[1:]}, but says otherwise")
-            _at(place, partial(self._seal, stored, last.get(seal.source)))
+            named(place, partial(self._seal, stored, last.get(seal.source)))
             last[seal.source] = stored
             seen += 1
         if seen != count:
@@ -252,12 +231,4 @@ class _Fsck:
 
     def _identity(self, source: str) -> Identity | None:
         value = self._ledger.value(identity_key(source_handle(self._folder.origin, source)))
-        return None if value is None else _at(f"identity of {source}", partial(Identity.decode, value))
-
-
-def _at(place: str, check: Callable[[], _T]) -> _T:
-    """Run a check and name the place in its error."""
-    try:
-        return check()
-    except SealtrailError as e:
-        raise FsckError(f"{place}: {e}") from e
+        return None if value is None else named(f"identity of {source}", partial(Identity.decode, value))

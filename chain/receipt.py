@@ -25,11 +25,11 @@ MAX_VALUE_BYTES = 256 * 1024
 Value = Annotated[bytes, Meta(max_length=MAX_VALUE_BYTES)]
 
 
-class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    pass
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of all parts: what is not named is refused."""
 
 
-class Field(_Part, frozen=True):
+class Field(Part, frozen=True):
     """One disclosed field: its path, its value as canonical CBOR, its salt, its place among the event's
     fields, and the proof from there to the record's commitment root."""
 
@@ -40,7 +40,7 @@ class Field(_Part, frozen=True):
     proof: Path
 
 
-class SealPart(_Part, frozen=True):
+class SealPart(Part, frozen=True):
     """The source's seal over the event: the seal and its signature, the proof that the event is in its range,
     and the record that logs the seal with its own inclusion proof."""
 
@@ -52,15 +52,26 @@ class SealPart(_Part, frozen=True):
     inclusion: Path
 
 
-class LedgerPart(_Part, frozen=True):
+class ErasurePart(Part, frozen=True):
+    """The statement that the event's payload was erased, and the record that logs it with its own inclusion proof."""
+
+    statement: Small
+    record: Small
+    index: Number
+    inclusion: Path
+
+
+class LedgerPart(Part, frozen=True):
     """A ledger transaction with its proof; `kind` says which ledger, `evidence` is in that ledger's form."""
 
     kind: Annotated[str, Meta(max_length=20)]
     evidence: Annotated[bytes, Meta(max_length=1024 * 1024)]
 
 
-class Receipt(_Part, frozen=True):
-    """`event` is absent where its content is not disclosed; `field_count` is how many fields were committed."""
+class Receipt(Part, frozen=True):
+    """`event` is absent where its content is not disclosed; `field_count` is how many fields were committed. `erasure`
+    is there where the content was erased, and in the receipt of the record that logs the erasure. `sealed_to` is what
+    a gateway says of content that it cannot read: whose keys open it."""
 
     format: str
     index: Number
@@ -73,6 +84,8 @@ class Receipt(_Part, frozen=True):
     seal: SealPart | None = None
     identity: LedgerPart | None = None
     anchor: LedgerPart | None = None
+    erasure: ErasurePart | None = None
+    sealed_to: Annotated[tuple[Hash, ...], Meta(max_length=64)] = ()
 
     def to_json(self) -> bytes:
         """The receipt file, indented for people."""

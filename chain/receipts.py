@@ -6,12 +6,12 @@ Reads only; what it builds is as true as what is stored, and whoever receives it
 import base64
 from collections.abc import Sequence
 
-from chain.errors import ReceiptError
+from chain.errors import ReceiptError, SealedError
 from chain.event import SignedSeal, Span
 from chain.ledger.reading import LedgerReader
 from chain.log.proofs import ProofBuilder, inclusion_path
-from chain.receipt import FORMAT, Field, Receipt, SealPart
-from chain.record import SEAL_KIND, Record
+from chain.receipt import FORMAT, ErasurePart, Field, Receipt, SealPart
+from chain.record import ERASURE_KIND, LOGS_OWN, SEAL_KIND, Record
 from chain.site import SiteReader
 from chain.store.segment import Segment, StoredEvent
 from chaincode.identity_records import source_handle
@@ -37,7 +37,8 @@ class ReceiptBuilder:
             None discloses everything.
 
         Raises:
-            ReceiptError: no such record, not anchored yet, its payload erased, or no such field.
+            ReceiptError: no such record, not anchored yet, its payload gone, or no such field. The receipt of a record
+                whose payload was erased says so, unless fields are asked for.
         """
         note, checkpoint = self._anchored(index)
         size = checkpoint.size
@@ -45,14 +46,24 @@ class ReceiptBuilder:
         leaf = self._reader.entries.entry(index)
         record = Record.decode(leaf)
         seal = self._seal(record, index, size, proofs)
-        content = None if record.kind == SEAL_KIND else self._content(index)
+        erasure = self._erasure(record, index, size, proofs)
+        content, sealed_to = (None, ()) if record.kind in LOGS_OWN or erasure else self._readable(index, disclose)
+        if erasure and disclose:
+            raise ReceiptError(f"the payload of record {index} was erased, as record {erasure.index} says")
         fields, count = self._fields(content, index, record, disclose)
         event = content[1].event if content and disclose is None else None
         return Receipt(
             FORMAT, index, leaf, tuple(proofs.inclusion(index)), note, count, fields, event, seal,
             self._ledger.evidence_for(identity_key(source_handle(checkpoint.origin, record.source))),
-            self._ledger.evidence_for(checkpoint_key(checkpoint.origin, size)),
+            self._ledger.evidence_for(checkpoint_key(checkpoint.origin, size)), erasure, sealed_to,
         )  # fmt: skip
+
+    def field_names(self, index: int) -> list[str]:
+        """Which fields the event at `index` commits to; none where it is no event. ReceiptError as in `build`."""
+        self._anchored(index)
+        if Record.decode(self._reader.entries.entry(index)).kind in LOGS_OWN:
+            return []
+        return [path for path, _ in self._content(index)[1].fields]
 
     def tlog_proof(self, index: int) -> str:
         """The same inclusion as a C2SP tlog-proof (c2sp.org/tlog-proof@v1), with the record as extra data."""
@@ -72,6 +83,16 @@ class ReceiptBuilder:
             raise ReceiptError(f"record {index} is in the log but not anchored yet; try again in a few seconds")
         return found[0], checkpoint
 
+    def _readable(self, index: int, disclose: Sequence[str] | None
+                  ) -> tuple[tuple[Segment, StoredEvent] | None, tuple[bytes, ...]]:  # fmt: skip
+        """The content, or whose keys it is sealed to."""
+        try:
+            return self._content(index), ()
+        except SealedError as e:
+            if disclose:
+                raise ReceiptError(f"the fields of record {index} cannot be shown: {e}") from e
+            return None, e.kids
+
     def _content(self, index: int) -> tuple[Segment, StoredEvent]:
         segment = self._reader.payloads.segment_of(index)
         if segment is None:
@@ -83,7 +104,7 @@ class ReceiptBuilder:
     ) -> tuple[tuple[Field, ...], int]:
         if content is None:
             if disclose:
-                raise ReceiptError(f"record {index} logs a seal; it has no field {disclose[0]!r}")
+                raise ReceiptError(f"record {index} is the log's own; it has no field {disclose[0]!r}")
             return (), 0
         segment, stored = content
         leaves = field_leaves(segment.seed, record.event_id, stored.fields)
@@ -103,6 +124,8 @@ class ReceiptBuilder:
 
     def _seal(self, record: Record, index: int, size: int, proofs: ProofBuilder) -> SealPart | None:
         """The covering seal with its proofs; None while there is none under this checkpoint."""
+        if record.kind == ERASURE_KIND:
+            return None
         found = self._reader.seals.covering(record.source, record.boot, record.seq)
         if found is None or found.leaf >= size:
             return None
@@ -115,6 +138,17 @@ class ReceiptBuilder:
         logged, inclusion = self._reader.entries.entry(found.leaf), tuple(proofs.inclusion(found.leaf))
         signed: SignedSeal = found.signed
         return SealPart(signed.seal, signed.signature, tuple(path), logged, found.leaf, inclusion)
+
+    def _erasure(self, record: Record, index: int, size: int, proofs: ProofBuilder) -> ErasurePart | None:
+        """The statement that erased this record's payload, or that this record logs."""
+        erasures = self._reader.erasures
+        found = erasures.at(index) if record.kind == ERASURE_KIND else erasures.covering(index)
+        if found is None:
+            return None
+        if found.leaf >= size:
+            raise ReceiptError(f"the erasure of record {index} is in the log but not anchored yet; try again soon")
+        logged, inclusion = self._reader.entries.entry(found.leaf), tuple(proofs.inclusion(found.leaf))
+        return ErasurePart(found.statement, logged, found.leaf, inclusion)
 
     def _content_hashes(self, source: str, span: Span) -> list[bytes] | None:
         """Those of the range of a seal, read once for receipts that follow each other; None where one is missing."""

@@ -22,7 +22,9 @@ from crypto.merkle import HASH_BYTES
 
 VERSION = 1
 MAX_RECORD_BYTES = 1024
-SEAL_KIND = 4  # a record that logs a seal; the other kinds are those of gateway.preprocess
+SEAL_KIND = 4  # a record that logs a seal
+ERASURE_KIND = 5  # one that logs an erasure; the other kinds are those of gateway.preprocess
+LOGS_OWN = frozenset({SEAL_KIND, ERASURE_KIND})  # kinds of records that have no event
 
 _COMMON = {
     1: ("version", int), 2: ("kind", int), 3: ("source", str), 4: ("boot", int), 5: ("seq", int),
@@ -57,7 +59,7 @@ class Record(Struct, frozen=True):
     """One leaf. Times are microseconds since the Unix epoch: `sensed_us` by the source's clock, `received_us`
     and `logged_us` by the gateway's. For a seal record `seq` is the first number of its range, `count` its
     length, `sensed_us` the time of signing, `content_hash` the leaf hash of the seal bytes and
-    `commitment` is empty; for an event `count` is 0."""
+    `commitment` is empty; for an event `count` is 0. For an erasure: chain.erasure."""
 
     kind: int
     source: str
@@ -82,7 +84,7 @@ class Record(Struct, frozen=True):
             7: self.received_us, 8: self.logged_us, 9: int(self.authentication), 10: int(self.flags),
             11: self.content_hash,
         }  # fmt: skip
-        if self.kind == SEAL_KIND:
+        if self.kind in LOGS_OWN:
             item[13] = self.count
         else:
             item[12] = self.commitment
@@ -92,12 +94,12 @@ class Record(Struct, frozen=True):
     def decode(cls, data: bytes) -> "Record":
         """Strictly parse a leaf; FormatError or LimitError says what is wrong."""
         item = flat.decode(data, MAX_RECORD_BYTES, "a record", _EVENT_SHAPE, _SEAL_SHAPE)
-        seal = 13 in item
+        own = 13 in item
         if item[1] != VERSION:
             raise FormatError(f"record version {item[1]!r} is not known; this program reads version {VERSION}")
-        if (item[2] == SEAL_KIND) is not seal:
-            raise FormatError("a record of a seal has key 13 in place of key 12, and no other record has")
-        for key in (11,) if seal else (11, 12):
+        if (item[2] in LOGS_OWN) is not own:
+            raise FormatError("a record of a seal or an erasure has key 13 in place of key 12, and no other has")
+        for key in (11,) if own else (11, 12):
             if len(item[key]) != HASH_BYTES:
                 raise FormatError(f"record key {key} must be {HASH_BYTES} bytes")
         return cls(

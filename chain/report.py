@@ -6,10 +6,15 @@ What a receipt discloses is shown, never trusted: it cannot draw lines of its ow
 import json
 from typing import Any, Final
 
+from chain.disclosed import DisclosureReport
 from chain.verify import Report, Step
 
 MARKS: Final = {"holds": "✓", "doubtful": "?", "missing": "–", "false": "✗"}
 MEANING: Final = {
+    "disclosure": (
+        "the gateway made exactly this file, for whom and why it says",
+        "when, beyond the gateway's word; nor anything of records that are not in it",
+    ),
     "checkpoint": (
         "the holder of the log's keys signed this size and this root",
         "that nobody was shown another history: that is for witnesses and ledger",
@@ -23,8 +28,8 @@ MEANING: Final = {
         "who reported it: that is for identity and seal",
     ),
     "event": (
-        "these are the very bytes that were logged",
-        "that what they say is true",
+        "these are the very bytes that were logged, or an entry of the log says when and why they were erased",
+        "that what they say is true; nor that nobody kept a copy of what was erased",
     ),
     "fields": (
         "each shown field is what was committed to, and stood at its place",
@@ -61,15 +66,31 @@ def _lines(step: Step, explain: bool) -> list[str]:
     return [line, f"{'':17}proves: {proves}", f"{'':17}does not prove: {not_proved}"]
 
 
+def disclosure_as_text(report: DisclosureReport, *, explain: bool = False) -> str:
+    """The step over the file, each record under its number, and the verdict over all."""
+    parts = [printable(line) for line in _lines(report.made, explain)]
+    for index, found in report.records:
+        parts += [f"record {index}", as_text(found, explain=explain)]
+    return "\n".join([*parts, f"disclosure of {len(report.records)} records: {report.outcome}"])
+
+
+def disclosure_as_json(report: DisclosureReport) -> dict[str, Any]:
+    """For programs; docs/formats/disclosure.md names its keys."""
+    records = [{"index": index} | as_json(found) for index, found in report.records]
+    return {"result": report.outcome, "disclosure": _step(report.made), "records": records}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    proves, not_proved = MEANING[step.name]
+    return {
+        "number": step.number, "name": step.name, "state": step.state, "text": step.text,
+        "proves": proves, "does_not_prove": not_proved,
+    }  # fmt: skip
+
+
 def as_json(report: Report) -> dict[str, Any]:
     """The report for programs; docs/formats/receipt.md names its keys."""
-    steps = [
-        {
-            "number": s.number, "name": s.name, "state": s.state, "text": s.text,
-            "proves": MEANING[s.name][0], "does_not_prove": MEANING[s.name][1],
-        }
-        for s in report.steps
-    ]  # fmt: skip
+    steps = [_step(step) for step in report.steps]
     fields = {path: _readable(value) for path, value in report.fields}
     return {"result": report.outcome, "steps": steps, "fields": fields}
 

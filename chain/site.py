@@ -20,18 +20,24 @@ from chain.log.reader import LogReader
 from chain.log.tree import Log
 from chain.record import content_hash_of
 from chain.site_keys import KeyFolder
-from chain.store import notices, payloads, ranges, seals
+from chain.store import epochs, erasures, notices, payloads, ranges, seals
 from chain.store.database import UNREADABLE, Database
+from chain.store.epochs import Epochs, Sealing
+from chain.store.erasures import Erasures
 from chain.store.notices import Notices
 from chain.store.payloads import Payloads
 from chain.store.ranges import Ranges
 from chain.store.seals import Seals
 from crypto.at_rest import KEY_BYTES
+from crypto.envelope.header import KeyFinder
 from crypto.files import secret_at, write_durably
 from crypto.keys import PrivateKey
 from crypto.note import NoteSigner, VerifierKey
 
-SCHEMA = (*tree.SCHEMA, *checkpoints.SCHEMA, *payloads.SCHEMA, *ranges.SCHEMA, *seals.SCHEMA, *notices.SCHEMA)
+SCHEMA = (
+    *tree.SCHEMA, *checkpoints.SCHEMA, *payloads.SCHEMA, *ranges.SCHEMA, *seals.SCHEMA, *notices.SCHEMA,
+    *erasures.SCHEMA, *epochs.SCHEMA,
+)  # fmt: skip
 ORIGIN = re.compile(r"[a-z0-9][a-z0-9.:_/-]{0,127}")
 
 
@@ -45,6 +51,7 @@ class Folder:
         self.index = root / "index.db"
         self.access = root / "access.db"
         self.ledger = root / "ledger"
+        self.erasures = root / "erasures.json"  # in a copy that was put back: what was erased after it was made
         self.witness_policy = root / "witness.policy"  # the gateway's, as it was at its last start
 
     @classmethod
@@ -149,14 +156,16 @@ class SiteWriter:
     ranges: Ranges
     seals: Seals
     notices: Notices
+    erasures: Erasures
 
     @classmethod
-    def open(cls, folder: Folder) -> "SiteWriter":
+    def open(cls, folder: Folder, sealing: Sealing | None = None) -> "SiteWriter":
+        """`sealing`: to whom payloads are sealed that nobody here shall read, and for how long one key is used."""
         db = Database(folder.database, SCHEMA)
         try:
             return cls(
-                db, Log(db), LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()),
-                Ranges(db), Seals(db), Notices(db),
+                db, Log(db), LogReader(db), Checkpoints(db), Payloads(db, folder.site_key(), Epochs(db, sealing)),
+                Ranges(db), Seals(db), Notices(db), Erasures(db),
             )  # fmt: skip
         except UNREADABLE as e:
             db.close()
@@ -179,13 +188,18 @@ class SiteReader:
     ranges: Ranges
     seals: Seals
     notices: Notices
+    erasures: Erasures
 
     @classmethod
-    def open(cls, folder: Folder) -> "SiteReader":
+    def open(cls, folder: Folder, keys: KeyFinder | None = None) -> "SiteReader":
+        """`keys` finds recipients' private keys, for payloads that are sealed to them. Who has one needs no key of the
+        site."""
+        site_key = bytes(KEY_BYTES) if keys and not folder.keys.exists() else folder.site_key()
         db = Database(folder.database, readonly=True)
+        payloads = Payloads(db, site_key, Epochs(db, find=keys))
         return cls(
-            db, LogReader(db), Checkpoints(db), Payloads(db, folder.site_key()), Ranges(db), Seals(db), Notices(db)
-        )
+            db, LogReader(db), Checkpoints(db), payloads, Ranges(db), Seals(db), Notices(db), Erasures(db)
+        )  # fmt: skip
 
     def content_hashes(self, source: str, span: Span) -> list[bytes] | None:
         """Content hashes of consecutive events of a source, read from the log; None where one is missing."""

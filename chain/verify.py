@@ -6,7 +6,7 @@ chain of proof and is found to hold, to be in doubt, to be missing, or to be fal
  1. checkpoint: signed by all keys that the policy lists for this log
  2. witnesses: the policy's quorum cosigned it
  3. record: is in the log at its index under that checkpoint
- 4. event: the disclosed bytes are those that the record names
+ 4. event: the disclosed bytes are those that the record names, or an entry of the log says that they were erased
  5. fields: each disclosed field opens the commitment that the record holds
  6. identity: a ledger of the policy says which key the source had at that place of the log
  7. seal: the source signed a range that holds the event, and that seal is in the log
@@ -17,17 +17,19 @@ witnesses saw. It does not prove that a sensor told the truth, nor wall-clock ti
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, TypeVar
 
 from msgspec import Struct
 
+from chain.erasure import open_erasure
 from chain.errors import ReceiptError, UntrustedError
 from chain.event import Event, content_hash
 from chain.links import Head, Links
 from chain.policy import NONE, Policy
-from chain.receipt import MAX_VALUE_BYTES, Field, Receipt
-from chain.record import SEAL_KIND, Record
+from chain.receipt import MAX_VALUE_BYTES, ErasurePart, Field, Receipt
+from chain.record import ERASURE_KIND, LOGS_OWN, SEAL_KIND, Record
 from chain.seal import Seal, require_names
 from chaincode.identity_records import Identity, Role
 from crypto import cbor
@@ -130,12 +132,12 @@ class Verifier:
     is safe."""
 
     def __init__(self, policy: Policy, remember: int = REMEMBERED) -> None:
-        self._links = Links(policy, remember)
+        self.links = Links(policy, remember)
 
     def verify(self, receipt: Receipt) -> Report:
         """Check every link and report on each; raises nothing for anything a receipt can hold."""
         facts = _Facts()
-        steps = tuple([_step(number, name, check, receipt, self._links, facts) for number, name, check in _PLAN])
+        steps = tuple([_step(number, name, check, receipt, self.links, facts) for number, name, check in _PLAN])
         return Report(steps, facts.record, facts.event, facts.fields)
 
 
@@ -187,6 +189,13 @@ def _event(receipt: Receipt, links: Links, facts: _Facts) -> str:
     record = _proved(facts.record, "a record that holds")
     if record.kind == SEAL_KIND:
         raise MissingError("the record logs a seal; it has no event", needed=False)
+    if receipt.erasure is not None:
+        return _erased(receipt, receipt.erasure, record, links, facts)
+    if record.kind == ERASURE_KIND:
+        raise MissingError("the record logs an erasure, whose statement is not in this receipt", needed=False)
+    if receipt.event is None and receipt.sealed_to:
+        named = ", ".join(f"{kid.hex()[:16]}…" for kid in receipt.sealed_to)
+        raise MissingError(f"the event's content is sealed to {named}, as the gateway says", needed=False)
     if receipt.event is None:
         raise MissingError("the event's content is not disclosed in this receipt", needed=False)
     if content_hash(receipt.event) != record.content_hash:
@@ -196,6 +205,24 @@ def _event(receipt: Receipt, links: Links, facts: _Facts) -> str:
         raise ProofError("the event names another source, number or kind than the record")
     facts.event = event
     return f"the {len(event.payload)} bytes of payload are those that the record names"
+
+
+def _erased(receipt: Receipt, part: ErasurePart, record: Record, links: Links, facts: _Facts) -> str:
+    """A log that destroyed a payload says so in an entry of its own, which cannot be taken back or made up later."""
+    checkpoint = _proved(facts.head, "a checkpoint that holds").checkpoint
+    # 1. The statement is logged, under the same checkpoint.
+    links.included(leaf_hash(part.record), part.index, checkpoint.size, part.inclusion, checkpoint.root)
+    logged = Record.decode(part.record)
+    erasure = open_erasure(part.statement, logged, part.index)
+    when, why = moment(logged.logged_us), f"asked for by {erasure.by!r} because {erasure.reason!r}"
+    # 2. It speaks of this record, or this record is the one that logs it.
+    if record.kind == ERASURE_KIND and part.index == receipt.index:
+        return f"erased {_plural(erasure.count, 'payload')} on {when}, {why}"
+    if record.kind in LOGS_OWN or not erasure.covers(receipt.index):
+        raise ProofError(f"the erasure at entry {part.index} is not of record {receipt.index}")
+    if receipt.event is not None or receipt.fields:
+        raise ReceiptError("the receipt discloses what it says was erased")
+    raise MissingError(f"the content was erased at log index {part.index} on {when}, {why}", needed=False)
 
 
 def _fields(receipt: Receipt, links: Links, facts: _Facts) -> str:
@@ -221,6 +248,8 @@ def _open_field(disclosed: Field, count: int, record: Record) -> tuple[str, cbor
 
 def _identity(receipt: Receipt, links: Links, facts: _Facts) -> str:
     record = _proved(facts.record, "a record that holds")
+    if record.kind == ERASURE_KIND:
+        raise MissingError("the record is the log's own; who signed the checkpoint vouches for it", needed=False)
     if receipt.identity is None:
         raise MissingError(f"no key of {record.source} is shown: this record rests on the gateway's word only")
     call, identity = links.enrolment(receipt.identity)
@@ -237,6 +266,8 @@ def _identity(receipt: Receipt, links: Links, facts: _Facts) -> str:
 
 def _seal(receipt: Receipt, links: Links, facts: _Facts) -> str:
     record = _proved(facts.record, "a record that holds")
+    if record.kind == ERASURE_KIND:
+        raise MissingError("the record is the log's own; no source sealed it", needed=False)
     if receipt.seal is None:
         raise MissingError(f"no seal of {record.source} covers this event (yet)")
     identity = _proved(facts.identity, "a source key that holds")
@@ -293,6 +324,14 @@ def _proved(fact: _T | None, what: str) -> _T:
     if fact is None:
         raise MissingError(f"cannot be checked without {what}")
     return fact
+
+
+def moment(at_us: int) -> str:
+    """A time as people read it, in UTC."""
+    try:
+        return datetime.fromtimestamp(at_us / 1e6, UTC).isoformat(timespec="seconds")
+    except (OverflowError, ValueError, OSError):
+        return f"{at_us} µs"
 
 
 def _plural(count: int, noun: str) -> str:

@@ -4,6 +4,7 @@ Only SHA-256 fingerprints of secrets are stored (all secrets are random, none is
 keys a source signs with is not here: that is the contract's identities.
 """
 
+import re
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from typing import Any
 
 import msgspec
 
+from chain.erasing import scrub
+from chain.erasure import GATEWAY
 from chain.event import source_name
 from chain.site import Folder
 from chain.store.database import Database
 from crypto import tokens
 from crypto.errors import SealtrailError
+from gateway.preprocess.kind import SUBJECT_PATTERN
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS invitation (fingerprint BLOB PRIMARY KEY, source TEXT NOT NULL, settings BLOB NOT NULL,"
@@ -25,12 +29,16 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS source (name TEXT PRIMARY KEY, settings BLOB NOT NULL, password BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS token (fingerprint BLOB PRIMARY KEY, label TEXT NOT NULL, scopes TEXT NOT NULL,"
     " created_us INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS disclosure (id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL,"
+    " made_for TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL, first INTEGER NOT NULL,"
+    " last INTEGER NOT NULL, fields TEXT NOT NULL, digest BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS boot (number INTEGER PRIMARY KEY AUTOINCREMENT)",
 )
 INVITED_S = 86_400.0
 MAX_INVITATIONS = 10_000
 MAX_SOURCES = 100_000
 MAX_TOKENS = 1000
+MAX_DISCLOSURES = 100_000  # then the oldest goes
 
 
 class AccessError(SealtrailError):
@@ -43,6 +51,7 @@ class Scope(StrEnum):
     AUDITOR = "auditor"  # read records, payloads, receipts
     OPERATOR = "operator"  # read, and see dead letters, alerts and metrics
     DEVICE_ADMIN = "device-admin"  # invite and revoke sources
+    DATA_PROTECTION = "data-protection"  # erase subjects
 
 
 class SeriesLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +69,8 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kinds: tuple[str, ...] = ("reading", "production", "inference")
     allow_plain: bool = False  # bare JSON without numbers and seals, logged as "gateway only"
     limits: tuple[SeriesLimits, ...] = ()
+    subject: str = ""  # pseudonym of the person whom all it reports concerns, or erased/… once that was erased
+    session_required: bool = False  # what it sends in no session is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,21 @@ class Invitation:
     settings: SourceSettings
 
 
+@dataclass(frozen=True, slots=True)
+class MadeDisclosure:
+    """What was shown to whom: when, why, how many records between which two, which fields (empty: everything), and the
+    SHA-256 of the file."""
+
+    at_us: int
+    made_for: str
+    reason: str
+    records: int
+    first: int
+    last: int
+    fields: str
+    digest: bytes
+
+
 class Access:
     """Reads and changes the access tables; safe to call from several threads. Reading never waits for a change that
     is being written: logins go on while the disk is slow."""
@@ -89,7 +115,8 @@ class Access:
     def invite(self, source: str, settings: SourceSettings, *, valid_s: float = INVITED_S) -> str:
         """A one-time code with which a device enrols as `source`. Shown once, stored as a fingerprint. `valid_s` is
         a day at most. What is expired is deleted only for want of room: the clock may be wrong for a while."""
-        code, now = tokens.new_code(), _now_us()
+        _require_own(source, settings)
+        code, now = tokens.new_code(), now_us()
         row = (tokens.fingerprint(code), source_name(source), msgspec.json.encode(settings), now + int(valid_s * 1e6))
         with self._lock, self._db.transaction() as tx:
             if _count(tx, "invitation") >= MAX_INVITATIONS:
@@ -102,7 +129,7 @@ class Access:
         """What this code stands for; AccessError where it is unknown, used or expired. A code that ends later than two
         days from now was made under a clock that ran far ahead, and does not count before its time."""
         query = "SELECT source, settings FROM invitation WHERE fingerprint = ? AND expires_us BETWEEN ? AND ?"
-        now = _now_us()
+        now = now_us()
         row = self._one(query, tokens.fingerprint(code.strip()), now, now + int(2 * INVITED_S * 1e6))
         if row is None:
             raise AccessError("the enrolment code is unknown, used or expired; ask the operator for a new one")
@@ -128,6 +155,7 @@ class Access:
 
     def add_plain(self, source: str, settings: SourceSettings) -> str:
         """Let a source in without a key: its bare JSON is logged as "gateway only". Returns its password."""
+        _require_own(source, settings)
         password = tokens.new_token()
         row = (source_name(source), msgspec.json.encode(settings), tokens.fingerprint(password))
         with self._lock, self._db.transaction() as tx:
@@ -146,6 +174,33 @@ class Access:
             rows = self._reader.connection.execute(query, values).fetchall()
         return {name: msgspec.json.decode(settings, type=SourceSettings) for name, settings in rows}
 
+    def note_disclosure(self, made: MadeDisclosure) -> None:
+        """Remember for the operator who was shown what."""
+        row = (made.at_us, made.made_for, made.reason, made.records, made.first, made.last, made.fields, made.digest)
+        columns = "at_us, made_for, reason, records, first, last, fields, digest"
+        with self._lock, self._db.transaction() as tx:
+            number = tx.execute(f"INSERT INTO disclosure ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row).lastrowid
+            tx.execute("DELETE FROM disclosure WHERE id <= ?", ((number or 0) - MAX_DISCLOSURES,))
+
+    def disclosures(self, limit: int = 1000) -> list[MadeDisclosure]:
+        """Newest first."""
+        columns = "at_us, made_for, reason, records, first, last, fields, digest"
+        with self._read_lock:
+            query = f"SELECT {columns} FROM disclosure ORDER BY id DESC LIMIT ?"
+            return [MadeDisclosure(*row) for row in self._reader.connection.execute(query, (limit,))]
+
+    def erase(self, subject: str, marked: str) -> None:
+        """Put `marked` in place of an erased person's pseudonym in all settings, and leave no copy in the file."""
+        run = self._db.connection.execute
+        with self._lock:
+            run("PRAGMA secure_delete = ON")
+            with self._db.transaction() as tx:
+                for table in ("source", "invitation"):
+                    _write_anew(tx, table, subject, marked)
+            run("PRAGMA secure_delete = OFF")
+            with self._read_lock:
+                scrub(self._db)
+
     def new_token(self, label: str, scopes: frozenset[Scope]) -> str:
         """A bearer token with these scopes. Shown once, stored as a fingerprint."""
         token = tokens.new_token()
@@ -154,7 +209,7 @@ class Access:
 
     def add_token(self, label: str, scopes: frozenset[Scope], token: str) -> None:
         """Accept this new token from now on."""
-        row = (tokens.fingerprint(token), label[:100], " ".join(sorted(scopes)), _now_us())
+        row = (tokens.fingerprint(token), label[:100], " ".join(sorted(scopes)), now_us())
         with self._lock, self._db.transaction() as tx:
             _bounded(tx, "token", MAX_TOKENS)
             tx.execute("INSERT INTO token VALUES (?, ?, ?, ?)", row)
@@ -200,5 +255,28 @@ def _bounded(tx: sqlite3.Connection, table: str, bound: int) -> None:
         raise AccessError(f"the {table} table has reached its bound of {bound}; remove what is not needed")
 
 
-def _now_us() -> int:
+def _require_own(source: str, settings: SourceSettings) -> None:
+    if source == GATEWAY:
+        raise AccessError(f"{GATEWAY} is whom the gateway's own records are of; choose another name")
+    if settings.subject and not re.fullmatch(SUBJECT_PATTERN, settings.subject):
+        rule = "a subject is 1 to 64 of A-Z a-z 0-9 . _ : - and starts with a letter or digit"
+        raise AccessError(f"{rule}, got {settings.subject!r:.80}")
+
+
+def _write_anew(tx: sqlite3.Connection, table: str, subject: str, marked: str) -> None:
+    """All rows, because SQLite keeps bytes of rows in pages that it once split."""
+    cursor = tx.execute(f"SELECT * FROM {table}")
+    at = [column[0] for column in cursor.description].index("settings")
+    rows = cursor.fetchall()
+    tx.execute(f"DELETE FROM {table}")
+    for row in rows:
+        settings = msgspec.json.decode(row[at], type=SourceSettings)
+        if settings.subject == subject:
+            changed = msgspec.json.encode(msgspec.structs.replace(settings, subject=marked))
+            row = (*row[:at], changed, *row[at + 1 :])
+        tx.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
+
+def now_us() -> int:
+    """Microseconds since the Unix epoch, by this machine's clock."""
     return time.time_ns() // 1000

@@ -42,6 +42,7 @@ class AnchorState:
     anchored_us: int = 0
     anchors: int = 0
     problem: str = ""
+    note: bytes = b""  # the newest signed checkpoint
 
 
 class Anchorer:
@@ -202,7 +203,7 @@ class Anchorer:
         if not self._checked:  # the ledger was away at the start, or has news
             await self._check()
         note = await self._publisher.sign()
-        self.state.checkpoint_size = Checkpoint.parse(note.text).size
+        self.state.checkpoint_size, self.state.note = Checkpoint.parse(note.text).size, note.marshal().encode()
         due = urgent or time.monotonic() >= self._next_anchor
         if due and self.state.checkpoint_size > self.state.anchored_size:
             await self._anchor(note)

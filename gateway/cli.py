@@ -17,6 +17,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable outpu
 KindOption = Annotated[list[str] | None, typer.Option(help="A kind it may report; may be repeated. Default: all.")]
 LowOption = Annotated[float | None, typer.Option(help="Lowest allowed reading.")]
 HighOption = Annotated[float | None, typer.Option(help="Highest allowed reading.")]
+SubjectOption = Annotated[str, typer.Option(help="Pseudonym of the person whom all it reports concerns.")]
+SessionRequiredOption = Annotated[
+    bool, typer.Option("--session-required", help="Refuse what it sends in no session (docs/formats/session.md).")
+]
 UnitOption = Annotated[str, typer.Option(help="Unit of the limits (SenML), like Cel.")]
 sources = typer.Typer(help="Invite and list the sources of a gateway.", no_args_is_help=True)
 tokens = typer.Typer(help="Make and revoke API tokens.", no_args_is_help=True)
@@ -153,10 +157,13 @@ def invite(
     low: LowOption = None,
     high: HighOption = None,
     unit: UnitOption = "Cel",
+    subject: SubjectOption = "",
+    session_required: SessionRequiredOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a one-time code with which a device enrols under this name."""
-    code = _access(data).invite(name, _settings(kind, low, high, unit, plain=False))
+    settings = _settings(kind, low, high, unit, subject, plain=False, session_required=session_required)
+    code = _access(data).invite(name, settings)
     if as_json:
         print(json.dumps({"source": name, "code": code}))
         return
@@ -172,10 +179,11 @@ def plain(
     low: LowOption = None,
     high: HighOption = None,
     unit: UnitOption = "Cel",
+    subject: SubjectOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Let in a source that has no key and publishes bare JSON; its records say "gateway only"."""
-    password = _access(data).add_plain(name, _settings(kind, low, high, unit, plain=True))
+    password = _access(data).add_plain(name, _settings(kind, low, high, unit, subject, plain=True))
     if as_json:
         print(json.dumps({"source": name, "password": password}))
         return
@@ -228,7 +236,9 @@ def revoke(
 def new_token(
     label: Annotated[str, typer.Argument(help="What it is for; revoke it by this label.")],
     data: DataOption,
-    scope: Annotated[list[str], typer.Option(help="auditor, operator or device-admin; may be repeated.")],
+    scope: Annotated[
+        list[str], typer.Option(help="auditor, operator, device-admin or data-protection; may be repeated.")
+    ],
 ) -> None:
     """Print a new bearer token. It is shown once."""
     from gateway.access import AccessError, Scope
@@ -252,10 +262,11 @@ def _access(data: Path) -> Any:
     return Access(Folder.existing(data))
 
 
-def _settings(kind: list[str] | None, low: float | None, high: float | None, unit: str, *, plain: bool) -> Any:
+def _settings(kind: list[str] | None, low: float | None, high: float | None, unit: str, subject: str, *, plain: bool,
+              session_required: bool = False) -> Any:  # fmt: skip
     from gateway.access import SeriesLimits, SourceSettings
     from gateway.preprocess import kinds
 
     names = tuple(kinds.by_name(name).name for name in kind) if kind else tuple(k.name for k in kinds.ALL)
     limits = () if low is None and high is None else (SeriesLimits("", unit, low, high),)
-    return SourceSettings(names, plain, limits)
+    return SourceSettings(names, plain, limits, subject, session_required)

@@ -24,7 +24,7 @@ def _mount(app: typer.Typer) -> None:
     from chain.sealed import cli as sealed_cli
     from chaincode import cli as chaincode_cli
     from crypto.keystore import cli as keys_cli
-    from gateway import joining
+    from gateway import disclose_command, erase_command, joining, open_command
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
     from gateway.drill import cli as drill_cli
@@ -57,6 +57,9 @@ def _mount(app: typer.Typer) -> None:
     app.command("inspect")(sealed_cli.inspect)
     app.command("grant")(sealed_cli.grant_command)
     app.command("fsck")(chain_cli.fsck)
+    app.command("erase")(erase_command.erase)
+    app.command("disclose")(disclose_command.disclose)
+    app.command("open-records")(open_command.open_records)
     index = typer.Typer(help="The search index, which can always be built again.", no_args_is_help=True)
     index.callback()(lambda: None)
     index.command("check")(gateway_cli.check_index)

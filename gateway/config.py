@@ -99,6 +99,16 @@ class PipelineConfig(_Section):
 
     queue_bytes: int = Field(32 * 2**20, ge=2**20, description="bound of what waits in memory")
     late_after_s: float = Field(300, gt=0, description="an event received later than this is marked late")
+    seal_overdue_s: float = Field(300, gt=0, description="alert when a source's events are unsealed for so long")
+
+
+class SessionsConfig(_Section):
+    """Sessions of devices, docs/formats/session.md."""
+
+    required: bool = Field(False, description="refuse what a source with a key sends in no session")
+    renew_s: int = Field(3600, ge=3600, le=86_400, description="fresh keys at least so often")
+    handshakes_per_second: float = Field(100, gt=0, le=10_000, description="of all devices together")
+    max_sessions: int = Field(10_000, ge=1, le=200_000, description="the one that was quiet longest gives way")
 
 
 class FabricConfig(_Section):
@@ -118,6 +128,13 @@ class LogConfig(_Section):
     witness_policy: Path | None = Field(None, description="C2SP tlog-policy with witness URLs; its quorum must cosign")
 
 
+class SealingConfig(_Section):
+    """A one-way gateway: payloads at rest that it cannot read itself."""
+
+    recipients: list[Path] = Field([], max_length=64, description="public key files; what is stored only they can read")
+    epoch_s: float = Field(3600, ge=1, le=604_800, description="how long the gateway has a key in its memory")
+
+
 class Config(_Section):
     """The whole file."""
 
@@ -128,9 +145,11 @@ class Config(_Section):
     api: ApiConfig = ApiConfig()  # type: ignore[call-arg]
     storage: StorageConfig = StorageConfig()  # type: ignore[call-arg]
     pipeline: PipelineConfig = PipelineConfig()  # type: ignore[call-arg]
+    sessions: SessionsConfig = SessionsConfig()  # type: ignore[call-arg]
     ledger: Literal["embedded", "fabric"] = "embedded"
     fabric: FabricConfig | None = None
     log: LogConfig = LogConfig()  # type: ignore[call-arg]
+    sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
 
     @field_validator("origin")
     @classmethod
@@ -180,6 +199,8 @@ def _anchored_at(config: Config, folder: Path) -> Config:
     def fix(value: Any) -> Any:
         if isinstance(value, Path):
             return folder / value
+        if isinstance(value, list):
+            return [fix(item) for item in value]
         if isinstance(value, BaseModel):
             return value.model_copy(update={name: fix(getattr(value, name)) for name in type(value).model_fields})
         return value

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from chain.store.erasures import StoredErasure
 from gateway.access import SourceSettings
 from gateway.enrolment import Offer
 from gateway.keychange.migration import Migrated
@@ -22,6 +23,8 @@ class Enrolment:
     gateway_key_algorithm: str
     gateway_key: bytes
     log_vkeys: tuple[str, ...]
+    session_key: bytes = b""  # the gateway's static X-Wing key for sessions; empty where it offers none
+    session_serial: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,9 @@ class LiveStatus:
     doubtful: tuple[str, ...] = ()  # sources with a key that was declared to be compromised
     tls: tuple[TlsUse, ...] = ()  # where TLS is on
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of each source's connections; "" without TLS
+    sessions: int = 0  # open now
+    handshakes: int = 0  # since the start: those that became sessions,
+    handshakes_refused: int = 0  # and those that failed or were over the budget
 
 
 class Live(Protocol):
@@ -85,3 +91,6 @@ class Live(Protocol):
     async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
         """End the validity of a source's key at the present log size, and close its connections. What it signed from
         the log index `compromised_from` on is in doubt."""
+
+    async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
+        """Destroy a subject's payloads, salts and key; returns the entries of the log that say so."""

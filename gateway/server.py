@@ -7,7 +7,7 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -68,6 +68,7 @@ async def running(config: Config) -> AsyncIterator[Running]:
             asyncio.get_running_loop().set_exception_handler(gateway.shortage.on_loop_fault)
             _collect_less_often()
             follower = Follower(gateway)
+            gateway.forget_in_index = follower.forgot
             following = asyncio.create_task(follower.run())
             try:
                 yield Running(gateway, url, follower)
@@ -163,6 +164,14 @@ class Follower:
             await asyncio.wait([step])  # its thread uses what is closed next
             self._index.close()
             self._reader.close()
+
+    async def forgot(self) -> None:
+        """Wait until the index holds nothing of what is erased by now."""
+        with closing(SiteReader.open(self._gateway.folder)) as reader:
+            erasures = reader.erasures.destroyed()
+        while self._index.erasures < erasures:
+            await asyncio.sleep(FOLLOW_S / 5)
+        self._reader.payloads.forget_cached()
 
     def _pause(self, done: int, took: float, arrived: int) -> float:
         """While events arrive, the index takes at most a tenth of the time; what is left over it catches up later."""

@@ -9,8 +9,10 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from chain.erasing import done
 from chain.errors import ForkError, LedgerError, StoreError
 from chain.handover import Handover
 from chain.ledger.interface import LedgerEvent
@@ -20,8 +22,11 @@ from chain.log.publish import Publisher
 from chain.log.quorum import WitnessQuorum
 from chain.log.reader import LogReader
 from chain.policy import parse_policy
+from chain.sealed.keys import encapsulation_key
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.database import UNREADABLE, Database
+from chain.store.epochs import Sealing
+from chain.store.erasures import StoredErasure
 from crypto import cbor, tokens
 from crypto.errors import SealtrailError
 from crypto.files import write_durably
@@ -33,6 +38,8 @@ from gateway.config import Config
 from gateway.descriptors import Shortage, shares
 from gateway.doors import broker_options, read_file, tls_server
 from gateway.enrolment import NotAdmittedError, Offer, Registrar
+from gateway.erasing import destroy, log_it, resume
+from gateway.index.follower import forget_index
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.listener import FrontDoor
 from gateway.joining import write_request
@@ -45,6 +52,7 @@ from gateway.pipeline.committer import Committed, Committer
 from gateway.pipeline.disk import DiskBound
 from gateway.pipeline.sources import SourceBook
 from gateway.presence import Presence, SourceLogin
+from gateway.sessions.start import open_sessions
 
 if TYPE_CHECKING:
     from crypto.tls.server import TlsServer
@@ -52,6 +60,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 FIRST_TOKEN_FILE = "first-token"  # noqa: S105 - a file name
 MAX_EVENT_BYTES = 8 * 1024
+ERASING_TRIES = 5
+TIDY_S = 10.0  # how often the keys of sessions that are over are forgotten
 _ALL_SCOPES = frozenset(Scope)
 
 
@@ -61,16 +71,19 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.folder = Folder.create(config.data, config.origin)
-        self.book = SourceBook()
+        self.book = SourceBook(sessions_required=config.sessions.required)
         self.presence = Presence()
         self.shortage, self.shares = Shortage(), shares(config.front_door.max_connections)
         self._closing = AsyncExitStack()
+        self._announce: Callable[[PrivateKey], None] = lambda key: None  # the session key, once there are sessions
         self._started_us = time.time_ns() // 1000
         self._fork: ForkError | None = None
         self.index_problem = ""  # told by whoever follows the log for the index
         self.api_tls: TlsServer | None = None  # told by whoever serves HTTP
         self.http_full: Callable[[], bool] = lambda: False  # told by whoever serves HTTP
         self._tasks: list[asyncio.Task[None]] = []
+        self._one_erasure = asyncio.Lock()
+        self.forget_in_index = self._forget_in_index  # another way where somebody follows the log for the index
 
     # -- life cycle
 
@@ -98,8 +111,11 @@ class Gateway:
         self._key = key
         self.access = Access(self.folder)
         self._closing.callback(self.access.close)
-        site = SiteWriter.open(self.folder)
+        site = SiteWriter.open(self.folder, self._sealing())
         self._closing.callback(site.db.close)
+        # What was to be erased is gone before anybody is served.
+        for erased in resume(self.folder, site, self.access):
+            log.warning("the erasure at entry %d, which was cut short, is carried out", erased.leaf)
         side = open_ledger(self.config, self.folder, key)
         self._closing.push_async_callback(side.close)
         self.ledger, self.keeper = side.ledger, side.keeper(self.folder.origin, self._heard)
@@ -137,6 +153,16 @@ class Gateway:
         except LedgerError as e:
             log.warning("the ledger is away in the midst of a change of keys: %s", e)
             return signers, key
+
+    def _sealing(self) -> Sealing | None:
+        """To whom payloads are sealed, where this gateway shall not read them."""
+        settings = self.config.sealing
+        to = tuple(map(encapsulation_key, settings.recipients))
+        if len({key.kid for key in to}) != len(to):
+            raise StoreError("sealing.recipients names a key twice")
+        for key in to:
+            log.info("payloads are sealed to %s (%s) and cannot be read here", key.kid.hex()[:16], key.suite)
+        return Sealing(to, settings.epoch_s) if to else None
 
     async def _meet_ledger(self, key: PrivateKey, signers: tuple[NoteSigner, ...], side: SiteLedger) -> None:
         """Enrol on the ledger and compare it with the log. A ledger elsewhere may be away: a site that it knows takes
@@ -192,7 +218,7 @@ class Gateway:
         self.committer = Committer(
             site, self.book, self.disk, PlainNumbers(self.access.next_boot()), loop=asyncio.get_running_loop(),
             on_commit=self._committed, late_after_us=int(settings.late_after_s * 1e6),
-            queue_bytes=settings.queue_bytes,
+            queue_bytes=settings.queue_bytes, seal_overdue_s=settings.seal_overdue_s,
         )  # fmt: skip
         self.committer.start()
         self._closing.push_async_callback(self._stop_committer)
@@ -204,9 +230,16 @@ class Gateway:
             connections=self.shares.sources, waiting=self.shares.waiting, receive_maximum=settings.receive_maximum
         )
         login = SourceLogin(self.access, self.book)
+        self.sessions, self.session_key = open_sessions(
+            self.folder, self.config.sessions, self.committer.inbox, self.book, self._post,
+            lambda: self.anchorer.state.note, self._log_size,
+        )  # fmt: skip
+        self._announce = lambda key: self.sessions.announce(self.session_key.announce(key))
+        self._announce(self._key)
+        self._task(self._tidy_sessions())
         self._front_tls = tls_server(settings, "front_door")
         self.front = FrontDoor(
-            settings.host, settings.port, self.committer.inbox, login, self.presence, limits=limits,
+            settings.host, settings.port, self.sessions, login, self.presence, limits=limits,
             tls=self._front_tls, on_not_accepted=self.shortage.note,
             on_subscribed=self.acknowledger.subscribed,
         )  # fmt: skip
@@ -219,9 +252,20 @@ class Gateway:
         if self.config.side_door:
             from gateway.ingest.side.door import SideDoor
 
-            self.side = SideDoor(self.committer.inbox, broker_options(self.config.side_door))
+            self.side = SideDoor(self.sessions, broker_options(self.config.side_door))
             await self.side.start()
             self._closing.push_async_callback(self.side.stop)
+
+    async def _tidy_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_S)
+            self.sessions.tidy()
+
+    def _post(self, source: str, door: str, topic: str, payload: bytes) -> bool:
+        """To the door by which the source was heard."""
+        if door == "side":
+            return self.side is not None and self.side.publish(topic, payload)
+        return self.front.publish(source, topic, payload)
 
     async def _stop_committer(self) -> None:
         await asyncio.to_thread(self.committer.stop)
@@ -259,7 +303,9 @@ class Gateway:
         if news.urgent:
             self.anchorer.urgent()
 
-    async def _publish_receipt(self, source: str, payload: bytes) -> bool:
+    async def _publish_receipt(self, source: str, payload: bytes, session: bool) -> bool:
+        if session:
+            return self.sessions.answer(source, payload)
         if await self.front.publish_receipt(source, payload):
             return True
         return await self.side.publish_receipt(source, payload) if self.side else False
@@ -276,6 +322,7 @@ class Gateway:
         """The gateway signs with this key, and sources follow to it by these statements."""
         self._key = key
         self.acknowledger.use(key, [handover.encode() for handover in handovers])
+        self._announce(key)
 
     def _log_size(self) -> int:
         return self.committer.counters.log_size
@@ -291,8 +338,9 @@ class Gateway:
             self._started_us, self.folder.origin, self._log_size(), anchors.checkpoint_size, anchors.anchored_size,
             anchors.anchored_us, counters.received, counters.stored, counters.duplicates, counters.rejected,
             self.committer.inbox.size, self.presence.names(), self.disk.used_bytes, self.disk.limit_bytes,
-            self._problems(), self.book.doubtful(), self._tls_uses(),
-            self.front.groups() if self._front_tls else {},
+            self._problems(), self.book.doubtful(), self._tls_uses(), self.front.groups() if self._front_tls else {},
+            len(self.sessions.table), self.sessions.counters.handshakes,
+            self.sessions.counters.refused + self.sessions.counters.limited,
         )  # fmt: skip
 
     def _tls_uses(self) -> tuple[TlsUse, ...]:
@@ -335,7 +383,7 @@ class Gateway:
         return Enrolment(
             source, self.folder.origin, settings.public_host or settings.host, self.front.port,
             settings.tls_certificate is not None, password, str(key.algorithm), key.raw,
-            tuple(map(str, self.folder.log_vkeys())),
+            tuple(map(str, self.folder.log_vkeys())), self._offered_session_key(), self.session_key.serial,
         )  # fmt: skip
 
     async def migrate(self, algorithm: str, *, force: bool = False) -> Migrated:
@@ -346,10 +394,42 @@ class Gateway:
                 self._task(self.migration.finish())  # the ledger has taken some of it
             raise
 
+    def _offered_session_key(self) -> bytes:
+        """Not where a group of gateways shares a broker: a session lives in one of them."""
+        side = self.config.side_door
+        return b"" if side and side.shared_group else self.session_key.key.raw
+
     async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
                      new: bytes) -> None:  # fmt: skip
         await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
+        self.sessions.drop(source)
+
+    async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
+        async with self._one_erasure:
+            work = partial(log_it, subject=subject, by=by, reason=reason)
+            await asyncio.to_thread(self.committer.between_commits, work)
+            erased = await self._destroyed()
+            await self.forget_in_index()
+            await asyncio.to_thread(self.committer.between_commits, partial(done, erasures=erased))
+        return erased
+
+    async def _destroyed(self) -> list[StoredErasure]:
+        """Carry out what is logged. A reader may be in the way of the journal for a while; a start tries it too."""
+        for left in reversed(range(ERASING_TRIES)):
+            try:
+                work = partial(destroy, access=self.access, book=self.book)
+                return await asyncio.to_thread(self.committer.between_commits, work)
+            except StoreError as e:
+                if not left:
+                    raise
+                log.warning("an erasure is not carried out yet: %s", e)
+                await asyncio.sleep(1)
+        raise AssertionError
+
+    async def _forget_in_index(self) -> None:
+        await asyncio.to_thread(forget_index, self.folder)
 
     async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
         await self.registrar.revoke(source, reason, compromised_from)
+        self.sessions.drop(source)
         self.front.put_out(source)

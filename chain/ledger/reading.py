@@ -53,7 +53,8 @@ class LedgerReader(Protocol):
 def open_reader(folder: Folder) -> LedgerReader:
     """The reader of whichever ledger the site has."""
     if (folder.ledger / FILE).exists():
-        vkeys = tuple(signer.vkey for signer in ledger_signers(folder))
+        signers = ledger_signers(folder) if folder.keys.exists() else ()  # a recipient's copy has no keys of the site
+        vkeys = tuple(signer.vkey for signer in signers)
         return EmbeddedLedgerReader(folder.ledger, folder.ledger_name, vkeys)
     from chain.ledger.fabric.kept import KeptProofs
 

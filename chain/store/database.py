@@ -72,6 +72,16 @@ class Database:
         finally:
             self.connection.execute("COMMIT")
 
+    def empty_journal(self) -> None:
+        """Move everything out of the write-ahead log and cut it to nothing, so that no copy of a row stays there.
+        StoreError where somebody reads for so long that it cannot be done now."""
+        try:
+            busy, _, _ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as e:
+            raise _store_error(self.path, e) from e
+        if busy:
+            raise StoreError(f"{self.path.name} is being read for long; its journal cannot be emptied now")
+
     def require_intact(self) -> None:
         """StoreError where SQLite finds pages, rows or indexes of the file that do not fit together, or where somebody
         added what would act by itself."""

@@ -58,10 +58,11 @@ class Notices:
         self._db = db
 
     def refuse(self, tx: sqlite3.Connection, at_us: int, source: str, door: str, channel: str, reason: str,
-               payload: bytes) -> bool:  # fmt: skip
-        """Keep a refused payload with its reason; the same one again only counts up. True where it is new."""
-        row = (at_us, source[:64], door, channel, reason[:1000], len(payload), sha256(payload).digest(),
-               payload[:KEPT_BYTES])  # fmt: skip
+               payload: bytes, *, keep: bool = True) -> bool:  # fmt: skip
+        """Keep a refused payload with its reason; the same one again only counts up. True where it is new. `keep`
+        False: its size and digest only, and of the reason nothing that is quoted from it."""
+        head, said = (payload[:KEPT_BYTES], reason) if keep else (b"", reason.partition(", got ")[0])
+        row = (at_us, source[:64], door, channel, said[:1000], len(payload), sha256(payload).digest(), head)
         cursor = tx.execute(
             "INSERT INTO dead_letter (at_us, source, door, channel, reason, size, digest, head)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -76,6 +77,20 @@ class Notices:
         row = (at_us, kind, source, text[:1000], leaf)
         tx.execute("INSERT INTO alert (at_us, kind, source, text, leaf) VALUES (?, ?, ?, ?, ?)", row)
         _trim(tx, "alert")
+
+    def forget(self, tx: sqlite3.Connection, sources: Iterable[str], name: str) -> None:
+        """Remove what may hold payloads of an erased subject: all dead letters of these sources, whatever they say,
+        and every row that holds the name, if one is given. What is left is written anew, because SQLite keeps bytes of
+        rows in pages that it once split. Wanted: secure_delete."""
+        named = sorted(sources)
+        rows = tx.execute("SELECT * FROM dead_letter").fetchall()
+        tx.execute("DELETE FROM dead_letter")
+        left = [row for row in rows if row[2] not in named and not _holds(row, name)]
+        tx.executemany("INSERT INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", left)
+        _count_dropped(tx, "dead_letter", len(rows) - len(left))
+        alerts = tx.execute("SELECT * FROM alert").fetchall()
+        tx.execute("DELETE FROM alert")
+        tx.executemany("INSERT INTO alert VALUES (?, ?, ?, ?, ?, ?)", [r for r in alerts if not _holds(r, name)])
 
     def dead_letters(self, *, before: int | None = None, limit: int = 100) -> list[DeadLetter]:
         """Newest first; `before` is the id to go on from."""
@@ -106,7 +121,16 @@ def _trim(tx: sqlite3.Connection, table: str) -> None:
     low, high = tx.execute(f"SELECT (SELECT MIN(id) FROM {table}), (SELECT MAX(id) FROM {table})").fetchone()
     if high - low < MAX_ROWS:
         return
-    gone = tx.execute(f"DELETE FROM {table} WHERE id <= ?", (high - MAX_ROWS,)).rowcount
+    _count_dropped(tx, table, tx.execute(f"DELETE FROM {table} WHERE id <= ?", (high - MAX_ROWS,)).rowcount)
+
+
+def _holds(row: tuple[Any, ...], name: str) -> bool:
+    """Whether a row names an erased subject anywhere."""
+    found = [value if isinstance(value, bytes) else str(value).encode() for value in row]
+    return bool(name) and any(name.encode() in value for value in found)
+
+
+def _count_dropped(tx: sqlite3.Connection, table: str, gone: int) -> None:
     tx.execute(
         "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
         (f"dropped_{table}", gone),

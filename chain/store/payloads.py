@@ -1,18 +1,22 @@
 """Payloads at rest: encrypted segments, one for each subject and batch, beside the leaves they belong to.
 
 A segment holds the exact event bytes, the normalised fields and the secret seed of their salts, so that
-destroying a subject's key makes payload and salts unreadable at once while every leaf and proof still holds.
+destroying a subject's key makes payload and salts unreadable at once while every leaf and proof still holds. Of an
+erased subject a tag is left in place of its name, by which what comes later is known and not stored.
 Trusted: the site key. Not trusted: the rows; a row that was altered or moved does not open.
 """
 
+import hmac
 import sqlite3
 from collections.abc import Iterable
 from functools import lru_cache
 
 from msgspec import Struct
 
+from chain.erasure import ERASED, Run, joined
 from chain.errors import StoreError
 from chain.store.database import Database
+from chain.store.epochs import MARK, Epochs, is_lock, new_lock
 from chain.store.segment import Segment, decode_segment, encode_segment
 from crypto import cbor, labels
 from crypto.at_rest import AtRestKey, new_key, nonces
@@ -25,6 +29,14 @@ SCHEMA = (
 )
 _CACHED_KEYS = 4096
 _CACHED_SEGMENTS = 64
+
+
+class _Subject(Struct):
+    """A subject's row, and its key. Of one that is sealed to recipients its lock; of one that was erased neither."""
+
+    id: int
+    key: AtRestKey | None
+    lock: bytes | None = None
 
 
 class _Open(Struct):
@@ -45,36 +57,63 @@ class _Open(Struct):
 class Payloads:
     """Writes and reads segments over one database connection."""
 
-    def __init__(self, db: Database, site_key: bytes) -> None:
+    def __init__(self, db: Database, site_key: bytes, epochs: Epochs | None = None) -> None:
         self._db = db
+        self._epochs = epochs or Epochs(db)
         self._site = AtRestKey(site_key)
+        self._tag_key = hmac.digest(site_key, labels.SUBJECT_TAG, "sha256")
         self._subject = lru_cache(maxsize=_CACHED_KEYS)(self._load_subject)
         self._segment = lru_cache(maxsize=_CACHED_SEGMENTS)(self._load_segment)
         self._open: list[_Open] = []  # of the open transaction
 
     def put(self, tx: sqlite3.Connection, first_leaf: int, subject: str, seed: bytes,
-            count: int, events: Iterable[bytes]) -> None:  # fmt: skip
+            count: int, events: Iterable[bytes]) -> bool:  # fmt: skip
         """Take `count` encoded events (chain.store.segment), those of the leaves first_leaf …, for `flush`, which
-        seals and stores all in the same transaction."""
-        subject_id, key = self._subject(subject) or self._new_subject(tx, subject)
-        self._open.append(_Open(first_leaf, count, subject_id, key, subject, encode_segment(seed, count, events)))
+        seals and stores all in the same transaction. False where the subject was erased: then nothing is taken."""
+        name = subject + MARK if self.one_way else subject
+        known = self._subject(name) or self._new_subject(tx, name)
+        if known.lock is not None:
+            key = self._epochs.key_for(tx, known.id, name, known.lock, first_leaf)
+        elif known.key is None:
+            return False
+        else:
+            key = known.key
+        self._open.append(_Open(first_leaf, count, known.id, key, name, encode_segment(seed, count, events)))
+        return True
+
+    @property
+    def one_way(self) -> bool:
+        """Whether all that is written is sealed to recipients."""
+        return self._epochs.sealing is not None
 
     def flush(self, tx: sqlite3.Connection) -> None:
-        """Seal and store what was put in this transaction."""
+        """Seal and store what was put in this transaction; between batches only look whether an epoch is over."""
+        self._epochs.end_if_over()
         drawn = nonces(len(self._open))
         rows = [segment.row(nonce) for segment, nonce in zip(self._open, drawn, strict=True)]
         tx.executemany("INSERT INTO segment VALUES (?, ?, ?, ?)", rows)
         self._open.clear()
 
     def require_writable(self, subject: str) -> None:
-        """DecryptionError where nothing can be stored for this subject: its key was erased or is damaged."""
-        self._subject(subject)
+        """DecryptionError where nothing can be stored for this subject: its key is damaged."""
+        self._subject(subject + MARK if self.one_way else subject)
 
     def segment_of(self, leaf: int) -> Segment | None:
         """The opened segment that holds this leaf; None where the leaf has no payload (a seal record)."""
+        run = self.run_of(leaf)
+        return self._segment(run[0]) if run else None
+
+    def run_of(self, leaf: int) -> Run | None:
+        """The first leaf and the count of the segment that holds this leaf, whether or not it opens."""
         query = "SELECT first_leaf, count FROM segment WHERE first_leaf <= ? ORDER BY first_leaf DESC LIMIT 1"
         row = self._db.connection.execute(query, (leaf,)).fetchone()
-        return self._segment(row[0]) if row and leaf < row[0] + row[1] else None
+        return (row[0], row[1]) if row and leaf < row[0] + row[1] else None
+
+    def next_run(self, leaf: int) -> Run | None:
+        """The first leaf and the count of the next segment at or after a leaf."""
+        query = "SELECT first_leaf, count FROM segment WHERE first_leaf >= ? ORDER BY first_leaf LIMIT 1"
+        row = self._db.connection.execute(query, (leaf,)).fetchone()
+        return (row[0], row[1]) if row else None
 
     def segments(self, from_leaf: int, limit: int) -> list[Segment]:
         """The next segments at or after a leaf, in order, for followers and fsck."""
@@ -83,26 +122,72 @@ class Payloads:
         return [self._load_segment(row[0]) for row in rows]
 
     def forget_cached(self) -> None:
-        """Needed after a rolled-back transaction, which may have made a subject."""
+        """Needed after a rolled-back transaction, which may have made a subject, and after an erasure."""
         self._subject.cache_clear()
+        self._segment.cache_clear()
+        self._epochs.forget()
         self._open.clear()
 
-    def _new_subject(self, tx: sqlite3.Connection, name: str) -> tuple[int, AtRestKey]:
+    # -- erasing
+
+    def tag_of(self, subject: str) -> bytes:
+        """What stands for a subject once it is erased, 32 bytes. Without the site key nobody can confirm a guess."""
+        if subject.startswith(ERASED):
+            return bytes.fromhex(subject.removeprefix(ERASED))
+        return hmac.digest(self._tag_key, subject.removesuffix(MARK).encode(), "sha256")
+
+    def named(self, tag: bytes) -> tuple[list[int], str]:
+        """Ids of the subject's rows, and its name; empty where it has no row with a name any more."""
+        rows = self._db.connection.execute("SELECT id, name FROM subject").fetchall()
+        found = [(number, name) for number, name in rows if self.tag_of(name) == tag and not name.startswith(ERASED)]
+        return [number for number, _ in found], found[0][1].removesuffix(MARK) if found else ""
+
+    def leaves_of(self, ids: Iterable[int]) -> list[Run]:
+        """The leaves whose payloads are stored under these rows, as runs in order. Looks at every segment."""
+        wanted = frozenset(ids)
+        rows = self._db.connection.execute("SELECT first_leaf, count, subject FROM segment ORDER BY first_leaf")
+        return list(joined((first, count) for first, count, subject in rows if subject in wanted))
+
+    def destroy(self, tx: sqlite3.Connection, tag: bytes) -> None:
+        """Remove a subject's segments and its key; where its name stood, its tag stays. Every row of the table is
+        written anew, because SQLite may keep a key in a page that it once split. Wanted: secure_delete."""
+        ids, _ = self.named(tag)
+        for table in ("segment", "sealed_key"):
+            tx.executemany(f"DELETE FROM {table} WHERE subject = ?", [(number,) for number in ids])
+        kept = tx.execute("SELECT id, name, wrapped_key FROM subject").fetchall()
+        tx.execute("DELETE FROM subject")
+        tx.executemany("INSERT INTO subject VALUES (?, ?, ?)", [row for row in kept if row[0] not in ids])
+        tx.execute("INSERT OR IGNORE INTO subject (name, wrapped_key) VALUES (?, NULL)", (ERASED + tag.hex(),))
+        self.forget_cached()
+
+    def _new_subject(self, tx: sqlite3.Connection, name: str) -> _Subject:
+        if name.endswith(MARK):
+            lock = new_lock()
+            cursor = tx.execute("INSERT INTO subject (name, wrapped_key) VALUES (?, ?)", (name, lock))
+            self._subject.cache_clear()
+            return _Subject(int(cursor.lastrowid or 0), None, lock)
         key = new_key()
         wrapped = self._site.seal(key, labels.SUBJECT_KEY + b"\x00" + name.encode())
         cursor = tx.execute("INSERT INTO subject (name, wrapped_key) VALUES (?, ?)", (name, wrapped))
         self._subject.cache_clear()  # a cached "unknown" must not outlive the insert
-        return int(cursor.lastrowid or 0), AtRestKey(key)
+        return _Subject(int(cursor.lastrowid or 0), AtRestKey(key))
 
-    def _load_subject(self, name: str) -> tuple[int, AtRestKey] | None:
-        query = "SELECT id, wrapped_key FROM subject WHERE name = ?"
-        row = self._db.connection.execute(query, (name,)).fetchone()
+    def _load_subject(self, name: str) -> _Subject | None:
+        query = "SELECT id, wrapped_key, name FROM subject WHERE name IN (?, ?) ORDER BY name = ?"
+        erased = ERASED + self.tag_of(name).hex()
+        row = self._db.connection.execute(query, (name, erased, name)).fetchone()
         if row is None:
             return None
+        if row[2] == erased:
+            return _Subject(row[0], None)
         if row[1] is None:
-            raise DecryptionError(f"the key of subject {name!r} was erased; nothing can be written or read under it")
+            raise DecryptionError(
+                f"the key of subject {name!r} is gone, and no entry of the log says that it was erased"
+            )
+        if is_lock(row[1]):
+            return _Subject(row[0], None, row[1])
         key = self._site.open(row[1], labels.SUBJECT_KEY + b"\x00" + name.encode())
-        return row[0], AtRestKey(key)
+        return _Subject(row[0], AtRestKey(key))
 
     def _load_segment(self, first_leaf: int) -> Segment:
         query = (
@@ -112,7 +197,13 @@ class Payloads:
         found = self._subject(row[1]) if row else None
         if row is None or found is None:
             raise StoreError(f"segment of leaf {first_leaf} or its subject is not in the store")
-        plain = found[1].open(row[2], _place(first_leaf, row[0], row[1]))
+        if found.lock is not None:
+            key = self._epochs.opened(found.id, row[1], found.lock, first_leaf)
+        elif found.key is None:
+            raise DecryptionError(f"subject {row[1]!r} was erased; what is left of it cannot be read")
+        else:
+            key = found.key
+        plain = key.open(row[2], _place(first_leaf, row[0], row[1]))
         return decode_segment(first_leaf, row[1], plain)
 
 

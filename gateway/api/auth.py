@@ -17,6 +17,7 @@ READ = frozenset({Scope.AUDITOR, Scope.OPERATOR, Scope.DEVICE_ADMIN})
 PAYLOADS = frozenset({Scope.AUDITOR, Scope.OPERATOR})
 OPERATE = frozenset({Scope.OPERATOR})
 MANAGE = frozenset({Scope.DEVICE_ADMIN})
+ERASE = frozenset({Scope.DATA_PROTECTION})
 MAX_TOKEN_CHARS = 256
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="sealtrail"'}
 
@@ -77,7 +78,9 @@ reader = Requires(READ)
 payload_reader = Requires(PAYLOADS)
 operator = Requires(OPERATE)
 device_admin = Requires(MANAGE)
+data_protection = Requires(ERASE)
 Reader = Annotated[Caller, Depends(reader)]
 PayloadReader = Annotated[Caller, Depends(payload_reader)]
 Operator = Annotated[Caller, Depends(operator)]
 DeviceAdmin = Annotated[Caller, Depends(device_admin)]
+DataProtection = Annotated[Caller, Depends(data_protection)]

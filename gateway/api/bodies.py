@@ -68,11 +68,16 @@ class Invite(In):
         default=["reading", "production", "inference"], description="what it may report"
     )
     allow_plain: bool = Field(False, description="bare JSON without a key; records say gateway only")
+    session_required: bool = Field(False, description="refuse what it sends in no session")
     limits: Annotated[list[LimitsIn], Field(max_length=64), AfterValidator(_limits_in_order)] = []
+    subject: Annotated[str, StringConstraints(max_length=64, pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]*)?$")] = Field(
+        "", description="pseudonym of the person whom all it reports concerns", examples=["driver-7"]
+    )
 
     def settings(self) -> SourceSettings:
         limits = tuple(SeriesLimits(x.series, x.unit, x.low, x.high) for x in self.limits)
-        return SourceSettings(tuple(dict.fromkeys(self.kinds)), self.allow_plain, limits)
+        kinds = tuple(dict.fromkeys(self.kinds))
+        return SourceSettings(kinds, self.allow_plain, limits, self.subject, self.session_required)
 
 
 class Invited(BaseModel):
@@ -156,6 +161,14 @@ class GatewayKeyOut(BaseModel):
     public_key: str
 
 
+class SessionKeyOut(BaseModel):
+    """The gateway's static key for sessions; base64. A later one has a higher serial number."""
+
+    suite: str
+    public_key: str
+    serial: int
+
+
 class Enrolled(BaseModel):
     """Everything a device needs to connect and to believe the gateway. The password is shown once."""
 
@@ -165,3 +178,23 @@ class Enrolled(BaseModel):
     password: str
     gateway_key: GatewayKeyOut
     log_vkeys: list[str]
+    session_key: SessionKeyOut | None = None
+
+
+class Erase(In):
+    """Whose payloads are to be destroyed, and why."""
+
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._:/-]+$")] = Field(
+        description="pseudonym of a person, or name of a source; person/… or source/… where both exist",
+        examples=["patient-4711"],
+    )
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
+        description="stands in the log's statement, so without personal data", examples=["request of the subject"]
+    )
+
+
+class Erased(BaseModel):
+    """What the log says of it."""
+
+    entries: list[str] = Field(description="entries of the log that state the erasure", examples=[["5120"]])
+    events: int = Field(description="how many payloads are gone")

@@ -29,6 +29,10 @@ class _Scrape:
         ):  # fmt: skip
             sizes.add_metric([stage], size)
         yield sizes
+        handshakes = CounterMetricFamily("sealtrail_handshakes", "Handshakes of sessions, by end", labels=["end"])
+        handshakes.add_metric(["session"], now.handshakes)
+        handshakes.add_metric(["refused"], now.handshakes_refused)
+        yield handshakes
         yield from self._gauges()
         yield from self._kept()
         yield from self._tls()
@@ -40,6 +44,7 @@ class _Scrape:
             ("sealtrail_last_anchor_time_seconds", "Last anchor, Unix time; 0 before the first", now.anchored_us / 1e6),
             ("sealtrail_queued_bytes", "Received and waiting for the next commit", now.queued_bytes),
             ("sealtrail_connected_sources", "Sources connected now", len(now.connected)),
+            ("sealtrail_sessions_open", "Sessions of devices, open now", now.sessions),
             ("sealtrail_disk_used_bytes", "Bytes in the data directory", now.disk_bytes),
             ("sealtrail_disk_limit_bytes", "Bound of the data directory", now.disk_limit_bytes),
             ("sealtrail_ready", "1 when the gateway has no problem", 0 if now.problems else 1),

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from chain.errors import LedgerError, LogError, ReceiptError, StoreError
+from chain.errors import ErasureError, LedgerError, LogError, ReceiptError, StoreError
 from chaincode.errors import Code, ContractError
 from crypto.errors import FormatError, KeyMaterialError, SealtrailError, SignatureError
 from gateway.access import AccessError
@@ -136,7 +136,7 @@ def status_of(error: Exception) -> int:
     if isinstance(error, ContractError):
         return 409 if error.code in _CONFLICTS else 404 if error.code is Code.UNKNOWN_IDENTITY else 422
     table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
-        ((NotFoundError, LogError), 404),
+        ((NotFoundError, LogError, ErasureError), 404),
         (QueryError, 422),
         (AccessError, 403),
         ((ReceiptError, MigrationError), 409),

@@ -206,6 +206,9 @@ class StatusOut(Out):
     groups: dict[str, list[str]] | None = Field(
         None, description="group of each connection at the front door, by source, where TLS is on"
     )
+    sessions: int | None = Field(default=None, description="sessions of devices, open now")
+    handshakes: int | None = Field(default=None, description="handshakes since the start that became sessions")
+    handshakes_refused: int | None = Field(default=None, description="that failed, or were over the budget")
 
 
 class ReadyOut(Out):

@@ -37,6 +37,14 @@ KindName = Annotated[str, typer.Option("--kind", "-k", help="What the payload is
 SealEvents = Annotated[
     int, typer.Option(min=1, max=65_536, help="Sign a seal over so many events. 1 signs every event.")
 ]
+InSession = Annotated[
+    bool | None,
+    typer.Option(
+        "--session/--no-session",
+        show_default=False,
+        help="Send in a session, which a broker cannot read. The default where the gateway's key for it is known.",
+    ),
+]
 Drain = Annotated[float, typer.Option(min=0, help="Seconds to wait at the end until the gateway has everything.")]
 
 
@@ -74,6 +82,7 @@ def send(
         str | None, typer.Option(help="When it was sensed: ISO 8601 with offset, or microseconds since 1970. Now.")
     ] = None,
     seal_events: SealEvents = 64,
+    session: InSession = None,
     drain: Drain = 30.0,
     as_json: Json = False,
 ) -> None:
@@ -86,7 +95,7 @@ def send(
 
     payloads = _payloads(file.read(MAX_INPUT_BYTES + 1))
     drafts = _drafts(kind, payloads, _moment(sensed))
-    device = Device(folder, _options(seal_events))
+    device = Device(folder, _options(seal_events, session))
     device.record_many(drafts)
     device.start()
     _finish(device, device.stop(drain), as_json, skipped=0)
@@ -99,6 +108,7 @@ def run(
     rate: Annotated[float | None, typer.Option(min=0.001, help="Record at most so many events a second.")] = None,
     forever: Annotated[bool, typer.Option(help="After the end of input go on sending until interrupted.")] = False,
     seal_events: SealEvents = 64,
+    session: InSession = None,
     drain: Drain = 30.0,
     as_json: Json = False,
 ) -> None:
@@ -110,7 +120,7 @@ def run(
     from gateway.device.device import Device
     from gateway.device.runner import Runner, interruptible
 
-    device = Device(folder, _options(seal_events))
+    device = Device(folder, _options(seal_events, session))
     device.start()
     runner = Runner(device, lambda payloads: _drafts(kind, payloads, None), rate)
     with interruptible(), open(sys.stdin.fileno(), "rb", closefd=False) as lines:
@@ -172,11 +182,11 @@ def _show(as_json: bool, values: Mapping[str, object], words: str) -> None:
     typer.echo(json.dumps(values) if as_json else words)
 
 
-def _options(seal_events: int) -> "DeviceOptions":
+def _options(seal_events: int, session: bool | None) -> "DeviceOptions":
     from gateway.device.options import DeviceOptions
 
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
-    return DeviceOptions(seal_events=seal_events)
+    return DeviceOptions(seal_events=seal_events, session=session)
 
 
 def _payloads(content: bytes) -> list[bytes]:

@@ -16,6 +16,7 @@ from chain.acknowledgement import MAX_BYTES
 from gateway.device.errors import ConnectionLostError
 from gateway.device.identity import DeviceIdentity
 from gateway.device.options import DeviceOptions
+from gateway.ingest.mqtt.topics import frames_down, handshake_down, receipts_topic
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -33,16 +34,33 @@ class Puback:
     code: int
 
 
-class Connection:
-    """`ready` once the receipts topic is subscribed; `inbox` holds what arrived: Puback, or receipt bytes."""
+@dataclass(frozen=True, slots=True)
+class HandshakeMessage:
+    """From the gateway's handshake topic."""
 
-    def __init__(self, identity: DeviceIdentity, options: DeviceOptions) -> None:
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBytes:
+    """From the gateway's frames topic."""
+
+    payload: bytes
+
+
+class Connection:
+    """`ready` once its topics are subscribed; `inbox` holds what arrived. With `session` these are the topics of a
+    session, else the one of receipts, whose bytes stand in `inbox` as they are."""
+
+    def __init__(self, identity: DeviceIdentity, options: DeviceOptions, *, session: bool = False) -> None:
         """Connect; raises ConnectionLostError. Blocks for `connect_timeout` at most, name resolution apart."""
-        self._events_topic = f"st/1/{identity.source}/events"
-        self._receipts_topic = f"st/1/{identity.source}/receipts"
+        source = identity.source
+        self._kinds: dict[str, type[bytes | HandshakeMessage | FrameBytes]] = {receipts_topic(source): bytes}
+        if session:
+            self._kinds = {handshake_down(source): HandshakeMessage, frames_down(source): FrameBytes}
         self.ready = False
         self.lost: str | None = None
-        self.inbox: list[Puback | bytes] = []
+        self.inbox: list[Puback | HandshakeMessage | FrameBytes | bytes] = []
         self.receive_maximum = DEFAULT_RECEIVE_MAXIMUM
         self.packet_bytes = DEFAULT_PACKET_BYTES
         self._tls = identity.profile.mqtt.tls
@@ -87,9 +105,9 @@ class Connection:
         sock: Any = self._client.socket()
         return sock.group if self._tls and sock is not None else ""
 
-    def publish(self, message: bytes) -> int:
-        """Send with QoS 1 to the events topic; the packet identifier."""
-        info = self._client.publish(self._events_topic, message, qos=1)
+    def publish(self, topic: str, message: bytes) -> int:
+        """Send with QoS 1; the packet identifier."""
+        info = self._client.publish(topic, message, qos=1)
         self._unanswered.add(info.mid)
         return info.mid
 
@@ -138,16 +156,18 @@ class Connection:
             sock.close()
 
     def _connected(self, client: "Client", _: Any, __: Any, reason: Any, properties: Any) -> None:
+        from paho.mqtt.subscribeoptions import SubscribeOptions
+
         if reason.is_failure:
             self.lost = f"the endpoint refused the connection: {reason}"
             return
         self.receive_maximum = getattr(properties, "ReceiveMaximum", DEFAULT_RECEIVE_MAXIMUM)
         self.packet_bytes = getattr(properties, "MaximumPacketSize", DEFAULT_PACKET_BYTES)
-        client.subscribe(self._receipts_topic, qos=1)
+        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._kinds])
 
     def _subscribed(self, _: Any, __: Any, ___: Any, reasons: Any, ____: Any) -> None:
         if any(reason.is_failure for reason in reasons):
-            self.lost = f"the endpoint refused the subscription to {self._receipts_topic}: {reasons[0]}"
+            self.lost = f"the endpoint refused the subscription to {' and '.join(self._kinds)}: {reasons[0]}"
         else:
             self.ready = True
 
@@ -159,5 +179,5 @@ class Connection:
         self.inbox.append(Puback(identifier, reason.value))
 
     def _received(self, _: Any, __: Any, message: Any) -> None:
-        if message.topic == self._receipts_topic:
-            self.inbox.append(bytes(message.payload))
+        if (kind := self._kinds.get(message.topic)) is not None:
+            self.inbox.append(kind(bytes(message.payload)))

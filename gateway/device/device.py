@@ -17,10 +17,12 @@ from chain.store.database import Database
 from gateway.device.buffer import Buffer, Counts, read_counts
 from gateway.device.draft import Draft
 from gateway.device.errors import DeviceError
-from gateway.device.identity import BUFFER_FILE, NEXT_FILE, load_identity
+from gateway.device.identity import BUFFER_FILE, NEXT_FILE, load_identity, pin_session_key
+from gateway.device.kept_checkpoint import KeptCheckpoint
 from gateway.device.options import DeviceOptions
 from gateway.device.sealer import Sealer
 from gateway.device.sender import Sender
+from gateway.device.session import DeviceSession
 from gateway.device.storage import Rejection, Storage
 
 LOCK_FILE: Final = "lock"
@@ -56,6 +58,7 @@ class Device:
         options = options or DeviceOptions()
         if (folder / NEXT_FILE).exists():
             raise DeviceError(f"{folder}: a change of key was asked for and not answered; run device rotate again")
+        self._folder = folder
         self.identity = load_identity(folder)
         self._lock = lock_folder(folder)
         try:
@@ -101,8 +104,19 @@ class Device:
         """Begin to seal and send in the background."""
         if self._sender is not None or self._final is not None:
             raise DeviceError("a device is started once; open it again")
-        self._sender = Sender(self.identity, self._buffer, self._sealer, self._options)
+        self._sender = Sender(self.identity, self._buffer, self._sealer, self._options, self._session())
         self._sender.start()
+
+    def _session(self) -> DeviceSession | None:
+        """Where the gateway's key for sessions is known, unless the options say otherwise; never a little of each."""
+        wanted, identity = self._options.session, self.identity
+        if wanted is False or (wanted is None and identity.session_key is None):
+            return None
+        kept = KeptCheckpoint(self._folder, identity.origin, identity.profile.log_vkeys)
+        return DeviceSession(
+            identity, self.boot, self._options, lambda key: pin_session_key(self._folder, identity, key),
+            lambda terms: kept.see(terms.checkpoint),
+        )  # fmt: skip
 
     def stop(self, drain_timeout: float = DRAIN_S) -> DeviceStatus:
         """Seal everything, send for at most `drain_timeout` seconds, close. What is left is sent next time."""

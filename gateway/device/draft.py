@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from chain.event import MAX_PAYLOAD_BYTES
-from chain.record import SEAL_KIND
+from chain.record import LOGS_OWN
 from crypto.errors import FormatError, LimitError
 from crypto.flat import MAX_NUMBER
 
@@ -22,8 +22,8 @@ class Draft:
             number = getattr(self, name)
             if type(number) is not int or not 0 <= number <= MAX_NUMBER:
                 raise FormatError(f"an event's {name} must be an integer from 0 to 2^63-1, got {number!r:.80}")
-        if self.kind == SEAL_KIND:
-            raise FormatError(f"kind {SEAL_KIND} is the log's own for seals; take the kind of your payload")
+        if self.kind in LOGS_OWN:
+            raise FormatError(f"kind {self.kind} is the log's own; take the kind of your payload")
         if type(self.payload) is not bytes:
             raise FormatError(f"an event's payload must be bytes, got {type(self.payload).__name__}")
         if len(self.payload) > MAX_PAYLOAD_BYTES:

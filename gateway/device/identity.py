@@ -13,7 +13,10 @@ import msgspec
 from chain.event import source_name
 from crypto.errors import FormatError
 from crypto.files import read_private_key, read_secret, write_durably, write_secret
+from crypto.flat import MAX_NUMBER
+from crypto.kem import KemPublicKey, KemSuite
 from crypto.keys import PrivateKey, PublicKey, algorithm_named
+from crypto.session.static import StaticKey
 from gateway.device.errors import DeviceError
 
 DEVICE_FILE: Final = "device.json"
@@ -46,6 +49,19 @@ class GatewayKey(msgspec.Struct, frozen=True):
         return PublicKey(algorithm_named(self.algorithm), self.public_key)
 
 
+class SessionKey(msgspec.Struct, frozen=True):
+    """The gateway's static key for sessions; in JSON the bytes are base64."""
+
+    suite: str
+    public_key: bytes
+    serial: int
+
+    def pinned(self, origin: str) -> StaticKey:
+        if self.suite != KemSuite.X_WING or not 0 <= self.serial <= MAX_NUMBER:
+            raise FormatError(f"expected a session key of suite {KemSuite.X_WING} with a serial from 0 to 2^63-1")
+        return StaticKey(origin, self.serial, KemPublicKey(KemSuite.X_WING, self.public_key))
+
+
 class Profile(msgspec.Struct, frozen=True):
     """What a device learns at enrolment and may show to anyone."""
 
@@ -54,11 +70,14 @@ class Profile(msgspec.Struct, frozen=True):
     mqtt: Endpoint
     gateway_key: GatewayKey
     log_vkeys: tuple[str, ...]
+    session_key: SessionKey | None = None  # of a gateway that offers sessions
 
     def checked(self) -> "Profile":
         """Itself, once every field is within its bounds; FormatError or KeyMaterialError otherwise."""
         source_name(self.source)
         self.gateway_key.pinned()
+        if self.session_key is not None:
+            self.session_key.pinned(self.origin)
         texts = (self.origin, self.mqtt.host)
         if any(not 0 < len(text) <= MAX_TEXT for text in texts) or not 0 < self.mqtt.port < 65_536:
             raise FormatError("expected an origin, an MQTT host, and a port from 1 to 65535")
@@ -93,6 +112,12 @@ class DeviceIdentity:
     def gateway_key(self) -> PublicKey:
         return self.profile.gateway_key.pinned()
 
+    @property
+    def session_key(self) -> StaticKey | None:
+        """The gateway's static key for sessions, as it is pinned; None before one is."""
+        key = self.profile.session_key
+        return key.pinned(self.origin) if key else None
+
 
 def ca_of(folder: Path) -> Path | None:
     """The operator's own trust anchor for TLS, if one lies in the folder; else the system's are used."""
@@ -110,15 +135,31 @@ def save_profile(folder: Path, profile: Profile, password: str) -> None:
     _write(folder, profile)
 
 
-def pin(folder: Path, profile: Profile, key: PublicKey) -> None:
+def pin(folder: Path, key: PublicKey) -> None:
     """Believe this key of the gateway from now on, durably; whoever calls has verified the change to it."""
-    _write(folder, msgspec.structs.replace(profile, gateway_key=GatewayKey(str(key.algorithm), key.raw)))
+    gateway_key = GatewayKey(str(key.algorithm), key.raw)
+    _write(folder, msgspec.structs.replace(_read(folder), gateway_key=gateway_key))
 
 
 def _write(folder: Path, profile: Profile) -> None:
     fields = {name: getattr(profile, name) for name in Profile.__struct_fields__}
     document = msgspec.json.format(msgspec.json.encode(_Document(**fields)), indent=2)
     write_durably(folder / DEVICE_FILE, document + b"\n")
+
+
+def pin_session_key(folder: Path, identity: DeviceIdentity, key: StaticKey) -> None:
+    """Keep a later static key of the gateway, whose announcement was verified."""
+    session_key = SessionKey(str(key.key.suite), key.key.raw, key.serial)
+    write_secret(folder / PASSWORD_FILE, identity.password.encode())
+    _write(folder, msgspec.structs.replace(_read(folder), session_key=session_key))
+
+
+def _read(folder: Path) -> Profile:
+    """As it is on the disk: one of its keys may have changed since the device was opened."""
+    try:
+        return msgspec.json.decode((folder / DEVICE_FILE).read_bytes(), type=_Document)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as e:
+        raise DeviceError(f"cannot read the device in {folder}: {e}") from e
 
 
 def load_identity(folder: Path) -> DeviceIdentity:

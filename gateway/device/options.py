@@ -4,8 +4,10 @@ from dataclasses import dataclass, fields
 
 from chain.event import MAX_EVENTS_PER_MESSAGE, MAX_MESSAGE_BYTES
 from chain.seal import MAX_SEALED_EVENTS
+from crypto.session.suites import PREFERRED
 from gateway.device.errors import DeviceError
 
+_NO_NUMBERS = ("session", "session_suites")
 MIN_MESSAGE_BYTES = 64 * 1024  # the largest event (60,256 bytes) with its framing
 
 
@@ -26,10 +28,13 @@ class DeviceOptions:
     backoff_max: float = 60.0
     connect_timeout: float = 5.0
     keepalive: int = 30
+    session: bool | None = None  # send in a session; None: where the gateway's key for that is known
+    session_seconds: float = 86_400.0  # fresh keys at least so often; the gateway may ask for less
+    session_suites: tuple[int, ...] = PREFERRED
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            if getattr(self, item.name) <= 0:
+            if item.name not in _NO_NUMBERS and getattr(self, item.name) <= 0:
                 raise DeviceError(f"device option {item.name} must be above zero, got {getattr(self, item.name)}")
         bounds = (
             ("seal_events", 1, MAX_SEALED_EVENTS),

@@ -1,7 +1,8 @@
 """The sender: one thread that seals, connects, publishes and takes acknowledgements, and never gives up.
 
-Trust boundary: bytes from the receipts topic are verified under the pinned gateway key, and must be about
-this source and this log, before the buffer hears of them.
+Trust boundary: acknowledgements, in the clear or in a frame, are verified under the pinned gateway key, and must be
+about this source and this log, before the buffer hears of them. In a session a PUBACK, which is anybody's word, can
+only put things off: what the gateway refuses it says in a frame.
 """
 
 import contextlib
@@ -15,16 +16,22 @@ from chain.acknowledgement import Acknowledgement, open_acknowledgement
 from chain.handover import Handover, is_handover
 from crypto.errors import SealtrailError
 from crypto.keys import SIGNATURE_BYTES
+from crypto.session.frames import FrameType
+from crypto.session.messages import open_refused
 from gateway.device.backoff import Backoff
 from gateway.device.buffer import Buffer
-from gateway.device.connection import Connection, Puback
+from gateway.device.connection import Connection, FrameBytes, HandshakeMessage, Puback
 from gateway.device.errors import ConnectionLostError
 from gateway.device.identity import DeviceIdentity, pin
 from gateway.device.options import DeviceOptions
-from gateway.device.outbox import Answer, Outbox
+from gateway.device.outbox import FAILED, Answer, Outbox
 from gateway.device.sealer import Sealer
+from gateway.device.session import DeviceSession
 from gateway.device.storage import Storage
+from gateway.ingest.mqtt.topics import events_topic, frames_up, handshake_up
 
+MAX_NUMBERS: Final = 4096
+NOT_NOW: Final = 0x97  # quota exceeded (MQTT 5.0 section 3.4.2.1)
 SEAL_BODY_BYTES: Final = 256  # a seal without its signature, at most
 _REST_S: Final = 1.0
 _LOG = logging.getLogger(__name__)
@@ -33,7 +40,11 @@ _LOG = logging.getLogger(__name__)
 class Sender:
     """Started once, stopped once. `connected` and `sent` (events, repeats counted) may be read at any time."""
 
-    def __init__(self, identity: DeviceIdentity, buffer: Buffer, sealer: Sealer, options: DeviceOptions) -> None:
+    def __init__(self, identity: DeviceIdentity, buffer: Buffer, sealer: Sealer, options: DeviceOptions,
+                 session: DeviceSession | None = None) -> None:  # fmt: skip
+        """`session`: send in it and nowhere else; None: in the clear."""
+        self._session = session
+        self._numbers: dict[int, int] = {}  # of frames that may still be refused → packet identifiers
         self._identity, self._buffer, self._sealer, self._options = identity, buffer, sealer, options
         self._gateway_key = identity.gateway_key
         self._storage = Storage(buffer, options.max_rejected)
@@ -102,7 +113,7 @@ class Sender:
             self._sealer.seal_everything()
         if self._connection is None and now >= self._pause_until:
             self._fresh_connection = True
-            self._connection = Connection(self._identity, self._options)
+            self._connection = Connection(self._identity, self._options, session=self._session is not None)
             self.tls_group = self._connection.tls_group
         if self._connection is not None:
             self._send(self._connection, now)
@@ -114,6 +125,10 @@ class Sender:
         if connection.ready and self._fresh_connection:
             self._fresh_connection = False
             self._outbox.reset(connection.packet_bytes)
+            if self._session is not None:
+                self._session.connected()
+        if self._session is not None and not self._in_session(self._session, connection, now):
+            return
         self._outbox.expire(now)
         while connection.has_room and now >= self._pause_until:
             composed = self._outbox.compose()
@@ -121,11 +136,32 @@ class Sender:
                 return
             parcel, message = composed
             self.sent += len(parcel.events)
-            self._outbox.sent(connection.publish(message.encode()), parcel, now)
+            self._outbox.sent(self._publish(connection, message.encode(), now), parcel, now)
+
+    def _in_session(self, session: DeviceSession, connection: Connection, now: float) -> bool:
+        """Whether frames may be sent; makes a session where one is due."""
+        if connection.ready and (message := session.due(now)) is not None:
+            connection.publish(handshake_up(self._identity.source), message)
+        if session.fresh:
+            session.fresh = False
+            self._outbox.reset(connection.packet_bytes)
+        return session.ready
+
+    def _publish(self, connection: Connection, message: bytes, now: float) -> int:
+        if self._session is None:
+            return connection.publish(events_topic(self._identity.source), message)
+        seq, frame = self._session.seal(message, now)
+        identifier = connection.publish(frames_up(self._identity.source), frame)
+        self._numbers[seq] = identifier
+        if len(self._numbers) > MAX_NUMBERS:
+            del self._numbers[next(iter(self._numbers))]
+        return identifier
 
     def _timeout(self, now: float) -> float:
         times = [now + 1.0, self._sealer.next_due(), self._outbox.next_deadline(), self._stop_by]
         times += [self._pause_until] if self._pause_until > now else []
+        if self._session is not None and self.connected:
+            times.append(self._session.next_due())
         return max(0.0, min(t for t in times if t is not None) - now)
 
     def _wait(self, timeout: float) -> None:
@@ -149,6 +185,10 @@ class Sender:
         for item in inbox:
             if isinstance(item, Puback):
                 self._answered(item)
+            elif isinstance(item, HandshakeMessage):
+                self._handshake(connection, item.payload)
+            elif isinstance(item, FrameBytes):
+                acknowledgements += self._from_frame(item.payload)
             elif is_handover(item):
                 self._follow(item)
             elif (acknowledgement := self._opened(item)) is not None:
@@ -158,8 +198,33 @@ class Sender:
             self._outbox.confirmed(confirmed, last_seal, time.monotonic())
             self._backoff.reset()
 
+    def _handshake(self, connection: Connection, message: bytes) -> None:
+        assert self._session is not None
+        if (answer := self._session.take(message, time.monotonic())) is not None:
+            connection.publish(handshake_up(self._identity.source), answer)
+
+    def _from_frame(self, data: bytes) -> list[Acknowledgement]:
+        """The acknowledgement in a frame, if one is; what the gateway refuses is put aside here."""
+        frame = self._session.open(data) if self._session is not None else None
+        if frame is None:
+            return []
+        if frame.type is FrameType.REFUSED:
+            seq, code = open_refused(frame.plaintext)
+            if (identifier := self._numbers.pop(seq, None)) is not None:
+                self._outbox.answered(identifier, code)
+                _LOG.error("%s: a message was refused (0x%02x)", self._identity.source, code)
+            return []
+        if is_handover(frame.plaintext):
+            self._follow(frame.plaintext)
+            return []
+        found = self._opened(frame.plaintext)
+        return [] if found is None else [found]
+
     def _answered(self, puback: Puback) -> None:
-        answer = self._outbox.answered(puback.identifier, puback.code)
+        code = puback.code
+        if self._session is not None and code >= FAILED:
+            code = NOT_NOW
+        answer = self._outbox.answered(puback.identifier, code)
         if answer is Answer.LATER and time.monotonic() >= self._pause_until:  # many answers, one step back
             self._pause(f"the gateway cannot take more now (0x{puback.code:02x})")
         elif answer is Answer.REFUSED:
@@ -174,11 +239,13 @@ class Sender:
                 return
             change.verify(self._gateway_key, self._identity.origin)
             if self._identity.folder is not None:
-                pin(self._identity.folder, self._identity.profile, change.new)
+                pin(self._identity.folder, change.new)
         except SealtrailError as e:
             _LOG.warning("%s: the gateway's key stays pinned: %s", self._identity.source, e)
             return
         self._gateway_key = change.new
+        if self._session is not None:
+            self._session.gateway_key = change.new
         _LOG.warning("%s: the gateway signs with key %s… now", self._identity.source, change.new.kid.hex()[:16])
 
     def _opened(self, data: bytes) -> Acknowledgement | None:

@@ -73,7 +73,16 @@ TABLES: tuple[Table, ...] = (
         open="created_us by less than ten seconds, and rows that are not anchored yet: no other place names them",
     ),
     Table(SITE_DB, "log_witness", open=_HINT),
-    Table(SITE_DB, "subject", ("id", "name", "wrapped_key"), says="segment|payload"),
+    Table(
+        SITE_DB, "subject", ("id", "name", "wrapped_key"), says="segment|payload", rows="wrapped_key IS NOT NULL",
+        open="the numbers of erased subjects' rows, which nothing refers to",
+    ),
+    Table(
+        SITE_DB, "erasure", ("leaf", "statement"), says="erasure|payload", unguarded=("state",),
+        open="state: how far an erasure has come; a start looks whether anything is there again",
+    ),
+    Table(SITE_DB, "erased_run", ("first", "count", "leaf"), says="erasures|payload"),
+    Table(SITE_DB, "sealed_key", open="sealed to recipients: who holds a key of theirs finds it, and nobody else"),
     Table(SITE_DB, "segment", ("first_leaf", "count", "subject", "body"), says="segment|payload"),
     Table(SITE_DB, "source", ("id", "name"), says="index of ranges"),
     Table(SITE_DB, "range", ("source", "boot", "first_seq", "count", "first_leaf"), says="index of ranges"),
@@ -94,7 +103,7 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(KEPT_DB, "followed", open=_CHANNEL),
     Table(KEPT_DB, "pinned", open=_CHANNEL),
-    _index("position", "id", "origin", "next_leaf", "root"),
+    _index("position", "id", "origin", "next_leaf", "root", "erasures"),
     _index("source", "id", "name", "events", "seals", "last_leaf", "received_us", times=("received_us",)),
     _index(
         "record", "leaf", "kind", "source", "boot", "seq", "count", "sensed_us", "delay_us", "authentication",
@@ -111,4 +120,5 @@ TABLES: tuple[Table, ...] = (
     Table(ACCESS_DB, "source", open=_ACCESS),
     Table(ACCESS_DB, "token", open=_ACCESS),
     Table(ACCESS_DB, "boot", open=_ACCESS),
+    Table(ACCESS_DB, "disclosure", open="the operator's own list; who was shown something holds the signed file"),
 )  # fmt: skip

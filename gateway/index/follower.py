@@ -1,7 +1,8 @@
 """Follows the log, off the hot path: rows and position go into index.db in one transaction.
 
 After a crash it goes on where it was. An index of another log, of another history (a restored or forked
-site), of another version, or a file that SQLite cannot read is thrown away and built again.
+site), of another version, or a file that SQLite cannot read is thrown away and built again. So is one that was begun
+before payloads were erased: nothing of it stays in the file or in its journal.
 """
 
 import os
@@ -9,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from chain.erasing import scrub
 from chain.errors import LogError, StoreError
 from chain.log.proofs import root_at
 from chain.record import parts
@@ -36,6 +38,7 @@ class Index:
         self._db = _open(path or folder.index)
         self._settings = settings
         self._checked = False
+        self._erasures = 0
 
     @property
     def position(self) -> int:
@@ -43,10 +46,16 @@ class Index:
         row = self._db.connection.execute("SELECT next_leaf FROM position").fetchone()
         return int(row[0]) if row else 0
 
+    @property
+    def erasures(self) -> int:
+        """How many erasures it has forgotten the values of."""
+        return self._erasures
+
     def follow(self, reader: SiteReader, limit: int = BATCH) -> int:
         """Index up to `limit` more leaves; returns how many, 0 when the index is up to date."""
+        erasures = reader.erasures.destroyed()  # before any payload is read
         size = reader.entries.size()
-        start = self._start(reader, size)
+        start = self._start(reader, size, erasures)
         stop = min(size, start + limit)
         if start == stop:
             return 0
@@ -58,27 +67,33 @@ class Index:
             for leaf, (source, numbers) in enumerate(records, start):
                 rows.add(leaf, source, numbers, fields.get(leaf))
             rows.finish()
-            tx.execute("INSERT OR REPLACE INTO position VALUES (0, ?, ?, ?)", (self._origin, stop, root))
+            tx.execute("INSERT OR REPLACE INTO position VALUES (0, ?, ?, ?, ?)", (self._origin, stop, root, erasures))
         return stop - start
 
     def rebuild(self) -> None:
-        """Forget everything; the next `follow` starts at leaf 0. Readers see the old rows until then, or none."""
+        """Forget everything, also in free pages and the journal; the next `follow` starts at leaf 0. Readers see the
+        old rows until then, or none."""
         with self._db.transaction() as tx:
             for table in TABLES:
                 tx.execute(f"DELETE FROM {table}")
+        scrub(self._db)
 
     def close(self) -> None:
         self._db.close()
 
-    def _start(self, reader: SiteReader, size: int) -> int:
-        """The next leaf to index, after making sure that the rows belong to this log and its history."""
-        row = self._db.connection.execute("SELECT origin, next_leaf, root FROM position").fetchone()
-        if row is None:
+    def _start(self, reader: SiteReader, size: int, erasures: int) -> int:
+        """The next leaf to index, after making sure that the rows belong to this log and its history, and hold nothing
+        that was erased since."""
+        row = self._db.connection.execute("SELECT origin, next_leaf, root, erasures FROM position").fetchone()
+        if row is None and erasures == self._erasures:
             return 0
-        origin, position, root = row
-        if origin != self._origin or position > size or not self._same_history(reader, position, root):
+        origin, position, root, known = row or ("", 0, b"", -1)
+        same = (origin, known) == (self._origin, erasures) and position <= size
+        if not same or not self._same_history(reader, position, root):
             self.rebuild()
+            self._erasures = erasures
             return 0
+        self._erasures = erasures
         self._checked = True  # the log is append-only while this process holds it
         return int(position)
 
@@ -91,6 +106,16 @@ class Index:
             return False
 
 
+def forget_index(folder: Folder) -> None:
+    """Empty the record index of a site that nobody follows now, where there is one; it is built again later."""
+    if folder.index.exists():
+        index = Index(folder)
+        try:
+            index.rebuild()
+        finally:
+            index.close()
+
+
 def _stored_fields(reader: SiteReader, start: int, stop: int) -> dict[int, Fields]:
     """Fields of the leaves that have a payload which still opens."""
     found: dict[int, Fields] = {}
@@ -98,8 +123,10 @@ def _stored_fields(reader: SiteReader, start: int, stop: int) -> dict[int, Field
     while leaf < stop:
         try:
             segment = reader.payloads.segment_of(leaf)
-        except DecryptionError:  # erased: the record stays findable by what it says itself
-            segment = None
+        except DecryptionError:  # sealed to others, or damaged: the record stays findable by what it says itself
+            run = reader.payloads.run_of(leaf)
+            leaf = run[0] + run[1] if run else leaf + 1
+            continue
         if segment is None:
             leaf += 1
             continue

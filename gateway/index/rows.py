@@ -4,7 +4,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from chain.record import SEAL_KIND, RecordFlag
+from chain.record import ERASURE_KIND, SEAL_KIND, RecordFlag
 from chain.store.segment import Fields
 from crypto.flat import MAX_NUMBER
 from gateway.access import SeriesLimits, SourceSettings
@@ -62,11 +62,12 @@ class RowWriter:
         for (source, boot, kind, block), rows in self._groups.items():
             leaves, firsts, lasts, sensed, received = zip(*rows, strict=True)
             seal, bit = kind == SEAL_KIND, kind_bit(kind)
-            tally = (0, len(rows)) if seal else (len(rows), 0)
+            tally = (0, len(rows)) if seal else (0, 0) if kind == ERASURE_KIND else (len(rows), 0)
             self._tx.execute(_TALLY, (*tally, max(leaves), max(received), source))
             self._tx.execute(_BLOCK, (block, min(sensed), max(sensed), bit))
             self._tx.execute(_PLACE, (source, block, bit))
-            numbers[source, boot, SEALED if seal else STORED] += zip(firsts, lasts, strict=True)
+            if kind != ERASURE_KIND:  # its number counts statements, and its count what is gone
+                numbers[source, boot, SEALED if seal else STORED] += zip(firsts, lasts, strict=True)
         for (source, boot, what), spans in numbers.items():
             for first, last in runs(spans):
                 cover(self._tx, (source, boot, what), first, last)

@@ -1,7 +1,7 @@
 """What every door hands to the pipeline, and what it gets back.
 
-Trust boundary: `source` was authenticated by the door that names it (password, certificate) or, behind a
-foreign broker, is only what the topic says; `authenticated` tells which. `payloads` are untrusted bytes.
+Trust boundary: `source` was authenticated by the door that names it (password, certificate) or by its session, or,
+behind a foreign broker, is only what the topic says; `authenticated` tells which. `payloads` are untrusted bytes.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,12 @@ UNAUTHENTICATED: Final = ""  # the lane of messages whose source is only what a 
 
 
 class Channel(StrEnum):
-    """Which of a source's own topics a message came by: the last word of `st/1/<source>/<channel>`."""
+    """Which of a source's own topics a message came by: the end of `st/1/<source>/<channel>`."""
 
     EVENTS = "events"  # the wire format of docs/formats/device.md: numbered events and seals
     PLAIN = "plain"  # a bare JSON payload, kind named by the topic; the record says "gateway only"
+    HANDSHAKE = "handshake/up"  # of a session, docs/formats/session.md; never reaches the pipeline,
+    FRAMES = "frames/up"  # nor does a frame: what it holds does, as EVENTS
 
 
 class Verdict(IntEnum):
@@ -44,6 +46,7 @@ class Inbound(Struct, frozen=True):
     received_us: int  # microseconds since the Unix epoch, gateway clock
     door: str  # "front" or "side"
     done: Callable[[list[Verdict]], None]
+    session: bool = False  # it came in a frame of a session of this source
 
     @property
     def lane(self) -> str:

@@ -36,6 +36,7 @@ class StoredNumbers(Struct):
     sealed: bytes | None
     log_size: int
     logged_us: int
+    session: bool = False  # they came in a session
 
 
 class _Run(Struct):
@@ -60,6 +61,7 @@ class _Waiting(Struct):
     sealed: bytes = FIRST_PREVIOUS
     log_size: int = 0
     logged_us: int = 0
+    session: bool = False
 
     def add(self, news: StoredNumbers) -> None:
         for numbers, fresh in ((news.events, True), (news.known, False)):
@@ -70,12 +72,15 @@ class _Waiting(Struct):
                     self.runs.append(_Run(boot, seq, fresh, hashes))
         self.sealed = news.sealed or self.sealed
         self.log_size, self.logged_us = news.log_size, news.logged_us
+        self.session |= news.session
 
 
 class Acknowledger:
     """Coalesces, signs and publishes acknowledgements."""
 
-    def __init__(self, origin: str, key: PrivateKey, publish: Callable[[str, bytes], Awaitable[bool]]) -> None:
+    def __init__(self, origin: str, key: PrivateKey, publish: Callable[[str, bytes, bool], Awaitable[bool]]
+                 ) -> None:  # fmt: skip
+        """`publish` is told the source, the signed bytes, and whether they are to go in a session."""
         self._origin = origin
         self._key = key
         self._publish = publish
@@ -130,18 +135,20 @@ class Acknowledger:
         self._telling = False
 
     async def _tell(self, source: str, stored: _Waiting) -> None:
-        await self._tell_of_key(source)
+        await self._tell_of_key(source, stored.session)
         for at in range(0, max(len(stored.runs), 1), MAX_RANGES):
-            await self._publish(source, self._signed(source, stored, stored.runs[at : at + MAX_RANGES]))
+            signed = self._signed(source, stored, stored.runs[at : at + MAX_RANGES])
+            await self._publish(source, signed, stored.session)
 
-    async def _tell_of_key(self, source: str) -> None:
-        """Before the first acknowledgement under a new key, and now and then again: it may have been lost."""
+    async def _tell_of_key(self, source: str, session: bool) -> None:
+        """Before the first acknowledgement under a new key, and now and then again: it may have been lost. By the way of
+        the acknowledgement, for the source listens there."""
         now = time.monotonic()
         if not self._handovers or now - self._told.get(source, -TELL_AGAIN_S) < TELL_AGAIN_S:
             return
         if len(self._told) >= MAX_WAITING_SOURCES:
             self._told.clear()
-        if all([await self._publish(source, handover) for handover in self._handovers]):
+        if all([await self._publish(source, handover, session) for handover in self._handovers]):
             self._told[source] = now
 
     def _signed(self, source: str, stored: _Waiting, runs: list[_Run]) -> bytes:

@@ -52,6 +52,10 @@ def admit(inbound: Inbound, book: SourceBook) -> EnrolledSource:
     # 2. A source with a key may not fall back to unsigned payloads, and one without has no events to sign.
     if (inbound.channel is Channel.PLAIN) is not source.plain:
         raise RefusedError(_wrong_channel(source), Verdict.NOT_AUTHORIZED)
+    # 3. Where a session is asked for, the same words outside of one are anybody's.
+    if source.session_required and not inbound.session:
+        reason = f"{source.name} must send in a session; switch sessions on at the device, or enrol it anew"
+        raise RefusedError(reason, Verdict.NOT_AUTHORIZED)
     return source
 
 

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chain.erasure import PERSON
 from chain.errors import LogError, StoreError
 from chain.event import content_hash
 from chain.record import Authentication, Record, RecordFlag
@@ -75,6 +76,7 @@ class Batch:
         except Exception as e:  # blame() tells apart whose fault it is
             judged.verdicts.extend([self.blame(judged.came, e, payload) for payload in judged.payloads])
             return
+        group.session |= judged.came.session
         while len(judged.verdicts) < len(judged.payloads):
             self._many(judged, group)
 
@@ -140,7 +142,7 @@ class Batch:
 
     def _group(self, source: EnrolledSource) -> Group:
         if source.name not in self.groups:
-            self._site.payloads.require_writable(source.name)
+            self._site.payloads.require_writable(source.subject)
             self.groups[source.name] = Group(source)
         return self.groups[source.name]
 
@@ -158,11 +160,6 @@ class Batch:
         alert = error.alert if isinstance(error, RefusedError) else ""
         self.refused.append(DeadLetterDraft(inbound, str(error), payload, alert))
         return error.verdict if isinstance(error, RefusedError) else Verdict.REJECTED
-
-    @property
-    def leaves(self) -> int:
-        """How many entries of the log it makes: events and seals."""
-        return self.events + sum([len(group.seals) for group in self.groups.values()])
 
     def place(self, at: int) -> None:
         """Now that the place of every leaf is known, the first being entry `at`: refuse seals whose key does not
@@ -197,6 +194,8 @@ class Batch:
             return
         # 2. The kind's own rules.
         prepared = kind.prepare(event.payload, Context(event.sensed_us, received_us, group.source.limits))
+        if prepared.subject:
+            self._site.payloads.require_writable(PERSON + prepared.subject)
         flags = int(prepared.flags) | self._clock_flags(event.sensed_us, received_us)
         authentication = _authentication(group.source, came)
         group.add_event(AdmittedEvent(raw, event, hashed, prepared, received_us, authentication, flags))

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from chain.errors import DiskFullError, StoreError
 from chain.seal import seal_hash
@@ -25,12 +26,14 @@ from gateway.pipeline.group import Group, Judged, together
 from gateway.pipeline.hashes import RecentHashes
 from gateway.pipeline.inbox import Inbox
 from gateway.pipeline.opening import Openers
+from gateway.pipeline.overdue import OverdueSeals
 from gateway.pipeline.sealing import Sealing
 from gateway.pipeline.sources import SourceBook
 from gateway.pipeline.watch import Watch
 from gateway.pipeline.writing import write
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 STALLED_S = 5.0  # a commit that takes longer is told as a problem
 IDLE_S = 0.5  # how often pending seals and the disk are looked at when nothing arrives
@@ -63,7 +66,7 @@ class Committer:
     def __init__(
         self, site: SiteWriter, book: SourceBook, disk: DiskBound, numbers: PlainNumbers, *,
         loop: asyncio.AbstractEventLoop, on_commit: Callable[[Committed], None], late_after_us: int,
-        queue_bytes: int,
+        queue_bytes: int, seal_overdue_s: float = 300.0,
     ) -> None:  # fmt: skip
         self._site, self._book, self._disk, self._numbers = site, book, disk, numbers
         self._loop, self._on_commit = loop, on_commit
@@ -73,6 +76,7 @@ class Committer:
         self._openers = Openers(late_after_us)
         self._sealing = Sealing(site, self._recent)
         self._watch = Watch(site, self._sealing)
+        self._overdue = OverdueSeals(site.notices, seal_overdue_s)
         self._writing = threading.Lock()  # held from the first look at a batch's sources to its commit
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self.counters = Counters(log_size=site.log.size)
@@ -102,6 +106,16 @@ class Committer:
     def _wait_for_commit(self) -> None:
         with self._writing:
             pass
+
+    def between_commits(self, work: Callable[[SiteWriter], T]) -> T:
+        """Do something with the writing connection while no commit is in flight; on a thread that may wait. New events
+        wait at their sources meanwhile."""
+        with self._writing:
+            try:
+                return work(self._site)
+            finally:
+                self._site.forget_cached()
+                self.counters.log_size = self._site.log.size
 
     def stop(self) -> None:
         """Commit what is queued, then end the thread."""
@@ -149,8 +163,9 @@ class Committer:
             with self._site.db.transaction() as tx:
                 first = self.counters.log_size
                 batch.place(first)
-                write(self._site, tx, batch, first, logged_us)
+                written = write(self._site, tx, batch, first, logged_us)
                 self._watch.look(tx, batch, logged_us)
+                self._overdue.tell(tx, logged_us)
                 if self.failure:
                     self._site.db.touch(tx)
         except BaseException:
@@ -159,7 +174,7 @@ class Committer:
         if self.failure:
             log.info("events are stored again")
         self.failure = None
-        self._count(batch)
+        self._count(batch, written)
         self._remember(batch)
         if taken:
             self._tell(Committed(taken, self._news(batch, logged_us), batch.urgent))
@@ -173,16 +188,17 @@ class Committer:
         self._watch.undo()
         self.counters.log_size = self._site.log.size
 
-    def _count(self, batch: Batch) -> None:
+    def _count(self, batch: Batch, written: int) -> None:
         counters = self.counters
         counters.stored += batch.events
         counters.duplicates += batch.duplicates
         counters.rejected += len(batch.refused)
         counters.received += batch.events + batch.duplicates + len(batch.refused)
         counters.commits += bool(batch.groups or batch.refused)
-        counters.log_size += batch.leaves
+        counters.log_size += written
 
     def _remember(self, batch: Batch) -> None:
+        self._overdue.note(batch)
         for name, group in batch.groups.items():
             for stretch in group.stretches:
                 self._recent.add(name, stretch.boot, stretch.first, stretch.hashes)
@@ -193,7 +209,7 @@ class Committer:
     def _news(self, batch: Batch, logged_us: int) -> list[StoredNumbers]:
         size = self.counters.log_size
         return [
-            StoredNumbers(name, _numbers(group), group.known, self._sealed(group), size, logged_us)
+            StoredNumbers(name, _numbers(group), group.known, self._sealed(group), size, logged_us, group.session)
             for name, group in batch.groups.items()
             if not group.source.plain
         ]

@@ -48,9 +48,9 @@ class Judged(Struct, frozen=True):
 
 def together(inbounds: Iterable[Inbound]) -> list[Judged]:
     """Join what can be judged in one go; the order within a source and channel stays."""
-    found: dict[tuple[str, str, str, str, bool], Judged] = {}
+    found: dict[tuple[str, str, str, str, bool, bool], Judged] = {}
     for came in inbounds:
-        alike = (came.source, came.channel, came.kind, came.door, came.authenticated)
+        alike = (came.source, came.channel, came.kind, came.door, came.authenticated, came.session)
         found.setdefault(alike, Judged([])).add(came)
     return list(found.values())
 
@@ -81,6 +81,7 @@ class Group(Struct):
     stretches: list[Stretch] = []  # in the order of arrival, which is that of the leaves
     seals: list[AdmittedSeal] = []
     known: list[tuple[int, int, bytes]] = []  # duplicates: boot, seq, content hash
+    session: bool = False  # something of it came in a session, so the answer goes there
     _boots: dict[int, _Boot] = {}
 
     @property

@@ -6,6 +6,7 @@ event; a source is replaced as a whole when it changes, so the pipeline's thread
 
 from dataclasses import dataclass, replace
 
+from chain.erasure import ERASED, PERSON
 from chaincode.identity_records import KeyRecord
 from gateway.access import SourceSettings
 from gateway.preprocess.kind import Limits
@@ -15,7 +16,8 @@ LimitTable = tuple[tuple[str, Limits], ...]
 
 @dataclass(frozen=True, slots=True)
 class EnrolledSource:
-    """A source, its keys with their validity, the kinds it may report, and its limits."""
+    """A source, its keys with their validity, the kinds it may report, its limits, and whom its payloads concern, where
+    they do not say so themselves: the subject's name in the store."""
 
     name: str
     keys: tuple[KeyRecord, ...]
@@ -23,6 +25,12 @@ class EnrolledSource:
     plain: bool
     limits: LimitTable
     changing: bool = False  # its next key is on the way
+    person: str = ""
+    session_required: bool = False  # nothing of it counts that came in no session
+
+    @property
+    def subject(self) -> str:
+        return self.person or self.name
 
     def key(self, kid: bytes) -> KeyRecord | None:
         """The key of this id, whether or not it is valid where the log stands."""
@@ -40,7 +48,9 @@ class EnrolledSource:
 class SourceBook:
     """All enrolled sources by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sessions_required: bool = False) -> None:
+        """`sessions_required`: of every source that has a key."""
+        self._sessions_required = sessions_required
         self._sources: dict[str, EnrolledSource] = {}
         self._doubtful: set[str] = set()
 
@@ -51,13 +61,25 @@ class SourceBook:
         """Take over a source's present keys (by the contract's identities) and settings."""
         limits = tuple((limit.series, Limits(limit.low, limit.high, limit.unit)) for limit in settings.limits)
         kinds = frozenset(settings.kinds)
-        self._sources[name] = EnrolledSource(name, keys, kinds, settings.allow_plain, limits)
+        person = settings.subject
+        if person and not person.startswith(ERASED):
+            person = PERSON + person
+        required = not settings.allow_plain and (self._sessions_required or settings.session_required)
+        self._sources[name] = EnrolledSource(
+            name, keys, kinds, settings.allow_plain, limits, person=person, session_required=required
+        )
         if any(key.doubt for key in keys):
             self._doubtful.add(name)  # doubt is never taken back
 
     def doubtful(self) -> tuple[str, ...]:
         """Names of the sources of which a key was declared to be compromised."""
         return tuple(sorted(self._doubtful))
+
+    def erase(self, subject: str, marked: str) -> None:
+        """All that these sources report concerns somebody who was erased; `marked` stands for him from now on."""
+        for name, source in list(self._sources.items()):
+            if source.person == subject:
+                self._sources[name] = replace(source, person=marked)
 
     def block(self, name: str) -> None:
         """Let nothing of this source in until `put` says otherwise."""

@@ -8,6 +8,7 @@ holds both against each other, so that a leaf does not tell which of them made i
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from chain.erasure import PERSON
 from chain.event import MAX_EVENT_BYTES, Event
 from chain.record import Authentication, Record, RecordFlag
 from chain.store.segment import StoredEvent, encode_event
@@ -86,6 +87,12 @@ class Growing:
         return len(self.events)
 
     @property
+    def subject(self) -> str:
+        """Name of the person whom all of these events concern, as their payloads say; empty where they name none."""
+        person = self.events[0].prepared.subject
+        return PERSON + person if person else ""
+
+    @property
     def hashes(self) -> bytes:
         return b"".join([e.hash for e in self.events])
 
@@ -94,10 +101,11 @@ class Growing:
         return bytes([e.flags for e in self.events])
 
     def takes(self, e: AdmittedEvent) -> bool:
-        """Whether this event continues the stretch and has room in it."""
+        """Whether this event continues the stretch, concerns the same person, and has room in it."""
         if not self.events:
             return True
         follows = (e.event.boot, e.event.seq) == (self.boot, self.first + len(self.events))
+        follows = follows and e.prepared.subject == self.events[0].prepared.subject
         return follows and len(self.events) < MAX_EVENTS and self.size + len(e.raw) <= MAX_BYTES
 
     def add(self, e: AdmittedEvent) -> None:

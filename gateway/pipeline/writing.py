@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from chain.erasing import never_stored
 from chain.errors import StoreError
 from chain.record import SEAL_KIND, Authentication, Record, RecordFlag
 from chain.site import SiteWriter
@@ -18,34 +19,42 @@ from crypto.bulk import split
 from crypto.commitments import SEED_BYTES
 from gateway.pipeline.batch import Batch
 from gateway.pipeline.group import AdmittedSeal, Group
-from gateway.pipeline.stretch import MAX_BYTES, MAX_EVENTS, Stretch
+from gateway.pipeline.stretch import MAX_BYTES, MAX_EVENTS, Growing, Stretch
 
 
-def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, first: int, logged_us: int) -> None:
+def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, first: int, logged_us: int) -> int:
     """Append everything to the open transaction, from entry `first` of the log on. What this returns from is durable
-    once it commits."""
+    once it commits. Returns how many entries."""
     for draft in batch.refused:
         came = draft.inbound
-        new = site.notices.refuse(tx, logged_us, came.source, came.door, came.channel, draft.reason, draft.payload)
+        new = site.notices.refuse(
+            tx, logged_us, came.source, came.door, came.channel, draft.reason, draft.payload,
+            keep=not site.payloads.one_way,
+        )  # fmt: skip
         if new and draft.alert:  # a device that repeats itself must not push other alerts out
             site.notices.alert(tx, logged_us, draft.alert, came.source, draft.reason, None)
-    leaves = _Leaves(first, [], _seeds(batch))
+    leaves = _Leaves(first, [], _seeds(batch), {})
     for group in batch.groups.values():
         _write_events(site, tx, group, leaves, logged_us)
         _write_seals(site, tx, group.seals, leaves, logged_us)
+    if leaves.dropped:
+        leaves.entries += never_stored(site, tx, leaves.dropped, leaves.end, logged_us)
     site.ranges.flush(tx)
     site.payloads.flush(tx)
     if site.log.append(tx, leaves.entries) != first:
         raise StoreError(f"the log does not end at entry {first}, where it ended after the last commit; restart")
+    return len(leaves.entries)
 
 
 @dataclass(slots=True)
 class _Leaves:
-    """The leaves of a batch, where the log ended before them, and a fresh seed for each segment to come."""
+    """The leaves of a batch, where the log ended before them, a fresh seed for each segment to come, and the runs of
+    leaves that have none, because their subject was erased before."""
 
     first: int
     entries: list[bytes]
     seeds: Iterator[bytes]
+    dropped: dict[str, list[tuple[int, int]]]
 
     @property
     def end(self) -> int:
@@ -60,7 +69,9 @@ def _write_events(site: SiteWriter, tx: sqlite3.Connection, group: Group, leaves
         seed, first = next(leaves.seeds), leaves.end
         for stretch in stretches:
             leaves.entries += stretch.leaves(seed, logged_us)
-        site.payloads.put(tx, first, name, seed, leaves.end - first, [stretch.stored() for stretch in stretches])
+        subject, count = _person(stretches[0]) or group.source.subject, leaves.end - first
+        if not site.payloads.put(tx, first, subject, seed, count, (stretch.stored() for stretch in stretches)):
+            leaves.dropped.setdefault(subject, []).append((first, count))
 
 
 def _seeds(batch: Batch) -> Iterator[bytes]:
@@ -72,15 +83,21 @@ def _seeds(batch: Batch) -> Iterator[bytes]:
 
 
 def _segments(stretches: Sequence[Stretch]) -> Iterator[Sequence[Stretch]]:
-    """Stretches that fit a segment together, counted in events and in the bytes that came in."""
+    """Stretches of one subject that fit a segment together, counted in events and in the bytes that came in."""
     first, count, size = 0, 0, 0
     for at, stretch in enumerate(stretches):
-        if at > first and (count + stretch.count > MAX_EVENTS or size + stretch.size > MAX_BYTES):
+        full = count + stretch.count > MAX_EVENTS or size + stretch.size > MAX_BYTES
+        if at > first and (full or _person(stretch) != _person(stretches[first])):
             yield stretches[first:at]
             first, count, size = at, 0, 0
         count, size = count + stretch.count, size + stretch.size
     if stretches:
         yield stretches[first:]
+
+
+def _person(stretch: Stretch) -> str:
+    """The person whom a stretch concerns, where its payloads name one; the native core takes none that does."""
+    return stretch.subject if isinstance(stretch, Growing) else ""
 
 
 def _runs(stretches: Sequence[Stretch], leaf: int) -> Iterator[Range]:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from crypto.cbor import CborValue
-from gateway.preprocess.kind import FLAGS, Context, Prepared, excursion
+from gateway.preprocess.kind import FLAGS, Context, Prepared, Subject, excursion, named_subject
 from gateway.preprocess.moment import Moment, to_us
 from gateway.preprocess.production import Label, Sha256
 from gateway.preprocess.schema import struct_schema
@@ -96,13 +96,14 @@ class InferencePayload(_Strict, frozen=True):
     attribution: Annotated[list[Feature], Meta(max_length=64)] = []
     human_override: Override | None = None
     time: Moment | None = None
+    subject: Subject | None = None
 
 
 _DECODER = msgspec.json.Decoder(InferencePayload)
 
 
 class Inference:
-    """Inference receipts. Fifteen fields, each its own commitment."""
+    """Inference receipts. Fifteen fields, each its own commitment, and a sixteenth where a person is named."""
 
     name = "inference"
     code = 3
@@ -114,7 +115,7 @@ class Inference:
         time_us = None if sent.time is None else to_us(sent.time)
         bits = 0 if sent.score is None else excursion("score", sent.score, "/", context)
         sensed_us = context.sensed_us if time_us is None else time_us
-        return Prepared(_fields(sent, time_us), FLAGS[bits], sensed_us, _index(sent))
+        return Prepared(_fields(sent, time_us), FLAGS[bits], sensed_us, _index(sent), sent.subject or "")
 
     def json_schema(self) -> dict[str, Any]:
         """See Kind.json_schema."""
@@ -138,6 +139,7 @@ def _fields(sent: InferencePayload, time_us: int | None) -> tuple[tuple[str, Cbo
         ("attribution", [[f.feature, f.contribution] for f in sent.attribution]),
         ("human_override", _override(sent.human_override)),
         ("time_us", time_us),
+        *named_subject(sent.subject),
     )
 
 

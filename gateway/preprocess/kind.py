@@ -5,7 +5,9 @@ Trust boundary: a Kind takes untrusted bytes and a trusted Context. A Prepared i
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Final, Protocol
+
+from msgspec import Meta
 
 from chain.record import RecordFlag
 from crypto.cbor import CborValue
@@ -13,6 +15,8 @@ from crypto.cbor import CborValue
 # Combining IntFlag members costs about a microsecond; the hot path combines ints and looks the flag up here.
 FLAGS = tuple(RecordFlag(bits) for bits in range(16))
 OUTSIDE = int(RecordFlag.OUT_OF_RANGE | RecordFlag.URGENT)
+SUBJECT_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$(?!\n)"
+Subject = Annotated[str, Meta(pattern=SUBJECT_PATTERN, description="pseudonym of the person whom it concerns")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,14 @@ class Prepared:
         so that the commitment tree of a kind always has the same shape.
     sensed_us: the payload's own time where it has one, else the context's.
     index: (term, value) pairs that the record index searches: series, gtin, lot, serial, line, model, input.
+    subject: pseudonym of the person whom the event concerns, where the payload names one: it can then be erased alone.
     """
 
     fields: tuple[tuple[str, CborValue], ...]
     flags: RecordFlag
     sensed_us: int
     index: tuple[tuple[str, str], ...]
+    subject: str = ""
 
 
 class Kind(Protocol):
@@ -92,3 +98,9 @@ def excursion(series: str, value: float, unit: str | None, context: Context) -> 
             above = limits.high is not None and value > limits.high
             return OUTSIDE if below or above else 0
     return 0
+
+
+def named_subject(subject: str | None) -> tuple[tuple[str, CborValue], ...]:
+    """The field of a payload that names a person. It is the last one, and only there where one is named, so that
+    payloads without it are committed as they were before there was such a field."""
+    return () if subject is None else (("subject", subject),)

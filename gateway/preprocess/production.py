@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from chain.record import RecordFlag
 from gateway.preprocess.gs1 import END, EXPIRY_PATTERN, GTIN_PATTERN, LOT_PATTERN, expiry_date, gtin14
-from gateway.preprocess.kind import Context, Prepared
+from gateway.preprocess.kind import Context, Prepared, Subject, named_subject
 from gateway.preprocess.moment import Moment, to_date, to_us
 from gateway.preprocess.schema import struct_schema
 from gateway.preprocess.strictjson import decode_strict
@@ -33,13 +33,14 @@ class ProductionPayload(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     step: Annotated[str, Meta(pattern="^[a-z][a-z_]{0,31}" + END)] = "commissioning"
     image_digest: Sha256 | None = None
     decoder: Label | None = None
+    subject: Subject | None = None
 
 
 _DECODER = msgspec.json.Decoder(ProductionPayload)
 
 
 class Production:
-    """Production events. Nine fields, each its own commitment."""
+    """Production events. Nine fields, each its own commitment, and a tenth where a person is named."""
 
     name = "production"
     code = 2
@@ -63,9 +64,10 @@ class Production:
             ("step", sent.step),
             ("image_digest", sent.image_digest),
             ("decoder", sent.decoder),
+            *named_subject(sent.subject),
         )
         flags = RecordFlag.SUSPECT if expiry is not None and expiry < today else RecordFlag.NONE
-        return Prepared(fields, flags, sensed_us, _index(sent, gtin))
+        return Prepared(fields, flags, sensed_us, _index(sent, gtin), sent.subject or "")
 
     def json_schema(self) -> dict[str, Any]:
         """See Kind.json_schema."""

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from chain.errors import LogError
+from chain.errors import LogError, SealedError
 from chain.event import Event, content_hash
 from chain.log.checkpoints import StoredCheckpoint
-from chain.record import SEAL_KIND, Record
+from chain.record import ERASURE_KIND, LOGS_OWN, SEAL_KIND, Record
+from chain.store.erasures import StoredErasure
 from chain.store.seals import SealState, StoredSeal
 from chain.store.segment import Segment, StoredEvent
 from crypto.errors import DecryptionError
@@ -28,7 +29,9 @@ class Content:
 class RecordDetail:
     """One record and what surrounds it.
 
-    entry: the exact leaf bytes. content: None for a seal record and where the payload was erased.
+    entry: the exact leaf bytes. content: None for a record of the log's own and where the payload cannot be read.
+    erasure: the statement by which it was erased, or which this record logs. sealed_to: ids of the keys that open the
+    payload, where this gateway has none of them.
     seal: the seal over this event, or the one that this record logs. checkpoint: the signed checkpoint that
     holds the record, the newest anchored one where there is one, else the newest published; None while the
     record is newer. anchored: whether that checkpoint is on the ledger.
@@ -38,15 +41,20 @@ class RecordDetail:
     entry: bytes
     record: Record
     content: Content | None
-    erased: bool
+    erasure: StoredErasure | None
     seal: StoredSeal | None
     log_size: int
     checkpoint: StoredCheckpoint | None
     anchored: bool
+    sealed_to: tuple[bytes, ...] = ()
 
     @property
     def leaf_hash(self) -> bytes:
         return leaf_hash(self.entry)
+
+    @property
+    def erased(self) -> bool:
+        return self.erasure is not None and self.record.kind != ERASURE_KIND
 
     @property
     def is_seal(self) -> bool:
@@ -71,22 +79,26 @@ def record_detail(view: View, leaf: int) -> RecordDetail:
     except LogError as e:
         raise NotFoundError(f"there is no record {leaf}; the log has {size:,} entries, numbered from 0") from e
     record = Record.decode(entry)
-    content, erased = (None, False) if record.kind == SEAL_KIND else _content(view, leaf)
-    seal = view.site.seals.covering(record.source, record.boot, record.seq)
+    erasures, own = view.site.erasures, record.kind == ERASURE_KIND
+    erasure = erasures.at(leaf) if own else erasures.covering(leaf)
+    content, sealed_to = (None, ()) if record.kind in LOGS_OWN or erasure else _content(view, leaf)
+    seal = None if own else view.site.seals.covering(record.source, record.boot, record.seq)
     checkpoint, anchored = _checkpoint(view, leaf)
-    return RecordDetail(leaf, entry, record, content, erased, seal, size, checkpoint, anchored)
+    return RecordDetail(leaf, entry, record, content, erasure, seal, size, checkpoint, anchored, sealed_to)
 
 
-def _content(view: View, leaf: int) -> tuple[Content | None, bool]:
-    """The opened payload, and whether it was erased."""
+def _content(view: View, leaf: int) -> tuple[Content | None, tuple[bytes, ...]]:
+    """The opened payload, where it is there and opens; or whose keys it is sealed to."""
     try:
         segment = view.site.payloads.segment_of(leaf)
+    except SealedError as e:
+        return None, e.kids
     except DecryptionError:
-        return None, True
+        return None, ()
     if segment is None:
-        return None, True
+        return None, ()
     stored = segment.events[leaf - segment.first_leaf]
-    return Content(segment, stored, Event.decode(stored.event)), False
+    return Content(segment, stored, Event.decode(stored.event)), ()
 
 
 def _checkpoint(view: View, leaf: int) -> tuple[StoredCheckpoint | None, bool]:

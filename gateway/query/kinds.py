@@ -1,11 +1,11 @@
 """Names of kinds, flags and ways of authentication, as people and query strings use them."""
 
-from chain.record import SEAL_KIND, RecordFlag
+from chain.record import ERASURE_KIND, SEAL_KIND, RecordFlag
 from gateway.preprocess.kinds import ALL
 from gateway.query.errors import QueryError
 
-SEAL = "seal"
-NAMES: dict[int, str] = {kind.code: kind.name for kind in ALL} | {SEAL_KIND: SEAL}
+SEAL, ERASURE = "seal", "erasure"
+NAMES: dict[int, str] = {kind.code: kind.name for kind in ALL} | {SEAL_KIND: SEAL, ERASURE_KIND: ERASURE}
 CODES: dict[str, int] = {name: code for code, name in NAMES.items()}
 FLAGS: dict[str, RecordFlag] = {
     (flag.name or "").lower().replace("_", "-"): flag for flag in RecordFlag if flag is not RecordFlag.NONE

@@ -13,9 +13,9 @@ from chain.errors import ReceiptError
 from chain.log.proofs import inclusion_proof
 from chain.policy import Policy
 from chain.receipt import Receipt
-from chain.record import Authentication
+from chain.record import ERASURE_KIND, Authentication
 from chain.store.seals import SealState
-from chain.verify import Report, State, verify_receipt
+from chain.verify import Report, State, moment, verify_receipt
 from crypto.checkpoint import SignedCheckpoint, open_checkpoint
 from crypto.commitments import fields_root
 from crypto.errors import SealtrailError
@@ -74,10 +74,23 @@ def _event(detail: RecordDetail) -> Link:
     if detail.is_seal:
         text = "This record logs a seal: a device's signature over a range of its events."
         return Link("event", "Seal received", LinkState.HOLDS, text, facts)
+    if record.kind == ERASURE_KIND:
+        text = f"This record logs an erasure: the payloads of {record.count:,} events were destroyed on purpose."
+        return Link("event", "Erasure", LinkState.HOLDS, text, (*facts, *_erasure_facts(detail)))
     facts += (("Commitment to its fields", record.commitment.hex()),)
+    if detail.erasure is not None:
+        text = (
+            f"The content was erased on purpose, as record {detail.erasure.leaf} says. Every other proof still holds."
+        )
+        return Link("event", "Event", LinkState.MISSING, text, (*facts, *_erasure_facts(detail)))
+    if detail.sealed_to:
+        text = "The content is sealed to its recipients. This gateway cannot read it; what it proves, they can show."
+        return Link(
+            "event", "Event", LinkState.MISSING, text, (*facts, *(("Sealed to", k.hex()) for k in detail.sealed_to))
+        )
     if detail.content is None:
-        text = "The content was erased on purpose. Every proof about the record still holds."
-        return Link("event", "Event", LinkState.MISSING, text, facts)
+        text = "The content cannot be read here, and no record says that it was erased. Run fsck."
+        return Link("event", "Event", LinkState.FALSE, text, facts)
     content = detail.content
     fits = fields_root(content.segment.seed, record.event_id, content.stored.fields) == record.commitment
     if not detail.content_matches or not fits:
@@ -88,9 +101,21 @@ def _event(detail: RecordDetail) -> Link:
     return Link("event", "Event", LinkState.HOLDS, text, facts)
 
 
+def _erasure_facts(detail: RecordDetail) -> tuple[tuple[str, str], ...]:
+    if detail.erasure is None:
+        return ()
+    erasure = detail.erasure.erasure
+    return (
+        ("Erased by record", str(detail.erasure.leaf)), ("Asked for", moment(erasure.asked_us)), ("By", erasure.by),
+        ("Reason", erasure.reason), ("Mark of the subject", erasure.tag.hex()),
+    )  # fmt: skip
+
+
 def _seal(detail: RecordDetail, report: Report | SealtrailError | None) -> Link:
     record, stored = detail.record, detail.seal
     title = "Device signature"
+    if record.kind == ERASURE_KIND:
+        return Link("seal", title, LinkState.MISSING, "No device reported this: it is the gateway's own record.")
     if record.authentication is Authentication.GATEWAY_ONLY:
         text = f"{record.source} has no key of its own, so this event rests on the gateway's word."
         return Link("seal", title, LinkState.MISSING, text)

@@ -65,20 +65,33 @@ class Views:
         self._free: list[View] = []
         self._lock = Lock()
         self._closed = False
+        self._age = 0  # how often everything was to be opened anew
+        self._out: dict[int, int] = {}  # views that are out, by id, and of which age
 
     def take(self) -> View:
         """A view for the calling thread alone, until it is given back. Blocking: it may open files."""
         with self._lock:
-            if self._free:
-                return self._free.pop()
-        return View.open(self._folder)
+            age, view = self._age, self._free.pop() if self._free else None
+        view = view or View.open(self._folder)
+        with self._lock:
+            self._out[id(view)] = age
+        return view
 
     def give_back(self, view: View) -> None:
         with self._lock:
-            if not self._closed and len(self._free) < MAX_VIEWS:
+            current = self._out.pop(id(view), self._age) == self._age
+            if current and not self._closed and len(self._free) < MAX_VIEWS:
                 self._free.append(view)
                 return
         view.close()
+
+    def renew(self) -> None:
+        """Open everything anew, what is out when it comes back: views remember payloads, and some were erased."""
+        with self._lock:
+            self._age += 1
+            free, self._free = self._free, []
+        for view in free:
+            view.close()
 
     def close(self) -> None:
         """Close what is free now, and what is out when it comes back."""

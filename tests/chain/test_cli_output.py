@@ -16,7 +16,7 @@ def test_disclosed_text_draws_no_lines_and_moves_no_cursor() -> None:
 
 def test_every_link_is_explained() -> None:
     names = ("checkpoint", "witnesses", "record", "event", "fields", "identity", "seal", "anchor")
-    assert tuple(MEANING) == names
+    assert tuple(MEANING) == ("disclosure", *names)
     steps = tuple(Step(number, name, State.HOLDS, "so") for number, name in enumerate(names, 1))
     lines = as_text(Report(steps, None, None, ()), explain=True).split("\n")
     assert [line.strip().partition(":")[0] for line in lines[1:-1:3]] == ["proves"] * 8

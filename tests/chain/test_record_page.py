@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from chain.erasure import Erasure, open_erasure
 from chain.event import Event, content_hash
 from chain.record import SEAL_KIND, Authentication, Record, RecordFlag
 from chain.seal import Seal
@@ -40,6 +41,9 @@ def test_the_worked_example() -> None:
         SEAL_KIND, seal.source, seal.boot, seal.first, signed, signed + 300_000, signed + 310_000,
         Authentication.SIGNED, RecordFlag.NONE, content_hash(sealed), b"", seal.count,
     ).encode()  # fmt: skip
+    asked = received + 20_000 + 60_000_000
+    erasure = Erasure(bytes(range(0x60, 0x80)), asked, "operator", "a request", ((0, 1),))
+    assert open_erasure(erasure.encode(), erasure.record(0, asked + 10_000), 1) == erasure
     assert _shown() == {
         "value": cbor.encode(value),
         "salt message": cbor.encode([labels.SALT, *place]),
@@ -49,4 +53,6 @@ def test_the_worked_example() -> None:
         "record": record,
         "leaf hash": leaf_hash(record),
         "seal record": seal_record,
+        "statement": erasure.encode(),
+        "erasure record": erasure.record(0, asked + 10_000).encode(),
     }

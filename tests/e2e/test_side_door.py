@@ -34,16 +34,27 @@ def _events(data: Path) -> int:
     return count
 
 
-def test_events_of_a_device_behind_a_broker_are_received_and_receipted(tmp_path: Path, broker: int) -> None:
+@pytest.mark.parametrize(
+    ("how", "known_as"), [("--session", {"session", "signed"}), ("--no-session", {"gateway-only", "signed"})]
+)
+def test_events_of_a_device_behind_a_broker_are_received_and_receipted(
+    tmp_path: Path, broker: int, how: str, known_as: set[str]
+) -> None:
     config = write_config(tmp_path, f'[side_door]\nhost = "127.0.0.1"\nport = {broker}\n')
     with up(config) as gateway:
         _enrol(gateway, tmp_path / "device")
         _through(tmp_path / "device", broker)
         lines = tmp_path / "lines.json"
         lines.write_text("".join(f'[{{"n":"t","u":"Cel","v":{n % 9}}}]\n' for n in range(500)))
-        run("device", "send", "--folder", tmp_path / "device", "--kind", "reading", lines)
+        run("device", "send", "--folder", tmp_path / "device", "--kind", "reading", how, lines)
         status = json.loads(run("device", "status", "--folder", tmp_path / "device", "--json").stdout)
         assert status["acknowledged"] == status["recorded"] == 500
+        headers = {"Authorization": f"Bearer {gateway.token}"}
+        until(lambda: _authentications(gateway, headers) == known_as)
+        state = httpx.get(f"{gateway.url}/v1/status", headers=headers).json()
+        assert (state["sessions"], state["handshakes"]) == ((1, 1) if how == "--session" else (0, 0))
+        metrics = httpx.get(f"{gateway.url}/metrics", headers=headers).text
+        assert f'sealtrail_handshakes_total{{end="session"}} {state["handshakes"]}.0' in metrics
     assert _events(tmp_path / "data") == 500
 
 
@@ -61,6 +72,11 @@ def test_what_the_broker_took_while_the_gateway_was_dead_arrives_after(tmp_path:
         _publish(broker, 1)
     with up(config) as again:
         until(lambda: _listed(again.data) == 6)
+
+
+def _authentications(gateway: Up, headers: dict[str, str]) -> set[str]:
+    rows = httpx.get(f"{gateway.url}/v1/records?limit=500&kind=reading", headers=headers).json()["records"]
+    return {row["authentication"] for row in rows}
 
 
 def _publish(port: int, qos: int) -> None:

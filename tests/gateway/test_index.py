@@ -153,8 +153,9 @@ def test_the_file_is_private(site: Site) -> None:
 
 def test_an_erased_subject_leaves_the_record_and_takes_its_values(site: Site) -> None:
     site.readings(site.device("cold-1"), GOOD)
-    site.writer.db.connection.execute("UPDATE subject SET wrapped_key = NULL")
     assert site.follow() == 5
+    site.erase("cold-1")
+    assert site.follow() == 6
     assert rows(site, "point") == rows(site, "mention") == []
     view = View.open(site.folder)
     detail = record_detail(view, 0)

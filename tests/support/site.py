@@ -42,9 +42,9 @@ class _ListeningGateway(Gateway):
         super().__init__(config)
         self.said: list[tuple[str, bytes]] = []
 
-    async def _publish_receipt(self, source: str, payload: bytes) -> bool:
+    async def _publish_receipt(self, source: str, payload: bytes, session: bool) -> bool:
         self.said.append((source, payload))
-        return await super()._publish_receipt(source, payload)
+        return await super()._publish_receipt(source, payload, session)
 
 
 class Site:

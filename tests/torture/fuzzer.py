@@ -15,6 +15,9 @@ import atheris
 
 with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gateway"]):
     from chain import handover
+    from chain.disclosed import verify_disclosure
+    from chain.disclosure import parse_disclosure
+    from chain.erasure import decode_erasure
     from chain.event import Event, Message
     from chain.follow import follow, parse_key_change
     from chain.log.bundle import unpack
@@ -23,17 +26,25 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from chain.receipt import parse_receipt
     from chain.record import Record, parts
     from chain.seal import Seal
-    from chain.verify import verify_receipt
+    from chain.verify import Verifier, verify_receipt
     from chaincode.log_rotation import KeyChange
     from crypto.checkpoint import open_checkpoint
     from crypto.envelope.grants import Grant
     from crypto.envelope.header import read_header
     from crypto.errors import SealtrailError
+    from crypto.kem import KemPrivateKey, KemSuite
+    from crypto.keys import Algorithm, PrivateKey
     from crypto.keystore.backup import unpacked
     from crypto.keystore.file import KeyFile
     from crypto.keystore.public import NamedKey
     from crypto.keystore.vault import read_lock
     from crypto.note import parse_note
+    from crypto.session import messages as session_messages
+    from crypto.session.frames import Direction, FrameOpener
+    from crypto.session.handshake import DeviceHandshake, GatewayHandshake
+    from crypto.session.messages import Hello, Terms
+    from crypto.session.static import open_announcement
+    from crypto.session.suites import Suite
     from gateway.ingest.mqtt import decode
     from gateway.preprocess import kinds
     from gateway.preprocess.kind import Context, Limits
@@ -87,6 +98,10 @@ def receipts(data: bytes) -> None:
     verify_receipt(parse_receipt(data), POLICY)
 
 
+def disclosures(data: bytes) -> None:
+    verify_disclosure(parse_disclosure(data), Verifier(POLICY))
+
+
 def notes(data: bytes) -> None:
     open_checkpoint(parse_note(data), [line.key for line in POLICY.logs])
 
@@ -109,6 +124,34 @@ def key_changes(data: bytes) -> None:
         handover.decode_all(data[1:])
 
 
+STATIC = KemPrivateKey(KemSuite.X_WING, bytes(32))
+OPENER = FrameOpener(Suite.AES_256_GCM_SIV, bytes(16), Direction.UP, bytes(32))
+
+
+def handshakes(data: bytes) -> None:
+    """Each message to the end that it is for, and to the parsers of what it would seal."""
+    kind = session_messages.kind_of(data)
+    for reader in (Hello.decode, Terms.decode):
+        with contextlib.suppress(SealtrailError):
+            reader(data)
+    if kind:
+        session_messages.decode(data, kind)
+    if kind == session_messages.M1:
+        GatewayHandshake(STATIC, data)
+    elif kind == session_messages.M2:
+        WAITING.answer(data)
+    elif kind == session_messages.ANNOUNCEMENT:
+        open_announcement(data, DEVICE.public, "example", 0)
+
+
+def frames(data: bytes) -> None:
+    OPENER.open("st/1/dev/frames/up", data)
+
+
+DEVICE = PrivateKey.generate(Algorithm.ED25519)
+WAITING = DeviceHandshake(STATIC.public, DEVICE, Hello("dev", bytes(32), 1))
+
+
 def sealed(data: bytes) -> None:
     read_header(io.BytesIO(data))
 
@@ -128,7 +171,8 @@ def planted(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
     "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
-    "grants": Grant.decode, "keys": keys, "key_changes": key_changes, "planted": planted,
+    "grants": Grant.decode, "keys": keys, "handshakes": handshakes, "frames": frames,
+    "disclosures": disclosures, "erasures": decode_erasure, "key_changes": key_changes, "planted": planted,
 }  # fmt: skip
 
 

@@ -61,6 +61,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Folder:
         running.plain("meter")
         assert running.send("meter", b'[{"n":"t","v":1}]', plain="reading") is Verdict.STORED
         assert running.send("meter", b"no reading", plain="reading") is Verdict.REJECTED
+        for name in ("left", "gone"):
+            running.plain(name)
+            assert running.send(name, b'[{"n":"t","v":1}]', plain="reading") is Verdict.STORED
+            running.run(running.gateway.erase(name, "tester", "a test"))
         for n in range(scaled(2, 260)):
             running.enrol(f"other-{n}")
         running.drain()

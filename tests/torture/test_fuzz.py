@@ -10,12 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from chain.disclosure import FORMAT, Header, Line, encode_disclosure
+from chain.erasure import Erasure
 from chain.follow import KeyChangeFile
 from chain.handover import encode_all, hand_over
 from chain.log.bundle import pack
 from chain.receipt import parse_receipt
 from crypto import cbor
+from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keys import Algorithm, PrivateKey
+from crypto.session import messages as session_messages
+from crypto.session.frames import Direction, FrameSealer, FrameType
+from crypto.session.handshake import DeviceHandshake, GatewayHandshake
+from crypto.session.messages import Hello, Terms
+from crypto.session.static import StaticKey
+from crypto.session.suites import Suite
 from tests.contract_suite.actors import MemoryLog, log_signers
 from tests.gateway.ingest.mqtt_support import connect, publish, subscribe, unsubscribe
 from tests.support.source import INFERENCE, PRODUCTION, Source, message, payload_bytes
@@ -63,14 +72,37 @@ def _leaves() -> Iterator[bytes]:
     yield b"\1" + pack([parse_receipt((GOLDEN / "reading.json").read_bytes()).record])
 
 
-def _key_changes() -> Iterator[bytes]:
-    old, new = (PrivateKey.generate(Algorithm.ED25519) for _ in range(2))
-    yield b"\0" + encode_all((hand_over("example", old, new, 7), hand_over("example", new, old, 9)))
-    log = MemoryLog("example", log_signers("example"))
-    yield b"\1" + log.rotation(3, log_signers("example"))[0]
-    part = parse_receipt((GOLDEN / "reading.json").read_bytes()).anchor
-    assert part is not None
-    yield b"\2" + KeyChangeFile.of(part).to_json()
+def _disclosures() -> Iterator[bytes]:
+    key = PrivateKey.generate(Algorithm.ED25519)
+    for file in ("reading.json", "disclosed.json"):
+        r = parse_receipt((GOLDEN / file).read_bytes())
+        assert r.identity
+        assert r.seal
+        line = Line(r.index, r.record, r.inclusion, r.field_count, r.fields, r.event, 0, 0, r.seal.range_proof)
+        header = Header(FORMAT, "a", "b", "c", 1, 1, r.checkpoint, r.identity, r.anchor, (r.identity,), (r.seal,))
+        yield encode_disclosure(header, [line], key)
+
+
+def _erasures() -> Iterator[bytes]:
+    yield Erasure(bytes(32), 1, "who", "why", ((0, 1), (5, 300))).encode()
+
+
+def _handshakes() -> Iterator[bytes]:
+    static, key = KemPrivateKey(KemSuite.X_WING, bytes(32)), PrivateKey.generate(Algorithm.ED25519)
+    hello = Hello("dev", key.public.kid, 1)
+    device = DeviceHandshake(static.public, key, hello)
+    gateway = GatewayHandshake(static, device.hello)
+    welcome = gateway.welcome(Terms())
+    proof = device.answer(welcome)
+    yield from (device.hello, welcome, proof, gateway.finish(proof, key.public)[0], hello.encode())
+    yield StaticKey("example", 1, static.public).announce(key)
+    yield session_messages.encode(session_messages.REFUSAL, {3: bytes(16)})
+
+
+def _frames() -> Iterator[bytes]:
+    sealer = FrameSealer(Suite.AES_256_GCM_SIV, bytes(16), Direction.UP, bytes(32), 1, 600)
+    for _ in range(3):
+        yield sealer.seal(FrameType.MESSAGE, "st/1/dev/frames/up", b"x", 0.0)[1]
 
 
 def _sealed() -> Iterator[bytes]:
@@ -90,10 +122,21 @@ def _keys() -> Iterator[bytes]:
     yield b"\3" + bytes.fromhex(made["locked_folder"]["passphrase.lock"])
 
 
+def _key_changes() -> Iterator[bytes]:
+    old, new = (PrivateKey.generate(Algorithm.ED25519) for _ in range(2))
+    yield b"\0" + encode_all((hand_over("example", old, new, 7), hand_over("example", new, old, 9)))
+    log = MemoryLog("example", log_signers("example"))
+    yield b"\1" + log.rotation(3, log_signers("example"))[0]
+    part = parse_receipt((GOLDEN / "reading.json").read_bytes()).anchor
+    assert part is not None
+    yield b"\2" + KeyChangeFile.of(part).to_json()
+
+
 def _seeds(name: str) -> list[bytes]:
     made = {
         "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
-        "sealed": _sealed, "grants": _grants, "keys": _keys, "key_changes": _key_changes,
+        "sealed": _sealed, "grants": _grants, "keys": _keys, "disclosures": _disclosures, "erasures": _erasures,
+        "handshakes": _handshakes, "frames": _frames, "key_changes": _key_changes,
     }  # fmt: skip
     if name in made:
         return list(made[name]())
@@ -124,12 +167,11 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
         "answers",
         "sealed",
         "grants",
-        "keys",
-        "key_changes",
+        "keys", "disclosures", "erasures", "handshakes", "frames", "key_changes",
     ],
 )  # fmt: skip
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
-    runs = SLOW_RUNS if name == "receipts" else RUNS
+    runs = SLOW_RUNS if name in ("receipts", "disclosures") else RUNS
     done = _fuzz(tmp_path, name, runs)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert f"Done {runs} runs" in done.stderr + done.stdout

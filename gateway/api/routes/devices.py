@@ -9,8 +9,9 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from crypto.errors import SealtrailError
+from crypto.kem import KemSuite
 from gateway.access import AccessError
-from gateway.api.bodies import Enrol, Enrolled, GatewayKeyOut, MqttOut, OfferOut, OfferRequest, Rotate
+from gateway.api.bodies import Enrol, Enrolled, GatewayKeyOut, MqttOut, OfferOut, OfferRequest, Rotate, SessionKeyOut
 from gateway.api.parameters import SourcePath
 from gateway.api.problems import documented, refused_input
 from gateway.api.services import Here
@@ -52,8 +53,11 @@ async def rotate(name: SourcePath, body: Rotate, here: Here) -> Response:
 
 def _enrolled(found: Enrolment) -> Enrolled:
     key = GatewayKeyOut(algorithm=found.gateway_key_algorithm, public_key=base64.b64encode(found.gateway_key).decode())
+    session = found.session_key and SessionKeyOut(
+        suite=KemSuite.X_WING, public_key=base64.b64encode(found.session_key).decode(), serial=found.session_serial
+    )
     return Enrolled(
         source=found.source, origin=found.origin, password=found.password, gateway_key=key,
         mqtt=MqttOut(host=found.mqtt_host, port=found.mqtt_port, tls=found.mqtt_tls),
-        log_vkeys=list(found.log_vkeys),
+        log_vkeys=list(found.log_vkeys), session_key=session or None,
     )  # fmt: skip

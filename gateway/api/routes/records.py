@@ -40,7 +40,7 @@ _Term = Annotated[Text | None, Query(description="needs scope auditor or operato
 def records(
     who: Reader, view: AView,
     source: Annotated[SourceName | None, Query(examples=["cold-1"])] = None,
-    kind: Annotated[Literal["reading", "production", "inference", "seal"] | None, Query()] = None,
+    kind: Annotated[Literal["reading", "production", "inference", "seal", "erasure"] | None, Query()] = None,
     since: FromTime = None, until: ToTime = None,
     flag: Annotated[list[Literal["suspect", "out-of-range", "late", "urgent", "seal-broken"]] | None,
                     Query(max_length=5, description="all of these are set; may be repeated")] = None,

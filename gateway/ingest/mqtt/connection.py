@@ -23,7 +23,7 @@ from gateway.ingest.mqtt.publishing import Publishing
 from gateway.ingest.mqtt.reason import MalformedPacketError, MqttError, ProtocolError, Reason, RefusedError
 from gateway.ingest.mqtt.registry import Registry
 from gateway.ingest.mqtt.session import Session, SessionKey
-from gateway.ingest.mqtt.topics import is_filter, own_filters, receipts_topic
+from gateway.ingest.mqtt.topics import every_topic, is_filter, own_filters
 from gateway.ingest.mqtt.wire import CONGESTED
 
 
@@ -81,10 +81,10 @@ class Connection(Publishing):
         self._will = None
         self._close(Reason.SHUTTING_DOWN, "the gateway is stopping")
 
-    def send_receipt(self, payload: bytes) -> bool:
-        if self._session is None or not self._session.filters or self._ended:
+    def send(self, topic: str, payload: bytes) -> bool:
+        if self._session is None or self._ended or self._session.filters.isdisjoint((topic, every_topic(self._source))):
             return False
-        packet = encode.publish_qos0(bool(self._v5), receipts_topic(self._source), payload)
+        packet = encode.publish_qos0(bool(self._v5), topic, payload)
         buffered = self._transport.get_write_buffer_size()
         if len(packet) > self._peer_packet or buffered + len(packet) > self._limits.write_buffer:
             return False

@@ -56,5 +56,5 @@ class FrontDoorCounters:
     congestion_pauses: int = 0  # of the whole door
     crowded_pauses: int = 0  # of one connection, for its source's share of the sink
     unacked_pauses: int = 0
-    receipts_sent: int = 0
+    receipts_sent: int = 0  # and frames, and messages of handshakes
     receipts_dropped: int = 0

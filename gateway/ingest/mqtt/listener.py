@@ -13,6 +13,7 @@ from gateway.ingest.inbound import Authenticator, Liveness, Sink
 from gateway.ingest.mqtt.connection import Connection
 from gateway.ingest.mqtt.limits import FrontDoorCounters, FrontDoorLimits
 from gateway.ingest.mqtt.registry import Registry
+from gateway.ingest.mqtt.topics import receipts_topic
 
 if TYPE_CHECKING:
     from crypto.tls.server import TlsServer
@@ -122,7 +123,11 @@ class FrontDoor:
     async def publish_receipt(self, source: str, payload: bytes) -> bool:
         """Send a receipt with QoS 0. False: dropped, because the source is not connected and subscribed, or
         does not read fast enough. Nothing is queued; the gateway states its position at each subscription."""
-        return self._registry.send_receipt(source, payload)
+        return self.publish(source, receipts_topic(source), payload)
+
+    def publish(self, source: str, topic: str, payload: bytes) -> bool:
+        """Send to a topic of a source that is the gateway's to speak on, with QoS 0. False: dropped, as above."""
+        return self._registry.send(source, topic, payload)
 
     def _accept(self) -> None:
         """Take what waits at the listening socket, at most `waiting` at a time so that others have their turn."""

@@ -39,8 +39,8 @@ class Member(Protocol):
     def put_out(self) -> None:
         """Its source may not be here any longer: say so, leave the registry, close."""
 
-    def send_receipt(self, payload: bytes) -> bool:
-        """Send a receipt, if subscribed and able to take it."""
+    def send(self, topic: str, payload: bytes) -> bool:
+        """Send to one of its source's topics, if subscribed and able to take it."""
 
 
 class Registry:
@@ -118,9 +118,9 @@ class Registry:
         """The TLS group of each connection by source."""
         return {source: tuple(m.tls_group for m in members) for source, members in self._by_source.items()}
 
-    def send_receipt(self, source: str, payload: bytes) -> bool:
-        """Send a receipt to every subscribed connection of a source; True if one took it."""
-        sent = [member.send_receipt(payload) for member in self._by_source.get(source, ())]
+    def send(self, source: str, topic: str, payload: bytes) -> bool:
+        """Send to every connection of a source that subscribed to this topic; True if one took it."""
+        sent = [member.send(topic, payload) for member in self._by_source.get(source, ())]
         if any(sent):
             self.counters.receipts_sent += 1
         else:

@@ -18,7 +18,7 @@ class SessionKey(NamedTuple):
 
 @dataclass(slots=True)
 class Session:
-    """Granted topic filters (at most two exist for a source) and how long to keep them, in seconds."""
+    """Granted topic filters (four exist for a source) and how long to keep them, in seconds."""
 
     expiry_s: int
     filters: set[str] = field(default_factory=set)

@@ -11,7 +11,9 @@ from gateway.ingest.inbound import Channel
 
 SOURCE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 KIND: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
-_TOPIC: Final = re.compile(rf"st/1/({SOURCE.pattern})/(?:(events)|plain/({KIND.pattern}))", re.ASCII)
+_TOPIC: Final = re.compile(
+    rf"st/1/({SOURCE.pattern})/(?:(events|frames/up|handshake/up)|plain/({KIND.pattern}))", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +35,38 @@ def target_of(topic: str) -> Target | None:
     match = _TOPIC.fullmatch(topic)
     if match is None:
         return None
-    source, events, kind = match.groups()
-    return Target(source, Channel.EVENTS if events else Channel.PLAIN, kind or "")
+    source, channel, kind = match.groups()
+    return Target(source, Channel(channel) if channel else Channel.PLAIN, kind or "")
 
 
 def receipts_topic(source: str) -> str:
     """Where a source hears what became of its events."""
     return f"st/1/{source}/receipts"
+
+
+def events_topic(source: str) -> str:
+    """Where a source publishes its events in the clear."""
+    return f"st/1/{source}/events"
+
+
+def handshake_up(source: str) -> str:
+    """Where a source publishes its half of a handshake."""
+    return f"st/1/{source}/handshake/up"
+
+
+def handshake_down(source: str) -> str:
+    """Where a source hears the gateway's half of a handshake."""
+    return f"st/1/{source}/handshake/down"
+
+
+def frames_up(source: str) -> str:
+    """Where a source publishes the frames of its session."""
+    return f"st/1/{source}/frames/up"
+
+
+def frames_down(source: str) -> str:
+    """Where a source hears the gateway's frames."""
+    return f"st/1/{source}/frames/down"
 
 
 def status_topic(source: str) -> str:
@@ -49,7 +76,12 @@ def status_topic(source: str) -> str:
 
 def own_filters(source: str) -> frozenset[str]:
     """The only topic filters a source may subscribe to."""
-    return frozenset({receipts_topic(source), f"st/1/{source}/#"})
+    return frozenset({receipts_topic(source), handshake_down(source), frames_down(source), every_topic(source)})
+
+
+def every_topic(source: str) -> str:
+    """The filter of all topics of a source."""
+    return f"st/1/{source}/#"
 
 
 def is_filter(topic_filter: str) -> bool:

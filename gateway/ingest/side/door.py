@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TOPICS: Final = ("st/1/+/events", "st/1/+/plain/+")
+_SESSION_TOPICS: Final = ("st/1/+/handshake/up", "st/1/+/frames/up")
 _LOOK_S: Final = 1.0  # how often paho looks at its keep-alive
 
 
@@ -36,6 +37,7 @@ class SideDoor:
         self._client = self._make_client()
         self._intake: Intake  # of the present connection
         self._connected = self._subscribed = False
+        self._for_sessions: int | None = None  # packet identifier of that subscription
         self._full = False  # the gateway's disk bound is reached: leave the broker for a while
         self._complained = ""  # of the broker, until it takes us
         self._task: asyncio.Task[None] | None = None
@@ -68,7 +70,11 @@ class SideDoor:
     async def publish_receipt(self, source: str, payload: bytes) -> bool:
         """Hand a receipt (QoS 1) to paho, which sends it when the broker can be reached. False: dropped, because
         too many wait already."""
-        taken = self._client.publish(receipts_topic(source), payload, qos=1).rc
+        return self.publish(receipts_topic(source), payload)
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Hand a message to any topic to paho, as above."""
+        taken = self._client.publish(topic, payload, qos=1).rc
         if taken in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
             self.counters.receipts_sent += 1
             return True
@@ -165,6 +171,9 @@ class SideDoor:
         self._connected = True
         prefix = f"$share/{self._options.group}/" if self._options.group else ""
         client.subscribe([(f"{prefix}{topics}", SubscribeOptions(qos=1)) for topics in _TOPICS])
+        if not prefix:  # a session lives in one gateway: a group would spread its frames over all
+            options = SubscribeOptions(qos=1)
+            self._for_sessions = client.subscribe([(topics, options) for topics in _SESSION_TOPICS])[1]
 
     def _on_disconnect(
         self, _client: "Client", _user: Any, _flags: "DisconnectFlags", reason: "ReasonCode", _props: Properties | None
@@ -174,9 +183,12 @@ class SideDoor:
         log.info("disconnected from the broker (%s)", reason)
 
     def _on_subscribe(
-        self, _client: "Client", _user: Any, _mid: int, reasons: "list[ReasonCode]", _props: Properties | None
+        self, _client: "Client", _user: Any, mid: int, reasons: "list[ReasonCode]", _props: Properties | None
     ) -> None:
-        if any(reason.is_failure for reason in reasons):
+        if mid == self._for_sessions:
+            if any(reason.is_failure for reason in reasons):
+                log.warning("no sessions behind the broker: it refuses us st/1/+/handshake/up and st/1/+/frames/up")
+        elif any(reason.is_failure for reason in reasons):
             self.counters.refusals += 1
             self._complain(f"the broker refuses the subscription ({[str(r) for r in reasons]}); grant us its topics")
         else:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chain.erasing import done, finish, log_erasure
 from chain.event import BLIND_BYTES, Event, Message, SignedSeal, content_hash
 from chain.ledger.embedded import EmbeddedLedger
 from chain.ledger.reading import EmbeddedLedgerReader
@@ -179,6 +180,11 @@ class Site:
 
     def anchor(self) -> None:
         asyncio.run(self.anchorer.flush())
+
+    def erase(self, subject: str) -> None:
+        """Destroy what is stored of a subject, as the gateway does it."""
+        log_erasure(self.writer, subject, "tester", "a test", START_US)
+        done(self.writer, finish(self.writer))
 
     def follow(self) -> int:
         reader = SiteReader.open(self.folder)

@@ -244,7 +244,7 @@ def test_a_device_is_invited_enrols_and_is_revoked(own: Site) -> None:
         refused(client.post("/v1/enrol", json={**wanted, "proof": forged}), 422)
         enrolled = ok(client.post("/v1/enrol", json=wanted))
         assert (enrolled["source"], enrolled["origin"]) == ("new-1", ORIGIN)
-        assert set(enrolled) == {"source", "origin", "mqtt", "password", "gateway_key", "log_vkeys"}
+        assert set(enrolled) == {"source", "origin", "mqtt", "password", "gateway_key", "log_vkeys", "session_key"}
         assert own.access.password_matches("new-1", enrolled["password"].encode())
         refused(client.post("/v1/enrol", json=wanted), 403, "unknown, used or expired")
         refused(client.post("/v1/enrol/offer", json={"code": code}), 403)

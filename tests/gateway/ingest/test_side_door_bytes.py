@@ -49,13 +49,14 @@ class Scripted:
         self._peer.settimeout(DEADLINE_S)
         return self.hear()
 
-    def welcome(self) -> None:
-        """Accept it, and grant both subscriptions."""
+    def welcome(self, sessions: bytes = b"\1\1") -> None:
+        """Accept it, and answer its subscriptions, of events and of sessions."""
         assert self.accept()[0] == 0x10
         self.say(packet(0x20, b"\0\0\0"))
-        subscribe = self.hear()
-        assert subscribe[0] == 0x82
-        self.say(packet(0x90, subscribe[2:4] + b"\0\1\1"))
+        for granted in (b"\1\1", sessions):
+            subscribe = self.hear()
+            assert subscribe[0] == 0x82
+            self.say(packet(0x90, subscribe[2:4] + b"\0" + granted))
 
     def say(self, data: bytes, piece: int = 1 << 20) -> None:
         assert self._peer is not None
@@ -231,3 +232,14 @@ def test_an_unreachable_broker_is_told_once(
     thread.run(asyncio.sleep(0.2))  # many more tries
     thread.run(door.stop())
     assert ["cannot reach the broker at 127.0.0.1" in r.getMessage() for r in caplog.records] == [True]
+
+
+def test_a_broker_that_refuses_sessions_brings_events(
+    broker: Scripted, sink: RecordingSink, door: SideDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.welcome(sessions=b"\x87\x87")
+    broker.say(publish(1, b"one"))
+    assert broker.hear_acks(1)
+    assert [message.payload for message in sink.messages] == [b"one"]
+    assert door.subscribed
+    assert "no sessions behind the broker" in caplog.text

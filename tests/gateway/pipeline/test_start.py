@@ -254,5 +254,5 @@ def test_more_sources_than_the_ledger_takes_calls_at_once(tmp_path: Path) -> Non
 def test_private_files_are_private(tmp_path: Path) -> None:
     with Site(tmp_path / "site") as site:
         keys = [path for path in site.folder.keys.iterdir() if path.suffix in (".pem", ".key")]
-        assert len(keys) == 6
+        assert len(keys) == 7
         assert {os.stat(path).st_mode & 0o777 for path in keys} == {0o600}

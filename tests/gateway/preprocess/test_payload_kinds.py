@@ -172,6 +172,17 @@ def test_refused_inference(change: dict[str, Any]) -> None:
         prepare("inference", {**INFERENCE, **change})
 
 
+@pytest.mark.parametrize(("kind", "payload"), [("production", PRODUCTION), ("inference", INFERENCE)])
+def test_a_person_is_the_last_field_and_changes_nothing_else(kind: str, payload: dict[str, Any]) -> None:
+    plain, named = prepare(kind, payload), prepare(kind, {**payload, "subject": "patient-4711"})
+    assert (plain.subject, named.subject) == ("", "patient-4711")
+    assert named.fields == (*plain.fields, ("subject", "patient-4711"))
+    assert (named.flags, named.sensed_us, named.index) == (plain.flags, plain.sensed_us, plain.index)
+    for wrong in ("", "a/b", "a@b", "-a", "é", "a" * 65, "a\n", 7, ["a"]):
+        with pytest.raises(PayloadRejected):
+            prepare(kind, {**payload, "subject": wrong})
+
+
 def test_register() -> None:
     assert [(kind.name, kind.code) for kind in kinds.ALL] == [("reading", 1), ("production", 2), ("inference", 3)]
     for kind in kinds.ALL:

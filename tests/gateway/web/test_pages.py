@@ -138,7 +138,7 @@ def test_a_record_shows_its_chain(full: httpx.Client, busy: Site) -> None:
 
 
 def test_an_erased_payload_is_said_and_the_proof_still_holds(own: Site) -> None:
-    own.writer.db.connection.execute("UPDATE subject SET wrapped_key = NULL WHERE name = 'cold-1'")
+    own.erase("cold-1")
     with Server(own) as server:
         said = page(server.client(Scope.AUDITOR).get("/records/3")).text
     assert "The content was erased" in said

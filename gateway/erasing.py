@@ -1,0 +1,64 @@
+"""Erasing a subject at a gateway: the site's database, the settings that name a person, the record index.
+
+On a stopped site the command does it, on a running one the gateway between two commits. Both resume what a crash cut
+short. What is trusted: the data directory and whoever may call this.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+
+from chain.erasing import destroy_tag, done, erased_name, finish, log_erasure, subject_named
+from chain.erasure import PERSON
+from chain.site import Folder, Lock, SiteWriter
+from chain.store.erasures import StoredErasure
+from gateway.access import Access
+from gateway.index.follower import forget_index
+from gateway.pipeline.sources import SourceBook
+
+
+def destroy(site: SiteWriter, access: Access, book: SourceBook | None = None) -> list[StoredErasure]:
+    """Carry out what is logged, everywhere but in the record index. A person's pseudonym goes out of the settings of
+    sources; what comes of them later is known by the mark that stands there."""
+    return finish(site, partial(_forget, access, book))
+
+
+def _forget(access: Access, book: SourceBook | None, name: str, tag: bytes) -> None:
+    if name.startswith(PERSON):
+        access.erase(name.removeprefix(PERSON), erased_name(tag))
+        if book is not None:
+            book.erase(name, erased_name(tag))
+
+
+def resume(folder: Folder, site: SiteWriter, access: Access) -> list[StoredErasure]:
+    """Carry out every erasure that is logged and not done; nobody else may have the record index open."""
+    erased = destroy(site, access)
+    if erased:
+        forget_index(folder)
+        done(site, erased)
+    return erased
+
+
+def log_it(site: SiteWriter, subject: str, by: str, reason: str) -> None:
+    """The log's entry, after which there is no way back."""
+    log_erasure(site, subject_named(site, subject), by, reason, time.time_ns() // 1000)
+
+
+def erase_stopped(folder: Folder, subject: str | None, by: str, reason: str, later: Sequence[bytes] = ()
+                  ) -> list[StoredErasure]:  # fmt: skip
+    """Erase on a site whose gateway does not run; without a subject only what is left to do. `later`: tags of subjects
+    that were erased after this copy of the site was made."""
+    with Lock(folder.root), closing(Access(folder)) as access:
+        site = SiteWriter.open(folder)
+        with closing(site.db):
+            if subject is not None:
+                log_it(site, subject, by, reason)
+            for tag in later:
+                _erase_later(folder, site, access, tag)
+            return resume(folder, site, access)
+
+
+def _erase_later(folder: Folder, site: SiteWriter, access: Access, tag: bytes) -> None:
+    destroy_tag(site, tag, partial(_forget, access, None))
+    forget_index(folder)
