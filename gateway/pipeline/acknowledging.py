@@ -141,8 +141,8 @@ class Acknowledger:
             await self._publish(source, signed, stored.session)
 
     async def _tell_of_key(self, source: str, session: bool) -> None:
-        """Before the first acknowledgement under a new key, and now and then again: it may have been lost. By the way of
-        the acknowledgement, for the source listens there."""
+        """Before the first acknowledgement under a new key, and now and then again: it may have been lost. By the
+        way of the acknowledgement, for the source listens there."""
         now = time.monotonic()
         if not self._handovers or now - self._told.get(source, -TELL_AGAIN_S) < TELL_AGAIN_S:
             return
