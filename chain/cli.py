@@ -1,7 +1,7 @@
 """Subcommands over a site's evidence: receipt, verify, policy, log, fsck.
 
 `verify` opens no socket and reads the receipts and the policy only. Exit codes of verify: 0 valid, 3 invalid,
-4 untrusted, 5 incomplete; of every command: 1 for an error, 2 for wrong usage.
+4 untrusted, 5 incomplete, 6 doubtful; of every command: 1 for an error, 2 for wrong usage.
 """
 
 import json
@@ -94,8 +94,8 @@ def verify(
     explain: Annotated[bool, typer.Option("--explain", help="Say what each link proves, and what not.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify receipts and disclosures offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete. Of several: the
-    worst, which is 1 where a file is neither."""
+    """Verify receipts and disclosures offline: exit 0 valid, 3 invalid, 4 untrusted, 5 incomplete, 6 doubtful. Of
+    several: the worst, which is 1 where a file is neither."""
     from chain.policy import parse_policy
     from chain.verify import Verifier
 
@@ -110,6 +110,7 @@ def verify(
 def _verify_several(files: list[Path], verifier: "Verifier", explain: bool, as_json: bool) -> int:
     """Each report under the name of its file; a file that is no receipt does not end the rest. The worst exit code."""
     from chain.report import printable
+    from chain.verify import EXIT_CODE, WORST_FIRST
 
     codes, found = set(), []
     for file in files:
@@ -121,7 +122,7 @@ def _verify_several(files: list[Path], verifier: "Verifier", explain: bool, as_j
             print(f"{printable(str(file))}\n{text}")
     if as_json:
         print(json.dumps(found, indent=2))  # in ASCII: a file's name may hold what UTF-8 cannot
-    return next(code for code in (1, 3, 4, 5, 0) if code in codes)
+    return next(code for code in (1, *(EXIT_CODE[outcome] for outcome in WORST_FIRST)) if code in codes)
 
 
 def _verify_one(file: Path, verifier: "Verifier", explain: bool) -> tuple[int, str, dict[str, Any]]:
@@ -175,12 +176,32 @@ def export(
     print(f"wrote {output}: the keys of {folder.origin} and of its ledger")
 
 
+@policy.command("follow")
+def follow(
+    policy: Annotated[Path, typer.Argument(help="The policy that you trust.")],
+    changes: Annotated[list[Path], typer.Argument(help="Files of changed keys of the site, oldest first.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+) -> None:
+    """Follow a site from the keys in your policy to its new ones, by what both signed and its ledger keeps. Do so
+    while you still trust the old keys' algorithm."""
+    from chain.follow import follow as followed
+    from chain.follow import parse_key_change
+    from chain.policy import parse_policy
+    from crypto.files import write_durably
+
+    found = parse_policy(_read(policy))
+    for change in changes:
+        found = followed(found, parse_key_change(_read(change)))
+    write_durably(output, found.to_text().encode("utf-8", "surrogateescape"))
+    print(f"wrote {output}: {len(changes)} change(s) of keys followed")
+
+
 @log.command("vkey")
 def vkey(
     data: DataOption,
     every: Annotated[bool, typer.Option("--all", help="Also the ML-DSA-44 key.")] = False,
 ) -> None:
-    """Print the log's verifier key (C2SP vkey, Ed25519): what other tools check checkpoints with."""
+    """Print the log's verifier key (C2SP vkey; Ed25519 where it has one): what other tools check checkpoints with."""
     from chain.site import Folder
 
     for key in Folder.existing(data).log_vkeys()[: None if every else 1]:

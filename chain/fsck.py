@@ -115,7 +115,8 @@ class _Fsck:
         self._anchored = _anchored(ledger, folder.origin)
         self._on_ledger = OnLedger(self._anchored, ledger.complete, head)
         self._roots: dict[int, bytes] = {}
-        self._kept = [open_kept(note, folder.log_vkeys()) for note in kept]
+        self._keys = folder.key_folder.log_key_sets()
+        self._kept = [open_kept(note, self._keys) for note in kept]
 
     def run(self) -> FsckReport:
         checkpoints = self._checkpoints()
@@ -134,9 +135,9 @@ class _Fsck:
         )
 
     def _checkpoints(self) -> int:
-        keys, witnesses = self._folder.log_vkeys(), witness_keys(self._folder)
+        witnesses = witness_keys(self._folder)
         rows = self._reader.checkpoints.kept()
-        self._roots = check_checkpoints(rows, self._size, keys, witnesses, self._on_ledger)
+        self._roots = check_checkpoints(rows, self._size, self._keys, witnesses, self._on_ledger)
         if dict(self._run("SELECT size, root FROM log_checkpoint").fetchall()) != self._roots:
             raise FsckError("checkpoints: a row names another root than its note")
         for (size,) in self._run("SELECT size FROM log_checkpoint WHERE published NOT IN (0, 1)"):

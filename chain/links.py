@@ -23,7 +23,10 @@ from crypto.errors import ProofError
 from crypto.keys import PublicKey
 from crypto.merkle import leaf_hash, lifted, verify_inclusion
 
-IDENTITY_FUNCTIONS = frozenset({"identities.bootstrap", "identities.enrol", "identities.rotate", "identities.revoke"})
+IDENTITY_FUNCTIONS = frozenset({
+    "identities.bootstrap", "identities.enrol", "identities.rotate", "identities.revoke", "identities.recovery",
+    "identities.recover",
+})  # fmt: skip
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from chain.disclosed import DisclosureReport
 from chain.verify import Report, Step
 
-MARKS: Final = {"holds": "✓", "missing": "–", "false": "✗"}
+MARKS: Final = {"holds": "✓", "doubtful": "?", "missing": "–", "false": "✗"}
 MEANING: Final = {
     "disclosure": (
         "the gateway made exactly this file, for whom and why it says",

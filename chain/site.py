@@ -19,6 +19,7 @@ from chain.log.checkpoints import Checkpoints
 from chain.log.reader import LogReader
 from chain.log.tree import Log
 from chain.record import content_hash_of
+from chain.site_keys import KeyFolder
 from chain.store import epochs, erasures, notices, payloads, ranges, seals
 from chain.store.database import UNREADABLE, Database
 from chain.store.epochs import Epochs, Sealing
@@ -29,9 +30,9 @@ from chain.store.ranges import Ranges
 from chain.store.seals import Seals
 from crypto.at_rest import KEY_BYTES
 from crypto.envelope.header import KeyFinder
-from crypto.files import private_key_at, read_private_key, secret_at, write_durably
-from crypto.keys import Algorithm, PrivateKey
-from crypto.note import NoteSigner, SignatureType, VerifierKey
+from crypto.files import secret_at, write_durably
+from crypto.keys import PrivateKey
+from crypto.note import NoteSigner, VerifierKey
 
 SCHEMA = (
     *tree.SCHEMA, *checkpoints.SCHEMA, *payloads.SCHEMA, *ranges.SCHEMA, *seals.SCHEMA, *notices.SCHEMA,
@@ -83,13 +84,18 @@ class Folder:
         """The log's name for ever, so it is read once: who asks for the state needs no file for it."""
         return (self.root / "origin").read_text().strip()
 
+    @property
+    def key_folder(self) -> KeyFolder:
+        """The keys that this site signs with."""
+        return KeyFolder(self.keys, self.origin)
+
     def log_signers(self, *, create: bool = False) -> tuple[NoteSigner, ...]:
-        """The log's two signers, Ed25519 and ML-DSA-44; both sign every checkpoint."""
-        return self._signers("log", self.origin, create)
+        """The log's signers; all of them sign every checkpoint."""
+        return self.key_folder.log_signers(create=create)
 
     def ledger_signers(self, *, create: bool = False) -> tuple[NoteSigner, ...]:
-        """The embedded ledger's two signers."""
-        return self._signers("ledger", self.ledger_name, create)
+        """The embedded ledger's signers."""
+        return self.key_folder.ledger_signers(create=create)
 
     @property
     def ledger_name(self) -> str:
@@ -97,8 +103,7 @@ class Folder:
 
     def gateway_key(self, *, create: bool = False) -> PrivateKey:
         """Signs acknowledgements to sources and this gateway's ledger transactions."""
-        path = self.keys / "gateway.pem"
-        return private_key_at(path, Algorithm.ED25519) if create else read_private_key(path)
+        return self.key_folder.gateway_key(create=create)
 
     def site_key(self) -> bytes:
         """Wraps the keys of payloads at rest. Made with a new site; one that is lost is never made anew, because
@@ -113,18 +118,6 @@ class Folder:
 
     def ledger_vkeys(self) -> tuple[VerifierKey, ...]:
         return tuple(signer.vkey for signer in self.ledger_signers())
-
-    def _signers(self, what: str, name: str, create: bool) -> tuple[NoteSigner, ...]:
-        plan = (
-            (f"{what}-ed25519.pem", Algorithm.ED25519, SignatureType.ED25519),
-            (f"{what}-ml-dsa-44.pem", Algorithm.ML_DSA_44, SignatureType.ML_DSA_44_COSIGNATURE),
-        )
-        found = []
-        for file, algorithm, kind in plan:
-            path = self.keys / file
-            key = private_key_at(path, algorithm) if create else read_private_key(path)
-            found.append(NoteSigner(name, kind, key))
-        return tuple(found)
 
 
 class Lock:

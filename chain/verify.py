@@ -1,7 +1,7 @@
 """The offline verifier: takes a receipt and a policy, opens no socket and no database, believes nothing else.
 
 Everything in the receipt is untrusted; only the keys in the policy are trusted. Each step is one link of the
-chain of proof and is found to hold, to be missing, or to be false:
+chain of proof and is found to hold, to be in doubt, to be missing, or to be false:
 
  1. checkpoint: signed by all keys that the policy lists for this log
  2. witnesses: the policy's quorum cosigned it
@@ -45,6 +45,7 @@ class State(StrEnum):
     """What was found of one link."""
 
     HOLDS = "holds"
+    DOUBTFUL = "doubtful"  # it holds, by a key that was in strange hands by then
     MISSING = "missing"
     FALSE = "false"
 
@@ -57,11 +58,15 @@ class Outcome(StrEnum):
 
     INVALID = "invalid"  # a link is false
     UNTRUSTED = "untrusted"  # the policy does not know this log or this ledger
+    DOUBTFUL = "doubtful"  # nothing is false, but a key was declared to be compromised before it signed this
     INCOMPLETE = "incomplete"  # nothing is false, but a link that the policy demands is missing
     VALID = "valid"
 
 
-EXIT_CODE = {Outcome.VALID: 0, Outcome.INVALID: 3, Outcome.UNTRUSTED: 4, Outcome.INCOMPLETE: 5}
+EXIT_CODE = {
+    Outcome.VALID: 0, Outcome.INVALID: 3, Outcome.UNTRUSTED: 4, Outcome.INCOMPLETE: 5, Outcome.DOUBTFUL: 6,
+}  # fmt: skip
+WORST_FIRST = (Outcome.INVALID, Outcome.UNTRUSTED, Outcome.DOUBTFUL, Outcome.INCOMPLETE, Outcome.VALID)
 
 
 class Step(Struct, frozen=True):
@@ -92,6 +97,8 @@ class Report(Struct, frozen=True):
             return Outcome.INVALID
         if any(step.untrusted for step in failed):
             return Outcome.UNTRUSTED
+        if any(step.state is State.DOUBTFUL for step in failed):
+            return Outcome.DOUBTFUL
         if any(step.state is State.MISSING and step.needed for step in failed):
             return Outcome.INCOMPLETE
         return Outcome.VALID
@@ -103,6 +110,10 @@ class MissingError(SealtrailError):
     def __init__(self, text: str, *, needed: bool = True) -> None:
         super().__init__(text)
         self.needed = needed
+
+
+class DoubtError(SealtrailError):
+    """The link holds, but the key that it rests on was in strange hands by then."""
 
 
 class _Facts(Struct):
@@ -143,6 +154,8 @@ def _step(
         return Step(number, name, _HOLDS, check(receipt, links, facts))
     except MissingError as e:
         return Step(number, name, State.MISSING, str(e), needed=e.needed)
+    except DoubtError as e:
+        return Step(number, name, State.DOUBTFUL, str(e))
     except UntrustedError as e:
         return Step(number, name, State.FALSE, str(e), untrusted=True)
     except SealtrailError as e:
@@ -245,7 +258,10 @@ def _identity(receipt: Receipt, links: Links, facts: _Facts) -> str:
         named = f"{identity.role} {identity.name} at {identity.origin}"
         raise ReceiptError(f"the ledger entry is of {named}, expected source {record.source} at {origin}")
     facts.identity = identity
-    return f"{call.ledger} enrolled {record.source} with {_plural(len(identity.keys), 'key')} ({call.vouched})"
+    keys = _plural(len(identity.keys), "key")
+    doubted = sum(key.doubt is not None for key in identity.keys)
+    said = f", {doubted} of them declared to be compromised" if doubted else ""
+    return f"{call.ledger} enrolled {record.source} with {keys}{said} ({call.vouched})"
 
 
 def _seal(receipt: Receipt, links: Links, facts: _Facts) -> str:
@@ -260,7 +276,8 @@ def _seal(receipt: Receipt, links: Links, facts: _Facts) -> str:
     # 1. The seal itself is in the log, so neither it nor its chain can be taken back.
     logged = links.logged_seal(part.seal, part.record, part.index, part.inclusion, checkpoint.size, checkpoint.root)
     # 2. Signed by the key that the ledger holds valid at its place.
-    seal = links.seal(part.seal, part.signature, identity.key_at(part.index))
+    key = identity.record_at(part.index)
+    seal = links.seal(part.seal, part.signature, key.key)
     if seal.source != record.source:
         raise SignatureError(f"the seal is of {seal.source}, not of {record.source}")
     require_names(logged, seal)
@@ -271,7 +288,14 @@ def _seal(receipt: Receipt, links: Links, facts: _Facts) -> str:
     else:
         _in_range(seal, record)
         links.included(record.content_hash, record.seq - seal.first, seal.count, part.range_proof, seal.root)
-    return f"{seal.source} signed its events {seal.first} to {seal.first + seal.count - 1} of boot {seal.boot}"
+    said = f"{seal.source} signed its events {seal.first} to {seal.first + seal.count - 1} of boot {seal.boot}"
+    # 4. While the key was its source's alone, as far as anybody declared.
+    if doubt := key.doubt_at(part.index):
+        raise DoubtError(
+            f"the signature holds, but is in doubt: {said} at entry {part.index}, and this key was declared to be in"
+            f" strange hands from entry {doubt.since} on, by transaction {doubt.tx_id}: {key.reason}"
+        )
+    return said
 
 
 def _in_range(seal: Seal, record: Record) -> None:

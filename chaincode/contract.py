@@ -7,14 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaincode import exchange, identities, kem_keys, logs
+from chaincode import exchange, identities, kem_keys, log_rotation, logs, recovery
 from chaincode.errors import Code, ContractError
 from chaincode.transaction import Transaction
 from crypto.errors import FormatError, KeyMaterialError, ProofError, SignatureError
 from crypto.merkle import MAX_PROOF_HASHES
 
 MAX_NOTE_ARGUMENT = 32 * 1024  # a gateway anchors the log's own signatures; witnesses' may stay outside
-MAX_LOG_KEYS = 4
 _SHORT = 256  # names, numbers, reasons
 _HANDLE = 512  # an origin and a name
 _KEYED = 8192  # an SLH-DSA-SHA2-128s signature has 7,856 bytes
@@ -32,15 +31,19 @@ class Function:
 
 
 FUNCTIONS: Final = {
-    "logs.register": Function(logs.register, 2, 1 + MAX_LOG_KEYS, _KEYED),
+    "logs.register": Function(logs.register, 2, 1 + logs.MAX_LOG_KEYS, _KEYED),
     "logs.anchor": Function(logs.anchor, 1, 1 + MAX_PROOF_HASHES, MAX_NOTE_ARGUMENT),
+    "logs.rotate": Function(log_rotation.rotate, 2, 2 + 2 * logs.MAX_LOG_KEYS, MAX_NOTE_ARGUMENT),
+    "logs.get": Function(logs.get, 1, 1, _SHORT, query=True),
     "logs.head": Function(logs.head, 1, 1, _SHORT, query=True),
     "logs.checkpoint": Function(logs.checkpoint, 2, 2, _SHORT, query=True),
     "logs.forks": Function(logs.forks, 1, 1, _SHORT, query=True),
     "identities.bootstrap": Function(identities.bootstrap, 5, 5, _KEYED),
     "identities.enrol": Function(identities.enrol, 7, 7, _KEYED),
     "identities.rotate": Function(identities.rotate, 6, 6, _KEYED),
-    "identities.revoke": Function(identities.revoke, 4, 4, _SHORT),
+    "identities.revoke": Function(identities.revoke, 4, 5, _SHORT),
+    "identities.recovery": Function(recovery.set_key, 5, 5, _KEYED),
+    "identities.recover": Function(recovery.recover, 6, 7, _KEYED),
     "identities.get": Function(identities.get, 1, 1, _SHORT, query=True),
     "identities.history": Function(identities.history, 1, 2, _SHORT, query=True),
     "identities.list": Function(identities.listing, 1, 2, _SHORT, query=True),

@@ -41,6 +41,8 @@ class Code(StrEnum):
     NOT_GRANTED = "not-granted"
     GRANT_EXISTS = "grant-exists"
     RECEIPT_EXISTS = "receipt-exists"
+    NO_RECOVERY_KEY = "no-recovery-key"
+    STALE_CHANGE = "stale-change"
 
 
 class ContractError(SealtrailError):

@@ -10,15 +10,25 @@ from dataclasses import replace
 from chaincode import arguments
 from chaincode.access import require_gateway
 from chaincode.errors import Code, ContractError
-from chaincode.identity_records import Identity, KeyRecord, Role
-from chaincode.state import PRESENT, identity_key, kid_key, organisation_key, read, role_key
+from chaincode.identity_records import Doubt, Identity, KeyRecord, Role
+from chaincode.managing import (
+    MAX_KEYS,
+    MAX_ROTATED_BYTES,
+    known,
+    managed,
+    open_key,
+    require_management,
+    require_unused,
+    require_within,
+    save,
+)
+from chaincode.state import PRESENT, identity_key, kid_key, organisation_key, role_key
 from chaincode.transaction import Transaction
 from crypto import cbor, labels
 from crypto.errors import FormatError
 from crypto.keys import PublicKey
 from crypto.keystore.statements import rotation_message
 
-MAX_KEYS = 32
 MAX_LISTED = 1000
 
 
@@ -53,7 +63,7 @@ async def enrol(tx: Transaction, args: Sequence[bytes]) -> bytes:
     key, origin = arguments.public_key(args[2], args[3]), arguments.name(args[4], "origin")
     first = KeyRecord(key, arguments.index(args[5], "from_index"))
     record = Identity(name, role, gateway.organisation, origin, (first,))
-    _require_management(gateway, record)
+    require_management(gateway, record)
     return await _add(tx, record, args[6])
 
 
@@ -61,7 +71,7 @@ async def _add(tx: Transaction, record: Identity, possession: bytes) -> bytes:
     key = record.keys[0].key
     if await tx.get(identity_key(record.handle)) is not None:
         raise ContractError(Code.IDENTITY_EXISTS, f"{record.name} is enrolled; choose another name or rotate its key")
-    await _require_unused(tx, key)
+    await require_unused(tx, key)
     key.verify(possession, enrolment(record.name, record.origin, key), labels.ENROL)
     encoded = record.encode()
     await tx.put(identity_key(record.handle), encoded)
@@ -75,14 +85,14 @@ async def rotate(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """rotate(handle, algorithm, public key, from_index, old signature, new signature): the old key counts below
     from_index, the new one from there on. Calls to the ledger take the new key at once."""
     # 1. Who calls, for whom, with which keys.
-    record = await _managed(tx, arguments.handle(args[0], "name"))
-    old, new = _open_key(record), arguments.public_key(args[1], args[2])
+    record = await managed(tx, arguments.handle(args[0], "name"))
+    old, new = open_key(record), arguments.public_key(args[1], args[2])
     from_index = arguments.index(args[3], "from_index")
     # 2. The ranges do not overlap, the record stays small, and nobody else has the new key.
-    _require_within(old, from_index)
+    require_within(old, from_index)
     if len(record.keys) >= MAX_KEYS:
         raise ContractError(Code.TOO_MANY_KEYS, f"{record.name} has had {MAX_KEYS} keys; enrol it under a new name")
-    await _require_unused(tx, new)
+    await require_unused(tx, new)
     # 3. The old key hands over, and the new key takes over.
     message = rotation(record.name, old.key, new, from_index)
     old.key.verify(args[4], message, labels.KEY_ROTATION)
@@ -90,28 +100,37 @@ async def rotate(tx: Transaction, args: Sequence[bytes]) -> bytes:
     await tx.put(kid_key(new.kid), record.handle.encode())
     tx.set_event("identities.rotated", cbor.encode([record.name, record.origin, old.key.kid, new.kid, from_index]))
     keys = (*record.keys[:-1], replace(old, until=from_index), KeyRecord(new, from_index))
-    return await _save(tx, replace(record, keys=keys))
+    rotated = replace(record, keys=keys)
+    if len(rotated.encode()) > MAX_ROTATED_BYTES:
+        raise ContractError(Code.TOO_MANY_KEYS, f"the record of {record.name} is full; enrol it under a new name")
+    return await save(tx, rotated)
 
 
 async def revoke(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """revoke(handle, kid, at_index, reason): the key counts below at_index only. May shorten a range further,
-    and may reach back, since a theft is noticed late; the transaction shows when it was declared."""
-    record = await _managed(tx, arguments.handle(args[0], "name"))
+    """revoke(handle, kid, at_index, reason, [compromised_from]): the key counts below at_index only. May shorten a
+    range further, and may reach back, since a theft is noticed late; the transaction shows when it was declared.
+    What the key signed from index compromised_from on counts, but is in doubt."""
+    record = await managed(tx, arguments.handle(args[0], "name"))
     at_index, reason = arguments.index(args[2], "at_index"), arguments.reason(args[3])
-    place = next((i for i, known in enumerate(record.keys) if known.key.kid == args[1]), None)
+    place = next((i for i, held in enumerate(record.keys) if held.key.kid == args[1]), None)
     if place is None:
         raise ContractError(Code.UNKNOWN_KEY, f"{record.name} never had the key {args[1].hex()[:16]}…")
     if args[1] == tx.caller.kid:
         raise ContractError(Code.SELF_REVOCATION, "a gateway cannot revoke the key it acts with; another one must")
-    _require_within(record.keys[place], at_index)
+    require_within(record.keys[place], at_index)
     ended = replace(record.keys[place], until=at_index, reason=reason)
+    if len(args) > 4:
+        compromised_from = arguments.index(args[4], "compromised_from")
+        if not ended.from_index <= compromised_from <= at_index:
+            raise ContractError(Code.BAD_RANGE, f"the key is in doubt from an index of its range on, up to {at_index}")
+        ended = ended.doubted(Doubt(compromised_from, tx.id))
     tx.set_event("identities.revoked", cbor.encode([record.name, record.origin, args[1], at_index, reason]))
-    return await _save(tx, replace(record, keys=(*record.keys[:place], ended, *record.keys[place + 1 :])))
+    return await save(tx, replace(record, keys=(*record.keys[:place], ended, *record.keys[place + 1 :])))
 
 
 async def get(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """get(handle): the Identity record."""
-    return (await _known(tx, arguments.handle(args[0], "name"))).encode()
+    return (await known(tx, arguments.handle(args[0], "name"))).encode()
 
 
 async def listing(tx: Transaction, args: Sequence[bytes]) -> bytes:
@@ -130,7 +149,7 @@ async def listing(tx: Transaction, args: Sequence[bytes]) -> bytes:
 async def history(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """history(handle, [before]): CBOR list of [transaction id, time, SHA-256 of the Identity record], one for each
     change, newest first, at most 1,000; with `before` those older than the change by that transaction."""
-    name = (await _known(tx, arguments.handle(args[0], "name"))).handle
+    name = (await known(tx, arguments.handle(args[0], "name"))).handle
     before = arguments.text(args[1], "before") if len(args) > 1 else None
     found: list[cbor.CborValue] = []
     async for version in tx.history(identity_key(name)):
@@ -143,51 +162,3 @@ async def history(tx: Transaction, args: Sequence[bytes]) -> bytes:
     if before is not None:
         raise FormatError(f"before must be the id of a transaction that changed {name}, got {before[:64]!r}")
     return cbor.encode(found)
-
-
-async def _known(tx: Transaction, name: str) -> Identity:
-    record = await read(tx, identity_key(name), Identity)
-    if record is None:
-        raise ContractError(Code.UNKNOWN_IDENTITY, f"nobody is enrolled as {name}")
-    return record
-
-
-async def _managed(tx: Transaction, name: str) -> Identity:
-    gateway = await require_gateway(tx)
-    record = await _known(tx, name)
-    _require_management(gateway, record)
-    return record
-
-
-def _require_management(gateway: Identity, subject: Identity) -> None:
-    """A gateway manages its organisation's gateways, and the other identities of its own log."""
-    if subject.organisation != gateway.organisation:
-        raise ContractError(Code.NOT_OWNER, f"{subject.name} is of {subject.organisation}, not {gateway.organisation}")
-    if subject.role is not Role.GATEWAY and subject.origin != gateway.origin:
-        raise ContractError(
-            Code.NOT_OWNER, f"{subject.name} belongs to the log {subject.origin}; {gateway.name} keeps {gateway.origin}"
-        )
-
-
-def _open_key(record: Identity) -> KeyRecord:
-    if record.current is None:
-        raise ContractError(Code.KEY_CLOSED, f"the key of {record.name} is revoked; enrol it under a new name")
-    return record.current
-
-
-async def _require_unused(tx: Transaction, key: PublicKey) -> None:
-    if await tx.get(kid_key(key.kid)) is not None:
-        raise ContractError(Code.KEY_IN_USE, f"key {key.kid.hex()[:16]}… is or was somebody's; make a new key")
-
-
-def _require_within(record: KeyRecord, index: int) -> None:
-    if index < record.from_index or (record.until is not None and index > record.until):
-        raise ContractError(
-            Code.BAD_RANGE, f"the key counts from {record.from_index} to {record.until}; {index} would not shorten that"
-        )
-
-
-async def _save(tx: Transaction, record: Identity) -> bytes:
-    encoded = record.encode()
-    await tx.put(identity_key(record.handle), encoded)
-    return encoded

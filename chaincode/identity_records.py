@@ -1,7 +1,7 @@
 """Records of the contract's identities: who may do what, and which key counts in which part of the log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ from crypto.errors import FormatError, KeyMaterialError
 from crypto.keys import PublicKey, algorithm_named
 
 _IDENTITY = frozenset(range(1, 7))
+_RECOVERABLE = frozenset(range(1, 8))
 
 
 class Role(StrEnum):
@@ -26,31 +27,53 @@ _ROLES = frozenset(Role)
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """A key was in strange hands: what it signed from the log index `since` on, while it still counted, may be a
+    thief's. `tx_id` names the transaction that declared it."""
+
+    since: int
+    tx_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRecord:
     """A key and where it counts: log indexes from_index ≤ i < until (None: open). `reason` is empty unless
-    the key was revoked."""
+    the key was revoked or recovered from."""
 
     key: PublicKey
     from_index: int
     until: int | None = None
     reason: str = ""
+    doubt: Doubt | None = None
 
     def valid_at(self, index: int) -> bool:
         return self.from_index <= index and (self.until is None or index < self.until)
 
+    def doubt_at(self, index: int) -> Doubt | None:
+        """Why a signature at this index is in doubt; None where it is not."""
+        return self.doubt if self.doubt and self.valid_at(index) and index >= self.doubt.since else None
+
+    def doubted(self, doubt: Doubt) -> "KeyRecord":
+        """The same key with this doubt, unless it was doubted from as early before: doubt is never taken back."""
+        return self if self.doubt and self.doubt.since <= doubt.since else replace(self, doubt=doubt)
+
     def items(self) -> list[cbor.CborValue]:
-        return [str(self.key.algorithm), self.key.raw, self.from_index, self.until, self.reason]
+        doubt: list[cbor.CborValue] = [self.doubt.since, self.doubt.tx_id] if self.doubt else []
+        return [str(self.key.algorithm), self.key.raw, self.from_index, self.until, self.reason, *doubt]
 
     @classmethod
     def of(cls, items: Any) -> Self:
-        if type(items) is not list or len(items) != 5:
-            raise FormatError("a key record is a list of five: algorithm, key, from, until, reason")
-        algorithm, raw, start, until, reason = items
+        if type(items) is not list or len(items) not in (5, 7):
+            raise FormatError("a key record is a list: algorithm, key, from, until, reason, [doubt since, transaction]")
+        algorithm, raw, start, until, reason = items[:5]
         if type(until) not in (int, type(None)) or [type(x) for x in (algorithm, raw, start, reason)] != [
             str, bytes, int, str,
         ]:  # fmt: skip
             raise FormatError("a key record holds text, bytes, a number, a number or null, and text")
-        return cls(PublicKey(algorithm_named(algorithm), raw), start, until, reason)
+        if [type(item) for item in items[5:]] not in ([], [int, str]):
+            raise FormatError("a key record's doubt is a number and the id of a transaction")
+        doubt = Doubt(*items[5:]) if len(items) == 7 else None
+        return cls(PublicKey(algorithm_named(algorithm), raw), start, until, reason, doubt)
 
 
 def source_handle(origin: str, name: str) -> str:
@@ -60,13 +83,15 @@ def source_handle(origin: str, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An enrolled identity. Its key ranges count indexes of the log `origin`; the newest key comes last."""
+    """An enrolled identity. Its key ranges count indexes of the log `origin`; the newest key comes last. `recovery`
+    is the offline key that may replace the newest one without its help, where there is such a key."""
 
     name: str
     role: Role
     organisation: str
     origin: str
     keys: tuple[KeyRecord, ...]
+    recovery: PublicKey | None = None
 
     @property
     def handle(self) -> str:
@@ -85,19 +110,25 @@ class Identity:
 
     def key_at(self, index: int) -> PublicKey:
         """The key that counts at this index of the log; KeyMaterialError where none does."""
+        return self.record_at(index).key
+
+    def record_at(self, index: int) -> KeyRecord:
+        """The same with its range, and whether it is in doubt."""
         for record in self.keys:
             if record.valid_at(index):
-                return record.key
+                return record
         raise KeyMaterialError(f"{self.name} has no valid key at index {index} of {self.origin}")
 
     def encode(self) -> bytes:
         keys = [record.items() for record in self.keys]
-        values = (VERSION, self.name, str(self.role), self.organisation, self.origin, keys)
+        values: list[cbor.CborValue] = [VERSION, self.name, str(self.role), self.organisation, self.origin, keys]
+        if self.recovery:
+            values.append([str(self.recovery.algorithm), self.recovery.raw])
         return cbor.encode(dict(enumerate(values, 1)))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        item = fields(data, _IDENTITY, "identity record")
+        item = fields(data, _IDENTITY, "identity record", _RECOVERABLE)
         role = cbor.field(item, 3, str, "role")
         if role not in _ROLES:
             raise FormatError(f"role must be one of {', '.join(Role)}, got {role[:20]!r}")
@@ -105,8 +136,14 @@ class Identity:
         check_ranges(keys)
         return cls(
             cbor.field(item, 2, str, "name"), Role(role), cbor.field(item, 4, str, "organisation"),
-            cbor.field(item, 5, str, "origin"), keys,
+            cbor.field(item, 5, str, "origin"), keys, _recovery(item[7]) if 7 in item else None,
         )  # fmt: skip
+
+
+def _recovery(pair: Any) -> PublicKey:
+    if type(pair) is not list or [type(part) for part in pair] != [str, bytes]:
+        raise FormatError("a recovery key is a list of two: algorithm, key")
+    return PublicKey(algorithm_named(pair[0]), pair[1])
 
 
 def check_ranges(keys: Sequence[KeyRecord]) -> None:
@@ -117,5 +154,7 @@ def check_ranges(keys: Sequence[KeyRecord]) -> None:
         end = record.until
         if record.from_index < 0 or (end is not None and end < record.from_index):
             raise FormatError(f"a key's range must run forward from 0, got {record.from_index} to {end}")
+        if record.doubt and record.doubt.since < record.from_index:
+            raise FormatError(f"a key is in doubt within its range, got from {record.doubt.since} on")
         if following is not None and (end is None or end > following.from_index):
             raise FormatError(f"key ranges overlap: one ends at {end}, the next begins at {following.from_index}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from chaincode.state import VERSION, fields
 from crypto import cbor
@@ -11,30 +11,53 @@ from crypto.merkle import HASH_BYTES, MAX_TREE_SIZE
 from crypto.note import VerifierKey
 
 _LOG = frozenset(range(1, 5))
+_ROTATED = frozenset(range(1, 6))
 _ANCHORED = frozenset(range(1, 8))
 _FORK = frozenset(range(1, 8))
 _ANSWER = frozenset(range(1, 5))
 
 
 @dataclass(frozen=True, slots=True)
+class FormerKeys:
+    """The kids of keys that all signed a log's checkpoints up to size `until`, that one included, and none since."""
+
+    until: int
+    kids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogRecord:
-    """A registered log: its origin, the identity that may anchor it, and the vkeys that must all sign."""
+    """A registered log: its origin, the identity that may anchor it, the vkeys that must all sign, and those that
+    did before, oldest first."""
 
     origin: str
     owner: str
     vkeys: tuple[VerifierKey, ...]
+    former: tuple[FormerKeys, ...] = ()
 
     def encode(self) -> bytes:
-        return cbor.encode({1: VERSION, 2: self.origin, 3: self.owner, 4: [str(vkey) for vkey in self.vkeys]})
+        values: list[cbor.CborValue] = [VERSION, self.origin, self.owner, [str(vkey) for vkey in self.vkeys]]
+        if self.former:
+            values.append([[before.until, list(before.kids)] for before in self.former])
+        return cbor.encode(dict(enumerate(values, 1)))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        item = fields(data, _LOG, "log record")
+        item = fields(data, _LOG, "log record", _ROTATED)
         vkeys = cbor.field(item, 4, list, "vkeys")
         if not all(type(vkey) is str for vkey in vkeys):
             raise FormatError("vkeys of a log record must be text")
         origin, owner = cbor.field(item, 2, str, "origin"), cbor.field(item, 3, str, "owner")
-        return cls(origin, owner, tuple(map(VerifierKey.parse, vkeys)))
+        former = tuple(map(_former, cbor.field(item, 5, list, "former keys"))) if 5 in item else ()
+        return cls(origin, owner, tuple(map(VerifierKey.parse, vkeys)), former)
+
+
+def _former(pair: Any) -> FormerKeys:
+    if type(pair) is not list or [type(part) for part in pair] != [int, list] or not 0 <= pair[0] <= MAX_TREE_SIZE:
+        raise FormatError("former keys of a log are a list of a size and of kids")
+    if not all(type(kid) is bytes and len(kid) == HASH_BYTES for kid in pair[1]):
+        raise FormatError(f"a kid has {HASH_BYTES} bytes")
+    return FormerKeys(pair[0], tuple(pair[1]))
 
 
 @dataclass(frozen=True, slots=True)

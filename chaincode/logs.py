@@ -20,6 +20,7 @@ from crypto.merkle import EMPTY_ROOT, verify_consistency
 from crypto.note import SignatureType, VerifierKey, parse_note
 
 MAX_FORKS_LISTED = 16
+MAX_LOG_KEYS = 4
 _LOG_KEYS = (SignatureType.ED25519, SignatureType.ML_DSA_44_COSIGNATURE)
 
 
@@ -29,9 +30,9 @@ async def register(tx: Transaction, args: Sequence[bytes]) -> bytes:
     origin = arguments.name(args[0], "origin")
     if gateway.origin != origin:
         raise ContractError(Code.NOT_OWNER, f"{gateway.name} is the gateway of {gateway.origin}, not of {origin}")
-    vkeys = await _log_keys(tx, origin, args[1:])
+    vkeys = await log_keys(tx, origin, args[1:])
     if await tx.get(log_key(origin)) is not None:
-        raise ContractError(Code.LOG_EXISTS, f"the log {origin} is registered; its keys do not change")
+        raise ContractError(Code.LOG_EXISTS, f"the log {origin} is registered; its keys change by logs.rotate")
     record = LogRecord(origin, gateway.name, vkeys).encode()
     head = AnchoredCheckpoint(origin, 0, EMPTY_ROOT, "", tx.timestamp_us, tx.id)
     await tx.put(log_key(origin), record)
@@ -40,8 +41,11 @@ async def register(tx: Transaction, args: Sequence[bytes]) -> bytes:
     return record
 
 
-async def _log_keys(tx: Transaction, origin: str, given: Sequence[bytes]) -> tuple[VerifierKey, ...]:
+async def log_keys(tx: Transaction, origin: str, given: Sequence[bytes]) -> tuple[VerifierKey, ...]:
+    """The vkeys that are to sign the checkpoints of `origin`, checked."""
     vkeys = tuple(VerifierKey.parse(arguments.text(vkey, "vkey")) for vkey in given)
+    if len(vkeys) > MAX_LOG_KEYS:
+        raise FormatError(f"a log has at most {MAX_LOG_KEYS} keys, got {len(vkeys)}")
     for vkey in vkeys:
         if vkey.name != origin or vkey.type not in _LOG_KEYS:
             raise FormatError(f"a log's vkeys are named {origin} and of type 01 or 06, got {str(vkey)[:60]!r}")
@@ -59,12 +63,12 @@ async def anchor(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """
     # 1. The caller is a gateway, the log is known, and it is the caller's.
     gateway = await require_gateway(tx)
-    log = await _own_log(tx, gateway, Checkpoint.parse(parse_note(args[0]).text).origin)
+    log = await own_log(tx, gateway, Checkpoint.parse(parse_note(args[0]).text).origin)
     # 2. Every registered key has signed the note.
     signed = open_checkpoint(args[0], log.vkeys)
     # 3. The log has not signed another root for this size.
     checkpoint = signed.checkpoint
-    head = await _head(tx, log.origin)
+    head = await log_head(tx, log.origin)
     earlier = head if checkpoint.size == head.size else await _checkpoint(tx, log.origin, checkpoint.size)
     if earlier is not None and earlier.note and earlier.root != checkpoint.root:
         await _keep_fork(tx, earlier, signed)
@@ -80,7 +84,8 @@ async def anchor(tx: Transaction, args: Sequence[bytes]) -> bytes:
     return AnchorAnswer(AnchorStatus.ANCHORED, checkpoint.size, checkpoint.root).encode()
 
 
-async def _own_log(tx: Transaction, gateway: Identity, origin: str) -> LogRecord:
+async def own_log(tx: Transaction, gateway: Identity, origin: str) -> LogRecord:
+    """The log of this origin, which the gateway owns."""
     log = await read(tx, log_key(arguments.name(origin.encode(), "origin")), LogRecord)
     if log is None:
         raise ContractError(Code.UNKNOWN_LOG, f"no log {origin} is registered; its gateway must register it first")
@@ -89,7 +94,8 @@ async def _own_log(tx: Transaction, gateway: Identity, origin: str) -> LogRecord
     return log
 
 
-async def _head(tx: Transaction, origin: str) -> AnchoredCheckpoint:
+async def log_head(tx: Transaction, origin: str) -> AnchoredCheckpoint:
+    """The newest checkpoint that was accepted of this log."""
     head = await read(tx, head_key(origin), AnchoredCheckpoint)
     if head is None:
         raise ContractError(Code.UNKNOWN_LOG, f"no log {origin} is registered")
@@ -117,9 +123,18 @@ async def _keep_fork(tx: Transaction, earlier: AnchoredCheckpoint, signed: Signe
     tx.set_event("logs.fork", cbor.encode([refused.origin, refused.size, earlier.root, refused.root]))
 
 
+async def get(tx: Transaction, args: Sequence[bytes]) -> bytes:
+    """get(origin): the LogRecord."""
+    origin = arguments.name(args[0], "origin")
+    log = await read(tx, log_key(origin), LogRecord)
+    if log is None:
+        raise ContractError(Code.UNKNOWN_LOG, f"no log {origin} is registered")
+    return log.encode()
+
+
 async def head(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """head(origin): the AnchoredCheckpoint that is the log's head."""
-    return (await _head(tx, arguments.name(args[0], "origin"))).encode()
+    return (await log_head(tx, arguments.name(args[0], "origin"))).encode()
 
 
 async def checkpoint(tx: Transaction, args: Sequence[bytes]) -> bytes:

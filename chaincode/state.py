@@ -92,10 +92,12 @@ async def read(tx: Transaction, key: str, kind: type[_R]) -> _R | None:
         raise StateError(f"the record at {key} cannot be read: {e}; run fsck on this ledger") from e
 
 
-def fields(data: bytes, keys: frozenset[int], what: str) -> dict[int, cbor.CborValue]:
-    """The map of a record with exactly `keys`, of this version (key 1)."""
+def fields(
+    data: bytes, keys: frozenset[int], what: str, longer: frozenset[int] | None = None
+) -> dict[int, cbor.CborValue]:
+    """The map of a record with exactly `keys`, or exactly those of its `longer` form, of this version (key 1)."""
     item = cbor.decode(data, MAX_RECORD_BYTES)
-    cbor.exact_keys(item, keys, what)
+    cbor.exact_keys(item, longer if longer and type(item) is dict and len(item) == len(longer) else keys, what)
     if cbor.field(item, 1, int, f"{what} version") != VERSION:
         raise FormatError(f"{what} must be of version {VERSION}, got {item[1]}; a newer Sealtrail may read it")
     checked: dict[int, cbor.CborValue] = item

@@ -1,6 +1,7 @@
 """Every label and signature context of Sealtrail, in one place so that no two purposes can share one.
 
-A context is never empty except where C2SP demands it (signed notes); keys that sign notes sign nothing else.
+A context is never empty except where C2SP demands it (signed notes); keys that sign notes sign nothing
+else but their own replacement.
 """
 
 SEAL = b"sealtrail/seal/v1"  # a source's signature over a range of its events
@@ -11,6 +12,9 @@ KEY_ROTATION = b"sealtrail/key-rotation/v1"  # old and new key sign the change f
 KEM_KEY = b"sealtrail/kem-key/v1"  # an identity publishes or withdraws a KEM key of its own
 EXCHANGE_REGRANT = b"sealtrail/exchange-regrant/v1"  # a holder passes a sealed object on
 DELIVERY_RECEIPT = b"sealtrail/delivery-receipt/v1"  # a recipient says that it opened, or refused, an object
+RECOVERY_KEY = b"sealtrail/recovery-key/v1"  # the present key, and the offline one, sign that the latter may recover
+KEY_RECOVERY = b"sealtrail/key-recovery/v1"  # the offline key and a new key sign that the new one takes over
+LOG_KEY_ROTATION = b"sealtrail/log-key-rotation/v1"  # a log's old and new keys sign the change
 COMMITMENT = "sealtrail/commitment/v1"  # HMAC input of a field's salted commitment
 SALT = "sealtrail/salt/v1"  # HMAC input that derives a field's salt from its segment's seed
 DISCLOSURE = b"sealtrail/disclosure/v1"  # a gateway's signature over a disclosure to an auditor

@@ -8,7 +8,7 @@ spans any distance. Runs on the event loop, with a database connection of its ow
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,11 @@ from chain.log.publish import Publisher, check_history
 from chain.log.reader import LogReader
 from chain.store.database import Database
 from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord
-from crypto import cbor
-from crypto.checkpoint import Checkpoint
+from chaincode.log_rotation import KeyChange
+from crypto import cbor, labels
+from crypto.checkpoint import Checkpoint, sign_checkpoint
 from crypto.errors import SealtrailError
-from crypto.note import Note, parse_note
+from crypto.note import Note, NoteSigner, parse_note
 
 log = logging.getLogger(__name__)
 RETRY_S = 1.0
@@ -99,6 +100,27 @@ class Anchorer:
     async def proved(self, size: int) -> None:
         """The proof that the ledger holds the checkpoint of this size is at hand."""
         await self._alone(asyncio.to_thread(self._mark, size))
+
+    async def change_keys(self, new: Sequence[NoteSigner], old: Sequence[NoteSigner], ledger: tuple[str, ...]) -> None:
+        """Anchor everything, have the contract take the log's new keys at that head, and sign with them. `ledger`:
+        the vkeys that the embedded ledger takes at the same time."""
+        await self._alone(self._change_keys(new, old, ledger))
+
+    async def _change_keys(self, new: Sequence[NoteSigner], old: Sequence[NoteSigner], ledger: tuple[str, ...]) -> None:
+        await self._round(urgent=True)
+        head = await self._head()
+        before, after = (tuple(str(signer.vkey) for signer in signers) for signers in (old, new))
+        change = KeyChange(head.origin, before, after, head.size, head.root, ledger).encode()
+        checkpoint = Checkpoint(head.origin, head.size, head.root)
+        note = sign_checkpoint(checkpoint, new, time.time_ns() // 1_000_000_000).marshal().encode()
+        signatures = [signer.private.sign(change, labels.LOG_KEY_ROTATION) for signer in (*old, *new)]
+        await self._ledger.submit("logs.rotate", change, note, *signatures)
+        # Before anything else is signed.
+        await asyncio.to_thread(self._publisher.change_signers, new, head.size)
+
+    async def use_keys(self, signers: Sequence[NoteSigner], size: int) -> None:
+        """Sign with these keys from now on, and what is kept from `size` on, up to which the old ones signed, anew."""
+        await self._alone(asyncio.to_thread(self._publisher.change_signers, signers, size))
 
     async def close(self) -> None:
         """Wait for what is being done; nothing is published afterwards. Then the database may be closed."""

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,20 +89,21 @@ def records(
 
 def _newest(folder: Any, limit: int, source: str | None) -> list[dict[str, Any]]:
     """The newest events; records that log seals are left out."""
+    from chain.ledger.reading import open_reader
+    from gateway.query.doubts import Doubts
     from gateway.query.records import MAX_PAGE, RecordFilter, list_records
     from gateway.query.view import View
 
     _bring_index_up_to_date(folder)
     view, found, cursor = View.open(folder), list[dict[str, Any]](), None
-    try:
+    with closing(view), closing(open_reader(folder)) as ledger:
+        doubts = Doubts(ledger, folder.origin)
         while len(found) < limit:
             page = list_records(view, RecordFilter(source=source), limit=MAX_PAGE, cursor=cursor, payloads=True)
-            found += [_shown(row) for row in page.records if not row.count]
+            found += [_shown(row, view.site, doubts) for row in page.records if not row.count]
             cursor = page.next_cursor
             if cursor is None:
                 break
-    finally:
-        view.close()
     return found[:limit]
 
 
@@ -126,13 +128,15 @@ def _bring_index_up_to_date(folder: Any) -> None:
         access.close()
 
 
-def _shown(row: Any) -> dict[str, Any]:
+def _shown(row: Any, site: Any, doubts: Any) -> dict[str, Any]:
+    doubt = doubts.about(site, row.source, row.boot, row.seq)
+    flags = [*row.flags, *(["doubtful"] if doubt else [])]
     sensed = datetime.fromtimestamp(row.sensed_us / 1e6, UTC).isoformat(timespec="seconds")
     return {
         "id": str(row.leaf), "kind": row.kind, "source": row.source, "boot": row.boot, "seq": row.seq,
-        "sensed": sensed, "sensed_us": row.sensed_us, "received_us": row.received_us, "flags": list(row.flags),
+        "sensed": sensed, "sensed_us": row.sensed_us, "received_us": row.received_us, "flags": flags,
         "anchored": row.anchored, "summary": row.summary,
-    }  # fmt: skip
+    } | ({"doubt_declared_by": doubt.tx_id} if doubt else {})  # fmt: skip
 
 
 def check_index(data: DataOption) -> None:
@@ -205,17 +209,22 @@ def revoke(
     url: Annotated[str, typer.Option(help="URL of the running gateway, which tells the ledger.")],
     reason: Annotated[str, typer.Option(help="Why, for the auditors.")],
     token: Annotated[str, typer.Option(help="API token with scope device-admin.", envvar="SEALTRAIL_TOKEN")],
+    compromised_from: Annotated[
+        int | None, typer.Option(min=0, help="Log entry from which on what it signed may be a thief's.")
+    ] = None,
 ) -> None:
-    """End the validity of a source's key: later events are refused, earlier ones stay proved."""
+    """End the validity of a source's key: later events are refused, earlier ones stay proved. What it signed since a
+    theft stays too, and is shown as doubtful. Of a revoked key the theft may be told later."""
     import httpx
 
     from crypto.tls.client import for_httpx
     from gateway.access import AccessError
 
     headers = {"Authorization": f"Bearer {token}"}
+    body = {"reason": reason} | ({} if compromised_from is None else {"compromised_from": compromised_from})
     try:
         where = f"{url.rstrip('/')}/v1/sources/{name}/revoke"
-        answer = httpx.post(where, json={"reason": reason}, headers=headers, verify=for_httpx())
+        answer = httpx.post(where, json=body, headers=headers, verify=for_httpx())
     except httpx.HTTPError as e:
         raise AccessError(f"cannot reach {url}: {e}") from e
     if answer.status_code >= 300:

@@ -28,6 +28,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
     from gateway.drill import cli as drill_cli
+    from gateway.keychange import cli as keychange_cli
     from gateway.objects import cli as objects_cli
     from gateway.objects import partner_cli
     from network import cli as network_cli
@@ -42,6 +43,9 @@ def _mount(app: typer.Typer) -> None:
     app.add_typer(gateway_cli.sources, name="source")
     app.add_typer(gateway_cli.tokens, name="token")
     app.add_typer(device_cli.app, name="device")
+    keys_cli.app.command("migrate")(keychange_cli.migrate)
+    keys_cli.app.command("set-recovery")(keychange_cli.set_recovery)
+    keys_cli.app.command("recover")(keychange_cli.recover)
     app.command("receipt")(chain_cli.receipt)
     app.command("verify")(chain_cli.verify)
     app.add_typer(chain_cli.policy, name="policy")

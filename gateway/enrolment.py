@@ -6,15 +6,16 @@ carries requests to it and gives the device what it needs to connect.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
 from chain.errors import LedgerError
 from chain.ledger.interface import Ledger
 from chain.ledger.reading import LedgerReader
-from chain.site import Folder
+from chain.site import Folder, SiteReader
 from chaincode.errors import Code, ContractError
 from chaincode.identities import enrolment as enrolment_message
+from chaincode.identities import rotation as rotation_message
 from chaincode.identity_records import Identity, Role, source_handle
 from chaincode.state import identity_key
 from crypto import labels
@@ -47,6 +48,7 @@ class Registrar:
         settled: Callable[[], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         """`log_size` counts durable entries; `settled` waits until no commit is in flight (None: there is none)."""
+        self._folder = folder
         self._origin = folder.origin
         self._settled = settled
         self._ledger, self._access, self._book, self._log_size = ledger, access, book, log_size
@@ -161,18 +163,36 @@ class Registrar:
                      new: bytes) -> None:  # fmt: skip
         """Change a source's key from a log index on; both keys have signed (labels.KEY_ROTATION)."""
         key = PublicKey(algorithm_named(algorithm), public_key)
+        # 1. Both signatures before anything is restricted: whoever asks is a stranger until then.
+        present = (await self._identity(source)).current
+        if present is not None and (present.key, present.from_index) == (key, from_index):
+            return  # the answer to the same request got lost
+        if present is not None:
+            said = rotation_message(source, present.key, key, from_index)
+            present.key.verify(old, said, labels.KEY_ROTATION)
+            key.verify(new, said, labels.KEY_ROTATION)
+        # 2. No seal of the present key stands, or comes to stand, where it will not count; the contract does the rest.
         args = (self._handle(source).encode(), str(key.algorithm).encode(), key.raw, str(from_index).encode(), old, new)
         async with self._until_settled(source, lambda: self._book.narrow(source, from_index)):
-            if from_index < self._log_size():
-                raise FormatError(f"a new key counts from the log's present size on ({self._log_size()}) or later")
+            if from_index < self._log_size() and await asyncio.to_thread(self._sealed_to, source) >= from_index:
+                raise FormatError(f"{source} sealed at or behind entry {from_index} with its present key")
             await self._ledger.submit("identities.rotate", *args)
 
-    async def revoke(self, source: str, reason: str) -> None:
-        """End the validity of a source's key at the log's present size."""
+    def _sealed_to(self, source: str) -> int:
+        """The entry of the source's newest seal, −1 where it has none."""
+        with closing(SiteReader.open(self._folder)) as reader:
+            last = reader.seals.last(source)
+        return last.leaf if last else -1
+
+    async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
+        """End the validity of a source's key at the log's present size. What it signed from the log index
+        `compromised_from` on is in doubt."""
         key = (await self._identity(source)).keys[-1]
         async with self._until_settled(source, lambda: self._book.block(source)):
-            at = max(self._log_size(), key.from_index)
-            args = (self._handle(source).encode(), key.key.kid, str(at).encode(), reason.encode("ascii", "replace"))
+            at = max(self._log_size(), key.from_index) if key.until is None else key.until  # doubt may come later
+            args = [self._handle(source).encode(), key.key.kid, str(at).encode(), reason.encode("ascii", "replace")]
+            if compromised_from is not None:
+                args.append(str(max(compromised_from, key.from_index)).encode())
             await self._ledger.submit("identities.revoke", *args)
 
     @asynccontextmanager

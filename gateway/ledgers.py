@@ -11,10 +11,11 @@ from chain.errors import LedgerError, StoreError
 from chain.ledger.embedded import EmbeddedLedger
 from chain.ledger.fabric.kept import FILE as KEPT_FILE
 from chain.ledger.fabric.kept import KeptProofs
-from chain.ledger.interface import Ledger
+from chain.ledger.reading import ledger_signers
 from chain.ledger.store import FILE as EMBEDDED_FILE
 from chain.site import Folder
 from crypto.keys import PrivateKey
+from gateway.acting import ActingLedger
 from gateway.config import Config, FabricConfig
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ PATIENCE_S = 3.0  # the gateway tries again by itself, and shows meanwhile that 
 class SiteLedger:
     """The site's ledger; where it is elsewhere, with the proofs that are kept here of it."""
 
-    ledger: Ledger
+    ledger: ActingLedger
     kept: KeptProofs | None = None
+    embedded: EmbeddedLedger | None = None
 
     @property
     def may_be_away(self) -> bool:
@@ -55,11 +57,12 @@ def open_ledger(config: Config, folder: Folder, key: PrivateKey) -> SiteLedger:
     if config.fabric is not None:
         if (folder.ledger / EMBEDDED_FILE).exists():
             raise StoreError(f"{folder.root} is anchored on the embedded ledger; begin a new log to anchor on Fabric")
-        return SiteLedger(open_channel(config.fabric, key), KeptProofs(folder.ledger))
+        return SiteLedger(ActingLedger(open_channel(config.fabric, key)), KeptProofs(folder.ledger))
     if (folder.ledger / KEPT_FILE).exists():
         raise StoreError(f'{folder.root} is anchored on Fabric; set ledger = "fabric" and [fabric] again')
-    signers = folder.ledger_signers(create=True)
-    return SiteLedger(EmbeddedLedger(folder.ledger, folder.ledger_name, signers, key))
+    folder.ledger_signers(create=True)
+    embedded = EmbeddedLedger(folder.ledger, folder.ledger_name, ledger_signers(folder), key)
+    return SiteLedger(ActingLedger(embedded), embedded=embedded)
 
 
 def open_channel(settings: FabricConfig, key: PrivateKey) -> "FabricLedger":

@@ -7,6 +7,7 @@ from typing import Protocol
 from chain.store.erasures import StoredErasure
 from gateway.access import SourceSettings
 from gateway.enrolment import Offer
+from gateway.keychange.migration import Migrated
 from gateway.objects.parts import Objects
 
 
@@ -55,6 +56,7 @@ class LiveStatus:
     disk_bytes: int
     disk_limit_bytes: int
     problems: tuple[str, ...]  # why the gateway is not ready, in words; empty when all is well
+    doubtful: tuple[str, ...] = ()  # sources with a key that was declared to be compromised
     tls: tuple[TlsUse, ...] = ()  # where TLS is on
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of each source's connections; "" without TLS
     sessions: int = 0  # open now
@@ -81,13 +83,17 @@ class Live(Protocol):
     async def enrol(self, code: str, algorithm: str, public_key: bytes, proof: bytes) -> Enrolment:
         """Redeem a code: the key goes to the contract's identities, the source gets its password."""
 
+    async def migrate(self, algorithm: str, *, force: bool = False) -> Migrated:
+        """Change all keys that the site signs with to this algorithm, while it goes on."""
+
     async def rotate(
         self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes, new: bytes
     ) -> None:
         """Replace a source's key; both keys have signed the change (labels.KEY_ROTATION)."""
 
+    async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
+        """End the validity of a source's key at the present log size, and close its connections. What it signed from
+        the log index `compromised_from` on is in doubt."""
+
     async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
         """Destroy a subject's payloads, salts and key; returns the entries of the log that say so."""
-
-    async def revoke(self, source: str, reason: str) -> None:
-        """End the validity of a source's key at the present log size, and close its connections."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from chain.erasing import done
 from chain.errors import ForkError, LedgerError, StoreError
+from chain.handover import Handover
 from chain.ledger.interface import LedgerEvent
 from chain.ledger.reading import open_reader
 from chain.log.checkpoints import Checkpoints
@@ -27,8 +28,9 @@ from chain.store.database import UNREADABLE, Database
 from chain.store.epochs import Sealing
 from chain.store.erasures import StoredErasure
 from crypto import cbor, tokens
+from crypto.errors import SealtrailError
 from crypto.files import write_durably
-from crypto.keys import PrivateKey
+from crypto.keys import PrivateKey, algorithm_named
 from crypto.note import NoteSigner
 from gateway.access import Access, Scope, SourceSettings
 from gateway.anchoring import Anchorer
@@ -41,6 +43,7 @@ from gateway.index.follower import forget_index
 from gateway.ingest.mqtt.limits import FrontDoorLimits
 from gateway.ingest.mqtt.listener import FrontDoor
 from gateway.joining import write_request
+from gateway.keychange.migration import Migrated, Migration, handovers_of, taken_up
 from gateway.ledgers import SiteLedger, open_ledger
 from gateway.live import Enrolment, LiveStatus, TlsUse
 from gateway.objects.delivery import Delivery
@@ -74,6 +77,7 @@ class Gateway:
         self.presence = Presence()
         self.shortage, self.shares = Shortage(), shares(config.front_door.max_connections)
         self._closing = AsyncExitStack()
+        self._announce: Callable[[PrivateKey], None] = lambda key: None  # the session key, once there are sessions
         self._started_us = time.time_ns() // 1000
         self._fork: ForkError | None = None
         self.index_problem = ""  # told by whoever follows the log for the index
@@ -103,8 +107,10 @@ class Gateway:
         # 1. The site is ours alone.
         lock = Lock(self.folder.root)
         self._closing.callback(lock.release)
+        self.folder.key_folder.finish()
         # 2. Keys, store, ledger.
         signers, key = self.folder.log_signers(create=True), self.folder.gateway_key(create=True)
+        self._key = key
         self.access = Access(self.folder)
         self._closing.callback(self.access.close)
         site = SiteWriter.open(self.folder, self._sealing())
@@ -115,6 +121,8 @@ class Gateway:
         side = open_ledger(self.config, self.folder, key)
         self._closing.push_async_callback(side.close)
         self.ledger, self.keeper = side.ledger, side.keeper(self.folder.origin, self._heard)
+        if self.folder.key_folder.next is not None:
+            signers, key = await self._in_midst_of_change(signers, key)
         # 3. Never go on with a log that contradicts its anchor.
         publishing = Database(self.folder.database)
         self._closing.callback(publishing.close)
@@ -126,12 +134,28 @@ class Gateway:
             await self.anchorer.proved(size)  # a crash may have come after the proof was kept and before this
         # 4. The pipeline, then the doors.
         self._start_pipeline(site, key)
+        self.migration = Migration(
+            self.folder, self.ledger, side.embedded, self.anchorer, self._log_size, self._uses_key
+        )  # fmt: skip
+        self._uses_key(key, handovers_of(self.folder, key))
+        if self.migration.pending:
+            self._task(self.migration.finish())
         self.objects = self._objects()
         self._task(self.anchorer.run())
         if self.keeper:
             self._task(self.keeper.run())
         self._first_token()
         await self._open_doors()
+
+    async def _in_midst_of_change(
+        self, signers: tuple[NoteSigner, ...], key: PrivateKey
+    ) -> tuple[tuple[NoteSigner, ...], PrivateKey]:
+        """The keys that the ledger has taken; the present ones while a ledger elsewhere is away."""
+        try:
+            return await taken_up(self.folder, self.ledger)
+        except LedgerError as e:
+            log.warning("the ledger is away in the midst of a change of keys: %s", e)
+            return signers, key
 
     def _sealing(self) -> Sealing | None:
         """To whom payloads are sealed, where this gateway shall not read them."""
@@ -226,11 +250,13 @@ class Gateway:
             self.folder, self.config.sessions, self.committer.inbox, self.book, self._post,
             lambda: self.anchorer.state.note, self._log_size,
         )  # fmt: skip
+        self._announce = lambda key: self.sessions.announce(self.session_key.announce(key))
+        self._announce(self._key)
         self._task(self._tidy_sessions())
         self._front_tls = tls_server(settings, "front_door")
         self.front = FrontDoor(
             settings.host, settings.port, self.sessions, login, self.presence, limits=limits,
-            tls=self._front_tls, on_not_accepted=self.shortage.note, on_subscribed=self.delivery.subscribed,
+            tls=self._front_tls, on_not_accepted=self.shortage.note, on_subscribed=self._subscribed,
         )  # fmt: skip
         try:
             await self.front.start()
@@ -292,6 +318,11 @@ class Gateway:
         if news.urgent:
             self.anchorer.urgent()
 
+    def _subscribed(self, source: str) -> None:
+        """A source listens: tell it of changes of the gateway's key, and of objects that are its own."""
+        self.acknowledger.subscribed(source)
+        self.delivery.subscribed(source)
+
     async def _publish_receipt(self, source: str, payload: bytes, session: bool) -> bool:
         if session:
             return self.sessions.answer(source, payload)
@@ -313,6 +344,12 @@ class Gateway:
         while self.anchorer.state.proved_size < self.anchorer.state.anchored_size:
             await asyncio.sleep(0.02)
 
+    def _uses_key(self, key: PrivateKey, handovers: tuple[Handover, ...]) -> None:
+        """The gateway signs with this key, and sources follow to it by these statements."""
+        self._key = key
+        self.acknowledger.use(key, [handover.encode() for handover in handovers])
+        self._announce(key)
+
     def _log_size(self) -> int:
         return self.committer.counters.log_size
 
@@ -327,7 +364,7 @@ class Gateway:
             self._started_us, self.folder.origin, self._log_size(), anchors.checkpoint_size, anchors.anchored_size,
             anchors.anchored_us, counters.received, counters.stored, counters.duplicates, counters.rejected,
             self.committer.inbox.size, self.presence.names(), self.disk.used_bytes, self.disk.limit_bytes,
-            self._problems(), self._tls_uses(), self.front.groups() if self._front_tls else {},
+            self._problems(), self.book.doubtful(), self._tls_uses(), self.front.groups() if self._front_tls else {},
             len(self.sessions.table), self.sessions.counters.handshakes,
             self.sessions.counters.refused + self.sessions.counters.limited,
         )  # fmt: skip
@@ -343,6 +380,8 @@ class Gateway:
             found.append(f"anchoring: {self.anchorer.state.problem}")
         if self.keeper and self.keeper.problem:
             found.append(f"proofs from the ledger: {self.keeper.problem}")
+        if self.migration.problem:
+            found.append(f"the change of keys: {self.migration.problem}")
         found += [f"front door: {self.front.problem}"] if self.front.problem else []
         if self.http_full():
             found.append(f"HTTP: all {self.shares.http} connections are taken; see who holds so many")
@@ -366,12 +405,20 @@ class Gateway:
 
     async def enrol(self, code: str, algorithm: str, public_key: bytes, proof: bytes) -> Enrolment:
         source, password = await self.registrar.enrol(code, algorithm, public_key, proof)
-        settings, key = self.config.front_door, self.folder.gateway_key().public
+        settings, key = self.config.front_door, self._key.public
         return Enrolment(
             source, self.folder.origin, settings.public_host or settings.host, self.front.port,
             settings.tls_certificate is not None, password, str(key.algorithm), key.raw,
             tuple(map(str, self.folder.log_vkeys())), self._offered_session_key(), self.session_key.serial,
         )  # fmt: skip
+
+    async def migrate(self, algorithm: str, *, force: bool = False) -> Migrated:
+        try:
+            return await self.migration.run(algorithm_named(algorithm), force=force)
+        except SealtrailError:
+            if self.migration.pending:
+                self._task(self.migration.finish())  # the ledger has taken some of it
+            raise
 
     def _offered_session_key(self) -> bytes:
         """Not where a group of gateways shares a broker: a session lives in one of them."""
@@ -408,7 +455,7 @@ class Gateway:
     async def _forget_in_index(self) -> None:
         await asyncio.to_thread(forget_index, self.folder)
 
-    async def revoke(self, source: str, reason: str) -> None:
-        await self.registrar.revoke(source, reason)
+    async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
+        await self.registrar.revoke(source, reason, compromised_from)
         self.sessions.drop(source)
         self.front.put_out(source)

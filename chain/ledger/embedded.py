@@ -44,7 +44,6 @@ class EmbeddedLedger:
         """Open or create the ledger. `signers` are all keys of the ledger `name`, each of which signs every
         checkpoint (Ed25519 and ML-DSA-44); `now_us` is the caller's clock in µs since 1970."""
         self._store = LedgerStore(folder, name, signers, invoke)
-        self._keys = tuple(signer.vkey for signer in signers)
         self._worker = Worker("ledger")
         self._caller = caller
         self._now_us = now_us
@@ -86,7 +85,11 @@ class EmbeddedLedger:
 
     async def check(self) -> int:
         """Verify everything in the file; see chain.ledger.check. Returns the number of transactions."""
-        return await self._worker.run(partial(check_database, self._store.db, self._store.name, self._keys))
+        return await self._worker.run(partial(check_database, self._store.db, self._store.name, self._store.vkeys))
+
+    async def change_signers(self, signers: Sequence[NoteSigner]) -> None:
+        """Other keys of the ledger sign from now on, and its newest checkpoint anew."""
+        await self._worker.run(partial(self._store.change_signers, signers, self._now_us()))
 
     async def close(self) -> None:
         await self._worker.close(self._store.close)

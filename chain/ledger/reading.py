@@ -4,7 +4,7 @@ Opens files read-only; what it returns is believed by nobody before it was verif
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,9 @@ from chain.policy import ChannelLine, LedgerLine
 from chain.receipt import LedgerPart
 from chain.site import Folder
 from chain.store.database import Database
-from crypto.note import VerifierKey
+from crypto.checkpoint import open_checkpoint
+from crypto.errors import SealtrailError
+from crypto.note import NoteSigner, VerifierKey
 
 
 class LedgerReader(Protocol):
@@ -51,11 +53,24 @@ class LedgerReader(Protocol):
 def open_reader(folder: Folder) -> LedgerReader:
     """The reader of whichever ledger the site has."""
     if (folder.ledger / FILE).exists():
-        vkeys = folder.ledger_vkeys() if folder.keys.exists() else ()  # a recipient's copy has no keys of the site
+        signers = ledger_signers(folder) if folder.keys.exists() else ()  # a recipient's copy has no keys of the site
+        vkeys = tuple(signer.vkey for signer in signers)
         return EmbeddedLedgerReader(folder.ledger, folder.ledger_name, vkeys)
     from chain.ledger.fabric.kept import KeptProofs
 
     return KeptProofs(folder.ledger, readonly=True)
+
+
+def ledger_signers(folder: Folder) -> tuple[NoteSigner, ...]:
+    """Those that signed the embedded ledger's newest checkpoint: the present ones, or, in the midst of a change of
+    keys, the next ones."""
+    following = folder.key_folder.next
+    if following is not None and (folder.ledger / FILE).exists():
+        with closing(Database(folder.ledger / FILE, readonly=True)) as db, suppress(SealtrailError):
+            signers = following.ledger_signers()
+            open_checkpoint(head_note(db), [signer.vkey for signer in signers])
+            return signers
+    return folder.ledger_signers()
 
 
 class EmbeddedLedgerReader:

@@ -23,7 +23,7 @@ from chaincode.transaction import Caller, Transaction
 from crypto.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from crypto.errors import SealtrailError
 from crypto.keys import PrivateKey
-from crypto.note import NoteSigner
+from crypto.note import NoteSigner, VerifierKey
 
 FILE = "ledger.db"
 EVENTS_READ = 256  # leaves looked through at once
@@ -65,7 +65,7 @@ class LedgerStore:
         if not size and not note:
             return
         try:
-            head = open_checkpoint(note, [signer.vkey for signer in self._signers]).checkpoint
+            head = open_checkpoint(note, self.vkeys).checkpoint
         except SealtrailError as e:
             raise LedgerError(f"{FILE}: its checkpoint is not signed with the keys of {self.name}: {e}") from e
         if (head.size, head.root) != (size, root):
@@ -93,6 +93,22 @@ class LedgerStore:
         checkpoint = Checkpoint(self.name, self._log.size, self._log.root())
         note = sign_checkpoint(checkpoint, self._signers, time_us // 1_000_000).marshal()
         self.db.connection.execute("INSERT OR REPLACE INTO ledger_head (id, note) VALUES (0, ?)", (note,))
+
+    @property
+    def vkeys(self) -> tuple[VerifierKey, ...]:
+        """All of these sign every checkpoint."""
+        return tuple(signer.vkey for signer in self._signers)
+
+    def change_signers(self, signers: Sequence[NoteSigner], time_us: int) -> None:
+        """Sign with these from now on, and the newest checkpoint anew: every transaction is under it."""
+        before, self._signers = self._signers, tuple(signers)
+        try:
+            with self.db.transaction():
+                if self._log.size:
+                    self._sign_head(time_us)
+        except BaseException:
+            self._signers = before
+            raise
 
     def evaluate(self, request: Request) -> bytes:
         """Run the contract on one snapshot of the state; its writes are thrown away."""

@@ -4,14 +4,16 @@ Believes the given keys and what the ledger holds. Cosignatures of witnesses tha
 are not looked at. A checkpoint that was never anchored can be removed without a trace: nothing else here names it.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chain.errors import FsckError
 from chain.log.checkpoints import ANCHORED_EMBEDDED, ANCHORED_FABRIC, KEPT, StoredCheckpoint
+from chain.site_keys import KeySet
 from crypto.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
-from crypto.errors import SealtrailError
-from crypto.note import VerifierKey
+from crypto.errors import SealtrailError, SignatureError
+from crypto.note import VerifierKey, parse_note
 
 _MARKS = (None, ANCHORED_EMBEDDED, ANCHORED_FABRIC)
 _SIGNING_S = 10  # a checkpoint is stored at most this long after the time in its signature
@@ -28,14 +30,15 @@ class OnLedger:
 
 
 def check_checkpoints(
-    rows: Sequence[StoredCheckpoint], size: int, keys: Sequence[VerifierKey], witnesses: Sequence[VerifierKey],
+    rows: Sequence[StoredCheckpoint], size: int, keys: Sequence[KeySet], witnesses: Sequence[VerifierKey],
     ledger: OnLedger,
 ) -> dict[int, bytes]:  # fmt: skip
-    """Roots by size of all rows, smallest size first, of a log of `size` entries; FsckError names the first false."""
+    """Roots by size of all rows, smallest size first, of a log of `size` entries; FsckError names the first false.
+    `keys`: the log's present ones first, then those that signed up to some size."""
     roots = {}
     for row in rows:
         try:
-            roots[row.size] = _check(row, size, open_checkpoint(row.note, keys, witnesses), ledger)
+            roots[row.size] = _check(row, size, open_by(row.note, keys, witnesses), ledger)
         except SealtrailError as e:
             raise FsckError(f"checkpoint of size {row.size}: {e}") from e
     return roots
@@ -78,9 +81,20 @@ def _check_time(row: StoredCheckpoint, signed: SignedCheckpoint) -> None:
         raise FsckError(f"it is said to be of {row.created_us} µs, but was signed at {signed_s} s")
 
 
-def open_kept(note: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
+def open_by(note: str | bytes, keys: Sequence[KeySet], witnesses: Sequence[VerifierKey] = ()) -> SignedCheckpoint:
+    """A checkpoint that the present keys of its log signed, or those that did so at its size."""
+    said = parse_note(note)
+    size = Checkpoint.parse(said.text).size
+    for former in keys[1:]:
+        if former.until is not None and size <= former.until:
+            with contextlib.suppress(SignatureError):  # two changes may have come at one size
+                return open_checkpoint(said, former.vkeys, witnesses)
+    return open_checkpoint(said, keys[0].vkeys, witnesses)
+
+
+def open_kept(note: bytes, keys: Sequence[KeySet]) -> Checkpoint:
     """A checkpoint that somebody kept elsewhere; FsckError where this log's keys did not sign it."""
     try:
-        return open_checkpoint(note, keys).checkpoint
+        return open_by(note, keys).checkpoint
     except SealtrailError as e:
         raise FsckError(f"the kept checkpoint is not one of this log: {e}") from e

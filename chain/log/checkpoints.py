@@ -72,6 +72,14 @@ class Checkpoints:
         tx.execute(_SAVE, (size, checkpoint.root, text, created_us, published))
         tx.execute(_PRUNE, (KEPT,))
 
+    def renew(self, tx: sqlite3.Connection, note: Note, size: int, signed_us: int) -> None:
+        """The same checkpoint under other keys of the log, signed now. LogError where it is not kept."""
+        text = note.marshal()
+        known = self.at(size)
+        if known is None or known.checkpoint != Checkpoint.parse(note.text):
+            raise LogError(f"no such checkpoint of size {size} is kept, so it cannot be signed anew")
+        tx.execute("UPDATE log_checkpoint SET note = ?, created_us = ? WHERE size = ?", (text, signed_us, size))
+
     def latest(self) -> StoredCheckpoint | None:
         """The newest checkpoint that may be served."""
         return self._one("WHERE published ORDER BY size DESC LIMIT 1")

@@ -6,16 +6,18 @@ connection of its own; disk work is done in threads, one at a time.
 """
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
 from chain.errors import ForkError, LogError, WitnessError
-from chain.log.checkpoints import Checkpoints
+from chain.log.checkpoints import Checkpoints, StoredCheckpoint
 from chain.log.proofs import TileSource, root_at
 from chain.log.quorum import Outcome, WitnessQuorum
 from chain.log.witness import Submission
-from crypto.checkpoint import Checkpoint, sign_checkpoint
-from crypto.note import Note, NoteSigner, parse_note
+from crypto.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from crypto.errors import SignatureError
+from crypto.note import Note, NoteSigner, VerifierKey, parse_note
 
 
 class Publisher:
@@ -76,6 +78,24 @@ class Publisher:
         self._save(note, size, now_us, published=unwitnessed)
         return note, unwitnessed
 
+    def change_signers(self, signers: Sequence[NoteSigner], size: int) -> None:
+        """Sign with these from now on, and sign the kept checkpoints from `size` on anew with them: that one, and what
+        may have been signed while nobody knew whether the ledger had taken the change. Blocking; not while `sign`
+        runs."""
+        keys = [signer.vkey for signer in signers]
+        with self._checkpoints.db.transaction() as tx:
+            for stored in self._checkpoints.kept():
+                if stored.size >= size and not _is_signed_by(stored.note, keys):
+                    self._renew(tx, stored, signers)
+        self._signers = tuple(signers)
+
+    def _renew(self, tx: sqlite3.Connection, stored: StoredCheckpoint, signers: Sequence[NoteSigner]) -> None:
+        """Signatures of others under it stay: a witness signs the checkpoint, not its signatures."""
+        now_us = self._clock_ns() // 1000
+        others = [line for line in parse_note(stored.note).signatures if line.name != self.origin]
+        fresh = sign_checkpoint(stored.checkpoint, signers, now_us // 1_000_000)
+        self._checkpoints.renew(tx, Note(fresh.text, (*fresh.signatures, *others)), stored.size, now_us)
+
     def _finish(self, submission: Submission, witnesses: WitnessQuorum, outcome: Outcome) -> Note:
         size, cosigned = submission.checkpoint.size, tuple(found.signature for found in outcome.cosignatures)
         note = Note(submission.note.text, submission.note.signatures + cosigned)
@@ -92,6 +112,14 @@ class Publisher:
     def _save(self, note: Note, size: int, signed_us: int, *, published: bool) -> None:
         with self._checkpoints.db.transaction() as tx:
             self._checkpoints.save(tx, note, size, signed_us, published=published)
+
+
+def _is_signed_by(note: str, keys: Sequence[VerifierKey]) -> bool:
+    try:
+        open_checkpoint(note, keys)
+    except SignatureError:
+        return False
+    return True
 
 
 def check_history(reader: TileSource, seen: Checkpoint, source: str, note: str) -> None:

@@ -37,7 +37,9 @@ Base64In = Annotated[bytes, BeforeValidator(_base64), WithJsonSchema({
     "type": "string", "format": "base64", "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
 })]  # fmt: skip
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z0-9 -]+$")]
-AlgorithmName = Literal["ed25519", "ml-dsa-44", "ml-dsa-65"]
+AlgorithmName = Literal[
+    "ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87", "ml-dsa-44-ed25519", "ml-dsa-65-ed25519"
+]  # fmt: skip
 Name = Annotated[str, StringConstraints(max_length=255, pattern=r"^[A-Za-z0-9\-:./_]*$")]
 Unit = Annotated[str, StringConstraints(max_length=64, pattern=r"^[\x21-\x7e°µ]*$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -92,6 +94,9 @@ class Revoke(In):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x20-\x7e]+$")] = Field(
         examples=["device stolen"]
     )
+    compromised_from: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | None = Field(
+        default=None, description="log index from which on its signatures may be a thief's, where that is known"
+    )
 
 
 class OfferRequest(In):
@@ -124,6 +129,21 @@ class Rotate(In):
     from_index: Annotated[int, Field(ge=0, le=MAX_NUMBER)]
     old_signature: Base64In
     new_signature: Base64In
+
+
+class Migrate(In):
+    """Which signature algorithm the site changes to."""
+
+    to: AlgorithmName
+    force: bool = Field(default=False, description="also to a weaker one")
+
+
+class MigratedOut(BaseModel):
+    """What the site signs with now: export the policy anew and give it to auditors."""
+
+    algorithm: str
+    kid: str
+    log_vkeys: list[str]
 
 
 class MqttOut(BaseModel):

@@ -84,7 +84,7 @@ class LinkOut(Out):
 
     name: str = Field(examples=["anchor"])
     title: str = Field(examples=["Ledger anchor"])
-    state: str = Field(examples=["holds"], description="holds, pending, missing or false")
+    state: str = Field(examples=["holds"], description="holds, pending, doubtful, missing or false")
     text: str
 
 

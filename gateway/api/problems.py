@@ -20,6 +20,7 @@ from chain.errors import ErasureError, LedgerError, LogError, ReceiptError, Stor
 from chaincode.errors import Code, ContractError
 from crypto.errors import FormatError, KeyMaterialError, SealtrailError, SignatureError
 from gateway.access import AccessError
+from gateway.keychange.errors import MigrationError
 from gateway.query.errors import BusyError, NotFoundError, NotIndexedError, QueryError
 
 MEDIA_TYPE = "application/problem+json"
@@ -139,7 +140,7 @@ def status_of(error: Exception) -> int:
         ((NotFoundError, LogError, ErasureError), 404),
         (QueryError, 422),
         (AccessError, 403),
-        (ReceiptError, 409),
+        ((ReceiptError, MigrationError), 409),
         ((BusyError, NotIndexedError, StoreError, LedgerError), 503),
     )
     return next((status for kinds, status in table if isinstance(error, kinds)), 500)

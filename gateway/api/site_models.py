@@ -37,6 +37,8 @@ class KeyOut(Out):
     from_index: int
     until: int | None
     reason: str
+    doubtful_from: int | None = Field(description="what it signed from this log index on may be a thief's")
+    declared_by: str | None = Field(description="the transaction that declared the compromise")
 
 
 class SeriesOut(Out):
@@ -199,6 +201,7 @@ class StatusOut(Out):
     disk_bytes: int | None = None
     disk_limit_bytes: int | None = None
     problems: list[str] | None = None
+    doubtful: list[str] | None = Field(default=None, description="sources with a key that was compromised")
     tls: list[TlsOut] | None = None
     groups: dict[str, list[str]] | None = Field(
         None, description="group of each connection at the front door, by source, where TLS is on"

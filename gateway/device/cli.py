@@ -1,4 +1,4 @@
-"""The commands of a device: enroll, send, run, status. Mounted by the program as `sealtrail device`.
+"""The commands of a device: enroll, send, run, rotate, status. Mounted by the program as `sealtrail device`.
 
 Errors are raised, never printed here: the program shows every SealtrailError as one line.
 """
@@ -135,6 +135,25 @@ def status(folder: Folder, as_json: Json = False) -> None:
 
     found = status_of(folder)
     _show(as_json, asdict(found), _words(found))
+
+
+@app.command()
+def rotate(
+    url: Annotated[str, typer.Option(help="The gateway's address, as at enrolment.")],
+    folder: Folder,
+    algorithm: Annotated[str, typer.Option(help="Of the new signing key.")] = "ml-dsa-65",
+    as_json: Json = False,
+) -> None:
+    """Change this device's key: the old and the new one sign it, the ledger keeps it.
+
+    Everything recorded must have been sent; nothing else may run the device meanwhile.
+    """
+    from crypto.keys import algorithm_named
+    from gateway.device.rotation import rotate as change
+
+    key = change(url, folder, algorithm_named(algorithm))
+    shown = {"algorithm": str(key.algorithm), "key": key.kid.hex()}
+    _show(as_json, shown, f"The device signs with {key.algorithm} now, key {key.kid.hex()[:16]}….")
 
 
 def _finish(device: "Device", status: "DeviceStatus", as_json: bool, skipped: int) -> None:

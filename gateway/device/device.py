@@ -17,7 +17,7 @@ from chain.store.database import Database
 from gateway.device.buffer import Buffer, Counts, read_counts
 from gateway.device.draft import Draft
 from gateway.device.errors import DeviceError
-from gateway.device.identity import BUFFER_FILE, load_identity, pin_session_key
+from gateway.device.identity import BUFFER_FILE, NEXT_FILE, load_identity, pin_session_key
 from gateway.device.kept_checkpoint import KeptCheckpoint
 from gateway.device.options import DeviceOptions
 from gateway.device.sealer import Sealer
@@ -56,9 +56,11 @@ class Device:
     def __init__(self, folder: Path, options: DeviceOptions | None = None) -> None:
         """Raises DeviceError: not enrolled, in use by another process, or a buffer that is not its own."""
         options = options or DeviceOptions()
+        if (folder / NEXT_FILE).exists():
+            raise DeviceError(f"{folder}: a change of key was asked for and not answered; run device rotate again")
         self._folder = folder
         self.identity = load_identity(folder)
-        self._lock = _lock(folder)
+        self._lock = lock_folder(folder)
         try:
             self._buffer = Buffer(folder / BUFFER_FILE, self.identity.source, options.max_events, options.max_bytes)
             self._sealer = Sealer(self._buffer, self.identity.key, options.seal_events, options.seal_seconds)
@@ -165,7 +167,7 @@ def _status(source: str, counts: Counts, connected: bool, sent: int, tls_group: 
     )  # fmt: skip
 
 
-def _lock(folder: Path) -> int:
+def lock_folder(folder: Path) -> int:
     """Two processes in one folder would use one number twice."""
     try:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

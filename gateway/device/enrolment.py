@@ -99,6 +99,14 @@ def enrolment_request(code: str, source: str, origin: str, key: PrivateKey) -> d
 
 
 def _post(url: str, path: str, body: dict[str, str], folder: Path) -> bytes:
+    code, content = ask(url, path, body, folder)
+    if code != 200:
+        raise EnrolmentError(f"the gateway refused ({code}): {detail_of(content)}")
+    return content
+
+
+def ask(url: str, path: str, body: dict[str, Any] | None, folder: Path) -> tuple[int, bytes]:
+    """POST the body, or GET without one; the status and the content of the answer. EnrolmentError where none came."""
     import httpx
 
     from crypto.tls.client import TlsClient
@@ -108,14 +116,12 @@ def _post(url: str, path: str, body: dict[str, str], folder: Path) -> bytes:
         trust: Any = TlsClient(ca_of(folder))
         with (
             httpx.Client(timeout=TIMEOUT_S, verify=trust) as client,
-            client.stream("POST", target, json=body) as response,
+            client.stream("GET" if body is None else "POST", target, json=body) as response,
         ):
             content = _bounded(response)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
         raise EnrolmentError(f"cannot enrol at {target}: {e or type(e).__name__}") from e
-    if response.status_code != 200:
-        raise EnrolmentError(f"the gateway refused ({response.status_code}): {_detail(content)}")
-    return content
+    return response.status_code, content
 
 
 def _bounded(response: "httpx.Response") -> bytes:
@@ -127,7 +133,7 @@ def _bounded(response: "httpx.Response") -> bytes:
     return content
 
 
-def _detail(content: bytes) -> str:
+def detail_of(content: bytes) -> str:
     """The words of an error for a person: printable, bounded."""
     try:
         problem = msgspec.json.decode(content, type=_Problem)

@@ -21,6 +21,8 @@ from gateway.device.errors import DeviceError
 
 DEVICE_FILE: Final = "device.json"
 KEY_FILE: Final = "key.pem"
+NEXT_KEY_FILE: Final = "key.next.pem"
+NEXT_FILE: Final = "key.next.json"  # a change of key that was asked for and not answered
 PASSWORD_FILE: Final = "password"  # noqa: S105 - a file name
 BUFFER_FILE: Final = "buffer.sqlite"
 CA_FILE: Final = "ca.pem"  # put there by the operator where the gateway's TLS certificate is not publicly signed
@@ -96,6 +98,7 @@ class DeviceIdentity:
     key: PrivateKey = field(repr=False)
     password: str = field(repr=False)
     ca_file: Path | None = None
+    folder: Path | None = None
 
     @property
     def source(self) -> str:
@@ -129,6 +132,16 @@ def is_enrolled(folder: Path) -> bool:
 def save_profile(folder: Path, profile: Profile, password: str) -> None:
     """Write the password (private), then device.json, each durably."""
     write_secret(folder / PASSWORD_FILE, password.encode())
+    _write(folder, profile)
+
+
+def pin(folder: Path, key: PublicKey) -> None:
+    """Believe this key of the gateway from now on, durably; whoever calls has verified the change to it."""
+    gateway_key = GatewayKey(str(key.algorithm), key.raw)
+    _write(folder, msgspec.structs.replace(_read(folder), gateway_key=gateway_key))
+
+
+def _write(folder: Path, profile: Profile) -> None:
     fields = {name: getattr(profile, name) for name in Profile.__struct_fields__}
     document = msgspec.json.format(msgspec.json.encode(_Document(**fields)), indent=2)
     write_durably(folder / DEVICE_FILE, document + b"\n")
@@ -137,7 +150,16 @@ def save_profile(folder: Path, profile: Profile, password: str) -> None:
 def pin_session_key(folder: Path, identity: DeviceIdentity, key: StaticKey) -> None:
     """Keep a later static key of the gateway, whose announcement was verified."""
     session_key = SessionKey(str(key.key.suite), key.key.raw, key.serial)
-    save_profile(folder, msgspec.structs.replace(identity.profile, session_key=session_key), identity.password)
+    write_secret(folder / PASSWORD_FILE, identity.password.encode())
+    _write(folder, msgspec.structs.replace(_read(folder), session_key=session_key))
+
+
+def _read(folder: Path) -> Profile:
+    """As it is on the disk: one of its keys may have changed since the device was opened."""
+    try:
+        return msgspec.json.decode((folder / DEVICE_FILE).read_bytes(), type=_Document)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as e:
+        raise DeviceError(f"cannot read the device in {folder}: {e}") from e
 
 
 def load_identity(folder: Path) -> DeviceIdentity:
@@ -156,4 +178,5 @@ def load_identity(folder: Path) -> DeviceIdentity:
         raise DeviceError(f"cannot read the device in {folder}: {e}") from e
     if document.version != _VERSION:
         raise DeviceError(f"{DEVICE_FILE} has version {document.version}, this program reads version {_VERSION}")
-    return DeviceIdentity(document.checked(), read_private_key(folder / KEY_FILE), password, ca_of(folder))
+    key = read_private_key(folder / KEY_FILE)
+    return DeviceIdentity(document.checked(), key, password, ca_of(folder), folder)

@@ -13,6 +13,7 @@ import time
 from typing import Final
 
 from chain.acknowledgement import Acknowledgement, open_acknowledgement
+from chain.handover import Handover, is_handover
 from crypto.errors import SealtrailError
 from crypto.keys import SIGNATURE_BYTES
 from crypto.session.frames import FrameType
@@ -21,7 +22,7 @@ from gateway.device.backoff import Backoff
 from gateway.device.buffer import Buffer
 from gateway.device.connection import Connection, FrameBytes, HandshakeMessage, Puback
 from gateway.device.errors import ConnectionLostError
-from gateway.device.identity import DeviceIdentity
+from gateway.device.identity import DeviceIdentity, pin
 from gateway.device.options import DeviceOptions
 from gateway.device.outbox import FAILED, Answer, Outbox
 from gateway.device.sealer import Sealer
@@ -188,6 +189,8 @@ class Sender:
                 self._handshake(connection, item.payload)
             elif isinstance(item, FrameBytes):
                 acknowledgements += self._from_frame(item.payload)
+            elif is_handover(item):
+                self._follow(item)
             elif (acknowledgement := self._opened(item)) is not None:
                 acknowledgements.append(acknowledgement)
         if acknowledgements:
@@ -211,6 +214,9 @@ class Sender:
                 self._outbox.answered(identifier, code)
                 _LOG.error("%s: a message was refused (0x%02x)", self._identity.source, code)
             return []
+        if is_handover(frame.plaintext):
+            self._follow(frame.plaintext)
+            return []
         found = self._opened(frame.plaintext)
         return [] if found is None else [found]
 
@@ -223,6 +229,24 @@ class Sender:
             self._pause(f"the gateway cannot take more now (0x{puback.code:02x})")
         elif answer is Answer.REFUSED:
             _LOG.error("%s: a message was refused (0x%02x)", self._identity.source, puback.code)
+
+    def _follow(self, data: bytes) -> None:
+        """Pin the gateway's next key, where the pinned one and the next one say so. Changes that were taken before
+        come again, and are passed by."""
+        try:
+            change = Handover.decode(data)
+            if change.old_kid != self._gateway_key.kid:
+                return
+            change.verify(self._gateway_key, self._identity.origin)
+            if self._identity.folder is not None:
+                pin(self._identity.folder, change.new)
+        except SealtrailError as e:
+            _LOG.warning("%s: the gateway's key stays pinned: %s", self._identity.source, e)
+            return
+        self._gateway_key = change.new
+        if self._session is not None:
+            self._session.gateway_key = change.new
+        _LOG.warning("%s: the gateway signs with key %s… now", self._identity.source, change.new.kid.hex()[:16])
 
     def _opened(self, data: bytes) -> Acknowledgement | None:
         """A verified acknowledgement for this source and log; None, and a warning, for anything else."""

@@ -36,6 +36,7 @@ class DeviceSession:
         """`pin` keeps a later static key of the gateway; `welcomed` hears the terms of each session."""
         self._identity, self._hello = identity, Hello(identity.source, identity.key.public.kid, boot)
         self._static, self._options, self._pin, self._welcomed = identity.session_key, options, pin, welcomed
+        self.gateway_key = identity.gateway_key  # the sender follows its changes
         self._up, self._down = frames_up(identity.source), frames_down(identity.source)
         self._session: Session | None = None
         self._renew_s = 0.0  # when the session gets a follower
@@ -130,7 +131,7 @@ class DeviceSession:
 
     def _announced(self, message: bytes) -> None:
         after = self._static.serial if self._static else -1
-        self._static = open_announcement(message, self._identity.gateway_key, self._identity.origin, after)
+        self._static = open_announcement(message, self.gateway_key, self._identity.origin, after)
         self._pin(self._static)
         self._not_before_s = 0.0
 

@@ -7,7 +7,7 @@ that are not connected are not remembered.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ MAX_DELAY_S = 0.15
 BUSY_PAUSE = 9.0  # signing takes a tenth of the time, as far as the longest delay allows
 AT_ONCE = 8  # sources told without a pause for anything else
 MAX_WAITING_SOURCES = 10_000
+TELL_AGAIN_S = 60.0  # of a change of key: behind a broker nobody sees who has missed it
 
 
 class StoredNumbers(Struct):
@@ -83,6 +84,8 @@ class Acknowledger:
         self._origin = origin
         self._key = key
         self._publish = publish
+        self._handovers: tuple[bytes, ...] = ()
+        self._told: dict[str, float] = {}  # when each source was told of the changes of key
         self._waiting: dict[str, _Waiting] = {}
         self._wake = asyncio.Event()
         self._telling = False
@@ -97,6 +100,15 @@ class Acknowledger:
         if news.source in self._waiting or len(self._waiting) < MAX_WAITING_SOURCES:
             self._waiting.setdefault(news.source, _Waiting()).add(news)
             self._wake.set()
+
+    def use(self, key: PrivateKey, handovers: Sequence[bytes]) -> None:
+        """Sign with this key from now on. `handovers`: by which a source gets from any former key to it."""
+        self._key, self._handovers = key, tuple(handovers)
+        self._told.clear()
+
+    def subscribed(self, source: str) -> None:
+        """A source has come: it may have missed what it was told before."""
+        self._told.pop(source, None)
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -123,9 +135,21 @@ class Acknowledger:
         self._telling = False
 
     async def _tell(self, source: str, stored: _Waiting) -> None:
+        await self._tell_of_key(source, stored.session)
         for at in range(0, max(len(stored.runs), 1), MAX_RANGES):
             signed = self._signed(source, stored, stored.runs[at : at + MAX_RANGES])
             await self._publish(source, signed, stored.session)
+
+    async def _tell_of_key(self, source: str, session: bool) -> None:
+        """Before the first acknowledgement under a new key, and now and then again: it may have been lost. By the
+        way of the acknowledgement, for the source listens there."""
+        now = time.monotonic()
+        if not self._handovers or now - self._told.get(source, -TELL_AGAIN_S) < TELL_AGAIN_S:
+            return
+        if len(self._told) >= MAX_WAITING_SOURCES:
+            self._told.clear()
+        if all([await self._publish(source, handover, session) for handover in self._handovers]):
+            self._told[source] = now
 
     def _signed(self, source: str, stored: _Waiting, runs: list[_Run]) -> bytes:
         ranges = tuple(StoredRange(r.boot, r.first, r.count, bulk.root(r.hashes)) for r in runs)

@@ -52,6 +52,7 @@ class SourceBook:
         """`sessions_required`: of every source that has a key."""
         self._sessions_required = sessions_required
         self._sources: dict[str, EnrolledSource] = {}
+        self._doubtful: set[str] = set()
 
     def get(self, name: str) -> EnrolledSource | None:
         return self._sources.get(name)
@@ -67,6 +68,12 @@ class SourceBook:
         self._sources[name] = EnrolledSource(
             name, keys, kinds, settings.allow_plain, limits, person=person, session_required=required
         )
+        if any(key.doubt for key in keys):
+            self._doubtful.add(name)  # doubt is never taken back
+
+    def doubtful(self) -> tuple[str, ...]:
+        """Names of the sources of which a key was declared to be compromised."""
+        return tuple(sorted(self._doubtful))
 
     def erase(self, subject: str, marked: str) -> None:
         """All that these sources report concerns somebody who was erased; `marked` stands for him from now on."""

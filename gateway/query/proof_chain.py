@@ -19,6 +19,7 @@ from chain.verify import Report, State, moment, verify_receipt
 from crypto.checkpoint import SignedCheckpoint, open_checkpoint
 from crypto.commitments import fields_root
 from crypto.errors import SealtrailError
+from crypto.keys import Algorithm
 from crypto.merkle import verify_inclusion
 from gateway.query.detail import RecordDetail
 from gateway.query.view import View
@@ -31,6 +32,7 @@ class LinkState(StrEnum):
 
     HOLDS = "holds"
     PENDING = "pending"  # not there yet; comes by itself
+    DOUBTFUL = "doubtful"  # there, by a key that was in strange hands by then
     MISSING = "missing"  # not there, and will not come by itself
     FALSE = "false"  # there, and it does not fit
 
@@ -47,7 +49,7 @@ class Link:
 
 
 def proof_chain(view: View, detail: RecordDetail, policy: Policy, build: BuildReceipt) -> tuple[Link, ...]:
-    """Seven links from the event to the ledger, each found to hold, to be pending, missing or false."""
+    """Seven links from the event to the ledger, each found to hold, to be pending, doubtful, missing or false."""
     report = _report(view, detail, policy, build)
     signed = _signed(detail, policy)
     return (
@@ -136,6 +138,9 @@ def _seal(detail: RecordDetail, report: Report | SealtrailError | None) -> Link:
     false = _false_step(report, "identity", "seal")
     if false:
         return Link("seal", title, LinkState.FALSE, f"The device's signature does not hold: {false}.", facts)
+    doubt = _step(report, "seal", State.DOUBTFUL)
+    if doubt:
+        return Link("seal", title, LinkState.DOUBTFUL, f"{doubt[0].upper()}{doubt[1:]}.", facts)
     text = f"{record.source} signed its events {seal.first} to {last} with its own key. Nobody without that key can."
     return Link("seal", title, LinkState.HOLDS, text, facts)
 
@@ -184,7 +189,10 @@ def _checkpoint(detail: RecordDetail, signed: SignedCheckpoint | SealtrailError 
         ("Root", base64.b64encode(checkpoint.root).decode()),
         *(("Signed by", str(v.key)[:80] + "…") for v in signed.signers if v.key.name == checkpoint.origin),
     )  # fmt: skip
-    text = "The log put its name to this state, with a classical and a quantum-safe signature."
+    kinds = {v.key.key.algorithm is not Algorithm.ED25519 for v in signed.signers if v.key.name == checkpoint.origin}
+    words = {True: "a quantum-safe", False: "a classical"}
+    with_what = " and ".join(words[kind] for kind in sorted(kinds))
+    text = f"The log put its name to this state, with {with_what} signature."
     return Link("checkpoint", title, LinkState.HOLDS, text, facts)
 
 
@@ -219,6 +227,12 @@ def _anchor(detail: RecordDetail, policy: Policy, report: Report | SealtrailErro
     )  # fmt: skip
     text = "The ledger holds this checkpoint and refuses any other history: what came before cannot change unnoticed."
     return Link("anchor", title, LinkState.HOLDS, text, facts)
+
+
+def _step(report: Report | SealtrailError | None, name: str, state: State) -> str:
+    """What the offline verifier says of a step that it found in this state; empty where it did not."""
+    steps = report.steps if isinstance(report, Report) else ()
+    return next((step.text for step in steps if step.name == name and step.state is state), "")
 
 
 def _said(report: Report | SealtrailError, name: str) -> str:

@@ -29,7 +29,7 @@ class Handshakes:
                  counters: SessionCounters, limits: SessionLimits, terms: Callable[[], Terms],
                  log_size: Callable[[], int], now_s: float) -> None:  # fmt: skip
         """`announcement`: the signed static key, for devices that ask. `terms` and `log_size`: those of now."""
-        self._key, self._announcement, self._book, self._table = key, announcement, book, table
+        self._key, self.announcement, self._book, self._table = key, announcement, book, table
         self._counters, self._terms, self._log_size = counters, terms, log_size
         self._waiting = HalfOpenTable(limits)
         whole = Bucket(2 * limits.per_second + 1, 1 / limits.per_second, now_s)
@@ -51,7 +51,7 @@ class Handshakes:
         # 3. Its own rules.
         try:
             if kind == ASK:
-                return self._announcement
+                return self.announcement
             if kind == M1:
                 return self._hello(known, message, now_s)
             return self._proof(known, door, handshake, message, now_s)

@@ -56,6 +56,10 @@ class Sessions:
         live = self.table.active(source)
         return live is not None and self._send(live, FrameType.ACKNOWLEDGEMENT, payload)
 
+    def announce(self, announcement: bytes) -> None:
+        """The static key signed by the gateway's key of now, for devices that ask."""
+        self._handshakes.announcement = announcement
+
     def drop(self, source: str) -> None:
         """End all of a source that was revoked, or whose key changed."""
         self.table.drop(source)

@@ -105,6 +105,8 @@ def verdict(chain: Any) -> tuple[str, str]:
     needed = [state for name, state in states.items() if name != "witnesses"]
     if LinkState.FALSE in states.values():
         return "false", "The proof does not hold: something was changed."
+    if LinkState.DOUBTFUL in states.values():
+        return "false", "In doubt: the device's key was in strange hands when this was signed."
     if LinkState.PENDING in needed:
         return "pending", "On its way: the open links close by themselves."
     if LinkState.MISSING in needed:

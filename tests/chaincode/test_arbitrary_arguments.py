@@ -20,7 +20,8 @@ GATEWAY, THING = Actor("plant/gateway", ORIGIN), Actor("thing", ORIGIN)
 LOG = MemoryLog(ORIGIN, log_signers(ORIGIN))
 NEW_KEM = KemPrivateKey.generate(KemSuite.ML_KEM_768)
 NEW_KEY = PrivateKey.generate(Algorithm.ML_DSA_44)
-SPARE = Actor("spare", ORIGIN)
+SPARE, LAMP = Actor("spare", ORIGIN), Actor("lamp", ORIGIN)
+OFFLINE = PrivateKey.generate(Algorithm.ML_DSA_44)
 PARTNER, LATER = (Partner(Actor(name, ORIGIN, role="partner")) for name in ("partner", "later"))
 OBJECT = Thing(bytes(32))
 TO_LATER = replace(LATER.to, grant_digest=bytes(32))
@@ -36,12 +37,16 @@ def ledger() -> MemoryLedger:
         made.call(GATEWAY.key.public, "identities.enrol", *one.actor.enrolment("partner"))
         made.call(GATEWAY.key.public, "kem.publish", *one.publication())
     made.call(GATEWAY.key.public, "exchange.grant", *OBJECT.grant(PARTNER.to))
+    made.call(GATEWAY.key.public, "identities.enrol", *LAMP.enrolment("source"))
+    made.call(GATEWAY.key.public, "identities.recovery", *LAMP.recovery(OFFLINE))
     return made
 
 
 VALID = {
     "logs.register": [ORIGIN.encode(), *LOG.vkeys()],
     "logs.anchor": LOG.anchor(5, 9),
+    "logs.rotate": LOG.rotation(5, log_signers(ORIGIN)),
+    "logs.get": [ORIGIN.encode()],
     "logs.head": [ORIGIN.encode()],
     "logs.checkpoint": [ORIGIN.encode(), b"5"],
     "logs.forks": [ORIGIN.encode()],
@@ -49,6 +54,8 @@ VALID = {
     "identities.enrol": SPARE.enrolment("source"),
     "identities.rotate": THING.rotation(NEW_KEY, 7),
     "identities.revoke": THING.revocation(7),
+    "identities.recovery": THING.recovery(NEW_KEY),
+    "identities.recover": LAMP.recovered(OFFLINE, NEW_KEY, 7, 3),
     "identities.get": [THING.handle.encode()],
     "identities.history": [THING.handle.encode()],
     "identities.list": [b"source", b"a"],

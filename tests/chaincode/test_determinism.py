@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import chaincode
+from crypto.keys import Algorithm, PrivateKey
 from tests.contract_suite.actors import Actor, MemoryLog, log_signers
 
 ROOM = Path(chaincode.__file__).parent
@@ -51,14 +52,20 @@ def test_processes_with_different_hash_seeds_agree() -> None:
     """The same calls, good and bad ones, in two processes whose sets and dicts of text order differently."""
     origin = "plant.example/gw1"
     gateway, thing, log = Actor("gateway", origin), Actor("thing", origin), MemoryLog(origin, log_signers(origin))
+    offline = PrivateKey.generate(Algorithm.ML_DSA_65)
     calls = [
         ("identities.bootstrap", gateway.bootstrap()),
         ("logs.register", [origin.encode(), *log.vkeys()]),
         ("logs.anchor", log.anchor(0, 7)),
         ("logs.anchor", log.fork().anchor(7, 7)),
         ("logs.anchor", [log.note(9, log.signers[:1])]),
+        ("logs.rotate", log.rotation(7, log_signers(origin))),
+        ("logs.rotate", log.rotation(7, log_signers(origin)[:1])),
         ("identities.enrol", thing.enrolment("source")),
         ("identities.enrol", thing.enrolment("nobody")),
+        ("identities.recovery", thing.recovery(offline)),
+        ("identities.recover", thing.recovered(offline, PrivateKey.generate(Algorithm.ML_DSA_65), 9, 4)),
+        ("identities.recover", thing.recovered(gateway.key, PrivateKey.generate(Algorithm.ML_DSA_65), 9)),
         ("identities.list", [b"source"]),
         ("logs.forks", [origin.encode()]),
         ("no.function", []),

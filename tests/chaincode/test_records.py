@@ -13,9 +13,9 @@ from chaincode.exchange_records import (
     Revocation,
     Verdict,
 )
-from chaincode.identity_records import Identity, KeyRecord, Role
+from chaincode.identity_records import Doubt, Identity, KeyRecord, Role
 from chaincode.kem_records import KemKey, KemKeys
-from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord, LogRecord
+from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord, FormerKeys, LogRecord
 from chaincode.state import Record
 from crypto import cbor
 from crypto.errors import FormatError, KeyMaterialError, SealtrailError
@@ -35,6 +35,8 @@ STATEMENT = DeliveryStatement(bytes(32), bytes(32), "clinic", Verdict.OPENED, ""
 def records() -> list[Record]:
     vkeys = tuple(signer.vkey for signer in log_signers(ORIGIN))
     keys = (KeyRecord(KEYS[0].public, 0, 5, "lost"), KeyRecord(KEYS[1].public, 7))
+    doubted = (KeyRecord(KEYS[0].public, 0, 5, "stolen", Doubt(3, "ab" * 32)), keys[1])
+    former = (FormerKeys(0, (bytes(32),)), FormerKeys(9, (bytes(32), bytes(32))))
     return [
         LogRecord(ORIGIN, "plant/gw", vkeys),
         AnchoredCheckpoint(ORIGIN, 7, EMPTY_ROOT, "note", 1_700_000_000_000_000, "ab" * 32),
@@ -46,6 +48,8 @@ def records() -> list[Record]:
         GrantRecord(bytes(32), "clinic", bytes(32), "plant/gw", bytes(32), 7, "ab", Revocation(9, "cd", "ended")),
         STATEMENT,
         DeliveryRecord(STATEMENT.encode(), bytes(32), b"signature", 7, "ab"),
+        LogRecord(ORIGIN, "plant/gw", vkeys, former),
+        Identity("thing", Role.SOURCE, "plant", ORIGIN, doubted, KEYS[1].public),
     ]
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from chain.ledger.interface import Ledger
-from chaincode import identities
-from chaincode.identity_records import source_handle
+from chaincode import identities, recovery
+from chaincode.identity_records import Identity, KeyRecord, Role, source_handle
+from chaincode.log_rotation import KeyChange
 from crypto import labels
 from crypto.checkpoint import Checkpoint, sign_checkpoint
 from crypto.keys import Algorithm, PrivateKey
@@ -51,6 +52,13 @@ class MemoryLog:
     def anchor(self, old: int, new: int) -> list[bytes]:
         """Arguments of logs.anchor."""
         return [self.note(new), *self.proof(old, new)]
+
+    def rotation(self, size: int, new: Sequence[NoteSigner], *ledger: str) -> list[bytes]:
+        """Arguments of logs.rotate at the head of this size."""
+        head, vkeys = self.checkpoint(size), [tuple(str(s.vkey) for s in these) for these in (self.signers, new)]
+        change = KeyChange(self.origin, vkeys[0], vkeys[1], size, head.root, ledger).encode()
+        signatures = [s.private.sign(change, labels.LOG_KEY_ROTATION) for s in (*self.signers, *new)]
+        return [change, self.note(size, new), *signatures]
 
     def fork(self) -> "MemoryLog":
         """Another history signed with the same keys."""
@@ -103,8 +111,30 @@ class Actor:
             self.key.sign(message, labels.KEY_ROTATION), new.sign(message, labels.KEY_ROTATION),
         ]  # fmt: skip
 
-    def revocation(self, at_index: int, reason: bytes = b"lost") -> list[bytes]:
-        return [self.handle.encode(), self.key.public.kid, number(at_index), reason]
+    def revocation(self, at_index: int, reason: bytes = b"lost", *compromised_from: int) -> list[bytes]:
+        return [self.handle.encode(), self.key.public.kid, number(at_index), reason, *map(number, compromised_from)]
+
+    def recovery(self, offline: PrivateKey, signer: PrivateKey | None = None) -> list[bytes]:
+        """Arguments of identities.recovery; the present key signs, or a former offline key."""
+        signer, public = signer or self.key, offline.public
+        message = recovery.registration(self._record(), signer.public, public)
+        return [
+            self.handle.encode(), public.algorithm.encode(), public.raw,
+            signer.sign(message, labels.RECOVERY_KEY), offline.sign(message, labels.RECOVERY_KEY),
+        ]  # fmt: skip
+
+    def recovered(self, offline: PrivateKey, new: PrivateKey, from_index: int, *since: int) -> list[bytes]:
+        """Arguments of identities.recover, as from the key that it has now."""
+        message = recovery.recovering(self._record(), new.public, from_index, since[0] if since else None)
+        return [
+            self.handle.encode(), new.public.algorithm.encode(), new.public.raw, number(from_index),
+            offline.sign(message, labels.KEY_RECOVERY), new.sign(message, labels.KEY_RECOVERY), *map(number, since),
+        ]  # fmt: skip
+
+    def _record(self) -> Identity:
+        return Identity(
+            self.name, Role.SOURCE, "", self.origin, (KeyRecord(self.key.public, 0),)
+        )  # messages name no role
 
 
 class CalledBy(Ledger, Protocol):

@@ -14,10 +14,12 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gateway"]):
+    from chain import handover
     from chain.disclosed import verify_disclosure
     from chain.disclosure import parse_disclosure
     from chain.erasure import decode_erasure
     from chain.event import Event, Message
+    from chain.follow import follow, parse_key_change
     from chain.log.bundle import unpack
     from chain.log.witness import parse_cosignatures, parse_size
     from chain.policy import parse_policy
@@ -28,6 +30,7 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from chaincode.exchange import To
     from chaincode.exchange_records import DeliveryRecord, DeliveryStatement, GrantRecord, ObjectRecord
     from chaincode.kem_records import KemKeys
+    from chaincode.log_rotation import KeyChange
     from crypto.checkpoint import open_checkpoint
     from crypto.envelope.grants import Grant
     from crypto.envelope.header import read_header
@@ -114,6 +117,16 @@ def answers(data: bytes) -> None:
         parse_cosignatures(data[1:], "example\n1\nAAAA\n", [])
 
 
+def key_changes(data: bytes) -> None:
+    """Of a gateway as its sources hear of it, of a log as the contract does, and the file for auditors."""
+    if data[:1] == b"\1":
+        KeyChange.decode(data[1:])
+    elif data[:1] == b"\2":
+        follow(POLICY, parse_key_change(data[1:]))
+    else:
+        handover.decode_all(data[1:])
+
+
 STATIC = KemPrivateKey(KemSuite.X_WING, bytes(32))
 OPENER = FrameOpener(Suite.AES_256_GCM_SIV, bytes(16), Direction.UP, bytes(32))
 
@@ -169,7 +182,7 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
     "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
     "grants": Grant.decode, "keys": keys, "handshakes": handshakes, "frames": frames, "exchange": exchange,
-    "disclosures": disclosures, "erasures": decode_erasure, "planted": planted,
+    "disclosures": disclosures, "erasures": decode_erasure, "key_changes": key_changes, "planted": planted,
 }  # fmt: skip
 
 

@@ -24,13 +24,15 @@ DUPLICATE = 0x3A  # PUBLISH with QoS 1 and DUP
 
 
 class Publisher:
-    """One source. Acknowledged are the numbers whose PUBACK came; `hashes` are those of all its events by number."""
+    """One source. Acknowledged are the numbers whose PUBACK came; `hashes` are those of all its events by number. It
+    waits `pause_s` before each new message."""
 
     def __init__(self, source: Source, password: str, port: int) -> None:
         self.source, self._password, self._port = source, password.encode(), port
         self._rng = random.Random(source.name)
         self._waiting: dict[int, tuple[bytes, range]] = {}  # by packet identifier: message, its numbers
         self._messages = 0
+        self.pause_s = 0.0
         self._ending = threading.Event()
         self.hashes: list[bytes] = []
         self.acknowledged: list[range] = []
@@ -66,6 +68,7 @@ class Publisher:
 
     def _new(self) -> int:
         """The packet identifier of one more message."""
+        time.sleep(self.pause_s)
         first, count = self.source.seq, self._rng.randint(1, MOST_EVENTS)
         raw = self.source.batch(count)
         payload = message(raw, self.source.seal())

@@ -12,6 +12,8 @@ import pytest
 
 from chain.disclosure import FORMAT, Header, Line, encode_disclosure
 from chain.erasure import Erasure
+from chain.follow import KeyChangeFile
+from chain.handover import encode_all, hand_over
 from chain.log.bundle import pack
 from chain.receipt import parse_receipt
 from chaincode.exchange import To
@@ -26,6 +28,7 @@ from crypto.session.handshake import DeviceHandshake, GatewayHandshake
 from crypto.session.messages import Hello, Terms
 from crypto.session.static import StaticKey
 from crypto.session.suites import Suite
+from tests.contract_suite.actors import MemoryLog, log_signers
 from tests.gateway.ingest.mqtt_support import connect, publish, subscribe, unsubscribe
 from tests.support.source import INFERENCE, PRODUCTION, Source, message, payload_bytes
 from tests.torture.scale import scaled
@@ -136,11 +139,21 @@ def _keys() -> Iterator[bytes]:
     yield b"\3" + bytes.fromhex(made["locked_folder"]["passphrase.lock"])
 
 
+def _key_changes() -> Iterator[bytes]:
+    old, new = (PrivateKey.generate(Algorithm.ED25519) for _ in range(2))
+    yield b"\0" + encode_all((hand_over("example", old, new, 7), hand_over("example", new, old, 9)))
+    log = MemoryLog("example", log_signers("example"))
+    yield b"\1" + log.rotation(3, log_signers("example"))[0]
+    part = parse_receipt((GOLDEN / "reading.json").read_bytes()).anchor
+    assert part is not None
+    yield b"\2" + KeyChangeFile.of(part).to_json()
+
+
 def _seeds(name: str) -> list[bytes]:
     made = {
         "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
         "sealed": _sealed, "grants": _grants, "keys": _keys, "disclosures": _disclosures, "erasures": _erasures,
-        "handshakes": _handshakes, "frames": _frames, "exchange": _exchange,
+        "handshakes": _handshakes, "frames": _frames, "exchange": _exchange, "key_changes": _key_changes,
     }  # fmt: skip
     if name in made:
         return list(made[name]())
@@ -177,6 +190,7 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
         "handshakes",
         "frames",
         "exchange",
+        "key_changes",
     ],
 )
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:

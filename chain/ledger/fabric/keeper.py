@@ -24,7 +24,10 @@ log = logging.getLogger(__name__)
 MAX_EVENT_BYTES = 8 * 1024
 PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 ANCHORED, FORK = "logs.anchored", "logs.fork"
-IDENTITY = ("identities.enrolled", "identities.rotated", "identities.revoked")
+IDENTITY = (
+    "identities.enrolled", "identities.rotated", "identities.revoked", "identities.recovery-key",
+    "identities.recovered",
+)  # fmt: skip
 OnKept = Callable[[LedgerEvent], Awaitable[None]]
 
 

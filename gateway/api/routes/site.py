@@ -28,7 +28,7 @@ router = APIRouter(tags=["site"])
 MAX_NOTICES = 500
 _PRIVATE = (
     "received", "stored", "duplicates", "rejected", "queued_bytes", "connected", "disk_bytes", "disk_limit_bytes",
-    "problems", "tls", "groups", "sessions", "handshakes", "handshakes_refused",
+    "problems", "doubtful", "tls", "groups", "sessions", "handshakes", "handshakes_refused",
 )  # fmt: skip
 
 Before = Annotated[Number | None, Query(description="go on with those before this id")]

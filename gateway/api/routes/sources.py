@@ -102,7 +102,7 @@ async def revoke(name: SourcePath, body: Revoke, who: DeviceAdmin, here: Here) -
     if name not in here.access.settings(name):
         raise HTTPException(404, f"no source {name} is enrolled here")
     try:
-        await here.live.revoke(name, body.reason)
+        await here.live.revoke(name, body.reason, body.compromised_from)
     except SealtrailError as e:
         raise refused_input(e) from e
     return Response(status_code=204)
@@ -116,9 +116,12 @@ async def source_keys(here: Services, name: str) -> list[KeyOut]:
     except ContractError:
         return []
     return [
-        KeyOut(algorithm=str(k.key.algorithm), kid=k.key.kid, from_index=k.from_index, until=k.until, reason=k.reason)
+        KeyOut(
+            algorithm=str(k.key.algorithm), kid=k.key.kid, from_index=k.from_index, until=k.until, reason=k.reason,
+            doubtful_from=k.doubt.since if k.doubt else None, declared_by=k.doubt.tx_id if k.doubt else None,
+        )
         for k in identity.keys
-    ]
+    ]  # fmt: skip
 
 
 def _source_detail(here: Services, view: View, name: str, keys: list[KeyOut], payloads: bool) -> SourceDetailOut:

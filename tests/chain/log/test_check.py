@@ -5,6 +5,7 @@ import pytest
 from chain.errors import FsckError
 from chain.log.check import OnLedger, check_checkpoints, require_none_gone
 from chain.log.checkpoints import KEPT, StoredCheckpoint
+from chain.site_keys import KeySet
 from crypto.checkpoint import Checkpoint, sign_checkpoint
 from crypto.keys import Algorithm, PrivateKey
 from crypto.note import NoteSigner, SignatureType
@@ -14,7 +15,7 @@ NOW_S = 1_800_000_000
 LOG = NoteSigner(ORIGIN, SignatureType.ED25519, PrivateKey.generate(Algorithm.ED25519))
 LOG_ML_DSA = NoteSigner(ORIGIN, SignatureType.ML_DSA_44_COSIGNATURE, PrivateKey.generate(Algorithm.ML_DSA_44))
 WITNESS = NoteSigner("w.example", SignatureType.ED25519_COSIGNATURE, PrivateKey.generate(Algorithm.ED25519))
-KEYS = (LOG.vkey, LOG_ML_DSA.vkey)
+KEYS = [KeySet((LOG.vkey, LOG_ML_DSA.vkey))]
 NOTHING = OnLedger({}, complete=True, settled=0)
 
 

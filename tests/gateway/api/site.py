@@ -34,6 +34,8 @@ from gateway.config import ObjectsConfig, StorageConfig
 from gateway.enrolment import Offer, Registrar
 from gateway.index import Index
 from gateway.ingest.inbound import Channel, Inbound, Verdict
+from gateway.keychange.errors import MigrationError
+from gateway.keychange.migration import Migrated
 from gateway.live import Enrolment, LiveStatus
 from gateway.objects.parts import ObjectLog, open_objects
 from gateway.pipeline.admission import PlainNumbers
@@ -252,5 +254,8 @@ class Site:
     ) -> None:
         await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
 
-    async def revoke(self, source: str, reason: str) -> None:
-        await self.registrar.revoke(source, reason)
+    async def migrate(self, algorithm: str, *, force: bool = False) -> Migrated:
+        raise MigrationError(f"no change to {algorithm} here")
+
+    async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
+        await self.registrar.revoke(source, reason, compromised_from)

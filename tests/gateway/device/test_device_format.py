@@ -15,6 +15,7 @@ import pytest
 
 from chain.acknowledgement import Acknowledgement, StoredRange, open_acknowledgement
 from chain.event import Event, Message, SignedSeal, content_hash
+from chain.handover import hand_over
 from chain.seal import FIRST_PREVIOUS, Seal, seal_hash, sign_seal, verify_range, verify_seal
 from crypto import cbor, labels
 from crypto.errors import SignatureError
@@ -31,7 +32,7 @@ PKCS8 = {
     Algorithm.ML_DSA_44: "3034020100300b060960864801650304031104228020",
     Algorithm.ML_DSA_65: "3034020100300b060960864801650304031204228020",
 }
-DEVICE_SEED, GATEWAY_SEED = bytes(range(32)), bytes(range(32, 64))
+DEVICE_SEED, GATEWAY_SEED, NEXT_SEED = bytes(range(32)), bytes(range(32, 64)), bytes(range(64, 96))
 SOURCE, ORIGIN, CODE = "fridge-7", "gateway.example/log", "mnbvc-xzlkj-hgfds-apoiu-ytrew-q"
 T0 = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 
@@ -88,6 +89,8 @@ def build() -> dict[str, Any]:
     ranges = (StoredRange(1, 0, 3, root_of(hashes[:3])), StoredRange(2, 0, 1, root_of(hashes[3:])))
     acknowledgement = Acknowledgement(SOURCE, ORIGIN, 6, T0 + 30_000_000, seal_hash(second.seal), ranges)
     request = enrolment_request(CODE, SOURCE, ORIGIN, device)
+    following = key_of(Algorithm.ED25519, NEXT_SEED)
+    handover = hand_over(ORIGIN, gateway, following, 6)
     return {
         "source": SOURCE,
         "device_key": key_vector(device, DEVICE_SEED),
@@ -102,6 +105,9 @@ def build() -> dict[str, Any]:
         },
         "enrolment": {
             "signed": cbor.encode([SOURCE, ORIGIN, request["algorithm"], device.public.raw]).hex(), "request": request,
+        },
+        "handover": {
+            "new_key": key_vector(following, NEXT_SEED), "from_index": 6, "encoded": handover.encode().hex(),
         },
     }  # fmt: skip
 

@@ -127,6 +127,7 @@ def test_from_the_device_to_a_receipt_and_through_a_restart(channel: RunningNetw
         _grow(site, "plant-logger-2", 2)
         assert _outcomes(site) == {Outcome.VALID}
         fsck(site.folder)
+        _change_keys(site)
         _a_full_disk_delays_proofs(site)
         _revoke_from_elsewhere(site, "plant-logger-2")
         site.wait(lambda: site.gateway.book.get("plant-logger-2").revoked)
@@ -141,6 +142,19 @@ def test_from_the_device_to_a_receipt_and_through_a_restart(channel: RunningNetw
     with pytest.raises(StoreError, match="is anchored on Fabric"), Site(tmp_path / "site", origin="plant.example/one"):
         pass
     _alterations_are_found(tmp_path / "site", tmp_path)
+
+
+def _change_keys(site: Site) -> None:
+    """The channel's own trust stays; log and gateway go on under ML-DSA, and old records are proved under it."""
+    before = site_policy(site.folder)
+    site.run(site.gateway.migrate("ml-dsa-65"))
+    assert _outcomes(site) == {Outcome.VALID}
+    _grow(site, "plant-logger-4", 2)
+    assert _outcomes(site) == {Outcome.VALID}
+    after = site_policy(site.folder)
+    assert not set(before.logs) & set(after.logs)
+    assert set(before.channels) <= set(after.channels)
+    fsck(site.folder)
 
 
 def _a_full_disk_delays_proofs(site: Site) -> None:

@@ -14,6 +14,7 @@ from chain.seal import Seal, seal_hash
 from chain.store.seals import SealState, StoredSeal
 from chaincode.identities import rotation
 from crypto import labels
+from crypto.errors import FormatError, SealtrailError
 from crypto.keys import Algorithm, PrivateKey
 from gateway.ingest.inbound import Inbound, Verdict
 from tests.support.site import Site
@@ -230,3 +231,44 @@ def test_events_go_on_while_a_key_is_being_rotated(site: Site, kept: int) -> Non
         return await sending
 
     assert set(site.run(race())) == {OK}
+
+
+def test_a_strangers_request_to_change_a_key_costs_no_seal(site: Site) -> None:
+    """It needs no token, so nothing may be restricted before both signatures hold."""
+    source, new = site.enrol("logger"), PrivateKey.generate(Algorithm.ED25519)
+    site.send(source, message(source.batch(2), source.seal()))
+    said = rotation("logger", source.key.public, new.public, 0)
+    forged = new.sign(said, labels.KEY_ROTATION)
+
+    async def stranger() -> None:
+        for _ in range(30):
+            with pytest.raises(SealtrailError):
+                await site.gateway.rotate("logger", "ed25519", new.public.raw, 0, forged, forged)
+
+    async def race() -> list[list[Verdict]]:
+        asking, answers = asyncio.create_task(stranger()), []
+        while not asking.done():
+            answers.append(await site._send_all([site.inbound(source, message(source.batch(1), source.seal()))]))
+        await asking
+        return answers
+
+    answers = site.run(race())
+    assert len(answers) > 3
+    assert all(answer == [OK] for answer in answers)
+    assert site.dead_letters() == []
+
+
+def test_a_key_may_change_at_an_entry_that_no_seal_of_it_has_reached(site: Site) -> None:
+    """The log moves on while a device asks: what counts is where its own newest seal stands."""
+    source, other, new = site.enrol("logger"), site.enrol("other"), PrivateKey.generate(Algorithm.ED25519)
+    site.send(source, message(source.batch(2), source.seal()))
+    for _ in range(5):
+        site.send(other, message(other.batch(2), other.seal()))
+    for taken in (0, 2):
+        with pytest.raises(FormatError, match="sealed at or behind entry"):
+            site.rotate(source, new, taken)
+    site.rotate(source, new, 3)
+    source.key = new
+    assert site.send(source, message(source.batch(2), source.seal())) is OK
+    site.drain()
+    assert fsck(site.folder).seals == 7

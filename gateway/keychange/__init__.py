@@ -1,0 +1,1 @@
+"""Changing the keys that a running site signs with."""
