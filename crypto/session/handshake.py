@@ -1,9 +1,9 @@
 """The two ends of the handshake. Each message is used once; each key is used once, so its nonce is zero.
 
 Trust boundary: what an end accepts, it accepts from whoever could make it: the second message only from the holder of
-the gateway's static key, the third only from the holder of the device's signing key. Any failure ends a gateway's
-handshake; a device goes on waiting for a better answer until its time is over. HandshakeError has the reason, for
-the local log only. docs/formats/session.md has every byte.
+the gateway's static key, the third only from the holder of the device's signing key. What is not accepted changes
+nothing: either end may go on waiting, as often and as long as its owner says. HandshakeError has the reason, for the
+local log only. docs/formats/session.md has every byte.
 """
 
 import hmac
@@ -174,7 +174,7 @@ class GatewayHandshake:
 
     def finish(self, proof: bytes, device: PublicKey) -> tuple[bytes, Session]:
         """The fourth message and the session, once the third proves that `device` is at the other end. `device` is the
-        pinned key that `hello` named. HandshakeError: it is not; drop this handshake."""
+        key enrolled for `hello.source` under `hello.kid`. HandshakeError: it is not; another third message may be."""
         if self._terms is None or self.hello.kid != device.kid:
             raise HandshakeError("the third message before the second, or a key that the first did not name")
         item = _decoded(proof, M3)

@@ -78,7 +78,7 @@ class DeviceSession:
             return self._until_s
         if self._session is None or self._lost:
             return self._not_before_s
-        return min(self._renew_s, self._silent_until())
+        return max(self._not_before_s, min(self._renew_s, self._silent_until()))
 
     def _wanted(self, now: float) -> bool:
         if now >= self._silent_until():
