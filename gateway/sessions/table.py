@@ -43,10 +43,11 @@ class SessionTable:
         return len(self._live)
 
     def add(self, session: Session, door: str, now_s: float) -> None:
-        """A new session; the oldest of its source goes, and of all, where there are too many."""
+        """A new session; the oldest of its source that is not in use goes, and of all, where there are too many."""
         names = self._of_source.setdefault(session.source, [])
         while len(names) >= self._limits.sessions_per_source:
-            self._remove(names[0])
+            in_use = self._active.get(session.source)
+            self._remove(next((sid for sid in names if sid != in_use), names[0]))
             names = self._of_source.setdefault(session.source, [])
         while len(self._live) >= self._limits.sessions:
             self._remove(next(iter(self._live)))

@@ -291,6 +291,20 @@ def test_sessions_are_bounded_by_source_in_number_and_in_time() -> None:
     assert hub.sessions.counters.opened == 4
 
 
+def test_a_session_in_use_stays_until_another_is_used() -> None:
+    """Whoever withholds fourth messages makes a device begin again and again; what it has must go on."""
+    hub = Hub(SessionLimits(source_burst=50))
+    hub.enrol("a")
+    in_use = hub.session("a")
+    hub.say("a", Channel.FRAMES, hub.frame("a", in_use))
+    followers = [hub.session("a") for _ in range(3)]
+    assert not hub.say("a", Channel.FRAMES, hub.frame("a", in_use))
+    assert len(hub.sessions.table) == 2
+    assert not hub.say("a", Channel.FRAMES, hub.frame("a", followers[-1]))
+    assert _kinds(hub.say("a", Channel.FRAMES, hub.frame("a", in_use))) == [REFUSAL]
+    assert hub.sessions.counters.opened == 3
+
+
 def test_frames_of_a_session_and_of_its_follower_in_one_read() -> None:
     hub = Hub()
     hub.enrol("a")
