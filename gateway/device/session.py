@@ -67,8 +67,7 @@ class DeviceSession:
             self._failures = 0
             self._not_before_s = now + min(HINT_EVERY_S, self._options.ack_timeout)
             return messages.encode(ASK, {})
-        suites = self._options.session_suites
-        self._handshake = DeviceHandshake(self._static.key, self._identity.key, self._hello, suites)
+        self._handshake = DeviceHandshake(self._static.key, self._identity.key, self._hello)
         self._until_s = now + self._options.ack_timeout
         return self._handshake.hello
 
