@@ -427,8 +427,13 @@ class Gateway:
 
     async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
                      new: bytes) -> None:  # fmt: skip
-        await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
-        self.sessions.drop(source)
+        before = self.book.get(source)
+        try:
+            await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
+        finally:  # a request that changes nothing is anybody's, and ends nothing; one that fails may have been taken
+            after = self.book.get(source)
+            if before and after and before.keys != after.keys:
+                self.sessions.drop(source)
 
     async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
         async with self._one_erasure:
