@@ -3,7 +3,9 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -21,6 +23,7 @@ from gateway.acting import ActingLedger, CalledBy
 from gateway.ingest.inbound import Verdict
 from gateway.keychange.errors import MigrationError
 from gateway.keychange.suites import require_allowed, strength
+from tests.e2e.programs import run
 from tests.simulator.witness import SimulatedWitness, serving
 from tests.support.site import ORIGIN, Site, receipts
 from tests.support.source import Source, message
@@ -334,6 +337,22 @@ def test_what_makes_the_next_keys_a_change_goes_before_they_do(tmp_path: Path, m
     made = set(os.listdir(tmp_path))
     folder.drop_next()
     assert synced == [made - {"next-suite"}, set()]
+
+
+class _NoGateway(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>welcome</html>")
+
+
+def test_a_wrong_address_gets_a_clear_answer() -> None:
+    with HTTPServer(("127.0.0.1", 0), _NoGateway) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        for url, said in ((f"http://127.0.0.1:{server.server_port}", "no gateway says"), ("http://[", "cannot reach")):
+            refused = run("keys", "migrate", "--to", "ml-dsa-65", "--url", url, "--token", "x", check=1)
+            assert said in refused.stderr
+            assert "Traceback" not in refused.stderr
 
 
 def test_a_locked_site_stays_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
