@@ -1,6 +1,9 @@
-"""What a thief of a device's key does with the change of keys: reach, linger, and cover what he signed."""
+"""What a thief of a device's key does with the change of keys, and what a false refusal of one does."""
 
+import base64
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,11 +11,15 @@ from chain.fsck import fsck
 from chain.verify import Outcome, verify_receipt
 from chaincode.errors import Code, ContractError
 from chaincode.identity_records import Identity, source_handle
-from crypto.errors import FormatError
+from crypto.errors import FormatError, SealtrailError
 from crypto.keys import Algorithm, PrivateKey
 from crypto.merkle import MAX_TREE_SIZE
+from gateway.device import rotation
+from gateway.device.errors import EnrolmentError
+from gateway.device.identity import load_identity
 from gateway.enrolment import MAX_AHEAD
 from gateway.ingest.inbound import Verdict
+from tests.gateway.sessions.rig import enrol
 from tests.support.site import Site, receipts
 from tests.support.source import Source, message
 
@@ -78,3 +85,31 @@ def test_doubt_reaches_the_keys_before_the_newest(tmp_path: Path) -> None:
             found = [verify_receipt(builder.build(place), site.policy).outcome for place in places]
         assert found == [Outcome.VALID, Outcome.DOUBTFUL, Outcome.DOUBTFUL]
         fsck(site.folder)
+
+
+def test_a_change_that_something_on_the_way_refused_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway took it, and a proxy answers 404: the new key is asked for again, not thrown away."""
+    with Site(tmp_path / "site") as site:
+        folder, other, codes = enrol(site, tmp_path / "gadget", "gadget"), site.enrol("other"), [404]
+
+        def ask(url: str, path: str, body: dict[str, Any] | None, folder: Path) -> tuple[int, bytes]:
+            if body is None:
+                status = site.gateway.status()
+                return 200, json.dumps({"origin": status.origin, "log_size": status.log_size}).encode()
+            key, old, new = (base64.b64decode(body[k]) for k in ("public_key", "old_signature", "new_signature"))
+            try:
+                site.run(site.gateway.rotate("gadget", body["algorithm"], key, body["from_index"], old, new))
+            except SealtrailError:
+                return 422, b""
+            return codes.pop() if codes else 204, b""
+
+        monkeypatch.setattr(rotation, "ask", ask)
+        with pytest.raises(EnrolmentError, match="refused \\(404\\)"):
+            rotation.rotate("http://gateway", folder, Algorithm.ML_DSA_44)
+        _sealed(site, other)  # the log goes on
+        new = rotation.rotate("http://gateway", folder, Algorithm.ML_DSA_44)
+        assert load_identity(folder).key.public == new
+        handle = source_handle(site.folder.origin, "gadget").encode()
+        assert Identity.decode(site.run(site.gateway.ledger.evaluate("identities.get", handle))).current_key == new
