@@ -28,7 +28,6 @@ from chain.store.database import UNREADABLE, Database
 from chain.store.epochs import Sealing
 from chain.store.erasures import StoredErasure
 from crypto import cbor, tokens
-from crypto.errors import SealtrailError
 from crypto.files import write_durably
 from crypto.keys import PrivateKey, algorithm_named
 from crypto.note import NoteSigner
@@ -415,7 +414,7 @@ class Gateway:
     async def migrate(self, algorithm: str, *, force: bool = False) -> Migrated:
         try:
             return await self.migration.run(algorithm_named(algorithm), force=force)
-        except SealtrailError:
+        except Exception:
             if self.migration.pending:
                 self._task(self.migration.finish())  # the ledger has taken some of it
             raise
