@@ -6,6 +6,7 @@ keeps are beyond it.
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from chain.erasure import ERASED, MAX_RUNS, PERSON, SOURCE, Erasure, Run
@@ -30,7 +31,9 @@ def subject_named(site: SiteWriter, wanted: str) -> str:
         names = [wanted.removeprefix(SOURCE)]
     else:
         names = [PERSON + wanted, wanted]
-    found = [name for name in names if site.payloads.named(site.payloads.tag_of(name))[0]]
+    begun = {stored.erasure.tag for stored in site.erasures.unfinished()}  # asked for again, where it was cut short
+    tags = {name: site.payloads.tag_of(name) for name in names}
+    found = [name for name, tag in tags.items() if tag in begun or site.payloads.named(tag)[0]]
     if len(found) > 1:
         raise ErasureError(f"{wanted} is a person and a source: say person/{wanted} or source/{wanted}")
     if not found:
@@ -38,18 +41,32 @@ def subject_named(site: SiteWriter, wanted: str) -> str:
     return found[0]
 
 
-def log_erasure(site: SiteWriter, subject: str, by: str, reason: str, now_us: int) -> list[StoredErasure]:
-    """Write into the log that this subject's payloads will be gone. Once this returns there is no way back."""
-    ids, name = site.payloads.named(site.payloads.tag_of(subject))
-    runs = site.payloads.leaves_of(ids)
+def log_erasure(site: SiteWriter, subject: str, by: str, reason: str, now_us: int) -> None:
+    """Write into the log that this subject's payloads will be gone. Once this returns there is no way back. One that is
+    logged and not carried out yet is not logged again."""
+    tag = site.payloads.tag_of(subject)
+    if any(stored.erasure.tag == tag for stored in site.erasures.unfinished()):
+        return
+    runs = site.payloads.leaves_of(site.payloads.named(tag)[0])
     if not runs:
-        raise ErasureError(f"no payload is stored of {name or subject!r}")
+        raise ErasureError(f"no payload is stored of {subject!r}")
+    _log(site, _statements(tag, runs, by, reason, now_us), now_us)
+
+
+def _log(site: SiteWriter, statements: Sequence[Erasure], now_us: int) -> None:
     with site.db.transaction() as tx:
-        statements = _statements(site.payloads.tag_of(subject), runs, by, reason, now_us)
-        first = site.log.size
-        entries = append_statements(site, tx, statements, first, now_us, ErasureState.LOGGED)
+        entries = append_statements(site, tx, statements, site.log.size, now_us, ErasureState.LOGGED)
         site.log.append(tx, entries)
-    return [stored for stored in site.erasures.unfinished() if stored.leaf >= first]
+
+
+def _log_later(site: SiteWriter) -> None:
+    """Events of these subjects were stored after their erasure was logged, while it could not be carried out yet: the
+    log names them too, before they go."""
+    for begun in {stored.erasure.tag: stored for stored in site.erasures.unfinished()}.values():
+        own = begun.erasure
+        runs = site.payloads.leaves_of(site.payloads.named(own.tag)[0], begun.leaf)
+        if runs:
+            _log(site, _statements(own.tag, runs, own.by, own.reason, own.asked_us), time.time_ns() // 1000)
 
 
 def never_stored(site: SiteWriter, tx: sqlite3.Connection, dropped: dict[str, list[Run]], at: int, now_us: int
@@ -85,6 +102,7 @@ def finish(site: SiteWriter, forget: Callable[[str, bytes], None] = lambda subje
     forget: called with each subject's name and tag while the name is still known, for what others keep of it.
     """
     _put_back(site)
+    _log_later(site)
     todo = site.erasures.unfinished()
     for tag in dict.fromkeys(stored.erasure.tag for stored in todo):
         _, name = site.payloads.named(tag)

@@ -142,10 +142,12 @@ class Payloads:
         found = [(number, name) for number, name in rows if self.tag_of(name) == tag and not name.startswith(ERASED)]
         return [number for number, _ in found], found[0][1].removesuffix(MARK) if found else ""
 
-    def leaves_of(self, ids: Iterable[int]) -> list[Run]:
-        """The leaves whose payloads are stored under these rows, as runs in order. Looks at every segment."""
+    def leaves_of(self, ids: Iterable[int], start: int = 0) -> list[Run]:
+        """The leaves from `start` on whose payloads are stored under these rows, as runs in order. Looks at every
+        segment there."""
         wanted = frozenset(ids)
-        rows = self._db.connection.execute("SELECT first_leaf, count, subject FROM segment ORDER BY first_leaf")
+        query = "SELECT first_leaf, count, subject FROM segment WHERE first_leaf >= ? ORDER BY first_leaf"
+        rows = self._db.connection.execute(query, (start,))
         return list(joined((first, count) for first, count, subject in rows if subject in wanted))
 
     def destroy(self, tx: sqlite3.Connection, tag: bytes) -> None:

@@ -429,6 +429,40 @@ def test_a_reader_in_the_way_of_the_journal_only_puts_it_off(tmp_path: Path, mon
         assert fsck(site.folder).erased == 4
 
 
+def test_what_is_stored_while_an_erasure_is_put_off_goes_with_it(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events of the person come in between the log's word and the destruction; then it is asked for again."""
+    monkeypatch.setattr("gateway.service.ERASING_TRIES", 1)
+    access = ward.site.gateway.access
+    access._db.connection.execute("PRAGMA busy_timeout = 50")
+    with closing(sqlite3.connect(ward.folder.access, isolation_level=None)) as reading:
+        reading.execute("BEGIN")
+        reading.execute("SELECT COUNT(*) FROM source").fetchone()
+        with pytest.raises(StoreError, match="is being read for long"):
+            ward.erase()
+    late = ward.model.event(judged(PERSON, "late-finding"), kind=INFERENCE_KIND)
+    assert ward.site.send(ward.model, message([late], ward.model.seal())) is OK
+    assert everywhere(ward.folder.root, PERSON.encode()) != []
+    entries = ward.erase()
+    assert entries == [11, 14]  # between them the late event and its seal
+    assert everywhere(ward.folder.root, b"late-finding", SECRET.encode(), PERSON.encode()) == []
+    assert fsck(ward.folder).erased == 5
+    assert [verified(ward.folder, index).outcome for index in (0, 12, 14)] == [Outcome.VALID] * 3
+
+
+def test_an_erasure_that_waits_for_the_journal_is_asked_for_again(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.service.ERASING_TRIES", 1)
+    ward.site.gateway.committer._site.db.connection.execute("PRAGMA busy_timeout = 50")
+    with closing(sqlite3.connect(ward.folder.database, isolation_level=None)) as reading:
+        reading.execute("BEGIN")
+        reading.execute("SELECT COUNT(*) FROM segment").fetchone()
+        for _ in range(2):
+            with pytest.raises(StoreError, match="is being read for long"):
+                ward.erase()
+    assert ward.erase() == [11]
+    assert everywhere(ward.folder.root, SECRET.encode(), PERSON.encode()) == []
+    assert fsck(ward.folder).erased == 4
+
+
 def test_a_disk_that_runs_full_in_the_middle_only_puts_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Site(tmp_path / "site") as site:
         fill(site)
