@@ -12,6 +12,7 @@ from chain.erasing import never_stored
 from chain.errors import StoreError
 from chain.record import SEAL_KIND, Authentication, Record, RecordFlag
 from chain.site import SiteWriter
+from chain.store.notices import unquoted
 from chain.store.ranges import Range
 from chain.store.seals import SealState
 from crypto import bulk
@@ -32,7 +33,8 @@ def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, first: int, lo
             keep=not site.payloads.one_way,
         )  # fmt: skip
         if new and draft.alert:  # a device that repeats itself must not push other alerts out
-            site.notices.alert(tx, logged_us, draft.alert, came.source, draft.reason, None)
+            said = unquoted(draft.reason) if site.payloads.one_way else draft.reason
+            site.notices.alert(tx, logged_us, draft.alert, came.source, said, None)
     leaves = _Leaves(first, [], _seeds(batch), {})
     for group in batch.groups.values():
         _write_events(site, tx, group, leaves, logged_us)
