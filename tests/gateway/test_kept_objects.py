@@ -93,3 +93,24 @@ def test_the_records_of_objects_are_erased_and_the_objects_stay(tmp_path: Path) 
     assert late.leaf is not None
     assert fsck(site.folder).erased == 2
     assert check_objects(site.folder, site.config) == 2
+
+
+def test_objects_count_in_the_sites_bound_and_their_folder_is_not_walked(tmp_path: Path) -> None:
+    """Commits wait while the data directory is looked at; a folder of a million files would take them minutes."""
+    with Site(tmp_path / "site") as site:
+        site.run(enrol(site.gateway.objects))
+        disk = site.gateway.disk
+
+        def used() -> int:
+            disk.look_again()
+            disk.exceeded()
+            return disk.used_bytes
+
+        before = used()
+        stored = site.run(granted(site.gateway.objects, bytes(3_000_000)))
+        grown = used() - before
+        assert stored.size <= grown < 1.5 * stored.size
+        (site.folder.root / "objects" / "not-known").write_bytes(bytes(5_000_000))
+        assert used() - before < 1.5 * stored.size
+    with Site(tmp_path / "site") as site:
+        assert site.gateway.objects.keeper.held_bytes == stored.size
