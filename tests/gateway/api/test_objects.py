@@ -272,7 +272,7 @@ def test_uploads_that_are_refused_leave_nothing(house: House) -> None:
     assert all(path.parent.name != "incoming" for path in files(house))
 
 
-def test_an_upload_that_is_cut_off(house: House) -> None:
+def test_an_upload_that_is_cut_off(house: House, caplog: pytest.LogCaptureFixture) -> None:
     a, _ = house.partner("partner-a")
     data = sealed(a.kem.public)
     token = house.owner.headers["authorization"]
@@ -286,6 +286,7 @@ def test_an_upload_that_is_cut_off(house: House) -> None:
     assert house.owner.get("/v1/objects").json()["objects"] == []
     house.put(data)  # and the next one goes through
     assert len(files(house)) == 1
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 def test_a_full_disk(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
