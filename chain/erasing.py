@@ -16,6 +16,7 @@ from chain.site import SiteWriter
 from chain.store.database import Database
 from chain.store.erasures import ErasureState, StoredErasure
 
+Forget = Callable[[str, bytes], Iterable[str]]
 _PIECE = 32 * 2**20  # bytes that are overwritten in one transaction
 
 
@@ -95,11 +96,12 @@ def append_statements(
     return [statement.record(seq + n, now_us).encode() for n, statement in enumerate(statements)]
 
 
-def finish(site: SiteWriter, forget: Callable[[str, bytes], None] = lambda subject, tag: None) -> list[StoredErasure]:
+def finish(site: SiteWriter, forget: Forget = lambda subject, tag: ()) -> list[StoredErasure]:
     """Carry out what is logged and not done: everything of these subjects in the site's database, in its free pages
     and in its journal. Returns these erasures, now destroyed; `done` is for when the index has forgotten them too.
 
-    forget: called with each subject's name and tag while the name is still known, for what others keep of it.
+    forget: called with each subject's name and tag while the name is still known, for what others keep of it; gives
+        the sources that report of this person alone.
     """
     _put_back(site)
     _log_later(site)
@@ -107,9 +109,7 @@ def finish(site: SiteWriter, forget: Callable[[str, bytes], None] = lambda subje
     for tag in dict.fromkeys(stored.erasure.tag for stored in todo):
         _, name = site.payloads.named(tag)
         if name:
-            forget(name, tag)
-            own = [stored.erasure.runs for stored in todo if stored.erasure.tag == tag]
-            _destroy(site, name, tag, [first for runs in own for first, _ in runs])
+            _destroy(site, name, tag, forget(name, tag))
     if todo:
         with site.db.transaction() as tx:
             for stored in todo:
@@ -133,18 +133,16 @@ def _put_back(site: SiteWriter) -> None:
                 site.erasures.set_state(tx, leaf, ErasureState.LOGGED)
 
 
-def destroy_tag(site: SiteWriter, tag: bytes, forget: Callable[[str, bytes], None]) -> None:
+def destroy_tag(site: SiteWriter, tag: bytes, forget: Forget) -> None:
     """In a copy that is older than an erasure: destroy what the copy still holds. Its log cannot say so."""
-    ids, name = site.payloads.named(tag)
+    _, name = site.payloads.named(tag)
     if name:
-        forget(name, tag)
-        runs = site.payloads.leaves_of(ids)
-        _destroy(site, name, tag, [first for first, _ in runs])
+        _destroy(site, name, tag, forget(name, tag))
         scrub(site.db)
 
 
-def _destroy(site: SiteWriter, name: str, tag: bytes, leaves: Iterable[int]) -> None:
-    sources = {name} if not name.startswith(PERSON) else _sources(site, leaves)
+def _destroy(site: SiteWriter, name: str, tag: bytes, reporting: Iterable[str]) -> None:
+    sources = {name} if not name.startswith(PERSON) else _sources(site, tag).union(reporting)
     run = site.db.connection.execute
     run("PRAGMA secure_delete = ON")
     try:
@@ -155,9 +153,10 @@ def _destroy(site: SiteWriter, name: str, tag: bytes, leaves: Iterable[int]) -> 
         run("PRAGMA secure_delete = OFF")
 
 
-def _sources(site: SiteWriter, leaves: Iterable[int]) -> set[str]:
-    """Who reported these events."""
-    return {Record.decode(site.entries.entry(leaf)).source for leaf in leaves}
+def _sources(site: SiteWriter, tag: bytes) -> set[str]:
+    """Who reported the events that are stored of a subject. A segment is of one source."""
+    segments = site.payloads.segments_of(site.payloads.named(tag)[0])
+    return {Record.decode(site.entries.entry(first)).source for first, _ in segments}
 
 
 def scrub(db: Database) -> None:

@@ -28,12 +28,13 @@ def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, first: int, lo
     once it commits. Returns how many entries."""
     for draft in batch.refused:
         came = draft.inbound
+        keep = not site.payloads.one_way and not site.payloads.was_erased(draft.subject)
         new = site.notices.refuse(
             tx, logged_us, came.source, came.door, came.channel, draft.reason, draft.payload,
-            keep=not site.payloads.one_way,
+            keep=keep,
         )  # fmt: skip
         if new and draft.alert:  # a device that repeats itself must not push other alerts out
-            said = unquoted(draft.reason) if site.payloads.one_way else draft.reason
+            said = draft.reason if keep else unquoted(draft.reason)
             site.notices.alert(tx, logged_us, draft.alert, came.source, said, None)
     leaves = _Leaves(first, [], _seeds(batch), {})
     for group in batch.groups.values():

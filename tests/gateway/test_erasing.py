@@ -39,6 +39,7 @@ from gateway.server import running
 from tests.support.fields import INFERENCE
 from tests.support.site import Site, receipts
 from tests.support.source import INFERENCE as INFERENCE_KIND
+from tests.support.source import PRODUCTION as PRODUCTION_KIND
 from tests.support.source import Source, message
 from tests.torture.scale import scaled
 
@@ -156,6 +157,26 @@ def test_nothing_of_a_person_is_left_and_every_other_proof_holds(ward: Ward) -> 
     ward.index()
     check_index(ward.folder, ward.site.gateway.access.settings)
     assert everywhere(root, SECRET.encode(), PERSON.encode()) == []
+
+
+def test_dead_letters_of_all_sources_that_report_of_a_person_go(ward: Ward) -> None:
+    """Of one whose events stand next to another's in the log, and of one of which nothing was ever stored."""
+    second, third = (ward.site.enrol(name, SourceSettings(subject=PERSON)) for name in ("watch-2", "watch-3"))
+    for source in (ward.watch, second):
+        assert ward.site.send(source, message([source.event(60.5)])) is OK
+    for source in (second, third):
+        refused = source.event({"lot": "blood-group-ab"}, kind=PRODUCTION_KIND)
+        assert ward.site.send(source, message([refused])) is Verdict.REJECTED
+    assert everywhere(ward.folder.root, b"blood-group-ab") != []
+    ward.erase()
+    assert everywhere(ward.folder.root, b"blood-group-ab") == []
+    assert ward.site.dead_letters() == []
+    # What they send later and is refused is noted without its content.
+    refused = third.event({"lot": "blood-group-ab"}, kind=PRODUCTION_KIND)
+    assert ward.site.send(third, message([refused])) is Verdict.REJECTED
+    (letter,) = ward.site.dead_letters()
+    assert (letter.head, letter.size > 0) == (b"", True)
+    assert everywhere(ward.folder.root, b"blood-group-ab") == []
 
 
 def test_no_key_of_the_folder_confirms_a_guess_afterwards(ward: Ward) -> None:
