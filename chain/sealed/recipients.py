@@ -45,7 +45,7 @@ def _on_the_ledger(name: str, url: str, token: str) -> KemPublicKey:
         if current is None:
             raise KeyMaterialError("its KEM key was withdrawn; it must publish a new one")
         key = KemPublicKey(kem_suite_named(current["suite"]), base64.b64decode(current["public_key"], validate=True))
-    except httpx.HTTPError as e:
+    except (httpx.HTTPError, httpx.InvalidURL) as e:
         raise KeyMaterialError(f"cannot reach {url}: {e}") from e
     except (ValueError, KeyError, TypeError) as e:
         raise KeyMaterialError(f"{url} answers with no partner's keys: {e}") from e
