@@ -109,6 +109,12 @@ class Payloads:
         row = self._db.connection.execute(query, (leaf,)).fetchone()
         return (row[0], row[1]) if row and leaf < row[0] + row[1] else None
 
+    def is_sealed(self, first_leaf: int) -> bool:
+        """Whether the segment that begins there is sealed to recipients."""
+        query = "SELECT name FROM segment JOIN subject ON subject.id = segment.subject WHERE first_leaf = ?"
+        row = self._db.connection.execute(query, (first_leaf,)).fetchone()
+        return row is not None and str(row[0]).endswith(MARK)
+
     def next_run(self, leaf: int) -> Run | None:
         """The first leaf and the count of the next segment at or after a leaf."""
         query = "SELECT first_leaf, count FROM segment WHERE first_leaf >= ? ORDER BY first_leaf LIMIT 1"

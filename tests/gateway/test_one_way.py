@@ -35,6 +35,7 @@ from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keystore.locked import Cost
 from crypto.keystore.passphrase import Passphrase
 from crypto.keystore.store import KeyStore
+from gateway import open_command
 from gateway.access import SourceSettings
 from gateway.config import ConfigError, load_config
 from gateway.index import Index
@@ -340,6 +341,9 @@ def test_recipients_find_what_was_altered(hospital: Hospital, statement: str) ->
     for keys in (hospital.a, hospital.b):
         with pytest.raises(SealtrailError):
             fsck(Folder(hospital.root), keys=keys_of(keys))
+        reader = SiteReader.open(Folder(hospital.root), keys_of(keys))
+        with closing(reader), pytest.raises(SealtrailError, match="altered"):
+            list(open_command._events(reader, None))
 
 
 def test_keys_and_settings_that_are_wrong_stop_the_start(hospital: Hospital, tmp_path: Path) -> None:
