@@ -17,6 +17,7 @@ from chain.receipt import ErasurePart, LedgerPart, Receipt, SealPart
 from chain.receipts import ReceiptBuilder
 from chain.record import LOGS_OWN, parts
 from chain.site import SiteReader
+from chaincode.identity_records import Identity
 from chaincode.state import identity_key
 from crypto.keys import PrivateKey
 
@@ -83,14 +84,17 @@ def build_disclosure(
         everything.
 
     Raises:
-        ReceiptError: a record that is not there or not anchored yet, or that has none of the fields.
+        ReceiptError: a record that is not there or not anchored yet, or that has none of the fields; or the ledger
+            has another key of the gateway than `key`, so that nobody could verify the file.
     """
     with reader.db.snapshot():
         builder = ReceiptBuilder(reader, ledger)
         receipts = [_receipt(builder, reader, leaf, fields) for leaf in leaves]
-        own = ledger.evidence_for(identity_key(origin))
-    if own is None:
+        own, known = ledger.evidence_for(identity_key(origin)), ledger.value(identity_key(origin))
+    if own is None or known is None:
         raise ReceiptError(f"the ledger here has no evidence of {origin}'s own key, which signs disclosures")
+    if Identity.decode(known).current_key != key.public:
+        raise ReceiptError(f"the ledger has another key of {origin} by now: a change of keys is not at its end yet")
     erased = [r.index for r in receipts if r.erasure and r.erasure.index != r.index]
     return _file(receipts, own, origin, purpose, key), erased
 

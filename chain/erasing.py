@@ -6,6 +6,7 @@ keeps are beyond it.
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from chain.erasure import ERASED, MAX_RUNS, PERSON, SOURCE, Erasure, Run
@@ -15,6 +16,7 @@ from chain.site import SiteWriter
 from chain.store.database import Database
 from chain.store.erasures import ErasureState, StoredErasure
 
+Forget = Callable[[str, bytes], Iterable[str]]
 _PIECE = 32 * 2**20  # bytes that are overwritten in one transaction
 
 
@@ -30,7 +32,9 @@ def subject_named(site: SiteWriter, wanted: str) -> str:
         names = [wanted.removeprefix(SOURCE)]
     else:
         names = [PERSON + wanted, wanted]
-    found = [name for name in names if site.payloads.named(site.payloads.tag_of(name))[0]]
+    begun = {stored.erasure.tag for stored in site.erasures.unfinished()}  # asked for again, where it was cut short
+    tags = {name: site.payloads.tag_of(name) for name in names}
+    found = [name for name, tag in tags.items() if tag in begun or site.payloads.named(tag)[0]]
     if len(found) > 1:
         raise ErasureError(f"{wanted} is a person and a source: say person/{wanted} or source/{wanted}")
     if not found:
@@ -38,18 +42,32 @@ def subject_named(site: SiteWriter, wanted: str) -> str:
     return found[0]
 
 
-def log_erasure(site: SiteWriter, subject: str, by: str, reason: str, now_us: int) -> list[StoredErasure]:
-    """Write into the log that this subject's payloads will be gone. Once this returns there is no way back."""
-    ids, name = site.payloads.named(site.payloads.tag_of(subject))
-    runs = site.payloads.leaves_of(ids)
+def log_erasure(site: SiteWriter, subject: str, by: str, reason: str, now_us: int) -> None:
+    """Write into the log that this subject's payloads will be gone. Once this returns there is no way back. One that is
+    logged and not carried out yet is not logged again."""
+    tag = site.payloads.tag_of(subject)
+    if any(stored.erasure.tag == tag for stored in site.erasures.unfinished()):
+        return
+    runs = site.payloads.leaves_of(site.payloads.named(tag)[0])
     if not runs:
-        raise ErasureError(f"no payload is stored of {name or subject!r}")
+        raise ErasureError(f"no payload is stored of {subject!r}")
+    _log(site, _statements(tag, runs, by, reason, now_us), now_us)
+
+
+def _log(site: SiteWriter, statements: Sequence[Erasure], now_us: int) -> None:
     with site.db.transaction() as tx:
-        statements = _statements(site.payloads.tag_of(subject), runs, by, reason, now_us)
-        first = site.log.size
-        entries = append_statements(site, tx, statements, first, now_us, ErasureState.LOGGED)
+        entries = append_statements(site, tx, statements, site.log.size, now_us, ErasureState.LOGGED)
         site.log.append(tx, entries)
-    return [stored for stored in site.erasures.unfinished() if stored.leaf >= first]
+
+
+def _log_later(site: SiteWriter) -> None:
+    """Events of these subjects were stored after their erasure was logged, while it could not be carried out yet: the
+    log names them too, before they go."""
+    for begun in {stored.erasure.tag: stored for stored in site.erasures.unfinished()}.values():
+        own = begun.erasure
+        runs = site.payloads.leaves_of(site.payloads.named(own.tag)[0], begun.leaf)
+        if runs:
+            _log(site, _statements(own.tag, runs, own.by, own.reason, own.asked_us), time.time_ns() // 1000)
 
 
 def never_stored(site: SiteWriter, tx: sqlite3.Connection, dropped: dict[str, list[Run]], at: int, now_us: int
@@ -78,20 +96,20 @@ def append_statements(
     return [statement.record(seq + n, now_us).encode() for n, statement in enumerate(statements)]
 
 
-def finish(site: SiteWriter, forget: Callable[[str, bytes], None] = lambda subject, tag: None) -> list[StoredErasure]:
+def finish(site: SiteWriter, forget: Forget = lambda subject, tag: ()) -> list[StoredErasure]:
     """Carry out what is logged and not done: everything of these subjects in the site's database, in its free pages
     and in its journal. Returns these erasures, now destroyed; `done` is for when the index has forgotten them too.
 
-    forget: called with each subject's name and tag while the name is still known, for what others keep of it.
+    forget: called with each subject's name and tag while the name is still known, for what others keep of it; gives
+        the sources that report of this person alone.
     """
     _put_back(site)
+    _log_later(site)
     todo = site.erasures.unfinished()
     for tag in dict.fromkeys(stored.erasure.tag for stored in todo):
         _, name = site.payloads.named(tag)
         if name:
-            forget(name, tag)
-            own = [stored.erasure.runs for stored in todo if stored.erasure.tag == tag]
-            _destroy(site, name, tag, [first for runs in own for first, _ in runs])
+            _destroy(site, name, tag, forget(name, tag))
     if todo:
         with site.db.transaction() as tx:
             for stored in todo:
@@ -115,18 +133,16 @@ def _put_back(site: SiteWriter) -> None:
                 site.erasures.set_state(tx, leaf, ErasureState.LOGGED)
 
 
-def destroy_tag(site: SiteWriter, tag: bytes, forget: Callable[[str, bytes], None]) -> None:
+def destroy_tag(site: SiteWriter, tag: bytes, forget: Forget) -> None:
     """In a copy that is older than an erasure: destroy what the copy still holds. Its log cannot say so."""
-    ids, name = site.payloads.named(tag)
+    _, name = site.payloads.named(tag)
     if name:
-        forget(name, tag)
-        runs = site.payloads.leaves_of(ids)
-        _destroy(site, name, tag, [first for first, _ in runs])
+        _destroy(site, name, tag, forget(name, tag))
         scrub(site.db)
 
 
-def _destroy(site: SiteWriter, name: str, tag: bytes, leaves: Iterable[int]) -> None:
-    sources = {name} if not name.startswith(PERSON) else _sources(site, leaves)
+def _destroy(site: SiteWriter, name: str, tag: bytes, reporting: Iterable[str]) -> None:
+    sources = {name} if not name.startswith(PERSON) else _sources(site, tag).union(reporting)
     run = site.db.connection.execute
     run("PRAGMA secure_delete = ON")
     try:
@@ -137,9 +153,10 @@ def _destroy(site: SiteWriter, name: str, tag: bytes, leaves: Iterable[int]) -> 
         run("PRAGMA secure_delete = OFF")
 
 
-def _sources(site: SiteWriter, leaves: Iterable[int]) -> set[str]:
-    """Who reported these events."""
-    return {Record.decode(site.entries.entry(leaf)).source for leaf in leaves}
+def _sources(site: SiteWriter, tag: bytes) -> set[str]:
+    """Who reported the events that are stored of a subject. A segment is of one source."""
+    segments = site.payloads.segments_of(site.payloads.named(tag)[0])
+    return {Record.decode(site.entries.entry(first)).source for first, _ in segments}
 
 
 def scrub(db: Database) -> None:

@@ -45,6 +45,7 @@ def erase(
 
 
 def _stopped(data: Path, subject: str | None, by: str, reason: str, erased: Path | None) -> dict[str, Any]:
+    from chain.errors import ErasureError
     from chain.site import Folder
     from gateway.erasing import erase_stopped
 
@@ -52,7 +53,11 @@ def _stopped(data: Path, subject: str | None, by: str, reason: str, erased: Path
     if erased is not None:
         from chain.erased_list import adopt_list
 
-        later = adopt_list(folder, erased.read_bytes())
+        try:
+            listed = erased.read_bytes()
+        except OSError as e:
+            raise ErasureError(f"cannot read {erased}: {e.strerror}") from e
+        later = adopt_list(folder, listed)
     stored = erase_stopped(folder, subject, by, reason, later)
     events = sum(one.erasure.count for one in stored)
     return {"entries": [one.leaf for one in stored], "events": events, "later": len(later)}
@@ -66,7 +71,7 @@ def _ask(url: str, token: str, subject: str, reason: str) -> dict[str, Any]:
     body, headers = {"subject": subject, "reason": reason}, {"Authorization": f"Bearer {token}"}
     try:
         answer = httpx.post(f"{url.rstrip('/')}/v1/erasures", json=body, headers=headers, timeout=600)
-    except httpx.HTTPError as e:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as e:
         raise ErasureError(f"cannot reach {url}: {e}") from e
     if answer.status_code >= 300:
         raise ErasureError(f"the gateway refused ({answer.status_code}): {answer.text[:300]}")

@@ -24,11 +24,14 @@ def destroy(site: SiteWriter, access: Access, book: SourceBook | None = None) ->
     return finish(site, partial(_forget, access, book))
 
 
-def _forget(access: Access, book: SourceBook | None, name: str, tag: bytes) -> None:
-    if name.startswith(PERSON):
-        access.erase(name.removeprefix(PERSON), erased_name(tag))
-        if book is not None:
-            book.erase(name, erased_name(tag))
+def _forget(access: Access, book: SourceBook | None, name: str, tag: bytes) -> list[str]:
+    """The sources that report of this person alone."""
+    if not name.startswith(PERSON):
+        return []
+    access.erase(name.removeprefix(PERSON), erased_name(tag))
+    if book is not None:
+        book.erase(name, erased_name(tag))
+    return [source for source, settings in access.settings().items() if settings.subject == erased_name(tag)]
 
 
 def resume(folder: Folder, site: SiteWriter, access: Access) -> list[StoredErasure]:

@@ -44,7 +44,9 @@ def _shown(line: str) -> int:
 
 
 def _events(reader: Any, source: str | None) -> Iterator[dict[str, Any]]:
-    """Everything that opens; what is sealed to others or erased is passed over."""
+    """Everything that opens. What is sealed to others, or to nobody and needs a key of the site, is passed over; what
+    was altered is not."""
+    from chain.errors import SealedError
     from crypto.errors import DecryptionError
 
     at = 0
@@ -52,8 +54,11 @@ def _events(reader: Any, source: str | None) -> Iterator[dict[str, Any]]:
         at = run[0] + run[1]
         try:
             segment = reader.payloads.segment_of(run[0])
-        except DecryptionError:
-            continue
+        except DecryptionError as e:
+            others = isinstance(e, SealedError) and e.kids
+            if others or not reader.payloads.is_sealed(run[0]):
+                continue
+            raise DecryptionError(f"the payload of record {run[0]} does not open, it was altered: {e}") from e
         for n, stored in enumerate(segment.events):
             event = _event(reader, segment.first_leaf + n, stored)
             if source in (None, event["source"]):

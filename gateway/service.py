@@ -46,7 +46,7 @@ from gateway.keychange.migration import Migrated, Migration, handovers_of, taken
 from gateway.ledgers import SiteLedger, open_ledger
 from gateway.live import Enrolment, LiveStatus, TlsUse
 from gateway.objects.delivery import Delivery
-from gateway.objects.parts import ObjectLog, Objects, open_objects
+from gateway.objects.parts import FILES, ObjectLog, Objects, open_objects
 from gateway.pipeline.acknowledging import Acknowledger
 from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.committer import Committed, Committer
@@ -235,6 +235,7 @@ class Gateway:
             bucket=self.config.bucket,
         )  # fmt: skip
         self._closing.callback(made.keeper.close)
+        self.disk.count_apart(FILES, lambda: 0 if self.config.bucket else made.keeper.held_bytes)
         self.delivery.serve(made.keeper, made.exchange)
         self._closing.push_async_callback(self.delivery.close)
         return made

@@ -38,11 +38,14 @@ def _on_the_ledger(name: str, url: str, token: str) -> KemPublicKey:
         answer = httpx.get(address, headers={"Authorization": f"Bearer {token}"})
         if answer.status_code != 200:
             raise KeyMaterialError(f"the gateway refused ({answer.status_code}): {answer.text[:200]}")
-        current = answer.json()["current"]
+        found = answer.json()
+        current = found["current"]
+        if found["signing"] is None:
+            raise KeyMaterialError("its signature key was revoked, so nobody vouches for its KEM key any more")
         if current is None:
             raise KeyMaterialError("its KEM key was withdrawn; it must publish a new one")
         key = KemPublicKey(kem_suite_named(current["suite"]), base64.b64decode(current["public_key"], validate=True))
-    except httpx.HTTPError as e:
+    except (httpx.HTTPError, httpx.InvalidURL) as e:
         raise KeyMaterialError(f"cannot reach {url}: {e}") from e
     except (ValueError, KeyError, TypeError) as e:
         raise KeyMaterialError(f"{url} answers with no partner's keys: {e}") from e

@@ -3,6 +3,7 @@
 Beyond its bound a table drops its oldest rows and counts them, so nothing goes in silence.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from chain.store.database import Database
 
 MAX_ROWS = 10_000
+_QUOTED = re.compile(r", got |['\"`]")
 KEPT_BYTES = 4096  # of a refused payload; its full length and digest are kept too
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS dead_letter (id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL,"
@@ -61,7 +63,7 @@ class Notices:
                payload: bytes, *, keep: bool = True) -> bool:  # fmt: skip
         """Keep a refused payload with its reason; the same one again only counts up. True where it is new. `keep`
         False: its size and digest only, and of the reason nothing that is quoted from it."""
-        head, said = (payload[:KEPT_BYTES], reason) if keep else (b"", reason.partition(", got ")[0])
+        head, said = (payload[:KEPT_BYTES], reason) if keep else (b"", unquoted(reason))
         row = (at_us, source[:64], door, channel, said[:1000], len(payload), sha256(payload).digest(), head)
         cursor = tx.execute(
             "INSERT INTO dead_letter (at_us, source, door, channel, reason, size, digest, head)"
@@ -113,6 +115,11 @@ class Notices:
     def _page(self, table: str, before: int | None, limit: int) -> Iterable[tuple[Any, ...]]:
         query = f"SELECT * FROM {table} WHERE id < ? ORDER BY id DESC LIMIT ?"
         return self._db.connection.execute(query, (2**63 - 1 if before is None else before, limit))
+
+
+def unquoted(reason: str) -> str:
+    """As much of a reason as holds nothing of what was refused: up to the first quotation or number that came."""
+    return _QUOTED.split(reason, maxsplit=1)[0]
 
 
 def _trim(tx: sqlite3.Connection, table: str) -> None:

@@ -8,7 +8,7 @@ Trusted: the site key. Not trusted: the rows; a row that was altered or moved do
 
 import hmac
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from msgspec import Struct
@@ -109,6 +109,12 @@ class Payloads:
         row = self._db.connection.execute(query, (leaf,)).fetchone()
         return (row[0], row[1]) if row and leaf < row[0] + row[1] else None
 
+    def is_sealed(self, first_leaf: int) -> bool:
+        """Whether the segment that begins there is sealed to recipients."""
+        query = "SELECT name FROM segment JOIN subject ON subject.id = segment.subject WHERE first_leaf = ?"
+        row = self._db.connection.execute(query, (first_leaf,)).fetchone()
+        return row is not None and str(row[0]).endswith(MARK)
+
     def next_run(self, leaf: int) -> Run | None:
         """The first leaf and the count of the next segment at or after a leaf."""
         query = "SELECT first_leaf, count FROM segment WHERE first_leaf >= ? ORDER BY first_leaf LIMIT 1"
@@ -142,11 +148,20 @@ class Payloads:
         found = [(number, name) for number, name in rows if self.tag_of(name) == tag and not name.startswith(ERASED)]
         return [number for number, _ in found], found[0][1].removesuffix(MARK) if found else ""
 
-    def leaves_of(self, ids: Iterable[int]) -> list[Run]:
-        """The leaves whose payloads are stored under these rows, as runs in order. Looks at every segment."""
+    def leaves_of(self, ids: Iterable[int], start: int = 0) -> list[Run]:
+        """The leaves from `start` on whose payloads are stored under these rows, as runs in order."""
+        return list(joined(self.segments_of(ids, start)))
+
+    def segments_of(self, ids: Iterable[int], start: int = 0) -> Iterator[Run]:
+        """The segments of these rows from leaf `start` on, in order. Looks at every segment there."""
         wanted = frozenset(ids)
-        rows = self._db.connection.execute("SELECT first_leaf, count, subject FROM segment ORDER BY first_leaf")
-        return list(joined((first, count) for first, count, subject in rows if subject in wanted))
+        query = "SELECT first_leaf, count, subject FROM segment WHERE first_leaf >= ? ORDER BY first_leaf"
+        rows = self._db.connection.execute(query, (start,))
+        return ((first, count) for first, count, subject in rows if subject in wanted)
+
+    def was_erased(self, subject: str) -> bool:
+        query = "SELECT 1 FROM subject WHERE name = ?"
+        return self._db.connection.execute(query, (ERASED + self.tag_of(subject).hex(),)).fetchone() is not None
 
     def destroy(self, tx: sqlite3.Connection, tag: bytes) -> None:
         """Remove a subject's segments and its key; where its name stood, its tag stays. Every row of the table is

@@ -3,6 +3,7 @@
 A table of the gateway's own, which proves nothing: the record in the log and the ledger do. Bounded in rows and bytes.
 """
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -38,6 +39,7 @@ class Catalogue:
 
     def __init__(self, path: Path, most_bytes: int) -> None:
         self._db, self._lock, self._most_bytes = Database(path, SCHEMA), Lock(), most_bytes
+        _, self.used_bytes = _held(self._db.connection)  # of all ciphertexts
 
     def add(self, new: StoredObject) -> StoredObject:
         """Note an object; the one that is known already where it is the same. ObjectError where other bytes have its
@@ -49,13 +51,14 @@ class Catalogue:
                 if known.digest != new.digest:
                     raise ObjectError(f"other bytes are kept under the id {new.object_id.hex()[:16]}…; seal it anew")
                 return known
-            count, used = tx.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM object").fetchone()
+            count, used = _held(tx)
             if count >= MAX_OBJECTS or used + new.size > self._most_bytes:
                 raise ObjectRoomError(
                     f"the object store holds {used:,} bytes of at most {self._most_bytes:,}; see objects.max_bytes"
                 )
             values = (new.object_id, new.digest, new.size, b"".join(new.kids), new.stored_us, new.leaf)
             tx.execute(f"INSERT INTO object ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", values)
+            self.used_bytes = used + new.size
         return new
 
     def logged(self, object_id: bytes, leaf: int) -> None:
@@ -66,6 +69,7 @@ class Catalogue:
         """Its bytes could not be kept."""
         with self._lock, self._db.transaction() as tx:
             tx.execute("DELETE FROM object WHERE id = ? AND leaf IS NULL", (object_id,))
+            _, self.used_bytes = _held(tx)
 
     def get(self, object_id: bytes) -> StoredObject:
         with self._lock:
@@ -99,6 +103,12 @@ class Catalogue:
 
 
 _COLUMNS = "id, digest, size, kids, stored_us, leaf"
+
+
+def _held(connection: sqlite3.Connection) -> tuple[int, int]:
+    """How many objects, and their bytes."""
+    count, used = connection.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM object").fetchone()
+    return int(count), int(used)
 
 
 def _stored(row: tuple[bytes, bytes, int, bytes, int, int | None]) -> StoredObject:

@@ -133,7 +133,7 @@ def receipt(
     if file is not None:
         object_id, digest = _opened(file, keys, granted)
     else:
-        object_id, digest = bytes.fromhex(name), bytes.fromhex(remote.granted(name)["digest"])
+        object_id, digest = _hash(name), _hash(remote.granted(name)["digest"])
     verdict = Verdict.REFUSED if refused else Verdict.OPENED
     said = DeliveryStatement(object_id, digest, own, verdict, refused or "", time.time_ns() // 1000).encode()
     body = {"statement": _text(said), "signature": _text(signer(keys, sign).sign(said, labels.DELIVERY_RECEIPT))}
@@ -146,11 +146,12 @@ def _opened(file: Path, keys: Path, granted: Path | None) -> tuple[bytes, bytes]
     import os
 
     from chain.sealed.keys import finder
+    from chain.sealed.streams import reading
     from crypto.envelope.grants import Grant
     from crypto.envelope.objects import open_object
 
     by = Grant.decode(_read(granted)) if granted else None
-    with file.open("rb", buffering=0) as source, open(os.devnull, "wb") as nowhere:
+    with reading(file) as (source, _), open(os.devnull, "wb") as nowhere:
         found = open_object(source, nowhere, finder(keys), grant=by)
     return found.object_id, found.digest
 
@@ -188,6 +189,15 @@ def _remote(url: str, token: str) -> "Remote":
     from gateway.objects.remote import Remote
 
     return Remote(url, token)
+
+
+def _hash(text: str) -> bytes:
+    from gateway.objects.errors import ObjectError
+
+    try:
+        return bytes.fromhex(text)
+    except ValueError as e:
+        raise ObjectError(f"expected 64 hex digits, got {text!r:.80}") from e
 
 
 def _read(path: Path) -> bytes:

@@ -18,7 +18,7 @@ from chaincode.identity_records import source_handle
 from crypto.errors import SealtrailError
 from gateway.access import Access
 from gateway.objects.catalogue import StoredObject
-from gateway.objects.errors import UnknownObjectError
+from gateway.objects.errors import AlteredObjectError, UnknownObjectError
 from gateway.objects.exchange import Exchange, Granted
 from gateway.objects.keeper import Keeper
 
@@ -112,13 +112,20 @@ class Delivery:
         assert self._parts is not None
         keeper, exchange = self._parts
         handle = source if self._is_login(source) else source_handle(self._origin, source)
-        for object_id in (await exchange.listed(handle))[:MAX_PENDING]:
-            try:
-                pending = _open(await exchange.granted(object_id, handle))
-                if pending and not await self._tell(source, await keeper.get(object_id)):
-                    return  # it is gone, or does not read
-            except (ContractError, UnknownObjectError):
-                continue  # granted by another gateway, which keeps it
+        told, after = 0, None
+        while page := await exchange.listed(handle, after):
+            for object_id in page:
+                try:
+                    if not _open(await exchange.granted(object_id, handle)):
+                        continue
+                    told += 1
+                    if told > MAX_PENDING or not await self._tell(source, await keeper.get(object_id)):
+                        return  # it is gone, or does not read
+                except (ContractError, UnknownObjectError):
+                    continue  # granted by another gateway, which keeps it
+                except AlteredObjectError as e:
+                    log.error("%s is told of an object and not given it: %s", source, e)
+            after = page[-1]
 
     async def _tell(self, source: str, stored: StoredObject) -> bool:
         """The notice, and a small object itself; False where nobody took it."""

@@ -76,15 +76,17 @@ class Exchange:
             raise ObjectError("the grant file is for another object, or for other bytes")
         if current is None or file.kid != current.kid:
             raise ObjectError(f"the grant file is not for the present KEM key of {handle}")
-        # 2. It is kept before the ledger names it.
-        await asyncio.to_thread(self._catalogue.add_grant, object_id, file.grant_digest, body)
+        # 2. A holder's word is one that the contract takes: nobody else fills the room for an object's grant files.
         wanted = To(handle, file.kid, file.grant_digest)
+        word = (object_id, wanted.encode(), by.holder.encode(), by.signature) if by else ()
+        if by:
+            await self._ledger.evaluate("exchange.regrant", *word)
+        # 3. It is kept before the ledger names it.
+        await asyncio.to_thread(self._catalogue.add_grant, object_id, file.grant_digest, body)
         if by is None:
             await self._submit(stored, [wanted])
             return
-        await self._ledger.submit(
-            "exchange.regrant", object_id, wanted.encode(), by.holder.encode(), by.signature
-        )  # fmt: skip
+        await self._ledger.submit("exchange.regrant", *word)
         self._heard(handle, stored)
 
     async def _submit(self, stored: StoredObject, wanted: Sequence[To]) -> None:

@@ -38,6 +38,11 @@ class Keeper:
         """Bound of one object."""
         return self._incoming.most_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        """Of all ciphertexts together."""
+        return self._catalogue.used_bytes
+
     async def take(self, chunks: AsyncIterator[bytes]) -> StoredObject:
         """Keep and log an uploaded object; the same again is what is kept already.
 

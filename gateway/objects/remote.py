@@ -14,6 +14,7 @@ from gateway.objects.errors import ObjectError
 
 TIMEOUT_S = 60.0
 PIECE_BYTES = 1 << 20
+UNREACHABLE = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)  # the last one: a token that is none
 
 
 class Remote:
@@ -27,10 +28,13 @@ class Remote:
         own = self._token | (headers or {})
         try:
             answer = httpx.request(method, self._url + path, headers=own, timeout=TIMEOUT_S, **more)
-        except httpx.HTTPError as e:
+        except UNREACHABLE as e:
             raise ObjectError(f"cannot reach {self._url}: {e}") from e
         _require_good(answer)
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as e:
+            raise ObjectError(f"{self._url} does not answer as a gateway does: {e}") from e
 
     def put(self, file: Path) -> dict[str, Any]:
         """Upload a sealed object; ObjectError where the gateway has other bytes in the end."""
@@ -68,7 +72,7 @@ class Remote:
                     size += file.write(piece)
                 if hashed.hexdigest() != wanted:
                     raise ObjectError(f"what came has the digest {hashed.hexdigest()}, the ledger says {wanted}")
-        except httpx.HTTPError as e:
+        except UNREACHABLE as e:
             raise ObjectError(f"the object did not come whole, and nothing of it is kept: {e}") from e
         return size
 

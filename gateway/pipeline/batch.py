@@ -36,12 +36,14 @@ DECLINED = 16  # messages that go one by one after one that was not in plain for
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterDraft:
-    """Refused input on its way into the dead-letter table; `alert` is the kind of alert it deserves, or empty."""
+    """Refused input on its way into the dead-letter table; `alert` is the kind of alert it deserves, or empty;
+    `subject` is whom it concerns by the source's settings."""
 
     inbound: Inbound
     reason: str
     payload: bytes
     alert: str
+    subject: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,9 @@ class Batch:
 
     def refuse(self, inbound: Inbound, error: SealtrailError, payload: bytes) -> Verdict:
         alert = error.alert if isinstance(error, RefusedError) else ""
-        self.refused.append(DeadLetterDraft(inbound, str(error), payload, alert))
+        source = self._book.get(inbound.source)
+        subject = source.subject if source else inbound.source
+        self.refused.append(DeadLetterDraft(inbound, str(error), payload, alert, subject))
         return error.verdict if isinstance(error, RefusedError) else Verdict.REJECTED
 
     def place(self, at: int) -> None:

@@ -12,6 +12,7 @@ from chain.erasing import never_stored
 from chain.errors import StoreError
 from chain.record import SEAL_KIND, Authentication, Record, RecordFlag
 from chain.site import SiteWriter
+from chain.store.notices import unquoted
 from chain.store.ranges import Range
 from chain.store.seals import SealState
 from crypto import bulk
@@ -27,12 +28,14 @@ def write(site: SiteWriter, tx: sqlite3.Connection, batch: Batch, first: int, lo
     once it commits. Returns how many entries."""
     for draft in batch.refused:
         came = draft.inbound
+        keep = not site.payloads.one_way and not site.payloads.was_erased(draft.subject)
         new = site.notices.refuse(
             tx, logged_us, came.source, came.door, came.channel, draft.reason, draft.payload,
-            keep=not site.payloads.one_way,
+            keep=keep,
         )  # fmt: skip
         if new and draft.alert:  # a device that repeats itself must not push other alerts out
-            site.notices.alert(tx, logged_us, draft.alert, came.source, draft.reason, None)
+            said = draft.reason if keep else unquoted(draft.reason)
+            site.notices.alert(tx, logged_us, draft.alert, came.source, said, None)
     leaves = _Leaves(first, [], _seeds(batch), {})
     for group in batch.groups.values():
         _write_events(site, tx, group, leaves, logged_us)

@@ -32,7 +32,9 @@ def gtin14(text: str) -> str:
         raise PayloadRejected(f"expected a GTIN of 8, 12, 13 or 14 digits, got {text!r:.40}")
     expected = check_digit(text[:-1])
     if int(text[-1]) != expected:
-        raise PayloadRejected(f"GTIN {text} is misread or mistyped: its check digit is {text[-1]}, computed {expected}")
+        raise PayloadRejected(
+            f"a GTIN is misread or mistyped, got {text}; its last digit should be {expected} (check digit)"
+        )
     return text.zfill(14)
 
 
@@ -43,7 +45,7 @@ def expiry_date(text: str, current_year: int) -> date:
     try:
         return date.fromisoformat(text) if "-" in text else _yymmdd(text, current_year)
     except ValueError as e:
-        raise PayloadRejected(f"expiry {text} is not a date of the calendar: {e}") from e
+        raise PayloadRejected(f"expected an expiry that is a date of the calendar, got {text}: {e}") from e
 
 
 def _yymmdd(text: str, current_year: int) -> date:

@@ -20,7 +20,7 @@ def to_us(moment: float | datetime) -> int:
     if isinstance(moment, datetime):
         us = (moment - _EPOCH) // timedelta(microseconds=1)
         if not 0 <= us < MAX_SECONDS * 1_000_000:
-            raise PayloadRejected(f"time {moment} is outside of the years 1970 to 9999")
+            raise PayloadRejected(f"a time is outside of the years 1970 to 9999, got {moment}")
         return us
     return round(moment * 1e6)
 

@@ -71,7 +71,7 @@ def _measure(name: str, sent: float, unit: str | None, context: Context) -> tupl
         return sent, unit, bits | excursion(name, sent, unit, context)
     value = known.to_base(sent)
     if not math.isfinite(value):
-        raise PayloadRejected(f"{sent!r} {unit} is beyond the range of a double in {known.base}")
+        raise PayloadRejected(f"a value is beyond the range of a double in {known.base}, got {sent!r} {unit}")
     bits = 0 if known.plausible(value) else _SUSPECT
     return value, known.base, bits | excursion(name, value, known.base, context)
 

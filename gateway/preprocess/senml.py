@@ -162,12 +162,12 @@ def _resolve_one(record: Record, base: Record, now_us: int) -> Resolved:
 
 def _time_us(seconds: float, now_us: int) -> int:
     if not -MAX_SECONDS < seconds < MAX_SECONDS:
-        raise PayloadRejected(f"time {seconds!r} s is outside of the years 1970 to 9999")
+        raise PayloadRejected(f"a time is outside of the years 1970 to 9999, got {seconds!r} s")
     time_us = round(seconds * 1e6)
     if seconds < ABSOLUTE_FROM:
         time_us += now_us
         if time_us < 0:
-            raise PayloadRejected(f"relative time {seconds!r} s lies before 1970")
+            raise PayloadRejected(f"a relative time lies before 1970, got {seconds!r} s")
     return time_us
 
 
@@ -207,5 +207,5 @@ def _add(base: float, value: float) -> float:
     """Base value and value, rounded so that 20 + 0.1 does not show the last bits of the sum."""
     total = round_significant(base + value)
     if not math.isfinite(total):
-        raise PayloadRejected(f"{base!r} + {value!r} is beyond the range of a double; send smaller numbers")
+        raise PayloadRejected(f"a sum is beyond the range of a double, got {base!r} + {value!r}; send smaller numbers")
     return total

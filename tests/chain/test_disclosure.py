@@ -74,6 +74,17 @@ def signed_anew(data: bytes, change: Callable[[list[dict[str, Any]]], None], key
     return body + json.dumps({"signature": base64.b64encode(signature).decode()}).encode() + b"\n"
 
 
+def test_a_key_that_the_ledger_does_not_name_signs_none(folder: Folder) -> None:
+    """In the midst of a change of keys the folder's key is not the ledger's; nobody could verify the file."""
+    key = PrivateKey.generate(Algorithm.ED25519)
+    with (
+        closing(SiteReader.open(folder)) as reader,
+        closing(open_reader(folder)) as ledger,
+        pytest.raises(ReceiptError, match="not at its end yet"),
+    ):
+        build_disclosure(reader, ledger, folder.origin, [3], None, FOR, key)
+
+
 def test_chosen_fields_are_shown_and_nothing_else(folder: Folder) -> None:
     data = make(folder, [3, 4, 5], ["serial", "lot"])
     report = check(folder, data)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chaincode import exchange
 from chaincode.exchange_records import DeliveryStatement, Verdict
 from crypto import labels
 from crypto.envelope.objects import seal
@@ -142,5 +143,43 @@ def test_who_does_not_read_is_not_sent_more(site: Site) -> None:
         made.subscribed("partner-a")
         await quiet(made)
         assert asked == {topic_of("partner-a"): 1}
+
+    asyncio.run(run())
+
+
+def test_an_altered_object_keeps_no_other_from_being_told(site: Site) -> None:
+    async def run() -> None:
+        wire = Wire()
+        made, _ = deliver(site, wire), await partner(site, "partner-a")
+        site.access.add_plain("partner-a", SourceSettings(kinds=(), allow_plain=True))
+        kept = sorted([await granted(site, bytes([n]), "partner-a") for n in range(3)], key=lambda s: s.object_id)
+        name = kept[0].digest.hex()
+        (site.folder.root / "objects" / name[:2] / name).write_bytes(b"altered")
+        made.subscribed("partner-a")
+        await quiet(made)
+        topic = topic_of("partner-a")
+        assert wire.sent == {topic: 3, **{f"{topic}/{one.object_id.hex()}": 1 for one in kept[1:]}}
+
+    asyncio.run(run())
+
+
+def test_what_is_pending_is_told_however_much_was_signed_for_before(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "MAX_PENDING", 2)
+    monkeypatch.setattr(exchange, "MAX_LISTED", 2)  # of the contract: pages
+
+    async def run() -> None:
+        wire = Wire()
+        made, a = deliver(site, wire), await partner(site, "partner-a")
+        site.access.add_plain("partner-a", SourceSettings(kinds=(), allow_plain=True))
+        kept = sorted([await granted(site, bytes([n]), "partner-a") for n in range(7)], key=lambda s: s.object_id)
+        for one in kept[:4]:
+            said = DeliveryStatement(one.object_id, one.digest, "partner-a", Verdict.OPENED, "", 7).encode()
+            await site.objects.exchange.receive(said, a.actor.key.sign(said, labels.DELIVERY_RECEIPT))
+        made.subscribed("partner-a")
+        await quiet(made)
+        topic = topic_of("partner-a")
+        assert wire.sent == {topic: 2, **{f"{topic}/{one.object_id.hex()}": 1 for one in kept[4:6]}}
 
     asyncio.run(run())

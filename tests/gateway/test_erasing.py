@@ -30,6 +30,7 @@ from chain.store.database import Database
 from chain.verify import Outcome, Report, State, verify_receipt
 from crypto.at_rest import AtRestKey
 from crypto.errors import SealtrailError
+from gateway import erase_command
 from gateway.access import Scope, SourceSettings
 from gateway.erasing import erase_stopped
 from gateway.index import Index
@@ -39,6 +40,7 @@ from gateway.server import running
 from tests.support.fields import INFERENCE
 from tests.support.site import Site, receipts
 from tests.support.source import INFERENCE as INFERENCE_KIND
+from tests.support.source import PRODUCTION as PRODUCTION_KIND
 from tests.support.source import Source, message
 from tests.torture.scale import scaled
 
@@ -156,6 +158,26 @@ def test_nothing_of_a_person_is_left_and_every_other_proof_holds(ward: Ward) -> 
     ward.index()
     check_index(ward.folder, ward.site.gateway.access.settings)
     assert everywhere(root, SECRET.encode(), PERSON.encode()) == []
+
+
+def test_dead_letters_of_all_sources_that_report_of_a_person_go(ward: Ward) -> None:
+    """Of one whose events stand next to another's in the log, and of one of which nothing was ever stored."""
+    second, third = (ward.site.enrol(name, SourceSettings(subject=PERSON)) for name in ("watch-2", "watch-3"))
+    for source in (ward.watch, second):
+        assert ward.site.send(source, message([source.event(60.5)])) is OK
+    for source in (second, third):
+        refused = source.event({"lot": "blood-group-ab"}, kind=PRODUCTION_KIND)
+        assert ward.site.send(source, message([refused])) is Verdict.REJECTED
+    assert everywhere(ward.folder.root, b"blood-group-ab") != []
+    ward.erase()
+    assert everywhere(ward.folder.root, b"blood-group-ab") == []
+    assert ward.site.dead_letters() == []
+    # What they send later and is refused is noted without its content.
+    refused = third.event({"lot": "blood-group-ab"}, kind=PRODUCTION_KIND)
+    assert ward.site.send(third, message([refused])) is Verdict.REJECTED
+    (letter,) = ward.site.dead_letters()
+    assert (letter.head, letter.size > 0) == (b"", True)
+    assert everywhere(ward.folder.root, b"blood-group-ab") == []
 
 
 def test_no_key_of_the_folder_confirms_a_guess_afterwards(ward: Ward) -> None:
@@ -373,6 +395,17 @@ def test_a_stopped_site_is_erased_by_the_command(tmp_path: Path) -> None:
         assert fsck(again.folder).erased == 4
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:port", "nonsense"])
+def test_a_gateway_that_is_not_there_is_one_line(url: str) -> None:
+    with pytest.raises(ErasureError, match="cannot reach"):
+        erase_command._ask(url, "token", PERSON, "she asked")
+
+
+def test_a_list_that_is_not_there_is_one_line(erased: Folder) -> None:
+    with pytest.raises(ErasureError, match="cannot read"):
+        erase_command._stopped(erased.root, None, "tester", "a test", erased.root / "nothing")
+
+
 def test_a_running_gateway_erases_by_rest(tmp_path: Path) -> None:
     """With its pages, index and caches, which held the value a moment before."""
 
@@ -427,6 +460,40 @@ def test_a_reader_in_the_way_of_the_journal_only_puts_it_off(tmp_path: Path, mon
     with Site(tmp_path / "site") as site:
         assert everywhere(site.folder.root, SECRET.encode(), PERSON.encode()) == []
         assert fsck(site.folder).erased == 4
+
+
+def test_what_is_stored_while_an_erasure_is_put_off_goes_with_it(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events of the person come in between the log's word and the destruction; then it is asked for again."""
+    monkeypatch.setattr("gateway.service.ERASING_TRIES", 1)
+    access = ward.site.gateway.access
+    access._db.connection.execute("PRAGMA busy_timeout = 50")
+    with closing(sqlite3.connect(ward.folder.access, isolation_level=None)) as reading:
+        reading.execute("BEGIN")
+        reading.execute("SELECT COUNT(*) FROM source").fetchone()
+        with pytest.raises(StoreError, match="is being read for long"):
+            ward.erase()
+    late = ward.model.event(judged(PERSON, "late-finding"), kind=INFERENCE_KIND)
+    assert ward.site.send(ward.model, message([late], ward.model.seal())) is OK
+    assert everywhere(ward.folder.root, PERSON.encode()) != []
+    entries = ward.erase()
+    assert entries == [11, 14]  # between them the late event and its seal
+    assert everywhere(ward.folder.root, b"late-finding", SECRET.encode(), PERSON.encode()) == []
+    assert fsck(ward.folder).erased == 5
+    assert [verified(ward.folder, index).outcome for index in (0, 12, 14)] == [Outcome.VALID] * 3
+
+
+def test_an_erasure_that_waits_for_the_journal_is_asked_for_again(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.service.ERASING_TRIES", 1)
+    ward.site.gateway.committer._site.db.connection.execute("PRAGMA busy_timeout = 50")
+    with closing(sqlite3.connect(ward.folder.database, isolation_level=None)) as reading:
+        reading.execute("BEGIN")
+        reading.execute("SELECT COUNT(*) FROM segment").fetchone()
+        for _ in range(2):
+            with pytest.raises(StoreError, match="is being read for long"):
+                ward.erase()
+    assert ward.erase() == [11]
+    assert everywhere(ward.folder.root, SECRET.encode(), PERSON.encode()) == []
+    assert fsck(ward.folder).erased == 4
 
 
 def test_a_disk_that_runs_full_in_the_middle_only_puts_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

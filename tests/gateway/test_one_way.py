@@ -35,6 +35,7 @@ from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keystore.locked import Cost
 from crypto.keystore.passphrase import Passphrase
 from crypto.keystore.store import KeyStore
+from gateway import open_command
 from gateway.access import SourceSettings
 from gateway.config import ConfigError, load_config
 from gateway.index import Index
@@ -340,6 +341,9 @@ def test_recipients_find_what_was_altered(hospital: Hospital, statement: str) ->
     for keys in (hospital.a, hospital.b):
         with pytest.raises(SealtrailError):
             fsck(Folder(hospital.root), keys=keys_of(keys))
+        reader = SiteReader.open(Folder(hospital.root), keys_of(keys))
+        with closing(reader), pytest.raises(SealtrailError, match="altered"):
+            list(open_command._events(reader, None))
 
 
 def test_keys_and_settings_that_are_wrong_stop_the_start(hospital: Hospital, tmp_path: Path) -> None:
@@ -354,3 +358,25 @@ def test_keys_and_settings_that_are_wrong_stop_the_start(hospital: Hospital, tmp
         load_config(tmp_path / "gateway.toml")
     (tmp_path / "gateway.toml").write_text(text.replace("epoch_s = 0", "epoch_s = 60"))
     assert load_config(tmp_path / "gateway.toml").sealing.recipients == [tmp_path / hospital.public[0].name]
+
+
+def test_a_dead_letter_says_nothing_of_what_was_refused(hospital: Hospital) -> None:
+    readings = (
+        b'[{"n":"t","u":"kPa","v":9.87654e307}]', b'[{"n":"t","bv":1.7987654e308,"v":1e308}]',
+        b'[{"n":"t","v987654":1,"v987654":2}]', b'[{"n":"t","v987654_":1}]', b'[{"n":"t 987654","v":1}]',
+        b'[{"n":"t","v":1,"t":9.87654e99}]', b'[{"n":"t","v":1,"t":-9.87654e9}]',
+    )  # fmt: skip
+    packs = ({"gtin": "09506000987654"}, {"expiry": "987654"}, {"expiry": "99987654"}, {"x987654": 1})
+    with hospital.site() as site:
+        site.plain("meter")
+        line = site.enrol("line-3")
+        for payload in readings:
+            assert site.send("meter", payload, plain="reading") is Verdict.REJECTED
+        for change in packs:
+            event = line.event(PRODUCTION | change, kind=PRODUCTION_KIND)
+            assert site.send(line, message([event])) is Verdict.REJECTED
+            line.seq -= 1
+        reasons = [letter.reason for letter in site.dead_letters()]
+        assert [reason for reason in reasons if "987654" in reason or not reason] == []
+        assert len(reasons) > 8
+        assert everywhere(site.folder.root, b"987654") == []

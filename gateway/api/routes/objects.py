@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from chaincode.errors import Code, ContractError
 from chaincode.exchange_records import DeliveryStatement
@@ -50,6 +51,8 @@ async def put(request: Request, who: Exchanger, here: Here) -> ObjectOut:
     disk and a record of the log names its digest. The same object again changes nothing."""
     try:
         return ObjectOut.of(await here.live.objects.keeper.take(request.stream()))
+    except ClientDisconnect as e:
+        raise HTTPException(400, "the upload broke off; nothing of it is kept") from e
     except SealtrailError as e:
         raise refused_exchange(e) from e
 

@@ -1,5 +1,6 @@
 """The commands of partners and owners that the end-to-end round does not use, against a served site."""
 
+import asyncio
 import io
 import json
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ class Desk:
 
     def __init__(self, server: Server, folder: Path) -> None:
         self.url, self.folder, self.keys = server.url, folder, folder / "keys"
+        self.ledger = server.site.ledger
         self.store = KeyStore(self.keys, Passphrase("x"), cost=Cost(1024, 1, 1))
         access = server.site.access
         self.owner = access.new_token("owner", frozenset({Scope.EXCHANGE}))
@@ -85,6 +87,16 @@ def test_a_partner_changes_and_withdraws_its_kem_key(desk: Desk) -> None:
         desk.run("seal", plain, "--to", "hospital", "-o", desk.folder / "sealed", token=desk.owner)
 
 
+def test_nobody_seals_to_a_partner_whose_signature_key_was_revoked(desk: Desk) -> None:
+    plain, sealed = desk.folder / "plain", desk.folder / "sealed"
+    plain.write_bytes(b"x")
+    key = desk.store.public("sign").key.kid
+    asyncio.run(desk.ledger.submit("identities.revoke", b"hospital", key, b"0", b"stolen"))
+    with pytest.raises(SealtrailError, match="signature key was revoked"):
+        desk.run("seal", plain, "--to", "hospital", "-o", sealed, token=desk.owner)
+    assert not sealed.exists()
+
+
 def test_a_partner_refuses_an_object_and_says_why(desk: Desk) -> None:
     sealed = desk.folder / "object.sealed"
     target = io.BytesIO()
@@ -121,3 +133,15 @@ def test_answers_that_are_refused_are_told(desk: Desk) -> None:
     desk.url = "http://127.0.0.1:1"
     with pytest.raises(ObjectError, match="cannot reach"):
         desk.run("objects", "list", token=desk.owner)
+    for url, token in (("http://127.0.0.1:port", "x"), ("http://[", "x"), ("http://127.0.0.1:1", "\u00fc")):
+        desk.url = url
+        with pytest.raises(ObjectError, match="cannot reach"):
+            desk.run("objects", "list", token=token)
+
+
+def test_what_a_receipt_is_asked_of_is_no_object(desk: Desk) -> None:
+    asked = ("objects", "receipt", "no-id", "--as", "hospital", *desk.own)
+    with pytest.raises(ObjectError, match="64 hex digits"):
+        desk.run(*asked, "--refused", "not ours", token=desk.partner)
+    with pytest.raises(SealtrailError, match="cannot read"):
+        desk.run(*asked, "--file", desk.folder / "nothing", token=desk.partner)

@@ -209,6 +209,29 @@ def test_a_grant_is_for_who_can_open_it(house: House) -> None:
         assert house.owner.post(f"/v1/objects/{name}/grants", json=asked).status_code == 422
 
 
+def test_who_holds_nothing_has_no_grant_file_kept(house: House) -> None:
+    """Otherwise a partner could fill the room for an object's grant files, and nobody could pass it on any more."""
+    (a, at_a), (b, at_b), (c, _) = (house.partner(f"partner-{n}") for n in "abc")
+    data = sealed(a.kem.public)
+    name = house.put(data)["id"]
+    house.grant(name, "partner-a")
+    file = make_grant(io.BytesIO(data), c.kem.public, finder([a.kem]))
+    to = To("partner-c", c.kem.public.kid, file.grant_digest)
+
+    def passed_on(holder: Partner) -> dict[str, Any]:
+        message = passing_on(file.object_id, file.digest, to, holder.handle)
+        word = holder.actor.key.sign(message, labels.EXCHANGE_REGRANT)
+        return {"recipients": ["partner-c"], "grant": text(file.encode()), "holder": holder.handle,
+                "signature": text(word)}  # fmt: skip
+
+    url, catalogue = f"/v1/objects/{name}/grants", house.site.objects.keeper._catalogue
+    assert at_b.post(url, json=passed_on(b)).status_code == 404
+    assert at_a.post(url, json=passed_on(a) | {"signature": text(bytes(64))}).status_code == 422
+    assert catalogue.grant_file(file.object_id, file.grant_digest) is None
+    assert at_a.post(url, json=passed_on(a)).status_code == 204
+    assert catalogue.grant_file(file.object_id, file.grant_digest) == file.encode()
+
+
 def test_sixteen_recipients_one_of_them_without_a_key(house: House) -> None:
     partners = [house.partner(f"partner-{n:02}")[0] for n in range(16)]
     data = sealed(*(one.kem.public for one in partners))
@@ -249,7 +272,7 @@ def test_uploads_that_are_refused_leave_nothing(house: House) -> None:
     assert all(path.parent.name != "incoming" for path in files(house))
 
 
-def test_an_upload_that_is_cut_off(house: House) -> None:
+def test_an_upload_that_is_cut_off(house: House, caplog: pytest.LogCaptureFixture) -> None:
     a, _ = house.partner("partner-a")
     data = sealed(a.kem.public)
     token = house.owner.headers["authorization"]
@@ -263,6 +286,7 @@ def test_an_upload_that_is_cut_off(house: House) -> None:
     assert house.owner.get("/v1/objects").json()["objects"] == []
     house.put(data)  # and the next one goes through
     assert len(files(house)) == 1
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 def test_a_full_disk(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
