@@ -36,7 +36,7 @@ def _all_locked(folder: Path) -> list[str]:
 
 
 SITE_FILES = ["gateway.pem", "ledger-ed25519.pem", "ledger-ml-dsa-44.pem", "log-ed25519.pem", "log-ml-dsa-44.pem",
-              "site.key"]  # fmt: skip
+              "session.key", "site.key"]  # fmt: skip
 
 
 def test_a_site_and_a_device_under_a_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
