@@ -413,7 +413,7 @@ def test_a_running_gateway_erases_by_rest(tmp_path: Path) -> None:
 
 
 def test_a_reader_in_the_way_of_the_journal_only_puts_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.service.ERASING_TRIES", 1)
+    monkeypatch.setattr("gateway.erasing.TRIES", 1)
     with Site(tmp_path / "site") as site:
         ward = fill(site)
         site.gateway.committer._site.db.connection.execute("PRAGMA busy_timeout = 50")
