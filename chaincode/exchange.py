@@ -20,16 +20,15 @@ from chaincode.exchange_records import (
     Revocation,
     Verdict,
 )
-from chaincode.identity_records import Identity
 from chaincode.kem_keys import kem_keys, signing_key
-from chaincode.log_records import AnchoredCheckpoint, LogRecord
+from chaincode.log_records import AnchoredCheckpoint
+from chaincode.logs import own_log
 from chaincode.state import (
     PRESENT,
     checkpoint_key,
     delivery_key,
     grant_key,
     listing_key,
-    log_key,
     object_key,
     read,
 )
@@ -82,7 +81,7 @@ async def grant(tx: Transaction, args: Sequence[bytes]) -> bytes:
         arguments.name(args[3], "origin"), arguments.index(args[5], "index"),
         arguments.index(args[4], "anchored size"), tx.timestamp_us, tx.id,
     )  # fmt: skip
-    await _require_owner(tx, gateway, wanted.origin)
+    await own_log(tx, gateway, wanted.origin)
     await _require_anchored(tx, wanted)
     # 2. One object for an id, for ever.
     known = await read(tx, object_key(wanted.object_id), ObjectRecord)
@@ -185,7 +184,7 @@ async def revoke(tx: Transaction, args: Sequence[bytes]) -> bytes:
     delivered no more. Returns the GrantRecord; revoking again changes nothing."""
     gateway = await require_gateway(tx)
     found, reason = await known_object(tx, arguments.digest(args[0], "object id")), arguments.reason(args[2])
-    await _require_owner(tx, gateway, found.origin)
+    await own_log(tx, gateway, found.origin)
     record = await grant_of(tx, found.object_id, arguments.handle(args[1], "recipient"))
     if record.revoked is not None:
         return record.encode()
@@ -193,14 +192,6 @@ async def revoke(tx: Transaction, args: Sequence[bytes]) -> bytes:
     await tx.put(grant_key(found.object_id, record.recipient), ended)
     tx.set_event("exchange.revoked", cbor.encode([found.object_id, found.origin, record.recipient, reason]))
     return ended
-
-
-async def _require_owner(tx: Transaction, gateway: Identity, origin: str) -> None:
-    log = await read(tx, log_key(origin), LogRecord)
-    if log is None:
-        raise ContractError(Code.UNKNOWN_LOG, f"no log {origin} is registered")
-    if log.owner != gateway.name:
-        raise ContractError(Code.NOT_OWNER, f"the log {origin} is of {log.owner}, not of {gateway.name}")
 
 
 async def _require_anchored(tx: Transaction, wanted: ObjectRecord) -> None:
