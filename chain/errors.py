@@ -27,6 +27,10 @@ class LedgerError(SealtrailError):
     """The ledger could not be read or written."""
 
 
+class UnsureError(LedgerError):
+    """Whether the ledger took the call is not known: it may still do so."""
+
+
 class EvidenceError(LedgerError):
     """No proof can be made of a transaction: what the ledger tells of it does not hold, or is too large."""
 

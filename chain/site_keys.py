@@ -91,6 +91,7 @@ class KeyFolder:
     def drop_next(self) -> None:
         """Of a change that did not happen, or is done. First the file by which it would be one."""
         (self.path / f"{NEXT}{SUITE}").unlink(missing_ok=True)
+        sync_folder(self.path)
         for path in self.path.glob(f"{NEXT}*"):
             path.unlink()
         sync_folder(self.path)

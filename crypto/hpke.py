@@ -10,7 +10,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from crypto.errors import DecryptionError
+from crypto.errors import DecryptionError, KeyMaterialError
 from crypto.kem import CIPHERTEXT_BYTES, KemPrivateKey, KemPublicKey, KemSuite
 
 TAG_BYTES: Final = 16
@@ -28,8 +28,12 @@ def sealed_bytes(suite: KemSuite, length: int) -> int:
 
 
 def seal(to: KemPublicKey, plaintext: bytes, info: bytes) -> bytes:
-    """Encapsulation ‖ ciphertext ‖ tag, for the holder of `to`'s private key, under `info`."""
-    return _SUITES[to.suite].encrypt(plaintext, to.hpke_key(), info)
+    """Encapsulation ‖ ciphertext ‖ tag, for the holder of `to`'s private key, under `info`. KeyMaterialError for a key
+    with which nobody agrees on a secret: points of small order are keys to X-Wing, not to HPKE (RFC 9180 7.1.4)."""
+    try:
+        return _SUITES[to.suite].encrypt(plaintext, to.hpke_key(), info)
+    except ValueError as e:
+        raise KeyMaterialError(f"cannot seal to the {to.suite} key {to.kid.hex()[:16]}…: {e}") from e
 
 
 def open_sealed(key: KemPrivateKey, sealed: bytes, info: bytes) -> bytes:

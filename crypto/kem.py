@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from crypto import providers
 from crypto.errors import DecryptionError, KeyMaterialError
 
-SECRET_BYTES: Final = 32
 _X_WING_LABEL: Final = bytes.fromhex("5c2e2f2f5e5c")
 _P384_LABEL: Final = b"MLKEM1024-P384"
 _P384_ORDER: Final = int(

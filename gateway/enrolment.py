@@ -16,7 +16,8 @@ from chain.site import Folder, SiteReader
 from chaincode.errors import Code, ContractError
 from chaincode.identities import enrolment as enrolment_message
 from chaincode.identities import rotation as rotation_message
-from chaincode.identity_records import Identity, Role, source_handle
+from chaincode.identity_records import Identity, KeyRecord, Role, source_handle
+from chaincode.managing import open_key
 from chaincode.state import identity_key
 from crypto import labels
 from crypto.errors import FormatError
@@ -26,6 +27,7 @@ from gateway.access import Access, AccessError
 from gateway.pipeline.sources import SourceBook
 
 ASKED_AT_ONCE = 64
+MAX_AHEAD = 100_000  # entries from here to where a change of key may lie
 
 
 class NotAdmittedError(LedgerError):
@@ -163,14 +165,17 @@ class Registrar:
                      new: bytes) -> None:  # fmt: skip
         """Change a source's key from a log index on; both keys have signed (labels.KEY_ROTATION)."""
         key = PublicKey(algorithm_named(algorithm), public_key)
-        # 1. Both signatures before anything is restricted: whoever asks is a stranger until then.
-        present = (await self._identity(source)).current
-        if present is not None and (present.key, present.from_index) == (key, from_index):
-            return  # the answer to the same request got lost
-        if present is not None:
-            said = rotation_message(source, present.key, key, from_index)
-            present.key.verify(old, said, labels.KEY_ROTATION)
-            key.verify(new, said, labels.KEY_ROTATION)
+        # 1. Both signatures before anything is restricted: whoever asks is a stranger until then. A revoked key hands
+        #    over nothing, and is not narrowed to a range that would let it in again.
+        present = open_key(await self._identity(source))
+        if present.key == key:
+            return  # the answer to the same request got lost, or something on the way made up another
+        said = rotation_message(source, present.key, key, from_index)
+        present.key.verify(old, said, labels.KEY_ROTATION)
+        key.verify(new, said, labels.KEY_ROTATION)
+        if from_index > (latest := self._log_size() + MAX_AHEAD):
+            # Beyond every entry to come, a thief's next key would keep the owner's recovery from ever counting.
+            raise FormatError(f"the new key may count from entry {latest} on at the latest, got {from_index}")
         # 2. No seal of the present key stands, or comes to stand, where it will not count; the contract does the rest.
         args = (self._handle(source).encode(), str(key.algorithm).encode(), key.raw, str(from_index).encode(), old, new)
         async with self._until_settled(source, lambda: self._book.narrow(source, from_index)):
@@ -187,13 +192,24 @@ class Registrar:
     async def revoke(self, source: str, reason: str, compromised_from: int | None = None) -> None:
         """End the validity of a source's key at the log's present size. What it signed from the log index
         `compromised_from` on is in doubt."""
-        key = (await self._identity(source)).keys[-1]
+        *former, newest = (await self._identity(source)).keys
         async with self._until_settled(source, lambda: self._book.block(source)):
-            at = max(self._log_size(), key.from_index) if key.until is None else key.until  # doubt may come later
-            args = [self._handle(source).encode(), key.key.kid, str(at).encode(), reason.encode("ascii", "replace")]
-            if compromised_from is not None:
-                args.append(str(max(compromised_from, key.from_index)).encode())
-            await self._ledger.submit("identities.revoke", *args)
+            size = self._log_size()
+            doubtful_from = size if compromised_from is None else min(size, compromised_from)
+            await self._revoke(source, newest, size, reason, compromised_from)
+            # A former key may count still, where the change of it lies ahead; and a thief may have rotated since, or
+            # the device itself, so what it signed is in doubt as well. Where a call fails, the same request goes on.
+            for key in former:
+                if key.until is not None and key.until > doubtful_from:
+                    await self._revoke(source, key, size, reason, compromised_from)
+
+    async def _revoke(self, source: str, key: KeyRecord, size: int, reason: str, compromised_from: int | None) -> None:
+        """One of its keys; a range that ended before stays as it is."""
+        at = max(size, key.from_index) if key.until is None else min(key.until, max(size, key.from_index))
+        args = [self._handle(source).encode(), key.key.kid, str(at).encode(), reason.encode("ascii", "replace")]
+        if compromised_from is not None:
+            args.append(str(max(compromised_from, key.from_index)).encode())
+        await self._ledger.submit("identities.revoke", *args)
 
     @asynccontextmanager
     async def _until_settled(self, source: str, restrict: Callable[[], None]) -> AsyncIterator[None]:

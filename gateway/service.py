@@ -15,7 +15,6 @@ from chain.handover import Handover
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.database import UNREADABLE
 from chain.store.erasures import StoredErasure
-from crypto.errors import SealtrailError
 from crypto.keys import PrivateKey, algorithm_named
 from gateway.access import Access, SourceSettings
 from gateway.closing import Closing
@@ -208,15 +207,20 @@ class Gateway:
     async def migrate(self, algorithm: str, *, force: bool = False) -> Migrated:
         try:
             return await self.migration.run(algorithm_named(algorithm), force=force)
-        except SealtrailError:
+        except Exception:
             if self.migration.pending:
                 self._closing.task(self.migration.finish())  # the ledger has taken some of it
             raise
 
     async def rotate(self, source: str, algorithm: str, public_key: bytes, from_index: int, old: bytes,
                      new: bytes) -> None:  # fmt: skip
-        await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
-        self.doors.rekeyed(source)
+        before = self.book.get(source)
+        try:
+            await self.registrar.rotate(source, algorithm, public_key, from_index, old, new)
+        finally:  # a request that changes nothing is anybody's, and ends nothing; one that fails may have been taken
+            after = self.book.get(source)
+            if before and after and before.keys != after.keys:
+                self.doors.rekeyed(source)
 
     async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
         return await self.eraser.erase(subject, by, reason)

@@ -73,6 +73,8 @@ def lock_all(folder: Path, passphrase: Passphrase, cost: Cost | None = None) -> 
     short is completed by the next."""
     if not is_locked(folder):
         make_lock(folder, passphrase, cost)
+    for left in folder.glob(".*.tmp"):  # of writes that a crash cut short: private keys in clear, maybe
+        left.unlink()
     plain = [
         (path, content) for path in _private_files(folder) if not (content := read_private(path)).startswith(MAGIC)
     ]

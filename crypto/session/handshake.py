@@ -1,9 +1,9 @@
 """The two ends of the handshake. Each message is used once; each key is used once, so its nonce is zero.
 
 Trust boundary: what an end accepts, it accepts from whoever could make it: the second message only from the holder of
-the gateway's static key, the third only from the holder of the device's signing key. Any failure ends a gateway's
-handshake; a device goes on waiting for a better answer until its time is over. HandshakeError has the reason, for
-the local log only. docs/formats/session.md has every byte.
+the gateway's static key, the third only from the holder of the device's signing key. What is not accepted changes
+nothing: either end may go on waiting, as often and as long as its owner says. HandshakeError has the reason, for the
+local log only. docs/formats/session.md has every byte.
 """
 
 import hmac
@@ -20,6 +20,7 @@ from crypto.errors import SealtrailError
 from crypto.kem import SEED_BYTES, KemPrivateKey, KemPublicKey, KemSuite
 from crypto.keys import PrivateKey, PublicKey
 from crypto.session import messages, schedule
+from crypto.session.copies import Original
 from crypto.session.errors import HandshakeError
 from crypto.session.frames import Direction, FrameOpener, FrameSealer
 from crypto.session.messages import M1, M2, M3, M4, NONCE, SID, Hello, Terms
@@ -57,7 +58,7 @@ class DeviceHandshake:
 
     def __init__(self, gateway: KemPublicKey, key: PrivateKey, hello: Hello, suites: Sequence[int] = PREFERRED,
                  draws: Draws | None = None) -> None:  # fmt: skip
-        draws = draws or Draws()
+        draws, self._original = draws or Draws(), Original()
         self._gateway, self._key, self._source = gateway, key, hello.source
         self._suites, self._ephemeral = bytes(suites), KemPrivateKey(KemSuite.X_WING, draws.seed)
         self._transcript = Transcript(gateway.kid)
@@ -78,7 +79,9 @@ class DeviceHandshake:
         return self._welcomed[0] if self._welcomed else b""
 
     def answer(self, welcome: bytes) -> bytes:
-        """The third message, to the second. HandshakeError: not the gateway's answer to `hello`; go on waiting."""
+        """The third message, to the second. HandshakeError: not the gateway's answer to `hello`; go on waiting.
+        SessionEndedError, here and later: this process is a fork of the one that began, and would use the same keys."""
+        self._original.check()
         if self._welcomed is not None:
             raise HandshakeError("the second message came before; this is another one")
         item = _decoded(welcome, M2)
@@ -115,6 +118,7 @@ class DeviceHandshake:
 
     def finish(self, confirmation: bytes) -> Session:
         """The session, by the fourth message. HandshakeError: not the gateway's answer to the third."""
+        self._original.check()
         if self._welcomed is None:
             raise HandshakeError("the fourth message came before the second")
         sid, suite, terms = self._welcomed
@@ -134,6 +138,7 @@ class GatewayHandshake:
         """HandshakeError: not a first message to this key, or no suite in common."""
         item = _decoded(first, M1)
         self._draws, self._offered, self._key = draws or Draws(), bytes(suites), key.public
+        self._original = Original()
         # 1. The first mutual suite, before any cryptography.
         self.suite = first_mutual(item[3], self._offered)
         # 2. The secret under the static key. An altered encapsulation gives another one; then nothing opens.
@@ -174,7 +179,8 @@ class GatewayHandshake:
 
     def finish(self, proof: bytes, device: PublicKey) -> tuple[bytes, Session]:
         """The fourth message and the session, once the third proves that `device` is at the other end. `device` is the
-        pinned key that `hello` named. HandshakeError: it is not; drop this handshake."""
+        key enrolled for `hello.source` under `hello.kid`. HandshakeError: it is not; another third message may be."""
+        self._original.check()
         if self._terms is None or self.hello.kid != device.kid:
             raise HandshakeError("the third message before the second, or a key that the first did not name")
         item = _decoded(proof, M3)

@@ -22,7 +22,6 @@ SID: Final = 16
 CHECKPOINT: Final = 16 * 1024
 SEALED_1, SEALED_2, SEALED_3 = 512, CHECKPOINT + 512, 12 * 1024
 LIMITS: Final = {M1: 4096, M2: 20 * 1024, M3: 13 * 1024, M4: 128, REFUSAL: 128, ASK: 128, ANNOUNCEMENT: 16 * 1024}
-LARGEST: Final = max(LIMITS.values())
 _KEM: Final = CIPHERTEXT_BYTES[KemSuite.X_WING]
 _HEAD: Final = {1: ("version", int), 2: ("type", int)}
 _SHAPES: Final = {

@@ -107,8 +107,12 @@ class TlsProtocol(asyncio.Protocol):
         self._flush()
         self._end_handshake(error)
         self._given_up = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close behind the alert, and after a while without: a peer that does not read must not stay for that."""
         self._below.close()
-        self._deadline = self._loop.call_later(self._handshake_timeout_s, self._below.abort)  # if it takes no alert
+        self._deadline = self._loop.call_later(self._handshake_timeout_s, self._below.abort)
 
     def _too_late(self) -> None:
         self.give_up(TlsError(f"no TLS handshake within {self._handshake_timeout_s:g} s"))
@@ -162,7 +166,7 @@ class TlsProtocol(asyncio.Protocol):
         self._error = error
         self._flush()
         self._closing = True
-        self._below.close()
+        self._hang_up()
 
     # From the inner protocol, by its transport
 

@@ -38,7 +38,10 @@ class RecordOut(Out):
     sensed_us: int = Field(examples=[1_795_413_600_000_000])
     received_us: int = Field(examples=[1_795_413_600_250_000])
     authentication: str = Field(examples=["signed"], description="gateway-only, session or signed, when it was logged")
-    flags: list[str] = Field(examples=[["out-of-range", "urgent"]])
+    flags: list[str] = Field(
+        examples=[["out-of-range", "urgent"]],
+        description="`doubtful`: signed by a key that was in strange hands by then, as declared",
+    )
     anchored: bool
     terms: list[Term] = []
     summary: str = Field(default="", examples=["temperature 9.2 °C"])

@@ -16,7 +16,9 @@ from chain.receipts import ReceiptBuilder
 from chain.site import Folder, SiteReader
 from gateway.access import Access
 from gateway.live import Live
+from gateway.query.doubts import marked
 from gateway.query.errors import BusyError
+from gateway.query.records import RecordRow
 from gateway.query.view import MAX_VIEWS, View, Views
 
 WAIT_S = 5.0
@@ -47,6 +49,10 @@ class Services:
         """Build a receipt; one at a time, because the ledger's reading connection is shared."""
         with self._receipt_lock:
             return self.receipts(view.site).build(leaf, disclose)
+
+    def marked(self, view: View, rows: tuple[RecordRow, ...]) -> tuple[RecordRow, ...]:
+        """The rows; one that rests on a signature in doubt says so."""
+        return marked(rows, view.site, self.folder, self.live.status().doubtful)
 
     def tlog_proof(self, view: View, leaf: int) -> str:
         with self._receipt_lock:

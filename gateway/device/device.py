@@ -114,7 +114,7 @@ class Device:
             return None
         kept = KeptCheckpoint(self._folder, identity.origin, identity.profile.log_vkeys)
         return DeviceSession(
-            identity, self.boot, self._options, lambda key: pin_session_key(self._folder, identity, key),
+            identity, self.boot, self._options, lambda key: pin_session_key(self._folder, key),
             lambda terms: kept.see(terms.checkpoint),
         )  # fmt: skip
 

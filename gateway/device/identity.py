@@ -147,10 +147,9 @@ def _write(folder: Path, profile: Profile) -> None:
     write_durably(folder / DEVICE_FILE, document + b"\n")
 
 
-def pin_session_key(folder: Path, identity: DeviceIdentity, key: StaticKey) -> None:
+def pin_session_key(folder: Path, key: StaticKey) -> None:
     """Keep a later static key of the gateway, whose announcement was verified."""
     session_key = SessionKey(str(key.key.suite), key.key.raw, key.serial)
-    write_secret(folder / PASSWORD_FILE, identity.password.encode())
     _write(folder, msgspec.structs.replace(_read(folder), session_key=session_key))
 
 

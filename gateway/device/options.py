@@ -4,10 +4,8 @@ from dataclasses import dataclass, fields
 
 from chain.event import MAX_EVENTS_PER_MESSAGE, MAX_MESSAGE_BYTES
 from chain.seal import MAX_SEALED_EVENTS
-from crypto.session.suites import PREFERRED
 from gateway.device.errors import DeviceError
 
-_NO_NUMBERS = ("session", "session_suites")
 MIN_MESSAGE_BYTES = 64 * 1024  # the largest event (60,256 bytes) with its framing
 
 
@@ -30,11 +28,10 @@ class DeviceOptions:
     keepalive: int = 30
     session: bool | None = None  # send in a session; None: where the gateway's key for that is known
     session_seconds: float = 86_400.0  # fresh keys at least so often; the gateway may ask for less
-    session_suites: tuple[int, ...] = PREFERRED
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            if item.name not in _NO_NUMBERS and getattr(self, item.name) <= 0:
+            if item.name != "session" and getattr(self, item.name) <= 0:
                 raise DeviceError(f"device option {item.name} must be above zero, got {getattr(self, item.name)}")
         bounds = (
             ("seal_events", 1, MAX_SEALED_EVENTS),

@@ -62,8 +62,8 @@ def _prepare(url: str, folder: Path, identity: DeviceIdentity, algorithm: Algori
         )
     # 2. Where the log is.
     size = _log_size(url, folder, identity.origin)
-    # 3. Both keys sign; the request is on disk last.
-    (folder / NEXT_KEY_FILE).unlink(missing_ok=True)
+    # 3. Both keys sign; the request is on disk last. A next key that was refused, as it seemed, is asked for again:
+    #    something on the way may have said so, and the ledger have it.
     new = private_key_at(folder / NEXT_KEY_FILE, algorithm)
     said = rotation(identity.source, identity.key.public, new.public, size)
     old_signature, new_signature = (key.sign(said, labels.KEY_ROTATION) for key in (identity.key, new))

@@ -124,7 +124,7 @@ class Sender:
     def _send(self, connection: Connection, now: float) -> None:
         if connection.ready and self._fresh_connection:
             self._fresh_connection = False
-            self._outbox.reset(connection.packet_bytes)
+            self._start_over(connection.packet_bytes)
             if self._session is not None:
                 self._session.connected()
         if self._session is not None and not self._in_session(self._session, connection, now):
@@ -144,7 +144,7 @@ class Sender:
             connection.publish(handshake_up(self._identity.source), message)
         if session.fresh:
             session.fresh = False
-            self._outbox.reset(connection.packet_bytes)
+            self._start_over(connection.packet_bytes)
         return session.ready
 
     def _publish(self, connection: Connection, message: bytes, now: float) -> int:
@@ -265,8 +265,13 @@ class Sender:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-        self._outbox.reset(self._options.message_bytes)
+        self._start_over(self._options.message_bytes)
         self._pause(reason)
+
+    def _start_over(self, packet_bytes: int) -> None:
+        """Send everything again. Packet identifiers will be given anew: a refusal of an earlier frame is of nothing."""
+        self._outbox.reset(packet_bytes)
+        self._numbers.clear()
 
     def _pause(self, reason: str) -> None:
         delay = self._backoff.next()

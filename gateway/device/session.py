@@ -67,8 +67,7 @@ class DeviceSession:
             self._failures = 0
             self._not_before_s = now + min(HINT_EVERY_S, self._options.ack_timeout)
             return messages.encode(ASK, {})
-        suites = self._options.session_suites
-        self._handshake = DeviceHandshake(self._static.key, self._identity.key, self._hello, suites)
+        self._handshake = DeviceHandshake(self._static.key, self._identity.key, self._hello)
         self._until_s = now + self._options.ack_timeout
         return self._handshake.hello
 
@@ -78,7 +77,7 @@ class DeviceSession:
             return self._until_s
         if self._session is None or self._lost:
             return self._not_before_s
-        return min(self._renew_s, self._silent_until())
+        return max(self._not_before_s, min(self._renew_s, self._silent_until()))
 
     def _wanted(self, now: float) -> bool:
         if now >= self._silent_until():

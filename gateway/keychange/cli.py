@@ -113,12 +113,14 @@ def _ask(url: str, token: str, to: str, force: bool) -> dict[str, Any]:
         answer = httpx.post(
             f"{url.rstrip('/')}/v1/keys/migrate", json=body, headers=headers, timeout=TIMEOUT_S, verify=for_httpx()
         )
-    except httpx.HTTPError as e:
+    except (httpx.HTTPError, httpx.InvalidURL) as e:
         raise MigrationError(f"cannot reach {url}: {e or type(e).__name__}") from e
     if answer.status_code != 200:
         raise MigrationError(f"the gateway refused ({answer.status_code}): {answer.text[:500]}")
-    done: dict[str, Any] = answer.json()
-    return done
+    try:
+        return {name: answer.json()[name] for name in ("algorithm", "kid", "log_vkeys")}
+    except (ValueError, LookupError, TypeError) as e:
+        raise MigrationError(f"{url} answers what no gateway says; is this its address?") from e
 
 
 def _alone(data: Path) -> "Config":

@@ -18,7 +18,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from chain import handover
-from chain.errors import LedgerError
+from chain.errors import LedgerError, UnsureError
 from chain.follow import KeyChangeFile
 from chain.handover import Handover, hand_over
 from chain.ledger.embedded import EmbeddedLedger
@@ -85,7 +85,7 @@ class Migration:
     async def _run(self, wanted: Algorithm, force: bool) -> Migrated:
         async with self._one_at_a_time:
             keys = self._folder.key_folder
-            following = keys.next
+            following, begun = keys.next, self.pending
             if following is None:
                 require_allowed(keys.suite, wanted, force=force)
                 await self._require_room(wanted)
@@ -94,8 +94,9 @@ class Migration:
                 raise MigrationError(f"the change to {following.suite} is not at its end yet; wait for it")
             try:
                 return await self._go_on(following)
-            except SealtrailError:
-                await self._as_before(following)
+            except SealtrailError as e:
+                if not begun and not isinstance(e, UnsureError):
+                    await self._as_before(following)
                 raise
 
     async def _require_room(self, wanted: Algorithm) -> None:
@@ -106,7 +107,7 @@ class Migration:
             raise MigrationError(f"the contract takes no more keys of {self._folder.origin}; begin a new log")
 
     async def _as_before(self, following: KeyFolder) -> None:
-        """Drop the next keys where the ledger surely has not taken them; else they are needed."""
+        """Drop the next keys where the ledger surely has not taken them, and will not; else they are needed."""
         with suppress(SealtrailError):
             taken = (await self._log_record()).vkeys == _vkeys(following.log_signers())
             if not taken:
@@ -119,12 +120,12 @@ class Migration:
                 async with self._one_at_a_time:
                     if following := self._folder.key_folder.next:
                         await self._go_on(following)
-                self.problem = ""
-            except SealtrailError as e:
+            except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
                 if self.problem != str(e):
-                    log.warning("the change of keys waits: %s", e)
-                self.problem = str(e)
+                    log.warning("the change of keys waits: %s", e, exc_info=not isinstance(e, SealtrailError))
+                self.problem = str(e) or repr(e)
                 await asyncio.sleep(RETRY_S)
+        self.problem = ""
 
     async def _go_on(self, following: KeyFolder) -> Migrated:
         size = await self._change_log(following)
@@ -172,8 +173,11 @@ class Migration:
     async def _change_gateway(self, following: KeyFolder) -> PrivateKey:
         old, new = self._folder.gateway_key(), following.gateway_key()
         async with self._ledger.alone() as ledger:
-            if (await self._identity()).current_key != new.public:
-                change = await asyncio.to_thread(self._prepared, old, new)
+            present = (await self._identity()).keys[-1]
+            if present.until is not None or present.key != new.public:
+                # Where a thief made the key before count from far ahead on, this one does so too.
+                from_index = max(self._log_size(), present.from_index)
+                change = await asyncio.to_thread(self._prepared, old, new, from_index)
                 await ledger.submit("identities.rotate", *change.arguments())
             self._ledger.act_as(new)
         self._on_gateway_key(new, handovers_of(self._folder, new))
@@ -182,13 +186,13 @@ class Migration:
     async def _identity(self) -> Identity:
         return Identity.decode(await self._ledger.evaluate("identities.get", self._folder.origin.encode()))
 
-    def _prepared(self, old: PrivateKey, new: PrivateKey) -> Handover:
+    def _prepared(self, old: PrivateKey, new: PrivateKey, from_index: int) -> Handover:
         """The statement, on disk before the ledger has it: sources that are away are told by it later."""
         known = read_handovers(self._folder)
         for change in known:
             if change.new == new.public:
                 return change
-        change = hand_over(self._folder.origin, old, new, self._log_size())
+        change = hand_over(self._folder.origin, old, new, from_index)
         known = handover.leading_to(known, old.public)
         write_durably(self._folder.root / HANDOVERS, handover.encode_all((*known, change)))
         return change

@@ -13,7 +13,7 @@ from chain.site_keys import GATEWAY
 from chaincode.identity_records import Identity
 from chaincode.recovery import recovering, registration
 from crypto import labels
-from crypto.files import private_key_at, sync_folder, write_secret
+from crypto.files import private_key_at, read_secret, sync_folder, write_secret
 from crypto.keys import PrivateKey
 from gateway.config import Config
 from gateway.keychange.errors import MigrationError
@@ -47,6 +47,7 @@ async def recover(config: Config, offline: PrivateKey, compromised_from: int | N
         folder.key_folder.finish()
         if folder.key_folder.next is not None:
             raise MigrationError("a change of keys is not at its end; start the gateway once, then stop it again")
+        _forget_what_is_done(folder)
         new = private_key_at(folder.keys / RECOVERED, folder.key_folder.suite)
         async with _opened(config, folder, new) as ledger:
             identity = await _identity(ledger, folder)
@@ -56,6 +57,14 @@ async def recover(config: Config, offline: PrivateKey, compromised_from: int | N
         (folder.keys / RECOVERED).unlink()
         sync_folder(folder.keys)
     return new
+
+
+def _forget_what_is_done(folder: Folder) -> None:
+    """Of a recovery that was cut short after its last step but one: its key is the gateway's, and may be the one that
+    was stolen since."""
+    gateway, recovered = folder.keys / GATEWAY, folder.keys / RECOVERED
+    if gateway.exists() and recovered.exists() and read_secret(gateway) == read_secret(recovered):
+        recovered.unlink()
 
 
 def _arguments(

@@ -3,10 +3,17 @@
 Reads what the site has of its ledger; the offline verifier says the same of a receipt, and proves it.
 """
 
-from chain.ledger.reading import LedgerReader
-from chain.site import SiteReader
+from collections.abc import Collection
+from contextlib import closing
+from dataclasses import replace
+
+from chain.ledger.reading import LedgerReader, open_reader
+from chain.site import Folder, SiteReader
 from chaincode.identity_records import Doubt, Identity, KeyRecord, source_handle
 from chaincode.state import identity_key
+from gateway.query.records import RecordRow
+
+DOUBTFUL = "doubtful"
 
 
 class Doubts:
@@ -28,3 +35,19 @@ class Doubts:
             keys = Identity.decode(value).keys if value else ()
             self._doubted[source] = tuple(key for key in keys if key.doubt)
         return self._doubted[source]
+
+
+def marked(
+    rows: tuple[RecordRow, ...], site: SiteReader, folder: Folder, doubtful: Collection[str]
+) -> tuple[RecordRow, ...]:
+    """The rows; one that rests on a signature in doubt has the flag DOUBTFUL. `doubtful` names the sources that have
+    such a key; the ledger is looked at for rows of these only."""
+    if not any(row.source in doubtful for row in rows):
+        return rows
+    with closing(open_reader(folder)) as ledger:
+        doubts = Doubts(ledger, folder.origin)
+        return tuple([
+            replace(row, flags=(*row.flags, DOUBTFUL))
+            if row.source in doubtful and doubts.about(site, row.source, row.boot, row.seq) else row
+            for row in rows
+        ])  # fmt: skip

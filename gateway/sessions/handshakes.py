@@ -1,8 +1,9 @@
 """The gateway's answers to handshake messages.
 
 Trust boundary: untrusted until `_proof` has verified the device's signature. A source's name is only what the topic
-says; where a password or a certificate stood behind it, the door has seen to that. Every failure has one answer, its
-reason goes to the log, and what is over the budget has no answer at all. No key is touched before the budget was.
+says; where a password or a certificate stood behind it, the door has seen to that. A failure has one answer, or
+none, its reason goes to the log, and what is over the budget has no answer at all. No key is touched before the budget
+was.
 """
 
 import logging
@@ -42,13 +43,16 @@ class Handshakes:
         if known is None or known.plain or known.revoked or kind not in (M1, M3, ASK):
             self._counters.limited += 1
             return None
-        # 2. Within the budget; a third message was paid for with its first.
+        # 2. No repeat of a third message that was taken: carriers make them, and a refusal would say "no such session".
         about = _about(message, kind)
+        if kind == M3 and self._table.find(about, source, now_s) is not None:
+            return None
+        # 3. Within the budget; a third message was paid for with its first.
         handshake = self._waiting.take(about, source, now_s) if kind == M3 else None
         if handshake is None and not self._budget.take(source, now_s):
             self._counters.limited += 1
             return None
-        # 3. Its own rules.
+        # 4. Its own rules. A wrong third message may be anybody's, so the handshake waits for another.
         try:
             if kind == ASK:
                 return self.announcement
@@ -58,13 +62,13 @@ class Handshakes:
         except SealtrailError as e:
             self._counters.refused += 1
             log.info("a handshake of %s is refused: %s", source, e)
-            return messages.encode(REFUSAL, {3: about}) if about else None
+            return messages.encode(REFUSAL, {3: about}) if about and handshake is None else None
 
     def _hello(self, source: EnrolledSource, message: bytes, now_s: float) -> bytes:
         handshake = GatewayHandshake(self._key, message)
         hello = handshake.hello
         if hello.source != source.name:
-            raise HandshakeError(f"it came by the topic of {source.name} and is of {hello.source}")
+            raise HandshakeError(f"it came by the topic of {source.name} and is of {hello.source[:80]!r}")
         self._present_key(source, hello.kid)
         welcome = handshake.welcome(self._terms())
         self._waiting.add(handshake, source.name, now_s)
@@ -76,6 +80,7 @@ class Handshakes:
             raise HandshakeError("no handshake waits for this third message")
         key = self._present_key(source, handshake.hello.kid)  # it may have changed since the first message
         confirmation, session = handshake.finish(message, key)
+        self._waiting.end(session.sid)
         self._table.add(session, door, now_s)
         self._counters.handshakes += 1
         return confirmation

@@ -14,6 +14,7 @@ class SessionLimits:
     sessions_per_source: int = 2  # the one in use and the one that follows
     half_open: int = 1024  # handshakes that wait for their third message; one more takes the oldest's place
     half_open_s: float = 30.0
+    tries: int = 4  # third messages of one handshake; wrong ones are passed over
     per_second: float = 100.0  # handshakes of all sources together, with bursts of two seconds
     source_burst: float = 6.0  # handshake messages of one source at once,
     source_every_s: float = 5.0  # and then one in so many seconds

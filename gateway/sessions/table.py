@@ -27,6 +27,7 @@ class HalfOpen(Struct):
     handshake: GatewayHandshake
     source: str
     until_s: float
+    tries: int  # third messages that it may still meet
 
 
 class SessionTable:
@@ -42,10 +43,11 @@ class SessionTable:
         return len(self._live)
 
     def add(self, session: Session, door: str, now_s: float) -> None:
-        """A new session; the oldest of its source goes, and of all, where there are too many."""
+        """A new session; the oldest of its source that is not in use goes, and of all, where there are too many."""
         names = self._of_source.setdefault(session.source, [])
         while len(names) >= self._limits.sessions_per_source:
-            self._remove(names[0])
+            in_use = self._active.get(session.source)
+            self._remove(next((sid for sid in names if sid != in_use), names[0]))
             names = self._of_source.setdefault(session.source, [])
         while len(self._live) >= self._limits.sessions:
             self._remove(next(iter(self._live)))
@@ -118,15 +120,24 @@ class HalfOpenTable:
             if oldest.until_s > now_s and len(self._waiting) < self._limits.half_open:
                 break
             self._waiting.popitem(last=False)
-        self._waiting[handshake.sid] = HalfOpen(handshake, source, now_s + self._limits.half_open_s)
+        self._waiting[handshake.sid] = HalfOpen(
+            handshake, source, now_s + self._limits.half_open_s, self._limits.tries
+        )  # fmt: skip
 
     def take(self, sid: bytes, source: str, now_s: float) -> GatewayHandshake | None:
-        """The handshake of this name and source, which is over with that: a third message has one try."""
+        """The handshake of this name and source, for one try of a third message: the name was on the wire, so a wrong
+        one may be anybody's, and must not end it."""
         waiting = self._waiting.get(sid)
         if waiting is None or waiting.source != source:
             return None
-        del self._waiting[sid]
+        waiting.tries -= 1
+        if not waiting.tries or waiting.until_s <= now_s:
+            del self._waiting[sid]
         return waiting.handshake if waiting.until_s > now_s else None
+
+    def end(self, sid: bytes) -> None:
+        """It became a session."""
+        self._waiting.pop(sid, None)
 
     def tidy(self, now_s: float) -> None:
         """Forget the secrets of what is over."""

@@ -65,7 +65,8 @@ def gather(here: Services, view: View, who: Caller) -> Home:
         promise(sources, more), sources, more, frozenset(status.connected),
         series_charts(view, sources, settings) if who.sees_payloads else (),
         excursions(view, limit=EXCURSIONS) if who.sees_payloads else (),
-        list_records(view, RecordFilter(), RECORDS, payloads=who.sees_payloads).records if who.reads else (),
+        here.marked(view, list_records(view, RecordFilter(), RECORDS, payloads=who.sees_payloads).records)
+        if who.reads else (),
         tuple(notices.alerts(limit=NOTICES)) if who.sees_payloads else (),
         tuple(notices.dead_letters(limit=NOTICES)) if who.operates else (), notices.refused() if who.operates else 0,
     )  # fmt: skip

@@ -64,7 +64,7 @@ def home(request: Request, who: WhoeverCalls, here: Here, view: AView) -> Respon
 
 @router.get("/records")
 def records(
-    request: Request, who: Reader, view: AView,
+    request: Request, who: Reader, here: Here, view: AView,
     source: Annotated[str, Query(max_length=64)] = "", kind: Annotated[str, Query(max_length=32)] = "",
     flag: Annotated[str, Query(max_length=32)] = "",
     term: Annotated[Literal["lot", "gtin", "serial", "series", "model", "line", "input", "decision"], Query()] = "lot",
@@ -82,7 +82,10 @@ def records(
     page = list_records(view, wanted, PAGE_SIZE, cursor, payloads=who.sees_payloads)
     asked = {"source": source, "kind": kind, "flag": flag, "term": term, "value": value, "order": order}
     onward = urlencode({**{k: v for k, v in asked.items() if v}, "cursor": page.next_cursor or ""})
-    return render(request, "records.html", who, page=page, asked=asked, onward=onward, first=cursor is None)
+    return render(
+        request, "records.html", who, records=here.marked(view, page.records), page=page, asked=asked, onward=onward,
+        first=cursor is None,
+    )  # fmt: skip
 
 
 @router.get("/records/{id}")
@@ -132,11 +135,12 @@ def _source(here: Services, view: View, who: Caller, name: str, since: int | Non
     series = series_of(view, name)[:SOURCE_SERIES] if who.sees_payloads else ()
     charts = [made for one in series if (made := series_chart(view, one, settings))]
     boots = [(boot, chart.bar(boot)) for boot in reversed(found.boots)] if found else []
+    newest = list_records(view, RecordFilter(source=name), 8, payloads=who.sees_payloads)
     return {
         "row": row, "settings": settings, "found": found, "boots": boots, "charts": charts,
         "connected": name in here.live.status().connected, "ranged": since is not None or until is not None,
         "excursions": excursions(view, source=name, limit=20) if who.sees_payloads else (),
-        "records": list_records(view, RecordFilter(source=name), 8, payloads=who.sees_payloads).records,
+        "records": here.marked(view, newest.records),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ _LAST_US = 253_402_300_799_999_999  # the end of the year 9999
 _STEPS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 FLAG_WORDS = {
     "suspect": "implausible", "out-of-range": "out of range", "late": "arrived late", "urgent": "urgent",
-    "seal-broken": "seal broken",
+    "seal-broken": "seal broken", "doubtful": "in doubt",
 }  # fmt: skip
 
 

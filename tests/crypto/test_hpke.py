@@ -9,8 +9,8 @@ from cryptography.hazmat.bindings._rust import openssl
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from crypto import hpke
-from crypto.errors import DecryptionError
-from crypto.kem import KemPrivateKey, KemSuite
+from crypto.errors import DecryptionError, KeyMaterialError
+from crypto.kem import KemPrivateKey, KemPublicKey, KemSuite
 from tests.crypto.test_kem import HPKE_IDS
 
 SUITES = pytest.mark.parametrize("suite", KemSuite)
@@ -59,3 +59,10 @@ def test_altered_and_cut_messages_do_not_open(suite: KemSuite) -> None:
     for cut in (sealed[:-1], sealed + b"\0", b"", sealed[:100]):
         with pytest.raises(DecryptionError):
             hpke.open_sealed(key, cut, b"info")
+
+
+def test_a_key_with_a_point_of_small_order_is_refused() -> None:
+    """As X-Wing has it, it is a key; whoever registers it must not bring down those who would seal to it."""
+    good = KemPrivateKey.generate(KemSuite.X_WING).public.raw
+    with pytest.raises(KeyMaterialError, match="cannot seal to"):
+        hpke.seal(KemPublicKey(KemSuite.X_WING, good[:-32] + bytes(32)), b"content key", b"info")

@@ -48,16 +48,17 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Awaitable[Any]], A
 class Peer(asyncio.Protocol):
     """Keeps what it hears; `echo` says it back."""
 
-    def __init__(self, *, echo: bool = False, stay: bool = False) -> None:
+    def __init__(self, *, echo: bool = False, stay: bool = False, say: bytes = b"") -> None:
         self.transport: asyncio.Transport
         self.heard = bytearray()
         self.ended = self.full = False
         self.pauses = 0
         self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-        self._echo, self._stay = echo, stay
+        self._echo, self._stay, self._say = echo, stay, say
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        self.transport.write(self._say)
 
     def data_received(self, data: bytes) -> None:
         self.heard += data
@@ -488,6 +489,21 @@ def test_an_altered_record_breaks_the_connection_and_reaches_nobody(run: Any, au
                     client.recv(4096)
             assert isinstance(await here.peers[0].lost, TlsError)
             assert bytes(here.peers[0].heard) == b"good"
+
+    run(work())
+
+
+def test_a_peer_that_breaks_the_protocol_and_does_not_read_is_let_go(run: Any, authority: Authority) -> None:
+    async def work() -> None:
+        async with listening(authority.tls_server(), lambda: Peer(say=BIG * 10)) as here:
+            client = SSL.Connection(client_context(authority.file), None)
+            client.set_connect_state()
+            with socket.create_connection(("127.0.0.1", here.port), timeout=DEADLINE_S) as plain:
+                await asyncio.to_thread(_by_hand, client, plain)
+                await until(lambda: bool(here.peers))
+                here.peers[0].transport._tls._handshake_timeout_s = 0.05  # type: ignore[attr-defined]
+                plain.sendall(b"no record of TLS")
+                assert isinstance(await here.peers[0].lost, TlsError)
 
     run(work())
 

@@ -8,11 +8,13 @@ import pytest
 from chain.acknowledgement import open_acknowledgement
 from chain.errors import LedgerError
 from chain.fsck import fsck
+from chain.handover import hand_over
 from chain.verify import Outcome, verify_receipt
 from chaincode.errors import Code, ContractError
 from crypto.errors import SignatureError
 from crypto.files import write_durably
 from crypto.keys import Algorithm, PrivateKey
+from crypto.merkle import MAX_TREE_SIZE
 from gateway.ingest.inbound import Verdict
 from gateway.keychange.errors import MigrationError
 from gateway.keychange.recovery import recover, register
@@ -112,3 +114,35 @@ def test_a_recovery_that_was_interrupted_goes_on(tmp_path: Path) -> None:
     assert asyncio.run(recover(config, offline, None)).public == new.public
     with Site(tmp_path / "site") as site:
         assert site.gateway.status().problems == ()
+
+
+def test_a_recovery_that_missed_its_last_step_is_not_mistaken_for_the_next_one(tmp_path: Path) -> None:
+    """What was left behind is the gateway's key, which may be the one that was stolen since."""
+    offline, keys = _offline(), tmp_path / "site" / "keys"
+    with Site(tmp_path / "site") as site:
+        config = site.config
+        site.run(register(config, offline, None))
+    stolen = asyncio.run(recover(config, offline, None))
+    write_durably(keys / "recovered.pem", stolen.to_pem(), mode=0o600)
+    new = asyncio.run(recover(config, offline, None))
+    assert new.public != stolen.public
+    assert not (keys / "recovered.pem").exists()
+    with Site(tmp_path / "site") as site:
+        _require_closed_to_the_thief(site, stolen)
+
+
+def test_a_recovered_gateway_changes_its_keys_whatever_the_thief_rotated_to(tmp_path: Path) -> None:
+    """The thief's key counts from the end of all numbers on."""
+    offline = _offline()
+    with Site(tmp_path / "site") as site:
+        config, stolen, thief = site.config, site.folder.gateway_key(), _offline()
+        site.run(register(config, offline, None))
+        rotated = hand_over(site.folder.origin, stolen, thief, MAX_TREE_SIZE)
+        site.run(site.gateway.ledger.submit("identities.rotate", *rotated.arguments()))
+    asyncio.run(recover(config, offline, 0))
+    with Site(tmp_path / "site") as site:
+        source = site.enrol("thing")
+        site.run(site.gateway.migrate("ml-dsa-44"))
+        _grow(site, source)
+        assert site.gateway.status().problems == ()
+        fsck(site.folder)

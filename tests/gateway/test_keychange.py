@@ -1,14 +1,19 @@
 """A site's change of keys beside what goes on: calls to the ledger, witnesses, enrolments, and changes that fail."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from chain.errors import LedgerError, WitnessError
 from chain.fsck import fsck
+from chain.ledger.fabric.errors import CommitStatusError
 from chain.ledger.interface import LedgerEvent, Submitted, Wanted, every
+from chain.site_keys import KeyFolder
 from chain.verify import Outcome, verify_receipt
 from crypto.checkpoint import open_checkpoint
 from crypto.errors import KeyMaterialError
@@ -18,6 +23,7 @@ from gateway.acting import ActingLedger, CalledBy
 from gateway.ingest.inbound import Verdict
 from gateway.keychange.errors import MigrationError
 from gateway.keychange.suites import require_allowed, strength
+from tests.e2e.programs import run
 from tests.simulator.witness import SimulatedWitness, serving
 from tests.support.site import ORIGIN, Site, receipts
 from tests.support.source import Source, message
@@ -269,6 +275,84 @@ def test_a_ledger_that_goes_away_in_the_midst(tmp_path: Path, function: str, tak
         fsck(site.folder)
         with receipts(site.folder) as builder:
             assert verify_receipt(builder.build(0), site.policy).outcome is Outcome.VALID
+
+
+class _Late(_Away):
+    """Nobody says what became of two calls; the first is taken when the test says so."""
+
+    async def submit(self, function: str, *args: bytes) -> Submitted:
+        if function != self._function or not self.times:
+            return await self._ledger.submit(function, *args)
+        if self.times == 2:
+            self.call = args
+        self.times -= 1
+        raise CommitStatusError("no peer said in time what became of it", "tx")
+
+
+def test_a_change_that_the_ledger_takes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next keys stay while the ledger may still take them: without them the log would have none."""
+    monkeypatch.setattr("gateway.keychange.migration.RETRY_S", 0.05)
+    with Site(tmp_path / "site") as site:
+        source = site.enrol("thing")
+        _grow(site, source)
+        site.drain()
+        late = _Late(site.gateway.ledger._ledger, "logs.rotate", 2, taken=False)
+        site.gateway.ledger._ledger = late  # type: ignore[assignment]
+        with pytest.raises(CommitStatusError):
+            site.run(site.gateway.migrate("ml-dsa-65"))
+        assert site.gateway.migration.pending
+        with pytest.raises(MigrationError, match="is not at its end yet"):
+            site.run(site.gateway.migrate("ml-dsa-44"))
+        site.run(late._ledger.submit("logs.rotate", *late.call))
+        site.wait(lambda: not site.gateway.migration.pending)
+        _grow(site, source)
+        site.drain()
+        assert site.gateway.status().problems == ()
+        assert site.folder.key_folder.suite == "ml-dsa-65"
+        fsck(site.folder)
+
+
+def test_a_full_disk_in_the_midst_is_told_and_outlived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.keychange.migration.RETRY_S", 0.05)
+    with Site(tmp_path / "site") as site:
+        source = site.enrol("thing")
+        _grow(site, source)
+        (site.folder.root / "key-changes").write_text("no folder can be made here")
+        with pytest.raises(OSError, match="key-changes"):
+            site.run(site.gateway.migrate("ml-dsa-65"))
+        site.wait(lambda: any("key-changes" in problem for problem in site.gateway.status().problems))
+        _grow(site, source)  # nobody waits
+        (site.folder.root / "key-changes").unlink()
+        site.wait(lambda: not site.gateway.migration.pending)
+        site.wait(lambda: not site.gateway.status().problems)
+        site.drain()
+        fsck(site.folder)
+
+
+def test_what_makes_the_next_keys_a_change_goes_before_they_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Durably: after a power cut no start finds the file that says so, and not the keys."""
+    folder, synced = KeyFolder(tmp_path, ORIGIN), list[set[str]]()
+    folder.make_next(Algorithm.ML_DSA_44)
+    monkeypatch.setattr("chain.site_keys.sync_folder", lambda path: synced.append(set(os.listdir(path))))
+    made = set(os.listdir(tmp_path))
+    folder.drop_next()
+    assert synced == [made - {"next-suite"}, set()]
+
+
+class _NoGateway(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>welcome</html>")
+
+
+def test_a_wrong_address_gets_a_clear_answer() -> None:
+    with HTTPServer(("127.0.0.1", 0), _NoGateway) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        for url, said in ((f"http://127.0.0.1:{server.server_port}", "no gateway says"), ("http://[", "cannot reach")):
+            refused = run("keys", "migrate", "--to", "ml-dsa-65", "--url", url, "--token", "x", check=1)
+            assert said in refused.stderr
+            assert "Traceback" not in refused.stderr
 
 
 def test_a_locked_site_stays_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chain.errors import LedgerError
+from chain.errors import LedgerError, UnsureError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class LyingPeerError(EndorseError):
     """The gateway peer returned another transaction than was sent, or false endorsements. It was not signed."""
 
 
-class SubmitError(FabricError):
+class SubmitError(FabricError, UnsureError):
     """The orderers did not take the transaction, and whether it will commit is not known."""
 
 
-class CommitStatusError(FabricError):
+class CommitStatusError(FabricError, UnsureError):
     """The orderers took the transaction, but no peer said in time what became of it."""
 
 

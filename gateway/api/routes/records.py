@@ -28,7 +28,7 @@ from gateway.query.detail import RecordDetail, record_detail
 from gateway.query.kinds import flag_names, kind_name
 from gateway.query.plain import plain_value
 from gateway.query.proof_chain import Link, proof_chain
-from gateway.query.records import MAX_PAGE, RecordFilter, RecordPage, RecordRow, list_records
+from gateway.query.records import MAX_PAGE, RecordFilter, RecordRow, list_records
 
 router = APIRouter(prefix="/v1/records", tags=["records"])
 MAX_DISCLOSED = 64
@@ -38,7 +38,7 @@ _Term = Annotated[Text | None, Query(description="needs scope auditor or operato
 
 @router.get("", summary="List records", responses=documented(401, 403))
 def records(
-    who: Reader, view: AView,
+    who: Reader, here: Here, view: AView,
     source: Annotated[SourceName | None, Query(examples=["cold-1"])] = None,
     kind: Annotated[
         Literal["reading", "production", "inference", "object", "seal", "erasure"] | None, Query()
@@ -60,7 +60,9 @@ def records(
     if terms and not who.sees_payloads:
         raise HTTPException(403, f"asking for {terms[0][0]} needs a token of scope auditor or operator")
     wanted = RecordFilter(source, kind, since, until, tuple(flag or ()), terms, order == "oldest")
-    return _page(list_records(view, wanted, limit, cursor, payloads=who.sees_payloads))
+    page = list_records(view, wanted, limit, cursor, payloads=who.sees_payloads)
+    rows = [record_out(row) for row in here.marked(view, page.records)]
+    return RecordPageOut(records=rows, cursor=page.next_cursor, indexed=page.indexed)
 
 
 @router.get("/{id}", summary="One record with its chain of proof", responses=documented(401, 403, 404))
@@ -119,11 +121,6 @@ def _download(content: bytes, media_type: str, name: str) -> Response:
 
 def authentication_name(value: Authentication) -> str:
     return value.name.lower().replace("_", "-")
-
-
-def _page(page: RecordPage) -> RecordPageOut:
-    rows = [record_out(row) for row in page.records]
-    return RecordPageOut(records=rows, cursor=page.next_cursor, indexed=page.indexed)
 
 
 def record_out(row: RecordRow) -> RecordOut:

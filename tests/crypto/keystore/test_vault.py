@@ -1,6 +1,7 @@
 """Private files under one passphrase: a gateway's keys and a device's, as the program reads and writes them."""
 
 import io
+import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crypto import cbor
-from crypto.errors import DecryptionError, FormatError, KeyMaterialError, LimitError, SealtrailError
+from crypto.errors import DecryptionError, FileError, FormatError, KeyMaterialError, LimitError, SealtrailError
 from crypto.files import private_key_at, read_private_key, read_secret, secret_at, write_secret
 from crypto.keys import Algorithm, PrivateKey
 from crypto.keystore import vault
@@ -88,6 +89,22 @@ def test_a_plain_folder_stays_plain_until_it_is_locked(
     assert secret_at(tmp_path / "site.key", 32) == secret
     assert read_private_key(tmp_path / "log.pem").public == key.public
     assert lock_all(tmp_path, Passphrase(), CHEAP) == []
+
+
+def test_locking_leaves_no_key_in_clear_that_a_crash_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passphrase: Callable[[str], None]
+) -> None:
+    monkeypatch.delenv(VARIABLE)
+    key = private_key_at(tmp_path / "log.pem", Algorithm.ED25519).to_pem()
+    with monkeypatch.context() as crash:
+        crash.setattr(Path, "unlink", lambda *_, **__: None)  # a dead process tidies nothing up
+        crash.setattr(os, "getpid", lambda: 1)
+        crash.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+        with pytest.raises(FileError):
+            write_secret(tmp_path / "log.pem", key)
+    passphrase("sesame")
+    lock_all(tmp_path, Passphrase(), CHEAP)
+    assert not any(key in path.read_bytes() for path in tmp_path.iterdir())
 
 
 def test_locking_that_was_cut_short_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Callable
 from typing import Final
 
 import pytest
@@ -201,6 +202,35 @@ def test_a_forked_process_seals_nothing() -> None:
     os.close(write)
     _, frame = device.sealer.seal(FrameType.MESSAGE, UP, b"after", 0.0)
     assert gateway.opener.open(UP, frame).plaintext == b"after"
+
+
+def test_a_process_forked_in_mid_handshake_makes_no_session() -> None:
+    """Both copies would have the keys of the one session."""
+    ends, before = Ends(), Ends()
+    confirmation, welcome = ends.fourth(), before.second()
+    after = Ends()
+    proof = after.third()
+    steps: list[Callable[[], object]] = [
+        lambda: before.device.answer(welcome),
+        lambda: ends.device.finish(confirmation),
+        lambda: after.gateway.finish(proof, after.device_key.public),
+    ]
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        try:
+            for step in steps:
+                with pytest.raises(SessionEndedError):
+                    step()
+                os.write(write, b".")
+        finally:
+            os.write(write, b"!")
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 1000) == b"...!"
+    os.close(read)
+    os.close(write)
+    for step in steps:
+        step()
 
 
 def test_a_fork_that_python_does_not_see_or_that_got_an_old_number_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,7 +227,7 @@ class Site:
         return LiveStatus(
             time.time_ns() // 1000 - 3600 * SECOND, ORIGIN, self.writer.log.size, state.checkpoint_size,
             state.anchored_size, state.anchored_us, self.stored + 3, self.stored, 2, 1, 0, self.connected,
-            3_500_000, 10**9, self.problems,
+            3_500_000, 10**9, self.problems, self.book.doubtful(),
         )  # fmt: skip
 
     def invite(self, source: str, settings: SourceSettings) -> str:

@@ -1,5 +1,6 @@
 """Every route: what it answers, and what it refuses."""
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -19,7 +20,7 @@ from crypto.keys import Algorithm, PrivateKey
 from crypto.merkle import leaf_hash, verify_consistency, verify_inclusion
 from gateway.access import Scope
 from tests.gateway.api.server import Server
-from tests.gateway.api.site import ORIGIN, START_US, Site
+from tests.gateway.api.site import MINUTE_US, ORIGIN, START_US, Site
 
 SERIES = "urn:dev:ops:cold-1:temperature"
 
@@ -278,6 +279,25 @@ def test_a_key_is_changed_by_the_signatures_of_both(own: Site) -> None:
         keys = ok(client.get("/v1/sources/cold-8", headers=auditor))["keys"]
         assert [(k["from_index"], k["until"]) for k in keys][1] == (at, None)
         refused(client.post("/v1/sources/nobody/rotate", json=body), 404)
+
+
+def test_lists_say_which_records_rest_on_a_key_in_doubt(own: Site) -> None:
+    first = own.writer.log.size
+    for name in ("honest-1", "stolen-1"):  # for each a reading and its seal, twice
+        device = own.device(name)
+        for start in range(2):
+            own.readings(device, [4.0], START_US + start * MINUTE_US)
+    own.anchor()
+    own.follow()
+    asyncio.run(own.revoke("stolen-1", "stolen", first + 6))
+    reader = {"Authorization": f"Bearer {own.token(Scope.AUDITOR)}"}
+    with Server(own) as server:
+        client = server.client()
+        rows = ok(client.get("/v1/records", headers=reader))["records"]
+        assert [row["id"] for row in rows if "doubtful" in row["flags"]] == [str(first + 7), str(first + 6)]
+        for path, count in (("/records", 2), ("/records?source=honest-1", 0), ("/", 2), ("/sources/stolen-1", 2)):
+            page = client.get(path, headers=reader)
+            assert (page.status_code, page.text.count('<span class="flag doubtful">in doubt</span>')) == (200, count)
 
 
 # -- the site

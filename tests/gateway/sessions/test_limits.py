@@ -15,6 +15,9 @@ from crypto.session.handshake import DeviceHandshake, Session
 from crypto.session.messages import M2, M4, REFUSAL, Hello
 from crypto.session.static import StaticKey
 from gateway.access import SourceSettings
+from gateway.device.identity import DeviceIdentity, Endpoint, GatewayKey, Profile, SessionKey
+from gateway.device.options import DeviceOptions
+from gateway.device.session import DeviceSession
 from gateway.ingest.inbound import Channel, Inbound, Verdict
 from gateway.ingest.mqtt.topics import frames_down, frames_up
 from gateway.pipeline.sources import SourceBook
@@ -151,25 +154,86 @@ def test_every_failure_has_the_same_answer(caplog: pytest.LogCaptureFixture) -> 
     ]
     for device in firsts:
         assert hub.say("cold-1", Channel.HANDSHAKE, device.hello) == [messages.encode(REFUSAL, {3: device.nonce})]
-    # A third message by the wrong key, by the wrong topic, and to a handshake that is over.
+    # A third message by the wrong topic, by the wrong key, and to a handshake that is over.
     device = DeviceHandshake(STATIC.public, stale, Hello("cold-1", mine.public.kid, 1))
     (welcome,) = hub.say("cold-1", Channel.HANDSHAKE, device.hello)
     proof = device.answer(welcome)
     refusal = [messages.encode(REFUSAL, {3: device.sid})]
     assert hub.say("cold-2", Channel.HANDSHAKE, proof) == refusal
-    assert hub.say("cold-1", Channel.HANDSHAKE, proof) == refusal
+    assert not hub.say("cold-1", Channel.HANDSHAKE, *[proof] * 4)
     assert hub.say("cold-1", Channel.HANDSHAKE, proof) == refusal
     assert len(hub.sessions.table) == 0
     reasons = " ".join(record.message for record in caplog.records)
     for words in (
         "does not open",
-        "is of cold-2",
+        "is of 'cold-2'",
         "not its present one",
         "no suite",
         "is not proved",
         "no handshake waits",
     ):
         assert words in reasons  # for the operator only
+
+
+def test_wrong_third_messages_do_not_end_a_handshake() -> None:
+    """Whoever sees the second message on a broker knows the session's name."""
+    hub = Hub(SessionLimits(tries=4))
+    hub.enrol("a")
+    device = hub.first("a")
+    (welcome,) = hub.say("a", Channel.HANDSHAKE, device.hello)
+    proof = device.answer(welcome)
+    wrong = proof[:-1] + bytes([proof[-1] ^ 1])
+    assert not hub.say("a", Channel.HANDSHAKE, wrong, wrong, wrong)
+    (confirmation,) = hub.say("a", Channel.HANDSHAKE, proof)
+    session = device.finish(confirmation)
+    assert len(hub.sessions._handshakes._waiting) == 0
+    assert not hub.say("a", Channel.HANDSHAKE, proof)  # a carrier's repeat: the session stands, which is no failure
+    hub.say("a", Channel.FRAMES, hub.frame("a", session))
+    assert (hub.sessions.counters.opened, hub.sessions.counters.refused) == (1, 3)
+    # But they cost something, so there is a bound.
+    device = hub.first("a")
+    (welcome,) = hub.say("a", Channel.HANDSHAKE, device.hello)
+    proof = device.answer(welcome)
+    wrong = proof[:-1] + bytes([proof[-1] ^ 1])
+    assert not hub.say("a", Channel.HANDSHAKE, *[wrong] * 4)
+    assert _kinds(hub.say("a", Channel.HANDSHAKE, proof)) == [REFUSAL]
+
+
+def test_names_in_first_messages_make_no_lines_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    hub = Hub()
+    hub.enrol("a")
+    hello = Hello("a\nCRITICAL the log is forked", hub.keys["a"].public.kid, 1)
+    assert _kinds(hub.say("a", Channel.HANDSHAKE, DeviceHandshake(STATIC.public, hub.keys["a"], hello).hello)) == [
+        REFUSAL
+    ]
+    assert "the log is forked" in caplog.text
+    assert not any("\n" in record.getMessage() for record in caplog.records)
+
+
+def test_a_device_whose_follower_session_fails_rests() -> None:
+    """It must not turn without a pause until its back-off is over."""
+    hub = Hub()
+    hub.enrol("a")
+    key = GatewayKey("ed25519", hub.keys["a"].public.raw)  # of the gateway: any
+    pinned = SessionKey("x-wing", STATIC.public.raw, 1)
+    profile = Profile("a", "test/log", Endpoint("127.0.0.1", 1, False), key, (), pinned)
+    options = DeviceOptions(session_seconds=10.0, backoff_first=8.0)
+    device = DeviceSession(DeviceIdentity(profile, hub.keys["a"], ""), 1, options, lambda key: None)
+    hello = device.due(0.0)
+    assert hello is not None
+    (welcome,) = hub.say("a", Channel.HANDSHAKE, hello)
+    proof = device.take(welcome, 0.0)
+    assert proof is not None
+    device.take(hub.say("a", Channel.HANDSHAKE, proof)[0], 0.0)
+    assert device.ready
+    assert device.next_due() == 10.0
+    assert device.due(10.0) is not None
+    assert device.due(10.0 + options.ack_timeout) is None  # nobody answered
+    due = device.next_due()
+    assert due is not None
+    assert due >= 10.0 + options.ack_timeout + 4.0
+    assert device.due(due) is not None
 
 
 def test_a_key_counts_as_long_as_the_log_says() -> None:
@@ -225,6 +289,20 @@ def test_sessions_are_bounded_by_source_in_number_and_in_time() -> None:
     assert len(hub.sessions.table) == 0
     assert _kinds(hub.say("a", Channel.FRAMES, hub.frame("a", of_a[2]))) == [REFUSAL]
     assert hub.sessions.counters.opened == 4
+
+
+def test_a_session_in_use_stays_until_another_is_used() -> None:
+    """Whoever withholds fourth messages makes a device begin again and again; what it has must go on."""
+    hub = Hub(SessionLimits(source_burst=50))
+    hub.enrol("a")
+    in_use = hub.session("a")
+    hub.say("a", Channel.FRAMES, hub.frame("a", in_use))
+    followers = [hub.session("a") for _ in range(3)]
+    assert not hub.say("a", Channel.FRAMES, hub.frame("a", in_use))
+    assert len(hub.sessions.table) == 2
+    assert not hub.say("a", Channel.FRAMES, hub.frame("a", followers[-1]))
+    assert _kinds(hub.say("a", Channel.FRAMES, hub.frame("a", in_use))) == [REFUSAL]
+    assert hub.sessions.counters.opened == 3
 
 
 def test_frames_of_a_session_and_of_its_follower_in_one_read() -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from chain.record import Authentication
-from chaincode.identities import enrolment
+from chaincode.identities import enrolment, rotation
 from crypto import labels
+from crypto.errors import SealtrailError
 from crypto.files import write_durably
 from crypto.keys import Algorithm, PrivateKey
 from crypto.session import messages
+from crypto.session.frames import FrameType
 from gateway.access import SourceSettings
 from gateway.device.device import Device
 from gateway.device.identity import DEVICE_FILE, load_identity
@@ -27,6 +29,7 @@ from tests.gateway.sessions.rig import (
     Relay,
     drafts,
     enrol,
+    qos0,
     redirect,
     started,
     stop,
@@ -242,6 +245,64 @@ def test_what_the_gateway_refuses_it_says_in_the_session(site: Site, tmp_path: P
     device.record(1, b'[{"n":"x","u":"Cel","v":1}]')
     site.wait(lambda: device.status().rejected == 1)
     assert "0x87" in (stop(site, device).last_rejection or "")
+
+
+def test_a_refusal_that_was_held_back_over_a_new_connection_hits_nothing_else(
+    site: Site, relay: Relay, tmp_path: Path
+) -> None:
+    """A refusal names a frame; what a packet identifier meant on the connection of that frame it means no more."""
+    held: list[tuple[str, bytes]] = []
+
+    def hold(topic: str, data: bytes) -> list[tuple[str, bytes]]:
+        if topic.endswith("frames/down") and data[1] == FrameType.REFUSED:
+            held.append((topic, data))
+            return []
+        return [(topic, data)]
+
+    def cut() -> None:
+        for writer in relay._writers:
+            writer.transport.abort()
+        relay._writers.clear()
+
+    relay.down = hold
+    folder = enrol(site, tmp_path / "device", "cold-1", relay.port)
+    options = DeviceOptions(message_events=1, seal_seconds=60.0, ack_timeout=30.0, backoff_first=0.02, backoff_max=0.2)
+    device = started(folder, options)
+    device.record(99, b"[]")  # of no kind that there is
+    site.wait(lambda: bool(held))
+    # Another connection, on which the broker passes on no frame.
+    relay.up = lambda topic, data: [] if topic.endswith("frames/up") else [(topic, data)]
+    relay.seen.clear()
+    cut()
+    device.record_many(drafts(10))
+    site.wait(lambda: sum(topic.endswith("frames/up") for topic, _ in relay.seen) == 11)
+    relay._writers[0].write(qos0(*held[0]))
+    site.run(asyncio.sleep(0.3))
+    assert device.status().rejected == 0
+    # What is refused is refused once more, and only that.
+    relay.up = relay.down = lambda topic, data: [(topic, data)]
+    cut()
+    site.wait(lambda: device.status().rejected == 1 and device.status().acknowledged == 10)
+    assert stored(site, "cold-1") == [(1, n) for n in range(1, 11)]
+    stop(site, device)
+
+
+def test_a_change_of_key_ends_a_session_and_a_strangers_request_does_not(site: Site, tmp_path: Path) -> None:
+    folder = enrol(site, tmp_path / "device", "cold-1")
+    old, new = load_identity(folder).key, PrivateKey.generate(Algorithm.ED25519)
+    device = started(folder, count=5)
+    site.wait(lambda: device.status().buffered == 0 and device.status().waiting_seals == 0)
+    assert site.gateway.status().sessions == 1
+    # The present key once more, as the ledger shows it to everybody; and a change that nobody signed.
+    site.run(site.gateway.rotate("cold-1", "ed25519", old.public.raw, 0, b"", b""))
+    with pytest.raises(SealtrailError):
+        site.run(site.gateway.rotate("cold-1", "ed25519", new.public.raw, 50, bytes(64), bytes(64)))
+    assert site.gateway.status().sessions == 1
+    stop(site, device)
+    said = rotation("cold-1", old.public, new.public, 50)
+    signatures = old.sign(said, labels.KEY_ROTATION), new.sign(said, labels.KEY_ROTATION)
+    site.run(site.gateway.rotate("cold-1", "ed25519", new.public.raw, 50, *signatures))
+    assert site.gateway.status().sessions == 0
 
 
 def test_a_gateway_that_restarted_gets_a_new_session_by_itself(tmp_path: Path) -> None:
