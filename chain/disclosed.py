@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from chain.checks import moment
 from chain.disclosure import Disclosure
 from chain.errors import ReceiptError, UntrustedError
-from chain.verify import Outcome, Report, State, Step, Verifier, moment
+from chain.verify import Outcome, Report, State, Step, Verifier
 from chaincode.identity_records import Role
 from crypto.errors import SealtrailError
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from crypto.errors import FormatError
 from crypto.keys import PublicKey, algorithm_named
-from crypto.merkle import MAX_TREE_SIZE
+from crypto.merkle import HASH_BYTES, MAX_TREE_SIZE
 
 MAX_NAME = 128
 MAX_REASON = 200
@@ -65,6 +65,13 @@ def choice(kind: type[_Choice], argument: bytes, what: str) -> _Choice:
         return kind(value)
     except ValueError as e:
         raise FormatError(f"{what} must be one of {', '.join(kind)}, got {value[:40]!r}") from e
+
+
+def digest(value: object, what: str) -> bytes:
+    """A SHA-256, or what is as long: an id, a kid."""
+    if type(value) is not bytes or len(value) != HASH_BYTES:
+        raise FormatError(f"{what} must be {HASH_BYTES} bytes")
+    return value
 
 
 def public_key(algorithm: bytes, raw: bytes) -> PublicKey:

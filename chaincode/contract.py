@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chaincode import exchange, identities, kem_keys, log_rotation, logs, recovery
+from chaincode import exchange, exchange_queries, identities, kem_keys, log_rotation, logs, recovery
 from chaincode.errors import Code, ContractError
 from chaincode.transaction import Transaction
 from crypto.errors import FormatError, KeyMaterialError, ProofError, SignatureError
@@ -54,11 +54,11 @@ FUNCTIONS: Final = {
     "exchange.regrant": Function(exchange.regrant, 4, 4, _KEYED),
     "exchange.receive": Function(exchange.receive, 2, 2, _KEYED),
     "exchange.revoke": Function(exchange.revoke, 3, 3, _HANDLE),
-    "exchange.get": Function(exchange.get, 1, 1, _HANDLE, query=True),
-    "exchange.granted": Function(exchange.granted, 2, 2, _HANDLE, query=True),
-    "exchange.grants": Function(exchange.grants, 1, 2, _HANDLE, query=True),
-    "exchange.list": Function(exchange.listing, 2, 3, _HANDLE, query=True),
-    "exchange.history": Function(exchange.history, 2, 2, _HANDLE, query=True),
+    "exchange.get": Function(exchange_queries.get, 1, 1, _HANDLE, query=True),
+    "exchange.granted": Function(exchange_queries.granted, 2, 2, _HANDLE, query=True),
+    "exchange.grants": Function(exchange_queries.grants, 1, 2, _HANDLE, query=True),
+    "exchange.list": Function(exchange_queries.listing, 2, 3, _HANDLE, query=True),
+    "exchange.history": Function(exchange_queries.history, 2, 2, _HANDLE, query=True),
 }
 
 

@@ -7,13 +7,12 @@ ends delivery; it takes back nothing that was opened.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from chaincode import arguments
 from chaincode.access import require_gateway
 from chaincode.errors import Code, ContractError
+from chaincode.exchange_queries import Side, grant_of, known_object, live_grant
 from chaincode.exchange_records import (
-    ID_BYTES,
     DeliveryRecord,
     DeliveryStatement,
     GrantRecord,
@@ -21,16 +20,15 @@ from chaincode.exchange_records import (
     Revocation,
     Verdict,
 )
-from chaincode.identity_records import Identity
 from chaincode.kem_keys import kem_keys, signing_key
-from chaincode.log_records import AnchoredCheckpoint, LogRecord
+from chaincode.log_records import AnchoredCheckpoint
+from chaincode.logs import own_log
 from chaincode.state import (
     PRESENT,
     checkpoint_key,
     delivery_key,
     grant_key,
     listing_key,
-    log_key,
     object_key,
     read,
 )
@@ -41,16 +39,6 @@ from crypto.errors import FormatError
 MAX_GRANTED = 32  # recipients of one call: a transaction of the embedded ledger fits a log entry
 MAX_TO_BYTES = 512
 MAX_STATEMENT_BYTES = 1024
-MAX_LISTED = 256
-MAX_PAGE = 64
-MAX_HISTORY = 1000
-
-
-class Side(StrEnum):
-    """Whose objects are listed: a recipient's, or those of a log."""
-
-    RECIPIENT = "recipient"
-    ORIGIN = "origin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +59,11 @@ class To:
         if type(items) is not list or len(items) != 3 or type(items[0]) is not str:
             raise FormatError("a recipient is a list of handle, kid, and a grant's digest or null")
         handle = arguments.handle(items[0].encode(), "recipient")
-        return cls(handle, _sized(items[1], "kid"), None if items[2] is None else _sized(items[2], "grant digest"))
+        return cls(
+            handle,
+            arguments.digest(items[1], "kid"),
+            None if items[2] is None else arguments.digest(items[2], "grant digest"),
+        )
 
 
 def passing_on(object_id: bytes, digest: bytes, to: To, holder: str) -> bytes:
@@ -85,11 +77,11 @@ async def grant(tx: Transaction, args: Sequence[bytes]) -> bytes:
     # 1. The caller owns the log, and a checkpoint that it anchored covers the record that names the object.
     gateway = await require_gateway(tx)
     wanted = ObjectRecord(
-        _sized(args[0], "object id"), _sized(args[1], "digest"), arguments.index(args[2], "size"),
+        arguments.digest(args[0], "object id"), arguments.digest(args[1], "digest"), arguments.index(args[2], "size"),
         arguments.name(args[3], "origin"), arguments.index(args[5], "index"),
         arguments.index(args[4], "anchored size"), tx.timestamp_us, tx.id,
     )  # fmt: skip
-    await _require_owner(tx, gateway, wanted.origin)
+    await own_log(tx, gateway, wanted.origin)
     await _require_anchored(tx, wanted)
     # 2. One object for an id, for ever.
     known = await read(tx, object_key(wanted.object_id), ObjectRecord)
@@ -136,10 +128,10 @@ async def regrant(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """regrant(object id, recipient, holder, signature): a holder passes an object on; `recipient` is an encoded To with
     the digest of the grant file that it made. Any gateway carries it. Returns the GrantRecord."""
     await require_gateway(tx)
-    found, to = await _known(tx, _sized(args[0], "object id")), To.decode(args[1])
+    found, to = await known_object(tx, arguments.digest(args[0], "object id")), To.decode(args[1])
     holder = arguments.handle(args[2], "holder")
     # 1. The holder has the object, and nobody took that away.
-    await _live_grant(tx, found.object_id, holder)
+    await live_grant(tx, found.object_id, holder)
     # 2. The recipient never had it: only the owner can give again what was revoked.
     if await tx.get(grant_key(found.object_id, to.handle)) is not None:
         raise ContractError(Code.GRANT_EXISTS, f"{to.handle} has, or had, a grant of this object")
@@ -165,8 +157,8 @@ async def receive(tx: Transaction, args: Sequence[bytes]) -> bytes:
     if said.reason:
         arguments.reason(said.reason.encode())
     # 1. It was granted, and these are the bytes that were.
-    found = await _known(tx, said.object_id)
-    await _grant_of(tx, said.object_id, said.recipient)
+    found = await known_object(tx, said.object_id)
+    await grant_of(tx, said.object_id, said.recipient)
     if said.digest != found.digest:
         raise ContractError(Code.OTHER_OBJECT, "the receipt names other bytes than those that were granted")
     # 2. The same again is no news, whatever key is the recipient's by now; a second one is refused.
@@ -191,100 +183,15 @@ async def revoke(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """revoke(object id, recipient, reason): the log's owner ends a grant. What was opened stays open: it only is
     delivered no more. Returns the GrantRecord; revoking again changes nothing."""
     gateway = await require_gateway(tx)
-    found, reason = await _known(tx, _sized(args[0], "object id")), arguments.reason(args[2])
-    await _require_owner(tx, gateway, found.origin)
-    record = await _grant_of(tx, found.object_id, arguments.handle(args[1], "recipient"))
+    found, reason = await known_object(tx, arguments.digest(args[0], "object id")), arguments.reason(args[2])
+    await own_log(tx, gateway, found.origin)
+    record = await grant_of(tx, found.object_id, arguments.handle(args[1], "recipient"))
     if record.revoked is not None:
         return record.encode()
     ended = replace(record, revoked=Revocation(tx.timestamp_us, tx.id, reason)).encode()
     await tx.put(grant_key(found.object_id, record.recipient), ended)
     tx.set_event("exchange.revoked", cbor.encode([found.object_id, found.origin, record.recipient, reason]))
     return ended
-
-
-async def get(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """get(object id): the ObjectRecord."""
-    return (await _known(tx, _sized(args[0], "object id"))).encode()
-
-
-async def granted(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """granted(object id, recipient): CBOR list of the GrantRecord and its DeliveryRecords, each as bytes."""
-    record = await _grant_of(tx, _sized(args[0], "object id"), arguments.handle(args[1], "recipient"))
-    return cbor.encode([record.encode(), await _deliveries(tx, record.object_id, record.recipient)])
-
-
-async def grants(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """grants(object id, [after]): CBOR list of [GrantRecord, [DeliveryRecord…]], each record as bytes, by recipient,
-    at most 64; with `after` those whose handle sorts after it."""
-    found = await _known(tx, _sized(args[0], "object id"))
-    prefix = grant_key(found.object_id, "")
-    start = prefix + arguments.handle(args[1], "after") + "\x00" if len(args) > 1 else prefix
-    listed: list[cbor.CborValue] = []
-    async for key, value in tx.range(start, prefix + "\x7f"):
-        listed.append([value, await _deliveries(tx, found.object_id, key[len(prefix) :])])
-        if len(listed) == MAX_PAGE:
-            break
-    return cbor.encode(listed)
-
-
-async def _deliveries(tx: Transaction, object_id: bytes, recipient: str) -> list[cbor.CborValue]:
-    said = [await tx.get(delivery_key(object_id, recipient, verdict)) for verdict in Verdict]
-    return [record for record in said if record is not None]
-
-
-async def listing(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """list(side, name, [after]): CBOR list of the ids of objects that were granted to this recipient, or by this log,
-    ascending, at most 256; with `after` those behind that id."""
-    side, name = arguments.choice(Side, args[0], "side"), arguments.handle(args[1], "name")
-    prefix = listing_key(side, name, b"")
-    start = prefix + _sized(args[2], "after").hex() + "\x00" if len(args) > 2 else prefix
-    ids: list[cbor.CborValue] = []
-    async for key, _ in tx.range(start, prefix + "\x7f"):
-        ids.append(bytes.fromhex(key[len(prefix) :]))
-        if len(ids) == MAX_LISTED:
-            break
-    return cbor.encode(ids)
-
-
-async def history(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """history(object id, recipient): CBOR list of [transaction id, time, SHA-256 of the GrantRecord], one for each
-    change of a grant, newest first, at most 1,000."""
-    record = await _grant_of(tx, _sized(args[0], "object id"), arguments.handle(args[1], "recipient"))
-    found: list[cbor.CborValue] = []
-    async for version in tx.history(grant_key(record.object_id, record.recipient)):
-        found.append([version.tx_id, version.timestamp_us, version.value_hash])
-        if len(found) == MAX_HISTORY:
-            break
-    return cbor.encode(found)
-
-
-async def _known(tx: Transaction, object_id: bytes) -> ObjectRecord:
-    found = await read(tx, object_key(object_id), ObjectRecord)
-    if found is None:
-        raise ContractError(Code.UNKNOWN_OBJECT, f"no object {object_id.hex()[:16]}… was granted to anybody")
-    return found
-
-
-async def _grant_of(tx: Transaction, object_id: bytes, recipient: str) -> GrantRecord:
-    found = await read(tx, grant_key(object_id, recipient), GrantRecord)
-    if found is None:
-        raise ContractError(Code.NOT_GRANTED, f"the object {object_id.hex()[:16]}… was not granted to {recipient}")
-    return found
-
-
-async def _live_grant(tx: Transaction, object_id: bytes, recipient: str) -> GrantRecord:
-    found = await _grant_of(tx, object_id, recipient)
-    if found.revoked is not None:
-        raise ContractError(Code.NOT_GRANTED, f"the grant of {object_id.hex()[:16]}… to {recipient} was revoked")
-    return found
-
-
-async def _require_owner(tx: Transaction, gateway: Identity, origin: str) -> None:
-    log = await read(tx, log_key(origin), LogRecord)
-    if log is None:
-        raise ContractError(Code.UNKNOWN_LOG, f"no log {origin} is registered")
-    if log.owner != gateway.name:
-        raise ContractError(Code.NOT_OWNER, f"the log {origin} is of {log.owner}, not of {gateway.name}")
 
 
 async def _require_anchored(tx: Transaction, wanted: ObjectRecord) -> None:
@@ -301,9 +208,3 @@ async def _require_anchored(tx: Transaction, wanted: ObjectRecord) -> None:
 
 def _facts(record: ObjectRecord) -> tuple[bytes, int, str, int]:
     return record.digest, record.size, record.origin, record.index
-
-
-def _sized(value: object, what: str) -> bytes:
-    if type(value) is not bytes or len(value) != ID_BYTES:
-        raise FormatError(f"{what} must be {ID_BYTES} bytes")
-    return value

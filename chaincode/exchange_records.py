@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from chaincode.state import VERSION, fields
+from chaincode.state import MAX_NUMBER, digest, encoded, fields, number
 from crypto import cbor
 from crypto.errors import FormatError
 
-ID_BYTES = 32
 _OBJECT = frozenset(range(1, 10))
 _GRANT = frozenset(range(1, 10))
 _STATEMENT = frozenset(range(1, 8))
 _DELIVERY = frozenset(range(1, 7))
-MAX_SIZE = 2**63 - 1
 
 
 class Verdict(StrEnum):
@@ -44,19 +42,18 @@ class ObjectRecord:
     tx_id: str
 
     def encode(self) -> bytes:
-        values = (
-            VERSION, self.object_id, self.digest, self.size, self.origin, self.index, self.anchored_size,
-            self.granted_us, self.tx_id,
+        return encoded(
+            self.object_id, self.digest, self.size, self.origin, self.index, self.anchored_size, self.granted_us,
+            self.tx_id,
         )  # fmt: skip
-        return cbor.encode(dict(enumerate(values, 1)))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         item = fields(data, _OBJECT, "object record")
         return cls(
-            _hash(item, 2, "object id"), _hash(item, 3, "digest"), _number(item, 4, "size"),
-            cbor.field(item, 5, str, "origin"), _number(item, 6, "index"), _number(item, 7, "anchored size"),
-            _number(item, 8, "time"), cbor.field(item, 9, str, "transaction id"),
+            digest(item, 2, "object id"), digest(item, 3, "digest"), number(item, 4, "size"),
+            cbor.field(item, 5, str, "origin"), number(item, 6, "index"), number(item, 7, "anchored size"),
+            number(item, 8, "time"), cbor.field(item, 9, str, "transaction id"),
         )  # fmt: skip
 
 
@@ -85,19 +82,17 @@ class GrantRecord:
 
     def encode(self) -> bytes:
         revoked = [self.revoked.revoked_us, self.revoked.tx_id, self.revoked.reason] if self.revoked else None
-        values = (
-            VERSION, self.object_id, self.recipient, self.kid, self.by, self.grant_digest, self.granted_us, self.tx_id,
-            revoked,
-        )  # fmt: skip
-        return cbor.encode(dict(enumerate(values, 1)))
+        return encoded(
+            self.object_id, self.recipient, self.kid, self.by, self.grant_digest, self.granted_us, self.tx_id, revoked
+        )
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         item = fields(data, _GRANT, "grant record")
-        grant_digest = None if item[6] is None else _hash(item, 6, "grant digest")
+        grant_digest = None if item[6] is None else digest(item, 6, "grant digest")
         return cls(
-            _hash(item, 2, "object id"), cbor.field(item, 3, str, "recipient"), _hash(item, 4, "kid"),
-            cbor.field(item, 5, str, "granter"), grant_digest, _number(item, 7, "time"),
+            digest(item, 2, "object id"), cbor.field(item, 3, str, "recipient"), digest(item, 4, "kid"),
+            cbor.field(item, 5, str, "granter"), grant_digest, number(item, 7, "time"),
             cbor.field(item, 8, str, "transaction id"), _revocation(item[9]),
         )  # fmt: skip
 
@@ -115,10 +110,7 @@ class DeliveryStatement:
     said_us: int
 
     def encode(self) -> bytes:
-        values = (
-            VERSION, self.object_id, self.digest, self.recipient, str(self.verdict), self.reason, self.said_us,
-        )  # fmt: skip
-        return cbor.encode(dict(enumerate(values, 1)))
+        return encoded(self.object_id, self.digest, self.recipient, str(self.verdict), self.reason, self.said_us)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -127,8 +119,8 @@ class DeliveryStatement:
         if verdict not in _VERDICTS:
             raise FormatError(f"a verdict must be one of {', '.join(Verdict)}, got {verdict[:20]!r}")
         return cls(
-            _hash(item, 2, "object id"), _hash(item, 3, "digest"), cbor.field(item, 4, str, "recipient"),
-            Verdict(verdict), cbor.field(item, 6, str, "reason"), _number(item, 7, "time"),
+            digest(item, 2, "object id"), digest(item, 3, "digest"), cbor.field(item, 4, str, "recipient"),
+            Verdict(verdict), cbor.field(item, 6, str, "reason"), number(item, 7, "time"),
         )  # fmt: skip
 
 
@@ -143,8 +135,7 @@ class DeliveryRecord:
     tx_id: str
 
     def encode(self) -> bytes:
-        values = (VERSION, self.statement, self.kid, self.signature, self.received_us, self.tx_id)
-        return cbor.encode(dict(enumerate(values, 1)))
+        return encoded(self.statement, self.kid, self.signature, self.received_us, self.tx_id)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -152,7 +143,7 @@ class DeliveryRecord:
         statement = cbor.field(item, 2, bytes, "statement")
         DeliveryStatement.decode(statement)
         return cls(
-            statement, _hash(item, 3, "kid"), cbor.field(item, 4, bytes, "signature"), _number(item, 5, "time"),
+            statement, digest(item, 3, "kid"), cbor.field(item, 4, bytes, "signature"), number(item, 5, "time"),
             cbor.field(item, 6, str, "transaction id"),
         )  # fmt: skip
 
@@ -160,20 +151,6 @@ class DeliveryRecord:
 def _revocation(items: Any) -> Revocation | None:
     if items is None:
         return None
-    if type(items) is not list or [type(x) for x in items] != [int, str, str] or not 0 <= items[0] <= MAX_SIZE:
+    if type(items) is not list or [type(x) for x in items] != [int, str, str] or not 0 <= items[0] <= MAX_NUMBER:
         raise FormatError("a revocation is null or a list of time, transaction id and reason")
     return Revocation(*items)
-
-
-def _hash(item: dict[int, cbor.CborValue], key: int, what: str) -> bytes:
-    value: bytes = cbor.field(item, key, bytes, what)
-    if len(value) != ID_BYTES:
-        raise FormatError(f"{what} must be {ID_BYTES} bytes, got {len(value)}")
-    return value
-
-
-def _number(item: dict[int, cbor.CborValue], key: int, what: str) -> int:
-    value: int = cbor.field(item, key, int, what)
-    if not 0 <= value <= MAX_SIZE:
-        raise FormatError(f"{what} must be from 0 to 2^63-1, got {value}")
-    return value

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from chaincode.state import VERSION, fields
+from chaincode.state import encoded, fields
 from crypto import cbor
 from crypto.errors import FormatError, KeyMaterialError
 from crypto.keys import PublicKey, algorithm_named
@@ -121,10 +121,10 @@ class Identity:
 
     def encode(self) -> bytes:
         keys = [record.items() for record in self.keys]
-        values: list[cbor.CborValue] = [VERSION, self.name, str(self.role), self.organisation, self.origin, keys]
+        values: list[cbor.CborValue] = [self.name, str(self.role), self.organisation, self.origin, keys]
         if self.recovery:
             values.append([str(self.recovery.algorithm), self.recovery.raw])
-        return cbor.encode(dict(enumerate(values, 1)))
+        return encoded(*values)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from chaincode import arguments
 from chaincode.access import require_gateway
 from chaincode.errors import Code, ContractError
-from chaincode.identity_records import Identity
 from chaincode.kem_records import MAX_KEM_KEYS, KemKey, KemKeys
-from chaincode.state import identity_key, kem_key, read
+from chaincode.managing import known
+from chaincode.state import kem_key, read
 from chaincode.transaction import Transaction
 from crypto import cbor, labels
 from crypto.kem import KemPublicKey, kem_suite_named
@@ -78,9 +78,7 @@ async def kem_keys(tx: Transaction, handle: str) -> KemKeys:
 
 async def signing_key(tx: Transaction, handle: str) -> PublicKey:
     """The key by which this identity signs now; ContractError where it has none."""
-    identity = await read(tx, identity_key(handle), Identity)
-    if identity is None:
-        raise ContractError(Code.UNKNOWN_IDENTITY, f"nobody is enrolled as {handle}")
+    identity = await known(tx, handle)
     if identity.current_key is None:
         raise ContractError(Code.KEY_CLOSED, f"the key of {handle} is revoked; enrol it under a new name")
     return identity.current_key

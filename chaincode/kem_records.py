@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from chaincode.state import VERSION, fields
+from chaincode.state import encoded, fields
 from crypto import cbor
 from crypto.errors import FormatError
 from crypto.kem import KemPublicKey, kem_suite_named
@@ -52,7 +52,7 @@ class KemKeys:
         return self.keys[-1].key if self.keys and self.keys[-1].until_us is None else None
 
     def encode(self) -> bytes:
-        return cbor.encode({1: VERSION, 2: self.handle, 3: [key.items() for key in self.keys]})
+        return encoded(self.handle, [key.items() for key in self.keys])
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

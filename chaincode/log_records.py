@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from chaincode.state import VERSION, fields
+from chaincode.state import digest, encoded, fields, number
 from crypto import cbor
 from crypto.errors import FormatError
 from crypto.merkle import HASH_BYTES, MAX_TREE_SIZE
@@ -36,10 +36,10 @@ class LogRecord:
     former: tuple[FormerKeys, ...] = ()
 
     def encode(self) -> bytes:
-        values: list[cbor.CborValue] = [VERSION, self.origin, self.owner, [str(vkey) for vkey in self.vkeys]]
+        values: list[cbor.CborValue] = [self.origin, self.owner, [str(vkey) for vkey in self.vkeys]]
         if self.former:
             values.append([[before.until, list(before.kids)] for before in self.former])
-        return cbor.encode(dict(enumerate(values, 1)))
+        return encoded(*values)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -73,15 +73,14 @@ class AnchoredCheckpoint:
     tx_id: str
 
     def encode(self) -> bytes:
-        values = (VERSION, self.origin, self.size, self.root, self.note, self.anchored_us, self.tx_id)
-        return cbor.encode(dict(enumerate(values, 1)))
+        return encoded(self.origin, self.size, self.root, self.note, self.anchored_us, self.tx_id)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         item = fields(data, _ANCHORED, "anchored checkpoint")
         return cls(
-            cbor.field(item, 2, str, "origin"), _size(item, 3), _root(item, 4), cbor.field(item, 5, str, "note"),
-            _time(item, 6), cbor.field(item, 7, str, "transaction id"),
+            cbor.field(item, 2, str, "origin"), number(item, 3, "tree size"), digest(item, 4, "root"),
+            cbor.field(item, 5, str, "note"), number(item, 6, "time"), cbor.field(item, 7, str, "transaction id"),
         )  # fmt: skip
 
 
@@ -98,17 +97,14 @@ class ForkRecord:
     tx_id: str
 
     def encode(self) -> bytes:
-        values = (
-            VERSION, self.origin, self.size, self.anchored_note, self.refused_note, self.refused_us, self.tx_id,
-        )  # fmt: skip
-        return cbor.encode(dict(enumerate(values, 1)))
+        return encoded(self.origin, self.size, self.anchored_note, self.refused_note, self.refused_us, self.tx_id)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         item = fields(data, _FORK, "fork record")
         return cls(
-            cbor.field(item, 2, str, "origin"), _size(item, 3), cbor.field(item, 4, str, "anchored note"),
-            cbor.field(item, 5, str, "refused note"), _time(item, 6),
+            cbor.field(item, 2, str, "origin"), number(item, 3, "tree size"), cbor.field(item, 4, str, "anchored note"),
+            cbor.field(item, 5, str, "refused note"), number(item, 6, "time"),
             cbor.field(item, 7, str, "transaction id"),
         )  # fmt: skip
 
@@ -133,7 +129,7 @@ class AnchorAnswer:
     root: bytes
 
     def encode(self) -> bytes:
-        return cbor.encode({1: VERSION, 2: str(self.status), 3: self.size, 4: self.root})
+        return encoded(str(self.status), self.size, self.root)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -141,25 +137,4 @@ class AnchorAnswer:
         status = cbor.field(item, 2, str, "status")
         if status not in _STATUSES:
             raise FormatError(f"anchor status must be one of {', '.join(AnchorStatus)}, got {status[:20]!r}")
-        return cls(AnchorStatus(status), _size(item, 3), _root(item, 4))
-
-
-def _size(item: dict[int, cbor.CborValue], key: int) -> int:
-    size: int = cbor.field(item, key, int, "tree size")
-    if not 0 <= size <= MAX_TREE_SIZE:
-        raise FormatError(f"tree size must be from 0 to 2^63-1, got {size}")
-    return size
-
-
-def _time(item: dict[int, cbor.CborValue], key: int) -> int:
-    time_us: int = cbor.field(item, key, int, "time")
-    if not 0 <= time_us < 2**63:
-        raise FormatError(f"times are in µs since 1970 and below 2^63, got {time_us}")
-    return time_us
-
-
-def _root(item: dict[int, cbor.CborValue], key: int) -> bytes:
-    root: bytes = cbor.field(item, key, bytes, "root")
-    if len(root) != HASH_BYTES:
-        raise FormatError(f"a root has {HASH_BYTES} bytes, got {len(root)}")
-    return root
+        return cls(AnchorStatus(status), number(item, 3, "tree size"), digest(item, 4, "root"))

@@ -9,9 +9,11 @@ from chaincode.errors import StateError
 from chaincode.transaction import Transaction
 from crypto import cbor
 from crypto.errors import FormatError, KeyMaterialError
+from crypto.merkle import HASH_BYTES
 
 VERSION = 1
 MAX_RECORD_BYTES = 128 * 1024
+MAX_NUMBER = 2**63 - 1
 PRESENT = b"\x01"  # the value of keys that only mark that something is there
 
 
@@ -102,3 +104,24 @@ def fields(
         raise FormatError(f"{what} must be of version {VERSION}, got {item[1]}; a newer Sealtrail may read it")
     checked: dict[int, cbor.CborValue] = item
     return checked
+
+
+def encoded(*values: cbor.CborValue) -> bytes:
+    """A record as a map: the version under key 1, and `values` under the keys from 2 on."""
+    return cbor.encode(dict(enumerate((VERSION, *values), 1)))
+
+
+def number(item: dict[int, cbor.CborValue], key: int, what: str) -> int:
+    """A size, an index, or a time in µs since 1970."""
+    value: int = cbor.field(item, key, int, what)
+    if not 0 <= value <= MAX_NUMBER:
+        raise FormatError(f"{what} must be from 0 to 2^63-1, got {value}")
+    return value
+
+
+def digest(item: dict[int, cbor.CborValue], key: int, what: str) -> bytes:
+    """A SHA-256, or an id of the same length."""
+    value: bytes = cbor.field(item, key, bytes, what)
+    if len(value) != HASH_BYTES:
+        raise FormatError(f"{what} must be {HASH_BYTES} bytes, got {len(value)}")
+    return value

@@ -8,7 +8,7 @@ spans any distance. Runs on the event loop, with a database connection of its ow
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,18 +49,19 @@ class Anchorer:
     """Moves the log's published head and the ledger's head behind the log's size."""
 
     def __init__(self, db: Database, publisher: Publisher, ledger: Ledger, *, checkpoint_s: float, anchor_s: float,
-                 on_fork: Callable[[ForkError], None], proofs_follow: bool = False) -> None:  # fmt: skip
+                 proofs_follow: bool = False) -> None:  # fmt: skip
         """`proofs_follow`: an anchored checkpoint is proved later, by a call of `proved`; else at once."""
         self._db, self._publisher, self._ledger = db, publisher, ledger
         self._reader, self._checkpoints = LogReader(db), Checkpoints(db)
         self._checkpoint_s, self._anchor_s = checkpoint_s, anchor_s
-        self._on_fork, self._proofs_follow = on_fork, proofs_follow
+        self._proofs_follow = proofs_follow
         self._urgent = asyncio.Event()
         self._next_anchor = 0.0
         self._one_at_a_time = asyncio.Lock()
         self._closed = self._checked = False
         self._behind_since = 0.0
         self.state = AnchorState()
+        self.fork: ForkError | None = None  # why nothing is signed any more
 
     def urgent(self) -> None:
         """Anchor what is there as soon as the anchor in flight, if any, is done."""
@@ -176,7 +177,8 @@ class Anchorer:
                 self.state.problem = ""
             except ForkError as e:
                 self.state.problem = str(e)
-                self._on_fork(e)
+                self.fork = e
+                log.critical("the log contradicts its anchor; nothing more is signed: %s", e)
                 return
             except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
                 if self.state.problem != str(e):

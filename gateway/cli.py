@@ -57,7 +57,7 @@ async def _up(config: Any, as_json: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(config) as served:
-        where = {"url": served.url, "mqtt_port": served.gateway.front.port, "origin": config.origin}
+        where = {"url": served.url, "mqtt_port": served.gateway.doors.front.port, "origin": config.origin}
         print(json.dumps(where) if as_json else _greeting(served.url, where), flush=True)
         await stop.wait()
 

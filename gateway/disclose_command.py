@@ -141,8 +141,8 @@ def _list(data: Path, as_json: bool) -> None:
     from contextlib import closing
     from dataclasses import asdict
 
+    from chain.checks import moment
     from chain.site import Folder
-    from chain.verify import moment
     from gateway.access import Access
 
     with closing(Access(Folder.existing(data))) as access:

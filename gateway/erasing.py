@@ -4,18 +4,28 @@ On a stopped site the command does it, on a running one the gateway between two 
 short. What is trusted: the data directory and whoever may call this.
 """
 
+import asyncio
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from functools import partial
+from typing import TYPE_CHECKING
 
 from chain.erasing import destroy_tag, done, erased_name, finish, log_erasure, subject_named
 from chain.erasure import PERSON
+from chain.errors import StoreError
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.erasures import StoredErasure
 from gateway.access import Access
 from gateway.index.follower import forget_index
 from gateway.pipeline.sources import SourceBook
+
+if TYPE_CHECKING:
+    from gateway.pipeline.committer import Committer
+
+log = logging.getLogger(__name__)
+TRIES = 5
 
 
 def destroy(site: SiteWriter, access: Access, book: SourceBook | None = None) -> list[StoredErasure]:
@@ -65,3 +75,36 @@ def erase_stopped(folder: Folder, subject: str | None, by: str, reason: str, lat
 def _erase_later(folder: Folder, site: SiteWriter, access: Access, tag: bytes) -> None:
     destroy_tag(site, tag, partial(_forget, access, None))
     forget_index(folder)
+
+
+class Eraser:
+    """Erases on a running gateway, one subject at a time."""
+
+    def __init__(self, folder: Folder, committer: "Committer", access: Access, book: SourceBook) -> None:
+        self._committer = committer
+        self._destroy = partial(destroy, access=access, book=book)
+        self._one_at_a_time = asyncio.Lock()
+        # Another way where somebody follows the log for the index.
+        self.forget_in_index: Callable[[], Awaitable[None]] = partial(asyncio.to_thread, forget_index, folder)
+
+    async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
+        """Log it, carry it out everywhere, and note that it is done; a start goes on with what a crash cut short."""
+        async with self._one_at_a_time:
+            work = partial(log_it, subject=subject, by=by, reason=reason)
+            await asyncio.to_thread(self._committer.between_commits, work)
+            erased = await self._destroyed()
+            await self.forget_in_index()
+            await asyncio.to_thread(self._committer.between_commits, partial(done, erasures=erased))
+        return erased
+
+    async def _destroyed(self) -> list[StoredErasure]:
+        """Carry out what is logged. A reader may be in the way of the journal for a while; a start tries it too."""
+        for left in reversed(range(TRIES)):
+            try:
+                return await asyncio.to_thread(self._committer.between_commits, self._destroy)
+            except StoreError as e:
+                if not left:
+                    raise
+                log.warning("an erasure is not carried out yet: %s", e)
+                await asyncio.sleep(1)
+        raise AssertionError

@@ -19,7 +19,7 @@ from chain.receipts import ReceiptBuilder
 from chain.site import SiteReader
 from crypto.errors import SealtrailError
 from gateway.config import ApiConfig, Config
-from gateway.doors import tls_server
+from gateway.door_options import tls_server
 from gateway.index import Index
 from gateway.service import Gateway
 
@@ -59,16 +59,16 @@ async def running(config: Config) -> AsyncIterator[Running]:
         async with Gateway(config) as gateway:
             # Loading the interface is half of a start. In a thread, because sources come back meanwhile.
             application = await asyncio.to_thread(_application, gateway, config.api)
-            gateway.api_tls = tls
+            gateway.health.api_tls = tls
             server = _server(application, gateway.shares.http, tls)
-            gateway.http_full = lambda: (
+            gateway.health.http_full = lambda: (
                 len(server.server_state.connections) + (tls.handshaking if tls else 0) >= gateway.shares.http
             )
             serving = asyncio.create_task(server.serve([listening]))
             asyncio.get_running_loop().set_exception_handler(gateway.shortage.on_loop_fault)
             _collect_less_often()
             follower = Follower(gateway)
-            gateway.forget_in_index = follower.forgot
+            gateway.eraser.forget_in_index = follower.forgot
             following = asyncio.create_task(follower.run())
             try:
                 yield Running(gateway, url, follower)
@@ -181,11 +181,11 @@ class Follower:
         try:
             done = self._index.follow(self._reader, STEP)
         except Exception as e:  # outermost boundary: the index can always be rebuilt, so it never stops the gateway
-            if self._gateway.index_problem != str(e):
+            if self._gateway.health.index_problem != str(e):
                 log.warning("the record index waits: %s", e, exc_info=not isinstance(e, SealtrailError))
-            self._gateway.index_problem = str(e) or repr(e)
+            self._gateway.health.index_problem = str(e) or repr(e)
             return 0
-        self._gateway.index_problem = ""
+        self._gateway.health.index_problem = ""
         self.position = self._index.position
         return done
 

@@ -6,18 +6,17 @@ against the size; the stored bytes are checked for their form only (proofs and f
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from chain.errors import LogError
 from chain.log.bundle import first, prefix
 from chain.log.tiles import MAX_LEVEL, TILE_BITS, TILE_WIDTH, nodes_at
-from chain.log.tree import stored_tile
+from chain.log.tree import stored_bundle, stored_tile
 from chain.store.database import Database
 from crypto.merkle import HASH_BYTES
 
-# One statement, so that a bundle cannot move from the tail to its place between two reads.
-_BUNDLE = """SELECT 0 AS place, entries FROM log_bundle WHERE n = ?1
-UNION ALL SELECT first + 1, entries FROM log_tail WHERE first BETWEEN ?1 << 8 AND ?1 << 8 | 255 ORDER BY place"""
+_T = TypeVar("_T")
 
 
 class LogReader:
@@ -29,10 +28,10 @@ class LogReader:
 
     def size(self) -> int:
         """Entries in the log now."""
-        rows = self._rows("SELECT size FROM log_meta", ())
-        if not rows:
+        row = self._read(lambda connection: connection.execute("SELECT size FROM log_meta").fetchone())
+        if row is None:
             raise LogError(f"{self._db.path.name} holds no log")
-        size: int = rows[0][0]
+        size: int = row[0]
         return size
 
     def entry(self, index: int) -> bytes:
@@ -58,15 +57,12 @@ class LogReader:
     def _stored(self, n: int, count: int) -> bytes:
         """Bundle `n` as far as it is stored, at least its first `count` entries."""
         self._checked(0, n, count)
-        return b"".join([row[1] for row in self._rows(_BUNDLE, (n,))])
+        return self._read(lambda connection: stored_bundle(connection, n))
 
     def tile(self, level: int, n: int, width: int | None = None) -> bytes:
         """Hashes of tile `n` of `level`: all 256, or the first `width` of them; 32 bytes each."""
         count = self._checked(level, n, width)
-        try:
-            hashes = stored_tile(self._db.connection, level, n)[: count * HASH_BYTES]
-        except sqlite3.Error as e:
-            raise self._unreadable(e) from e
+        hashes = self._read(lambda connection: stored_tile(connection, level, n))[: count * HASH_BYTES]
         if len(hashes) != count * HASH_BYTES:
             raise LogError(f"tile {n} of level {level} is shorter than the log's size demands; run fsck")
         return hashes
@@ -83,11 +79,8 @@ class LogReader:
             raise LogError(f"tile {n} of level {level}, width {count}, is not in a log of {self._seen} entries")
         return count
 
-    def _rows(self, statement: str, values: tuple[int, ...]) -> list[sqlite3.Row]:
+    def _read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
-            return self._db.connection.execute(statement, values).fetchall()
+            return read(self._db.connection)
         except sqlite3.Error as e:
-            raise self._unreadable(e) from e
-
-    def _unreadable(self, error: sqlite3.Error) -> LogError:
-        return LogError(f"the log in {self._db.path.name} cannot be read: {error}")
+            raise LogError(f"the log in {self._db.path.name} cannot be read: {e}") from e

@@ -30,8 +30,15 @@ SCHEMA: tuple[str, ...] = (
     # The bundle that is not full yet and its leaf hashes, one row an append, so that a small append rewrites nothing.
     "CREATE TABLE IF NOT EXISTS log_tail (first INTEGER PRIMARY KEY, entries BLOB NOT NULL, hashes BLOB NOT NULL)",
 )
-_LEAVES = """SELECT 0 AS place, hashes FROM log_tile WHERE id = ?1
-UNION ALL SELECT first + 1, hashes FROM log_tail WHERE first BETWEEN ?1 << 8 AND ?1 << 8 | 255 ORDER BY place"""
+
+
+def _full_or_tail(full: str, key: str, column: str) -> str:
+    """A column of the nth 256 leaves. One statement for both places, so that they cannot move between two reads."""
+    return f"""SELECT 0 AS place, {column} FROM {full} WHERE {key} = ?1
+UNION ALL SELECT first + 1, {column} FROM log_tail WHERE first BETWEEN ?1 << 8 AND ?1 << 8 | 255 ORDER BY place"""
+
+
+_LEAVES, _BUNDLE = _full_or_tail("log_tile", "id", "hashes"), _full_or_tail("log_bundle", "n", "entries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +124,19 @@ def _load_edge(connection: sqlite3.Connection, size: int, stamp: bytes) -> _Edge
 
 
 def stored_tile(connection: sqlite3.Connection, level: int, n: int) -> bytes:
-    """The hashes of a tile as far as they are stored. One statement for both places, so that a tile cannot move from
-    the tail between two reads."""
+    """The hashes of a tile as far as they are stored."""
     if level:
-        rows = connection.execute("SELECT hashes FROM log_tile WHERE id = ?", (tile_id(level, n),))
-    else:
-        rows = connection.execute(_LEAVES, (n,))
-    return b"".join([row[-1] for row in rows])
+        return _joined(connection.execute("SELECT 0, hashes FROM log_tile WHERE id = ?", (tile_id(level, n),)))
+    return _joined(connection.execute(_LEAVES, (n,)))
+
+
+def stored_bundle(connection: sqlite3.Connection, n: int) -> bytes:
+    """The entries of a bundle as far as they are stored."""
+    return _joined(connection.execute(_BUNDLE, (n,)))
+
+
+def _joined(rows: sqlite3.Cursor) -> bytes:
+    return b"".join([row[1] for row in rows])
 
 
 def _write_entries(tx: sqlite3.Connection, first: int, entries: Sequence[bytes], hashes: bytes) -> None:

@@ -85,7 +85,7 @@ def demo_config(data: Path, port: int, profile: Path | None = None) -> Config:
 
 async def play(served: Running, watch: Callable[[list[Player]], None]) -> tuple[list[Player], float]:
     """Run both sources to their end; `watch` is called with their progress. Returns them and the seconds."""
-    (served.gateway.folder.root / MQTT_PORT_FILE).write_text(str(served.gateway.front.port))
+    (served.gateway.folder.root / MQTT_PORT_FILE).write_text(str(served.gateway.doors.front.port))
     players = [Player(LOGGER, "logger", READINGS), Player(LINE, "packing-line", PACKS)]
     started = time.monotonic()
     try:

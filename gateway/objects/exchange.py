@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from chain.ledger.interface import Ledger
 from chaincode.errors import Code, ContractError
-from chaincode.exchange import MAX_LISTED, Side, To
+from chaincode.exchange import To
+from chaincode.exchange_queries import MAX_LISTED, Side
 from chaincode.exchange_records import DeliveryRecord, DeliveryStatement, GrantRecord, ObjectRecord
 from chaincode.log_records import AnchoredCheckpoint
 from crypto import cbor

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from chain.checks import moment
 from chain.errors import ReceiptError
 from chain.log.proofs import inclusion_proof
 from chain.policy import Policy
 from chain.receipt import Receipt
 from chain.record import ERASURE_KIND, Authentication
 from chain.store.seals import SealState
-from chain.verify import Report, State, moment, verify_receipt
+from chain.verify import Report, State, verify_receipt
 from crypto.checkpoint import SignedCheckpoint, open_checkpoint
 from crypto.commitments import fields_root
 from crypto.errors import SealtrailError

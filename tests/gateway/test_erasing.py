@@ -38,6 +38,7 @@ from gateway.index.check import check_index
 from gateway.ingest.inbound import Verdict
 from gateway.server import running
 from tests.support.fields import INFERENCE
+from tests.support.killing import steps_killed
 from tests.support.site import Site, receipts
 from tests.support.source import INFERENCE as INFERENCE_KIND
 from tests.support.source import PRODUCTION as PRODUCTION_KIND
@@ -446,7 +447,7 @@ def test_a_running_gateway_erases_by_rest(tmp_path: Path) -> None:
 
 
 def test_a_reader_in_the_way_of_the_journal_only_puts_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.service.ERASING_TRIES", 1)
+    monkeypatch.setattr("gateway.erasing.TRIES", 1)
     with Site(tmp_path / "site") as site:
         ward = fill(site)
         site.gateway.committer._site.db.connection.execute("PRAGMA busy_timeout = 50")
@@ -525,37 +526,22 @@ def test_a_disk_that_runs_full_in_the_middle_only_puts_it_off(tmp_path: Path, mo
 
 
 KILLED_AT = """
-import os, shutil, signal, sys
+import sys
 from pathlib import Path
 from chain.store.database import Database
 from chain.site import Folder
 from gateway.erasing import erase_stopped
+from tests.support.killing import kill_in_copies
 
-def erase(root, last):
-    seen = 0
-    def count(statement):
-        nonlocal seen
-        seen += 1
-        if seen == last:
-            os.kill(os.getpid(), signal.SIGKILL)
+def erase(root, steps):
     opened = Database.__init__
     def traced(self, *args, **options):
         opened(self, *args, **options)
-        self.connection.set_trace_callback(count)
+        self.connection.set_trace_callback(steps)
     Database.__init__ = traced
     erase_stopped(Folder(root), "patient-4711", "tester", "she asked")
 
-original = Path(sys.argv[1])
-for last in range(1, 400, int(sys.argv[2])):
-    root = original.with_name(f"at-{last}")
-    shutil.copytree(original, root)
-    child = os.fork()
-    if child == 0:
-        erase(root, last)
-        os._exit(0)
-    if os.waitpid(child, 0)[1] == 0:
-        break
-print(last)
+kill_in_copies(Path(sys.argv[1]), erase, stride=int(sys.argv[2]))
 """
 
 
@@ -564,10 +550,8 @@ def test_killed_at_each_statement_of_an_erasure(tmp_path: Path) -> None:
     with Site(tmp_path / "original") as site:
         ward = fill(site)
         ward.index()
-    root = Path(__file__).parents[2]
     step = scaled(3, 1)
-    command = [sys.executable, "-c", KILLED_AT, str(tmp_path / "original"), str(step)]
-    statements = int(subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=root, timeout=240).stdout)
+    statements = steps_killed(KILLED_AT, tmp_path / "original", step, timeout=240)
     assert statements > 60
     counts = set[tuple[int, int]]()
     for last in range(1, statements + 1, step):

@@ -7,7 +7,7 @@ import pytest
 from chain.errors import StoreError
 from crypto.tls import context
 from gateway.config import ConfigError, FrontDoorConfig, SideDoorConfig, load_config
-from gateway.doors import broker_options, tls_server
+from gateway.door_options import broker_options, tls_server
 from tests.support.certificates import Authority
 
 

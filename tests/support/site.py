@@ -18,7 +18,7 @@ from chain.policies import site_policy
 from chain.policy import Policy
 from chain.receipts import ReceiptBuilder
 from chain.record import Record
-from chain.site import Folder, SiteReader
+from chain.site import Folder, SiteReader, SiteWriter
 from chain.store.notices import Alert, DeadLetter
 from chaincode.identities import enrolment, rotation
 from crypto import labels
@@ -42,9 +42,15 @@ class _ListeningGateway(Gateway):
         super().__init__(config)
         self.said: list[tuple[str, bytes]] = []
 
-    async def _publish_receipt(self, source: str, payload: bytes, session: bool) -> bool:
-        self.said.append((source, payload))
-        return await super()._publish_receipt(source, payload, session)
+    def _start_pipeline(self, site: SiteWriter, key: PrivateKey) -> None:
+        super()._start_pipeline(site, key)
+        publish = self.acknowledger._publish
+
+        async def keeping(source: str, payload: bytes, session: bool) -> bool:
+            self.said.append((source, payload))
+            return await publish(source, payload, session)
+
+        self.acknowledger._publish = keeping
 
 
 class Site:

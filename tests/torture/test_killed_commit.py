@@ -1,45 +1,30 @@
 """kill −9 at each SQL statement of one commit: all of it is there afterwards, or nothing."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 from chain.fsck import fsck
 from gateway.ingest.inbound import Verdict
+from tests.support.killing import steps_killed
 from tests.support.site import Site
 from tests.support.source import message
 
 KILLED_AT = """
-import os, shutil, signal, sys
+import os, sys
 from pathlib import Path
+from tests.support.killing import kill_in_copies
 from tests.support.site import Site
 
-def send(root, payload, last):
+def send(root, steps):
     with Site(root) as site:
-        seen = 0
-        def count(statement):
-            nonlocal seen
-            seen += 1
-            if seen == last:
-                os.kill(os.getpid(), signal.SIGKILL)
         with site.gateway.committer._writing:  # between two of its looks at the clock
-            site.gateway.committer._site.db.connection.set_trace_callback(count)
+            site.gateway.committer._site.db.connection.set_trace_callback(steps)
         inbound = site.inbound("logger", payload)
         site.send_all([inbound])
-        os.write(answered, b"%d\\n" % last)
+        os.write(answered, b"%d\\n" % steps.last)
 
-original, payload = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes()
+payload = Path(sys.argv[2]).read_bytes()
 answered = os.open(sys.argv[3], os.O_WRONLY | os.O_CREAT)
-for last in range(1, 200):
-    root = original.with_name(f"at-{last}")
-    shutil.copytree(original, root)
-    child = os.fork()
-    if child == 0:
-        send(root, payload, last)
-        os._exit(0)
-    if os.waitpid(child, 0)[1] == 0:
-        break
-print(last)
+kill_in_copies(Path(sys.argv[1]), send)
 """
 
 
@@ -51,10 +36,8 @@ def test_killed_at_each_statement_of_one_commit(tmp_path: Path) -> None:
         site.drain()
     payload = message(source.batch(5), source.seal())
     (tmp_path / "payload").write_bytes(payload)
-    command = [sys.executable, "-c", KILLED_AT, *(str(tmp_path / n) for n in ("original", "payload", "answered"))]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=root, timeout=120)
-    statements = int(done.stdout)  # in the last copy nobody was killed
+    paths = [tmp_path / name for name in ("original", "payload", "answered")]
+    statements = steps_killed(KILLED_AT, *paths, timeout=120)  # in the last copy nobody was killed
     assert statements > 15
     sizes = []
     for last in range(1, statements + 1):

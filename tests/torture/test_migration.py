@@ -24,6 +24,7 @@ from gateway.device.identity import load_identity
 from gateway.device.rotation import rotate
 from gateway.ingest.inbound import Verdict
 from tests.e2e.programs import run, until
+from tests.support.killing import steps_killed
 from tests.support.site import Site as Here
 from tests.support.site import receipts
 from tests.support.source import message
@@ -231,24 +232,19 @@ def _ask(url: str, token: str) -> None:
 
 
 KILLED_AT = """
-import os, shutil, signal, sys
+import sys
+from contextlib import contextmanager
 from pathlib import Path
+from chain.store.database import Database
+from tests.support.killing import kill_in_copies
 from tests.support.site import Site
 
-STEPS = {"os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "os.mkdir"}
-seen, last = 0, None
+FILES = {"os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "os.mkdir"}
+steps = None
 
 def step():
-    global seen
-    seen += last is not None
-    if seen == last:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-sys.addaudithook(lambda event, args: step() if event in STEPS else None)
-
-from chain.store.database import Database
-commit = Database.transaction
-from contextlib import contextmanager
+    if steps:
+        steps()
 
 @contextmanager
 def transaction(self):
@@ -257,21 +253,16 @@ def transaction(self):
         yield tx
     step()
 
-Database.transaction = transaction
-original, first, stride = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-for at in range(first, 1000, stride):
-    root = original.with_name(f"at-{at}")
-    shutil.copytree(original, root)
-    child = os.fork()
-    if child == 0:
-        with Site(root) as site:
-            last = at
-            site.run(site.gateway.migrate("ml-dsa-65"))
-            last = None
-        os._exit(0)
-    if os.waitpid(child, 0)[1] == 0:
-        break
-print(at)
+def change(root, counted):
+    global steps
+    with Site(root) as site:
+        steps = counted
+        site.run(site.gateway.migrate("ml-dsa-65"))
+        steps = None
+
+sys.addaudithook(lambda event, args: step() if event in FILES else None)
+commit, Database.transaction = Database.transaction, transaction
+kill_in_copies(Path(sys.argv[1]), change, int(sys.argv[2]), int(sys.argv[3]))
 """
 
 
@@ -287,9 +278,8 @@ def test_killed_at_each_step_of_a_change(tmp_path: Path) -> None:
     payload = message(source.batch(1), source.seal())
     stride = scaled(3, 1)
     first = random.randint(1, stride)
-    command = [sys.executable, "-c", KILLED_AT, str(tmp_path / "original"), str(first), str(stride)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=Path(__file__).parents[2], timeout=300)
-    steps, outcomes = int(done.stdout), set[str]()
+    steps = steps_killed(KILLED_AT, tmp_path / "original", first, stride, timeout=300)
+    outcomes = set[str]()
     assert steps > 25
     for at in range(first, steps, stride):
         killed = Folder.existing(tmp_path / f"at-{at}")

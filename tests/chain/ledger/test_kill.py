@@ -9,6 +9,7 @@ from chain.ledger.embedded import EmbeddedLedger
 from chain.ledger.transaction_leaf import open_leaf
 from crypto import cbor
 from tests.chain.ledger.site import ORIGIN, begin, evidence, using
+from tests.support.killing import steps_killed
 
 CHILD = """
 import asyncio, sys
@@ -67,32 +68,18 @@ async def _everything_agrees(ledger: EmbeddedLedger, answered: list[str]) -> Non
 
 
 KILLED_AT = """
-import asyncio, os, shutil, signal, sys
+import asyncio, sys
 from pathlib import Path
 from tests.chain.ledger.site import ORIGIN, opened
 from tests.contract_suite.actors import Actor
+from tests.support.killing import kill_in_copies
 
-async def submit(folder, last):
-    ledger, seen = opened(folder), 0
-    def count(statement):
-        nonlocal seen
-        seen += 1
-        if seen == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-    ledger._store.db.connection.set_trace_callback(count)
+async def submit(folder, steps):
+    ledger = opened(folder)
+    ledger._store.db.connection.set_trace_callback(steps)
     await ledger.submit("identities.enrol", *Actor("thing", ORIGIN).enrolment("source"))
 
-original = Path(sys.argv[1])
-for last in range(1, 100):
-    folder = original.with_name(str(last))
-    shutil.copytree(original, folder)
-    child = os.fork()
-    if child == 0:
-        asyncio.run(submit(folder, last))
-        os._exit(0)
-    if os.waitpid(child, 0)[1] == 0:
-        break
-print(last)
+kill_in_copies(Path(sys.argv[1]), lambda folder, steps: asyncio.run(submit(folder, steps)))
 """
 
 
@@ -101,10 +88,7 @@ def test_killed_at_each_statement_of_one_submit(tmp_path: Path) -> None:
     original = tmp_path / "original"
     original.mkdir()
     using(original, lambda ledger: begin(ledger, original))
-    command = [sys.executable, "-c", KILLED_AT, str(original)]
-    root = Path(__file__).parents[3]
-    run = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=root, timeout=120)
-    statements = int(run.stdout)  # in the last copy nobody was killed
-    sizes = [using(tmp_path / str(last), EmbeddedLedger.check) for last in range(1, statements + 1)]
+    statements = steps_killed(KILLED_AT, original, timeout=120)  # in the last copy nobody was killed
+    sizes = [using(tmp_path / f"at-{last}", EmbeddedLedger.check) for last in range(1, statements + 1)]
     assert sizes == [2] * (statements - 1) + [3]
     assert statements > 10

@@ -111,9 +111,7 @@ class Site:
         self.registrar = Registrar(self.folder, self.ledger, self.access, self.book, lambda: self.writer.log.size)
         self._publishing = Database(self.folder.database)
         publisher = Publisher(LogReader(self._publishing), Checkpoints(self._publishing), self.signers)
-        self.anchorer = Anchorer(
-            self._publishing, publisher, self.ledger, checkpoint_s=1, anchor_s=1, on_fork=lambda e: None
-        )
+        self.anchorer = Anchorer(self._publishing, publisher, self.ledger, checkpoint_s=1, anchor_s=1)
         asyncio.run(self.registrar.prepare(key, tuple(s.vkey for s in self.signers)))
         self.index = Index(self.folder, self.access.settings)
         self.numbers = PlainNumbers(self.access.next_boot())

@@ -125,7 +125,7 @@ async def _checked(root: Path, error: type[Exception] | None, said: str) -> None
         publisher = Publisher(LogReader(db), Checkpoints(db), folder.log_signers())
         ledger = EmbeddedLedger(folder.ledger, folder.ledger_name, folder.ledger_signers(), folder.gateway_key())
         anchorer = Anchorer(
-            db, publisher, ledger, checkpoint_s=1, anchor_s=1, on_fork=lambda e: None, proofs_follow=True
+            db, publisher, ledger, checkpoint_s=1, anchor_s=1, proofs_follow=True
         )  # fmt: skip
         try:
             with pytest.raises(error, match=said) if error else nullcontext():

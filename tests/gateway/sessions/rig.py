@@ -189,7 +189,7 @@ class Wire:
         self._rest = b""
 
     async def __aenter__(self) -> "Wire":
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._site.gateway.front.port)
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._site.gateway.doors.front.port)
         self._writer.write(connect(f"{self.name}-wire", self.name, self.password) + subscribe(f"st/1/{self.name}/#"))
         await self.listen(2)
         return self

@@ -49,7 +49,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def relay(site: Site) -> Iterator[Relay]:
-    running = Relay(site.gateway.front.port)
+    running = Relay(site.gateway.doors.front.port)
     site.run(running.start())
     yield running
     site.run(running.stop())
@@ -57,7 +57,7 @@ def relay(site: Site) -> Iterator[Relay]:
 
 def _without_budget(site: Site) -> None:
     """So that a test of many handshakes need not wait; tests/gateway/sessions/test_limits.py has the budget."""
-    site.gateway.sessions._handshakes._budget = Budget(1e6, 1e-6)
+    site.gateway.doors.sessions._handshakes._budget = Budget(1e6, 1e-6)
 
 
 def _finish(site: Site, device: Device, name: str = "cold-1", numbers: list[tuple[int, int]] = NUMBERS) -> None:
@@ -100,8 +100,8 @@ def test_a_curious_broker_reads_nothing(tmp_path: Path) -> None:
         ear.port = quiet_port()
         with Site(tmp_path / "site", side_door={"host": "127.0.0.1", "port": broker.port}) as site:
             site.run(ear.start())
-            assert site.gateway.side is not None
-            site.wait(lambda: site.gateway.side.subscribed)
+            assert site.gateway.doors.side is not None
+            site.wait(lambda: site.gateway.doors.side.subscribed)
             folder = enrol(site, tmp_path / "device", "cold-1", ear.port)
             _finish(site, started(folder, count=60))
             known = {r.authentication for r in site.records() if not r.count}
@@ -172,7 +172,7 @@ def test_whatever_is_altered_does_nothing(site: Site, relay: Relay, tmp_path: Pa
     options = DeviceOptions(seal_seconds=0.1, ack_timeout=0.2, backoff_first=0.02, backoff_max=0.05)
     _finish(site, started(enrol(site, tmp_path / "device", "cold-1", relay.port), options, count=60))
     assert len(changed) == 4
-    assert site.gateway.sessions.counters.false > 0
+    assert site.gateway.doors.sessions.counters.false > 0
 
 
 def test_what_is_repeated_reordered_reflected_and_misdirected_does_nothing(
@@ -194,22 +194,22 @@ def test_what_is_repeated_reordered_reflected_and_misdirected_does_nothing(
     device = started(enrol(site, tmp_path / "device", "cold-1", relay.port), count=60)
     _finish(site, device)
     _finish(site, other, "cold-2")
-    counters = site.gateway.sessions.counters
+    counters = site.gateway.doors.sessions.counters
     assert counters.repeated > 0
 
 
 def test_a_recording_played_back_a_day_later_to_a_restarted_gateway(tmp_path: Path) -> None:
     with Site(tmp_path / "site") as site:
-        relay = Relay(site.gateway.front.port)
+        relay = Relay(site.gateway.doors.front.port)
         site.run(relay.start())
         folder = enrol(site, tmp_path / "device", "cold-1", relay.port)
         _finish(site, started(folder, count=60))
         site.run(relay.stop())
         _play_back(site, relay, folder)
-        assert site.gateway.sessions.counters.opened == site.gateway.sessions.counters.repeated > 0
+        assert site.gateway.doors.sessions.counters.opened == site.gateway.doors.sessions.counters.repeated > 0
     with Site(tmp_path / "site") as again:
         _play_back(again, relay, folder)
-        assert again.gateway.sessions.counters.opened == 0
+        assert again.gateway.doors.sessions.counters.opened == 0
         assert again.gateway.status().handshakes == 0
 
 
@@ -308,14 +308,14 @@ def test_a_change_of_key_ends_a_session_and_a_strangers_request_does_not(site: S
 def test_a_gateway_that_restarted_gets_a_new_session_by_itself(tmp_path: Path) -> None:
     with Site(tmp_path / "site") as site:
         folder = enrol(site, tmp_path / "device", "cold-1")
-        port = site.gateway.front.port
+        port = site.gateway.doors.front.port
         device = started(folder, count=30)
         site.wait(lambda: device.status().acknowledged == 30)
     with Site(tmp_path / "site", front_door={"port": port}) as again:
         device.record_many(drafts(30, 30))
         _finish(again, device)
         assert again.gateway.status().handshakes == 1
-        assert again.gateway.sessions.counters.unknown > 0
+        assert again.gateway.doors.sessions.counters.unknown > 0
 
 
 def test_each_start_of_a_device_is_a_session_of_its_own(site: Site, tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_fresh_keys_while_events_flow(site: Site, relay: Relay, tmp_path: Path) 
     _finish(site, device)
     sids = {data[2:18] for topic, data in relay.seen if topic.endswith("frames/up")}
     assert len(sids) >= 3
-    assert site.gateway.sessions.counters.unknown == 0
+    assert site.gateway.doors.sessions.counters.unknown == 0
 
 
 def test_where_a_session_is_required_nothing_else_counts(tmp_path: Path) -> None:
@@ -383,7 +383,7 @@ def test_a_gateway_with_another_static_key_is_believed_by_its_announcement_only(
         pinned = load_identity(folder).session_key
     (tmp_path / "site" / "keys" / FILE).unlink()
     with Site(tmp_path / "site") as again:
-        relay = Relay(again.gateway.front.port)
+        relay = Relay(again.gateway.doors.front.port)
         _without_budget(again)
         # Somebody announces a key of his own: altered on the way, so not signed by the pinned gateway key.
         relay.down = lambda topic, data: [(topic, data[:-1] + bytes([data[-1] ^ 1]))]
@@ -397,14 +397,14 @@ def test_a_gateway_with_another_static_key_is_believed_by_its_announcement_only(
         assert not stored(again, "cold-1")
         stop(again, device, 0.0)
         again.run(relay.stop())
-        redirect(folder, again.gateway.front.port)
+        redirect(folder, again.gateway.doors.front.port)
         device = started(folder, options)
         _finish(again, device)
         later = load_identity(folder).session_key
         assert pinned is not None
         assert later is not None
         assert later.serial > pinned.serial
-        assert later.key == again.gateway.session_key.key
+        assert later.key == again.gateway.doors.session_key.key
 
 
 def test_a_group_of_gateways_behind_one_broker_offers_no_sessions(tmp_path: Path) -> None:
