@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -35,6 +36,7 @@ from tests.torture.scale import scaled
 
 HOME = Path(__file__).parents[2]
 GOLDEN = HOME / "tests" / "golden" / "v1"
+CORPUS = Path(__file__).with_name("corpus.zip")
 SEALED = HOME / "docs" / "formats" / "vectors" / "sealed.json"
 KEYS = HOME / "docs" / "formats" / "vectors" / "keys.json"
 RUNS = scaled(2_000, 150_000)  # of each, a million together
@@ -161,10 +163,16 @@ def _seeds(name: str) -> list[bytes]:
     return [file.read_bytes() for file in sorted(GOLDEN.glob(files))]
 
 
+def _kept(name: str) -> list[bytes]:
+    """What earlier runs found on new branches, and `-merge=1` thought worth keeping."""
+    with ZipFile(CORPUS) as kept:
+        return [kept.read(entry) for entry in kept.namelist() if entry.startswith(f"{name}/")]
+
+
 def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str]:
     corpus = folder / "corpus"
     corpus.mkdir()
-    for number, seed in enumerate(_seeds(name)):
+    for number, seed in enumerate([*_seeds(name), *_kept(name)]):
         (corpus / str(number)).write_bytes(seed)
     command = [sys.executable, "-m", "tests.torture.fuzzer", name, str(corpus), f"-runs={runs}", f"-timeout={HANGS_S}"]
     command += [f"-artifact_prefix={folder}/", "-rss_limit_mb=1024", "-max_len=65536", f"-seed={os.getpid()}"]
