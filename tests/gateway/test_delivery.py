@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chaincode import exchange
+from chaincode import exchange_queries
 from chaincode.exchange_records import DeliveryStatement, Verdict
 from crypto import labels
 from crypto.envelope.objects import seal
@@ -167,7 +167,7 @@ def test_what_is_pending_is_told_however_much_was_signed_for_before(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "MAX_PENDING", 2)
-    monkeypatch.setattr(exchange, "MAX_LISTED", 2)  # of the contract: pages
+    monkeypatch.setattr(exchange_queries, "MAX_LISTED", 2)  # of the contract: pages
 
     async def run() -> None:
         wire = Wire()

@@ -465,7 +465,7 @@ def test_a_reader_in_the_way_of_the_journal_only_puts_it_off(tmp_path: Path, mon
 
 def test_what_is_stored_while_an_erasure_is_put_off_goes_with_it(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events of the person come in between the log's word and the destruction; then it is asked for again."""
-    monkeypatch.setattr("gateway.service.ERASING_TRIES", 1)
+    monkeypatch.setattr("gateway.erasing.TRIES", 1)
     access = ward.site.gateway.access
     access._db.connection.execute("PRAGMA busy_timeout = 50")
     with closing(sqlite3.connect(ward.folder.access, isolation_level=None)) as reading:
@@ -484,7 +484,7 @@ def test_what_is_stored_while_an_erasure_is_put_off_goes_with_it(ward: Ward, mon
 
 
 def test_an_erasure_that_waits_for_the_journal_is_asked_for_again(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.service.ERASING_TRIES", 1)
+    monkeypatch.setattr("gateway.erasing.TRIES", 1)
     ward.site.gateway.committer._site.db.connection.execute("PRAGMA busy_timeout = 50")
     with closing(sqlite3.connect(ward.folder.database, isolation_level=None)) as reading:
         reading.execute("BEGIN")

@@ -208,7 +208,7 @@ def test_killed_at_random_points_of_a_change(tmp_path: Path) -> None:
         publishers, device = [paced(site)], site.device("gadget")
         device.run(100)
         with sending(publishers):
-            for _ in range(scaled(3, 150)):
+            for _ in range(scaled(2, 150)):
                 more(publishers)
                 asking = threading.Thread(target=_ask, args=(site.gateway.url, site.gateway.token))
                 asking.start()
@@ -276,7 +276,7 @@ def test_killed_at_each_step_of_a_change(tmp_path: Path) -> None:
         with receipts(here.folder) as builder:
             before = builder.build(0)
     payload = message(source.batch(1), source.seal())
-    stride = scaled(3, 1)
+    stride = scaled(5, 1)
     first = random.randint(1, stride)
     steps = steps_killed(KILLED_AT, tmp_path / "original", first, stride, timeout=300)
     outcomes = set[str]()
