@@ -24,7 +24,7 @@ from crypto.envelope.header import finder
 from crypto.envelope.objects import open_object, seal
 from crypto.kem import KemPrivateKey, KemSuite
 
-MEBIBYTES, MEGA = 1024, 1e6
+MEBIBYTES, MEGA = 256, 1e6  # with more, Linux holds writers back until the disk has caught up: that is the disk's speed
 MANY = (1, 2, 4, 16, 64)
 KEY = KemPrivateKey.generate(KemSuite.X_WING)
 FIND = finder([KEY])
