@@ -67,10 +67,12 @@ def _ask(url: str, token: str, subject: str, reason: str) -> dict[str, Any]:
     import httpx
 
     from chain.errors import ErasureError
+    from crypto.tls.client import for_httpx
 
     body, headers = {"subject": subject, "reason": reason}, {"Authorization": f"Bearer {token}"}
     try:
-        answer = httpx.post(f"{url.rstrip('/')}/v1/erasures", json=body, headers=headers, timeout=600)
+        where = f"{url.rstrip('/')}/v1/erasures"
+        answer = httpx.post(where, json=body, headers=headers, timeout=600, verify=for_httpx())
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as e:
         raise ErasureError(f"cannot reach {url}: {e}") from e
     if answer.status_code >= 300:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx
 
 from crypto.envelope.files import appearing
+from crypto.tls.client import for_httpx
 from gateway.objects.errors import ObjectError
 
 TIMEOUT_S = 60.0
@@ -22,12 +23,13 @@ class Remote:
 
     def __init__(self, url: str, token: str) -> None:
         self._url, self._token = url.rstrip("/"), {"Authorization": f"Bearer {token}"}
+        self._how: dict[str, Any] = {"timeout": TIMEOUT_S, "verify": for_httpx()}
 
     def ask(self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any) -> Any:
         """One request; the answer's JSON, None where it has none."""
         own = self._token | (headers or {})
         try:
-            answer = httpx.request(method, self._url + path, headers=own, timeout=TIMEOUT_S, **more)
+            answer = httpx.request(method, self._url + path, headers=own, **self._how, **more)
         except UNREACHABLE as e:
             raise ObjectError(f"cannot reach {self._url}: {e}") from e
         _require_good(answer)
@@ -61,7 +63,7 @@ class Remote:
         try:
             address = self._url + object_path(name)
             with (
-                httpx.stream("GET", address, headers=self._token, timeout=TIMEOUT_S) as answer,
+                httpx.stream("GET", address, headers=self._token, **self._how) as answer,
                 appearing(output) as file,
             ):
                 if answer.status_code != 200:
