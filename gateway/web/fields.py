@@ -14,6 +14,7 @@ LABELS = {
     "preprocessing": "Preprocessing", "input_digest": "Input", "label": "Label", "scores": "Scores",
     "boxes": "Detections", "score": "Score", "threshold": "Threshold", "decision": "Decision",
     "latency_ms": "Latency (ms)", "attribution": "Attribution", "human_override": "Decided by a person",
+    "subject": "Concerns",
 }  # fmt: skip
 MAX_ROWS = 64
 

@@ -298,6 +298,7 @@ def test_lists_say_which_records_rest_on_a_key_in_doubt(own: Site) -> None:
         for path, count in (("/records", 2), ("/records?source=honest-1", 0), ("/", 2), ("/sources/stolen-1", 2)):
             page = client.get(path, headers=reader)
             assert (page.status_code, page.text.count('<span class="flag doubtful">in doubt</span>')) == (200, count)
+        assert "stolen-1</a> had its key in strange hands" in client.get("/", headers=reader).text
 
 
 # -- the site
