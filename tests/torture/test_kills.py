@@ -98,7 +98,7 @@ def _may_read(site: Site) -> bool:
 
 def test_the_gateway_killed_at_random_points(tmp_path: Path) -> None:
     """Three gateways at once."""
-    at_once(*(partial(_gateway_series, tmp_path / name, scaled(17, 334)) for name in ("one", "two", "three")))
+    at_once(*(partial(_gateway_series, tmp_path / name, scaled(9, 334)) for name in ("one", "two", "three")))
 
 
 def _gateway_series(root: Path, kills: int) -> None:
