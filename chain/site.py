@@ -116,9 +116,6 @@ class Folder:
     def log_vkeys(self) -> tuple[VerifierKey, ...]:
         return tuple(signer.vkey for signer in self.log_signers())
 
-    def ledger_vkeys(self) -> tuple[VerifierKey, ...]:
-        return tuple(signer.vkey for signer in self.ledger_signers())
-
 
 class Lock:
     """Held by the one process that may write in a data directory; released when that process ends."""

@@ -28,10 +28,15 @@ def _site(root: Path) -> Folder:
     return folder
 
 
+def _held(folder: Folder) -> tuple[object, ...]:
+    ledger = tuple(signer.vkey for signer in folder.ledger_signers())
+    return folder.site_key(), folder.log_vkeys(), ledger, folder.gateway_key().public
+
+
 def test_a_plain_site_is_locked_while_it_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEALTRAIL_PASSPHRASE", raising=False)
     folder = _site(tmp_path)
-    before = folder.site_key(), folder.log_vkeys(), folder.ledger_vkeys(), folder.gateway_key().public
+    before = _held(folder)
     with Lock(tmp_path):
         assert isinstance(_encrypt("--data", tmp_path).exception, StoreError)
     assert not (folder.keys / LOCK_FILE).exists()
@@ -39,7 +44,7 @@ def test_a_plain_site_is_locked_while_it_stands_still(tmp_path: Path, monkeypatc
     assert all(path.read_bytes().startswith(MAGIC) for path in folder.keys.iterdir() if path.name != LOCK_FILE)
     monkeypatch.setenv("SEALTRAIL_PASSPHRASE", "sesame")
     again = Folder.existing(tmp_path)
-    assert (again.site_key(), again.log_vkeys(), again.ledger_vkeys(), again.gateway_key().public) == before
+    assert _held(again) == before
     assert _encrypt("--data", tmp_path).output == "all files were locked already\n"
 
 

@@ -138,7 +138,7 @@ class Site:
     @property
     def policy(self) -> Policy:
         logs = tuple(LogLine(signer.vkey) for signer in self.signers)
-        ledgers = tuple(LedgerLine("embedded", key) for key in self.folder.ledger_vkeys())
+        ledgers = tuple(LedgerLine("embedded", signer.vkey) for signer in self.folder.ledger_signers())
         return Policy(logs, (), (), "none", ledgers)
 
     def receipts(self, reader: SiteReader) -> ReceiptBuilder:
