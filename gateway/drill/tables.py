@@ -11,7 +11,7 @@ from chain.ledger.store import FILE as LEDGER
 
 FSCK, INDEX = "fsck", "index check"
 SITE_DB, LEDGER_DB, KEPT_DB = "site.db", f"ledger/{LEDGER}", f"ledger/{KEPT}"
-INDEX_DB, ACCESS_DB, OBJECTS_DB = "index.db", "access.db", "objects.db"
+INDEX_DB, EVENTS_DB, ACCESS_DB, OBJECTS_DB = "index.db", "events.db", "access.db", "objects.db"
 
 # What a log is made of, for those who write it anew.
 TILES, BUNDLES, TAIL, CHECKPOINTS = "log_tile", "log_bundle", "log_tail", "log_checkpoint"
@@ -62,8 +62,8 @@ def _log(file: str, says: str) -> tuple[Table, ...]:
     )
 
 
-def _index(name: str, *columns: str, times: tuple[str, ...] = ()) -> Table:
-    return Table(INDEX_DB, name, columns, INDEX, "index.db", times)
+def _index(name: str, *columns: str, times: tuple[str, ...] = (), file: str = INDEX_DB) -> Table:
+    return Table(file, name, columns, INDEX, file, times)
 
 
 TABLES: tuple[Table, ...] = (
@@ -117,6 +117,16 @@ TABLES: tuple[Table, ...] = (
     _index("series", "source", "series", "unit"),
     _index("point", "source", "series", "time_us", "leaf", "n", "value", "outside", times=("time_us",)),
     _index("span", "source", "boot", "what", "first", "last"),
+    _index("position", "id", "origin", "next_leaf", "root", "erasures", file=EVENTS_DB),
+    _index("thing", "id", "uri", file=EVENTS_DB),
+    _index("word", "id", "text", file=EVENTS_DB),
+    _index(
+        "event", "leaf", "hash", "type", "action", "time_us", "record_us", "step", "disposition", "read_point",
+        "location", "declared", "void", times=("time_us", "record_us"), file=EVENTS_DB,
+    ),
+    _index("named", "id", "leaf", file=EVENTS_DB),
+    _index("part", "thing", "leaf", "role", "quantity", "uom", file=EVENTS_DB),
+    _index("fact", "name", "value", "number", "leaf", file=EVENTS_DB),
     Table(ACCESS_DB, "invitation", open=_ACCESS),
     Table(ACCESS_DB, "source", open=_ACCESS),
     Table(ACCESS_DB, "token", open=_ACCESS),
