@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from chain.site import ORIGIN
 from crypto.errors import SealtrailError
+from gateway.delivery.settings import DeliveryConfig
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -179,6 +180,7 @@ class Config(_Section):
     objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
     bucket: BucketConfig | None = None
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
+    delivery: DeliveryConfig = DeliveryConfig()  # type: ignore[call-arg]
 
     @field_validator("origin")
     @classmethod
