@@ -34,10 +34,14 @@ class HttpCarrier:
         """`tls_ca`: the authorities to believe in place of the public ones (PEM)."""
         self._rule, self._timeout_s = rule, timeout_s
         self._tls: Any = TlsClient(tls_ca) if tls_ca else for_httpx()
+        self._own: dict[str, TlsClient] = {}  # by the file of a target's own authority
 
     def __call__(self, target: Target) -> "HttpLine":
         self._rule.require_url(target.url, configured=target.configured)
-        return HttpLine(target, self._rule, self._tls, self._timeout_s)
+        tls = self._tls
+        if target.tls_ca:
+            tls = self._own[target.tls_ca] = self._own.get(target.tls_ca) or TlsClient(Path(target.tls_ca))
+        return HttpLine(target, self._rule, tls, self._timeout_s)
 
 
 class HttpLine:

@@ -21,9 +21,9 @@ from gateway.delivery.target import Bounds, Delivery, Target
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS target (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL,"
-    " secret BLOB NOT NULL, headers TEXT NOT NULL, configured INTEGER NOT NULL, bounds TEXT NOT NULL,"
-    " waiting INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0,"
-    " put_out INTEGER NOT NULL DEFAULT 0)",
+    " secret BLOB NOT NULL, headers TEXT NOT NULL, configured INTEGER NOT NULL, tls_ca TEXT NOT NULL,"
+    " bounds TEXT NOT NULL, waiting INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,"
+    " delivered INTEGER NOT NULL DEFAULT 0, put_out INTEGER NOT NULL DEFAULT 0)",
     "CREATE TABLE IF NOT EXISTS delivery (id INTEGER PRIMARY KEY AUTOINCREMENT, target INTEGER NOT NULL,"
     " message TEXT NOT NULL, added_us INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, headers TEXT NOT NULL,"
     " body BLOB NOT NULL, UNIQUE (target, message))",
@@ -182,28 +182,33 @@ def _queues(tx: sqlite3.Connection) -> Iterator[Queue]:
     oldest = "(SELECT MIN(id) FROM delivery WHERE target = t.id)"
     rows = tx.execute(
         "SELECT t.id, waiting, bytes, delivered, put_out, COALESCE(added_us, 0), COALESCE(tries, 0),"
-        f" name, url, secret, t.headers, configured, bounds FROM target t LEFT JOIN delivery d ON d.id = {oldest}"
-        " ORDER BY name"
+        " name, url, secret, t.headers, configured, tls_ca, bounds"
+        f" FROM target t LEFT JOIN delivery d ON d.id = {oldest} ORDER BY name"
     )
     for number, waiting, nbytes, delivered, put_out, oldest_us, tries, *of_target in rows.fetchall():
-        name, url, secret, headers, configured, bounds = of_target
-        target = Target(name, url, secret, json.loads(headers), bool(configured), Bounds(**json.loads(bounds)))
+        name, url, secret, headers, configured, tls_ca, bounds = of_target
+        allowed = Bounds(**json.loads(bounds))
+        target = Target(name, url, secret, json.loads(headers), bool(configured), tls_ca, allowed)
         yield Queue(number, target, waiting, nbytes, delivered, put_out, oldest_us, tries)
 
 
 def _target(tx: sqlite3.Connection, target: Target) -> int:
     """The row of a target, with what counts for it from now on."""
     bounds = {name: getattr(target.bounds, name) for name in ("rows", "nbytes", "age_s", "refuse")}
-    values = (target.url, target.secret, json.dumps(dict(target.headers)), target.configured, json.dumps(bounds))
+    headers = json.dumps(dict(target.headers))
+    values = (target.url, target.secret, headers, target.configured, target.tls_ca, json.dumps(bounds))
     known = tx.execute("SELECT id FROM target WHERE name = ?", (target.name,)).fetchone()
     if known:
-        query = "UPDATE target SET url = ?, secret = ?, headers = ?, configured = ?, bounds = ? WHERE id = ?"
+        query = (
+            "UPDATE target SET url = ?, secret = ?, headers = ?, configured = ?, tls_ca = ?, bounds = ? WHERE id = ?"
+        )
         tx.execute(query, (*values, known[0]))
         return int(known[0])
     if tx.execute("SELECT COUNT(*) FROM target").fetchone()[0] >= MAX_TARGETS:
         raise OutboxFullError(f"the outbox has {MAX_TARGETS} targets; remove one that is not needed any more")
-    query = "INSERT INTO target (url, secret, headers, configured, bounds, name) VALUES (?, ?, ?, ?, ?, ?)"
-    return int(tx.execute(query, (*values, target.name)).lastrowid or 0)
+    columns = "url, secret, headers, configured, tls_ca, bounds, name"
+    row = tx.execute(f"INSERT INTO target ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, target.name))
+    return int(row.lastrowid or 0)
 
 
 def _make_room(tx: sqlite3.Connection, at: int, target: Target, size: int) -> int:

@@ -29,13 +29,15 @@ class Bounds:
 class Target:
     """A receiver. `name` is its queue: what is added under one name arrives in the order of adding. The URL, secret and
     headers that were given last count for all that waits. `secret` signs (empty: not signed). `configured`: the
-    operator's own word, so that the rule for addresses does not bind it."""
+    operator's own word, so that the rule for addresses does not bind it. `tls_ca`: a PEM file; its certificate is
+    believed under this authority alone."""
 
     name: str
     url: str
     secret: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)  # of every request, an Authorization say
     configured: bool = False
+    tls_ca: str = ""
     bounds: Bounds = Bounds()
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
 from gateway.pipeline.committer import Committed
@@ -14,6 +15,7 @@ class Supply:
 
     ground: Ground
     outbox: Outbox
+    custody: Custody
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
@@ -22,4 +24,4 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    return Supply(ground, outbox)
+    return Supply(ground, outbox, await open_custody(ground))

@@ -1,11 +1,15 @@
 """A real HTTP server on a loopback port of a test's own: it can be down, come back at the same place, answer badly."""
 
+import contextlib
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 from tests.support.mosquitto import quiet_port
 
@@ -21,10 +25,25 @@ class Request:
 Answer = Callable[[Request], tuple[int, dict[str, str]]]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    context: ssl.SSLContext | None = None
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        with contextlib.suppress(OSError, ssl.SSLError):
+            if self.context:
+                with self.context.wrap_socket(request, server_side=True) as wrapped:
+                    super().finish_request(wrapped, client_address)
+            else:
+                super().finish_request(request, client_address)
+
+
 class Receiver:
     """`answer` says what it replies to a request; it keeps all that came, refused or not, and what it took."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: tuple[Path, Path] | None = None) -> None:
+        """`tls`: its certificate and key."""
+        self._tls = tls
         self.port = quiet_port()
         self.came: list[Request] = []
         self.taken: list[Request] = []
@@ -61,8 +80,11 @@ class Receiver:
             def log_message(self, *_: object) -> None:
                 pass
 
-        ThreadingHTTPServer.daemon_threads = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server = _Server(("127.0.0.1", self.port), Handler)
+        if self._tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self._tls)
+            self._server.context = context
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 
@@ -76,8 +98,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    made = Receiver()
+def receiving(tls: tuple[Path, Path] | None = None) -> Iterator[Receiver]:
+    made = Receiver(tls)
     made.up()
     try:
         yield made

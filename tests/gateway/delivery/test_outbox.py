@@ -18,6 +18,7 @@ from gateway.delivery.outbox import Outbox
 from gateway.delivery.serving import Patience
 from gateway.delivery.target import Bounds, Target
 from tests.gateway.delivery.receiver import Receiver, receiving
+from tests.support.certificates import Authority
 from tests.support.killing import steps_killed
 
 # A day of the real clock's 300 s between two tries: 288 pauses of the longest kind.
@@ -320,6 +321,7 @@ from gateway.delivery.outbox import Outbox
 from tests.gateway.delivery.test_outbox import QUICK, OPEN
 from gateway.delivery.http import HttpCarrier
 from gateway.delivery.target import Target
+from tests.support.certificates import Authority
 from tests.support.killing import Steps, kill_in_copies
 
 def work(root, steps):
@@ -362,3 +364,17 @@ def test_what_was_added_survives_kill_9_at_any_step(tmp_path: Path) -> None:
             assert first == sorted(first)
             assert set(told) <= set(came)
         assert unfinished
+
+
+def test_a_receiver_with_tls_is_believed_under_its_own_authority_alone(tmp_path: Path) -> None:
+    async def run(receiver: Receiver, ca: Path) -> None:
+        url = receiver.url.replace("http:", "https:")
+        async with outbox(tmp_path) as made:
+            await made.add(Target("stranger", url, configured=True), b"x")
+            await until(lambda: made._servings["stranger"].problem)
+            await made.add(Target("known", url, configured=True, tls_ca=str(ca)), b"y")
+            await until(lambda: receiver.bodies == [b"y"])
+
+    authority = Authority(tmp_path)
+    with receiving(authority.issue("server")) as receiver:
+        asyncio.run(run(receiver, authority.file))
