@@ -38,6 +38,7 @@ SCHEMA = (
     *tree.SCHEMA, *checkpoints.SCHEMA, *payloads.SCHEMA, *ranges.SCHEMA, *seals.SCHEMA, *notices.SCHEMA,
     *erasures.SCHEMA, *epochs.SCHEMA,
 )  # fmt: skip
+SHARED, NAME = "shared-ledger", "name"  # files: where a shared ledger is, in a site; its name, in the ledger's folder
 ORIGIN = re.compile(r"[a-z0-9][a-z0-9.:_/-]{0,127}")
 
 
@@ -50,7 +51,6 @@ class Folder:
         self.database = root / "site.db"
         self.index = root / "index.db"
         self.access = root / "access.db"
-        self.ledger = root / "ledger"
         self.erasures = root / "erasures.json"  # in a copy that was put back: what was erased after it was made
         self.witness_policy = root / "witness.policy"  # the gateway's, as it was at its last start
 
@@ -84,6 +84,31 @@ class Folder:
         """The log's name for ever, so it is read once: who asks for the state needs no file for it."""
         return (self.root / "origin").read_text().strip()
 
+    @cached_property
+    def shared_ledger(self) -> Path | None:
+        """The folder of the embedded ledger that this site shares with others on its machine, if it does."""
+        named = self.root / SHARED
+        return (self.root / named.read_text().strip()).resolve() if named.is_file() else None
+
+    def share_ledger(self, folder: Path, name: str) -> None:
+        """Anchor on the embedded ledger in `folder`, made there under this name on first use, from the first start
+        on."""
+        try:
+            (folder / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+            with Lock(folder):  # two that start at once make one set of keys
+                if not (folder / NAME).exists():
+                    write_durably(folder / NAME, name.encode() + b"\n")
+                KeyFolder(folder / "keys", name).signers("ledger", name, create=True)
+        except OSError as e:
+            raise StoreError(f"cannot make the shared ledger {folder}: {e.strerror}") from e
+        write_durably(self.root / SHARED, f"{os.path.relpath(folder, self.root)}\n".encode())
+        self.__dict__.pop("shared_ledger", None)
+
+    @property
+    def ledger(self) -> Path:
+        """Where the embedded ledger is, or what is kept here of another one."""
+        return self.shared_ledger or self.root / "ledger"
+
     @property
     def key_folder(self) -> KeyFolder:
         """The keys that this site signs with."""
@@ -95,10 +120,14 @@ class Folder:
 
     def ledger_signers(self, *, create: bool = False) -> tuple[NoteSigner, ...]:
         """The embedded ledger's signers."""
+        if self.shared_ledger is not None:
+            return KeyFolder(self.shared_ledger / "keys", self.ledger_name).signers("ledger", self.ledger_name)
         return self.key_folder.ledger_signers(create=create)
 
     @property
     def ledger_name(self) -> str:
+        if self.shared_ledger is not None:
+            return (self.shared_ledger / NAME).read_text().strip()
         return f"{self.origin}/ledger"
 
     def gateway_key(self, *, create: bool = False) -> PrivateKey:

@@ -43,6 +43,22 @@ class Code(StrEnum):
     RECEIPT_EXISTS = "receipt-exists"
     NO_RECOVERY_KEY = "no-recovery-key"
     STALE_CHANGE = "stale-change"
+    QUARANTINED = "quarantined"
+    UNKNOWN_POLICY = "unknown-policy"
+    UNKNOWN_SHIPMENT = "unknown-shipment"
+    SHIPMENT_EXISTS = "shipment-exists"
+    SHIPMENT_CLOSED = "shipment-closed"
+    UNIT_UNDER_WAY = "unit-under-way"
+    STALE_REPORT = "stale-report"
+    BAD_REPORT = "bad-report"
+    SHRINKING_REPORT = "shrinking-report"
+    UNKNOWN_REPORT = "unknown-report"
+    UNKNOWN_ALARM = "unknown-alarm"
+    NOT_OVERDUE = "not-overdue"
+    NOT_QUARANTINED = "not-quarantined"
+    UNEXPLAINED = "unexplained"
+    EXPLANATION_EXISTS = "explanation-exists"
+    DISPUTE_EXISTS = "dispute-exists"
 
 
 class ContractError(SealtrailError):

@@ -7,10 +7,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from chain.site import ORIGIN
 from crypto.errors import SealtrailError
+from gateway.custody.settings import MAX_PARTNERS, PartnerConfig, require_distinct
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -120,6 +121,14 @@ class FabricConfig(_Section):
     )
 
 
+class SharedLedgerConfig(_Section):
+    """One embedded ledger for gateways of several organisations on one machine: for trials and demonstrations."""
+
+    folder: Path = Field(description="the ledger's folder, made by the first gateway that comes")
+    name: str = Field(min_length=3, max_length=128, description="the ledger's name for ever, like trade.example/ledger")
+    organisation: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$", description="whose gateway this is")
+
+
 class LogConfig(_Section):
     """Checkpoints, anchors and witnesses."""
 
@@ -166,10 +175,12 @@ class Config(_Section):
     sessions: SessionsConfig = SessionsConfig()  # type: ignore[call-arg]
     ledger: Literal["embedded", "fabric"] = "embedded"
     fabric: FabricConfig | None = None
+    shared_ledger: SharedLedgerConfig | None = None
     log: LogConfig = LogConfig()  # type: ignore[call-arg]
     objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
     bucket: BucketConfig | None = None
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
+    partners: Annotated[list[PartnerConfig], AfterValidator(require_distinct)] = Field([], max_length=MAX_PARTNERS)
 
     @field_validator("origin")
     @classmethod
@@ -182,6 +193,8 @@ class Config(_Section):
     def _fabric_section(self) -> "Config":
         if (self.ledger == "fabric") != (self.fabric is not None):
             raise ValueError('ledger = "fabric" and a section [fabric] with a profile belong together')
+        if self.fabric is not None and self.shared_ledger is not None:
+            raise ValueError("[shared_ledger] is for the embedded ledger; leave it out beside [fabric]")
         return self
 
 

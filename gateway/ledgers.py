@@ -1,4 +1,5 @@
-"""Opens the ledger that the configuration names: the one in this process, or a Fabric channel.
+"""Opens the ledger that the configuration names: the one in this process, one that gateways of this machine share, or a
+Fabric channel.
 
 A site keeps to one ledger for ever: its identities and anchors are there. Fabric's packages are imported only where
 Fabric is configured.
@@ -16,7 +17,7 @@ from chain.ledger.store import FILE as EMBEDDED_FILE
 from chain.site import Folder
 from crypto.keys import PrivateKey
 from gateway.acting import ActingLedger
-from gateway.config import Config, FabricConfig
+from gateway.config import Config, FabricConfig, SharedLedgerConfig
 
 if TYPE_CHECKING:
     from chain.ledger.fabric.keeper import OnKept, ProofKeeper
@@ -60,9 +61,26 @@ def open_ledger(config: Config, folder: Folder, key: PrivateKey) -> SiteLedger:
         return SiteLedger(ActingLedger(open_channel(config.fabric, key)), KeptProofs(folder.ledger))
     if (folder.ledger / KEPT_FILE).exists():
         raise StoreError(f'{folder.root} is anchored on Fabric; set ledger = "fabric" and [fabric] again')
+    if config.shared_ledger is not None:
+        return _open_shared(config.shared_ledger, folder, key)
+    if folder.shared_ledger is not None:
+        raise StoreError(f"{folder.root} is anchored on a shared ledger; set [shared_ledger] again")
     folder.ledger_signers(create=True)
     embedded = EmbeddedLedger(folder.ledger, folder.ledger_name, ledger_signers(folder), key)
     return SiteLedger(ActingLedger(embedded), embedded=embedded)
+
+
+def _open_shared(settings: SharedLedgerConfig, folder: Folder, key: PrivateKey) -> SiteLedger:
+    """Its keys are not this site's to change, so it is not given as the site's own."""
+    if (folder.root / "ledger" / EMBEDDED_FILE).exists():
+        raise StoreError(f"{folder.root} is anchored on a ledger of its own; begin a new log to anchor on a shared one")
+    if folder.shared_ledger not in (None, settings.folder.resolve()):
+        raise StoreError(f"{folder.root} is anchored on the ledger in {folder.shared_ledger}; it keeps to that one")
+    folder.share_ledger(settings.folder, settings.name)
+    signers, organisation = ledger_signers(folder), settings.organisation
+    return SiteLedger(
+        ActingLedger(EmbeddedLedger(folder.ledger, folder.ledger_name, signers, key, organisation=organisation))
+    )
 
 
 def open_channel(settings: FabricConfig, key: PrivateKey) -> "FabricLedger":

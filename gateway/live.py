@@ -9,6 +9,7 @@ from gateway.access import SourceSettings
 from gateway.enrolment import Offer
 from gateway.keychange.migration import Migrated
 from gateway.objects.parts import Objects
+from gateway.supply.parts import Supply
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Live(Protocol):
     """The running gateway as the REST interface sees it."""
 
     objects: Objects
+    supply: Supply
 
     def status(self) -> LiveStatus: ...
 

@@ -29,12 +29,15 @@ from gateway.ledgers import open_ledger
 from gateway.live import Enrolment, LiveStatus
 from gateway.meeting import heard, keys_of_now, meet
 from gateway.objects.delivery import Delivery
-from gateway.objects.parts import FILES, ObjectLog, Objects, open_objects
+from gateway.objects.parts import FILES, SOURCE, Objects, open_objects
 from gateway.opening import make_anchorer, make_committer, make_first_token, sealing
+from gateway.own_log import OwnLog
 from gateway.pipeline.acknowledging import Acknowledger
 from gateway.pipeline.committer import Committed
 from gateway.pipeline.disk import DiskBound
 from gateway.pipeline.sources import SourceBook
+from gateway.supply.ground import Ground
+from gateway.supply.parts import Supply, open_supply
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,7 @@ class Gateway:
         self.shortage, self.shares = Shortage(), shares(config.front_door.max_connections)
         self._closing = Closing()
         self._started_us = time.time_ns() // 1000
+        self.supply: Supply
 
     # -- life cycle
 
@@ -101,6 +105,7 @@ class Gateway:
         self.eraser = Eraser(self.folder, self.committer, self.access, self.book)
         self.objects = self._open_objects()
         self._closing.task(self.anchorer.run())
+        self.supply = await open_supply(self._ground())
         self.keeper = side.keeper(self.folder.origin, partial(heard, self.registrar, self.anchorer))
         if self.keeper:
             self._closing.task(self.keeper.run())
@@ -129,12 +134,12 @@ class Gateway:
         self._closing.task(self.acknowledger.run())
 
     def _open_objects(self) -> Objects:
-        records = ObjectLog(self.folder, self.access, self.committer.inbox, self.add_plain)
         front = self.doors.front
         self.delivery = Delivery(self.folder.origin, self.access, front.publish, front.listens)
         made = open_objects(
-            self.folder, self.config.objects, self.config.storage, self.ledger, log=records.append,
-            anchor=self.anchorer.flush, heard=self.delivery.granted, log_size=self._log_size,
+            self.folder, self.config.objects, self.config.storage, self.ledger,
+            log=self._own_log(SOURCE, "object").append, anchor=self.anchorer.flush, heard=self.delivery.granted,
+            log_size=self._log_size,
             bucket=self.config.bucket,
         )  # fmt: skip
         self._closing.callback(made.keeper.close)
@@ -142,6 +147,15 @@ class Gateway:
         self.delivery.serve(made.keeper, made.exchange)
         self._closing.push_async_callback(self.delivery.close)
         return made
+
+    def _ground(self) -> Ground:
+        return Ground(
+            self.config, self.folder, self.ledger, self.access, self._own_log, self.anchorer.flush, self._log_size,
+            self._closing,
+        )  # fmt: skip
+
+    def _own_log(self, source: str, kind: str) -> OwnLog:
+        return OwnLog(self.folder, self.access, self.committer.inbox, self.add_plain, source, kind)
 
     # -- between the parts
 
@@ -153,6 +167,7 @@ class Gateway:
             self.acknowledger.add(stored)
         if news.urgent:
             self.anchorer.urgent()
+        self.supply.committed(news)
 
     def _subscribed(self, source: str) -> None:
         """A source listens: tell it of changes of the gateway's key, and of objects that are its own."""

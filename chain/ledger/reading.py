@@ -64,7 +64,7 @@ def open_reader(folder: Folder) -> LedgerReader:
 def ledger_signers(folder: Folder) -> tuple[NoteSigner, ...]:
     """Those that signed the embedded ledger's newest checkpoint: the present ones, or, in the midst of a change of
     keys, the next ones."""
-    following = folder.key_folder.next
+    following = None if folder.shared_ledger else folder.key_folder.next
     if following is not None and (folder.ledger / FILE).exists():
         with closing(Database(folder.ledger / FILE, readonly=True)) as db, suppress(SealtrailError):
             signers = following.ledger_signers()

@@ -86,7 +86,7 @@ class LedgerStore:
         return Submitted(request.tx_id, result, index)
 
     def _transaction(self, request: Request) -> StateTransaction:
-        caller = Caller(request.caller.kid, self.name)
+        caller = Caller(request.caller.kid, request.organisation or self.name)
         return StateTransaction(self.db.connection, self._reader.entry, request.tx_id, caller, request.time_us)
 
     def _sign_head(self, time_us: int) -> None:

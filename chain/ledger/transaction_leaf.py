@@ -16,11 +16,13 @@ from crypto.keys import PrivateKey, PublicKey, algorithm_named
 VERSION = 1
 NONCE_BYTES = 16
 _KEYS = frozenset(range(1, 13))
+_SHARED = frozenset(range(1, 14))
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the caller signs. Time in µs since 1970 by the caller's clock; the nonce makes two equal calls two."""
+    """What the caller signs. Time in µs since 1970 by the caller's clock; the nonce makes two equal calls two.
+    `organisation` is the caller's on a ledger that several share; empty where the ledger is its organisation."""
 
     ledger: str
     function: str
@@ -28,13 +30,15 @@ class Request:
     caller: PublicKey
     time_us: int
     nonce: bytes
+    organisation: str = ""
 
     def items(self) -> dict[Any, Any]:
         values = (
             VERSION, self.ledger, self.function, list(self.args),
             str(self.caller.algorithm), self.caller.raw, self.time_us, self.nonce,
         )  # fmt: skip
-        return dict(enumerate(values, 1))
+        shared = {13: self.organisation} if self.organisation else {}
+        return dict(enumerate(values, 1)) | shared
 
     def encode(self) -> bytes:
         return cbor.encode(self.items())
@@ -81,7 +85,7 @@ def open_leaf(data: bytes) -> TransactionLeaf:
     """
     # 1. Form.
     item = cbor.decode(data, MAX_ENTRY_BYTES)
-    cbor.exact_keys(item, _KEYS, "transaction leaf")
+    cbor.exact_keys(item, _SHARED if type(item) is dict and 13 in item else _KEYS, "transaction leaf")
     if cbor.field(item, 1, int, "leaf version") != VERSION:
         raise FormatError(f"expected a transaction leaf of version {VERSION}, got {item[1]}")
     leaf = TransactionLeaf(
@@ -103,10 +107,13 @@ def _request(item: dict[int, Any]) -> Request:
     time_us = cbor.field(item, 7, int, "time")
     if not 0 <= time_us < 2**63:
         raise FormatError(f"the time of a transaction is in µs since 1970 and below 2^63, got {time_us}")
+    organisation = cbor.field(item, 13, str, "organisation") if 13 in item else ""
+    if 13 in item and not organisation:
+        raise FormatError("the organisation of a transaction (key 13) is left out where there is none")
     algorithm = algorithm_named(cbor.field(item, 5, str, "caller's algorithm"))
     return Request(
         cbor.field(item, 2, str, "ledger"), cbor.field(item, 3, str, "function"), tuple(args),
-        PublicKey(algorithm, cbor.field(item, 6, bytes, "caller's key")), time_us, nonce,
+        PublicKey(algorithm, cbor.field(item, 6, bytes, "caller's key")), time_us, nonce, organisation,
     )  # fmt: skip
 
 

@@ -44,6 +44,10 @@ def copy_site(folder: Folder, to: Path, progress: Progress) -> Folder:
 
 def _copy_evidence(folder: Folder, to: Path, progress: Progress) -> None:
     """Ledger and log as of one moment: an anchor that came between them would make one of them look old."""
+    if folder.shared_ledger is not None:
+        raise StoreError(
+            f"{folder.root} shares its ledger with other sites; the drill alters sites with one of their own"
+        )
     (to / folder.ledger.name).mkdir(mode=0o700)
     ledgers = sorted(folder.ledger.glob("*.db"))
     with ExitStack() as stack:

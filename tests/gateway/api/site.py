@@ -30,14 +30,17 @@ from crypto.keys import Algorithm, PrivateKey
 from crypto.merkle import root_of
 from gateway.access import Access, Scope, SeriesLimits, SourceSettings
 from gateway.anchoring import Anchorer
-from gateway.config import ObjectsConfig, StorageConfig
+from gateway.closing import Closing
+from gateway.config import Config, ObjectsConfig, StorageConfig
+from gateway.custody.parts import open_custody
 from gateway.enrolment import Offer, Registrar
 from gateway.index import Index
 from gateway.ingest.inbound import Channel, Inbound, Verdict
 from gateway.keychange.errors import MigrationError
 from gateway.keychange.migration import Migrated
 from gateway.live import Enrolment, LiveStatus
-from gateway.objects.parts import ObjectLog, open_objects
+from gateway.objects.parts import SOURCE, open_objects
+from gateway.own_log import OwnLog
 from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.batch import Batch
 from gateway.pipeline.group import together
@@ -47,6 +50,8 @@ from gateway.pipeline.sealing import Sealing
 from gateway.pipeline.sources import SourceBook
 from gateway.pipeline.writing import write
 from gateway.preprocess import kinds
+from gateway.supply.ground import Ground
+from gateway.supply.parts import Supply
 
 ORIGIN = "plant-7.example/line-3"
 START_US = 1_795_413_600_000_000  # 2026-11-23T06:00:00Z
@@ -117,7 +122,7 @@ class Site:
         self.numbers = PlainNumbers(self.access.next_boot())
         self.recent = RecentHashes()
         self.openers = Openers(LATE_AFTER_US)
-        records = ObjectLog(self.folder, self.access, self, self.add_plain)
+        records = OwnLog(self.folder, self.access, self, self.add_plain, SOURCE, "object")
         self.heard: list[tuple[str, bytes]] = []
         self.objects = open_objects(
             self.folder, ObjectsConfig(max_object_bytes=2**21 - 1, max_bytes=2**22), StorageConfig(reserve_bytes=0),
@@ -125,11 +130,19 @@ class Site:
             heard=lambda handle, stored: self.heard.append((handle, stored.object_id)),
             log_size=lambda: self.writer.log.size,
         )  # fmt: skip
+        config = Config.model_validate({"origin": ORIGIN, "data": root, "front_door": {"port": 0}, "api": {"port": 0}})
+        ground = Ground(
+            config, self.folder, self.ledger, self.access,
+            lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
+            self.anchorer.flush, lambda: self.writer.log.size, Closing(),
+        )  # fmt: skip
+        self.supply = Supply(ground, asyncio.run(open_custody(ground)))
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
 
     def close(self) -> None:
+        asyncio.run(self.supply.ground.closing.aclose())
         asyncio.run(self.ledger.close())
         self.objects.keeper.close()
         for part in (self.writer.db, self._publishing, self.access, self.index):

@@ -1,0 +1,1 @@
+"""The contract `coldchain`: policies, shipments under them, condition reports, excursions and quarantine."""

@@ -1,0 +1,23 @@
+"""The parts for goods of one gateway, put together."""
+
+from dataclasses import dataclass
+
+from gateway.custody.parts import Custody, open_custody
+from gateway.pipeline.committer import Committed
+from gateway.supply.ground import Ground
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """All parts for goods, as REST, pages and commands meet them."""
+
+    ground: Ground
+    custody: Custody
+
+    def committed(self, news: Committed) -> None:
+        """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
+
+
+async def open_supply(ground: Ground) -> Supply:
+    """Open the parts and start what runs by itself; it ends with the gateway."""
+    return Supply(ground, await open_custody(ground))
