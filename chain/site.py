@@ -52,6 +52,7 @@ class Folder:
         self.index = root / "index.db"
         self.events = root / "events.db"
         self.access = root / "access.db"
+        self.outbox = root / "outbox.db"
         self.erasures = root / "erasures.json"  # in a copy that was put back: what was erased after it was made
         self.witness_policy = root / "witness.policy"  # the gateway's, as it was at its last start
 
