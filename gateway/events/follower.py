@@ -12,7 +12,7 @@ from chain.site import Folder, SiteReader
 from crypto import cbor
 from crypto.errors import FormatError
 from gateway.epcis.event import read_event
-from gateway.events.rows import Logged, write_events
+from gateway.events.rows import Logged, hash_of_id, write_events
 from gateway.events.schema import SCHEMA, TABLES, VERSION
 from gateway.index.following import BATCH, LogIndex, Write, stored_events
 
@@ -50,7 +50,8 @@ class EventIndex(LogIndex):
 def _events(reader: SiteReader, received: dict[int, int]) -> Iterator[Logged]:
     for leaf, stored in stored_events(reader, received):
         try:
-            yield Logged(leaf, received[leaf], read_event(cbor.unpack(stored.event)[9]))
+            digest = hash_of_id(str(dict(stored.fields)["hash"]))
+            yield Logged(leaf, received[leaf], read_event(cbor.unpack(stored.event)[9], digest))
         except FormatError as e:  # it was checked before it was logged: by an earlier version, or not by this program
             log.warning("record %d is not indexed as an EPCIS event: %s", leaf, e)
 
