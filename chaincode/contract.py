@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from chaincode import exchange, exchange_queries, identities, kem_keys, log_rotation, logs, recovery
+from chaincode.coldchain import ending, queries, reports, shipments
+from chaincode.coldchain.records import MAX_OPENING_BYTES
 from chaincode.errors import Code, ContractError
 from chaincode.transaction import Transaction
 from crypto.errors import FormatError, KeyMaterialError, ProofError, SignatureError
@@ -59,6 +61,21 @@ FUNCTIONS: Final = {
     "exchange.grants": Function(exchange_queries.grants, 1, 2, _HANDLE, query=True),
     "exchange.list": Function(exchange_queries.listing, 2, 3, _HANDLE, query=True),
     "exchange.history": Function(exchange_queries.history, 2, 2, _HANDLE, query=True),
+    "coldchain.policy": Function(shipments.policy, 1, 1, _KEYED),
+    "coldchain.open": Function(shipments.open_shipment, 8, 8, MAX_OPENING_BYTES),
+    "coldchain.report": Function(reports.report, 3, 3, _KEYED),
+    "coldchain.overdue": Function(ending.overdue_report, 1, 1, _SHORT),
+    "coldchain.explain": Function(ending.explain, 5, 5, _KEYED),
+    "coldchain.release": Function(ending.release, 3, 3, _KEYED),
+    "coldchain.close": Function(ending.close, 2, 2, _KEYED),
+    "coldchain.dispute": Function(reports.dispute, 4, 4, _KEYED),
+    "coldchain.get": Function(queries.get, 1, 1, _SHORT, query=True),
+    "coldchain.get-policy": Function(queries.get_policy, 1, 1, _SHORT, query=True),
+    "coldchain.reports": Function(queries.reports, 1, 2, _SHORT, query=True),
+    "coldchain.disputes": Function(queries.disputes, 1, 1, _SHORT, query=True),
+    "coldchain.explanations": Function(queries.explanations, 1, 1, _SHORT, query=True),
+    "coldchain.quarantine": Function(queries.quarantine, 1, 1, _SHORT, query=True),
+    "coldchain.list": Function(queries.listing, 2, 3, _SHORT, query=True),
 }
 
 

@@ -11,11 +11,11 @@ from chaincode import arguments
 from chaincode.access import require_gateway
 from chaincode.coldchain.alarms import MISSING
 from chaincode.coldchain.custody import custodian_of
-from chaincode.coldchain.evidence import proof_of
 from chaincode.coldchain.holding import due_us, keep, let_go, overdue, tell
 from chaincode.coldchain.records import Act, Explanation, Progress, Shipment
 from chaincode.coldchain.state import explanation_key, known_policy, known_shipment
 from chaincode.errors import Code, ContractError
+from chaincode.evidence import require_evidence
 from chaincode.state import read
 from chaincode.transaction import Transaction
 from crypto import cbor
@@ -30,7 +30,7 @@ async def close(tx: Transaction, args: Sequence[bytes]) -> bytes:
         raise ContractError(Code.SHIPMENT_CLOSED, f"{progress.closed.organisation} closed this shipment before")
     if gateway.organisation != shipment.recipient and not await _has_all(tx, shipment, gateway.organisation):
         raise ContractError(Code.FORBIDDEN, f"{shipment.recipient} closes this shipment, or who has all of its units")
-    await proof_of(tx, args[1], gateway)
+    await require_evidence(tx, args[1], gateway)
     rules = await known_policy(tx, shipment.policy_id)
     late = overdue(shipment, progress, rules, tx.timestamp_us)
     closed = Act(gateway.organisation, tx.timestamp_us, tx.id)
@@ -80,16 +80,16 @@ async def explain(tx: Transaction, args: Sequence[bytes]) -> bytes:
     key = explanation_key(shipment.shipment_id, number)
     if await tx.get(key) is not None:
         raise ContractError(Code.EXPLANATION_EXISTS, f"alarm {number} was explained already")
-    proof = await proof_of(tx, args[4], gateway)
-    record = Explanation(number, gateway.organisation, code, text_digest, proof, tx.timestamp_us, tx.id).encode()
+    evidence = await require_evidence(tx, args[4], gateway)
+    record = Explanation(number, gateway.organisation, code, text_digest, evidence, tx.timestamp_us, tx.id).encode()
     await tx.put(key, record)
     tx.set_event("coldchain.explained", cbor.encode([shipment.shipment_id, number, gateway.organisation, code]))
     return record
 
 
 async def release(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """release(shipment id, reason, evidence): another organisation than the one that reported lets the units go. Returns
-    the Progress."""
+    """release(shipment id, reason, evidence): another organisation than the one that reported lets the units go.
+    Returns the Progress."""
     gateway = await require_gateway(tx)
     shipment, progress = await known_shipment(tx, arguments.digest(args[0], "shipment id"))
     reason, organisation = arguments.reason(args[1]), gateway.organisation
@@ -102,7 +102,7 @@ async def release(tx: Transaction, args: Sequence[bytes]) -> bytes:
     if not progress.held:
         raise ContractError(Code.NOT_QUARANTINED, "no unit of this shipment is held")
     await _require_explained(tx, shipment, progress, organisation)
-    await proof_of(tx, args[2], gateway)
+    await require_evidence(tx, args[2], gateway)
     act = Act(organisation, tx.timestamp_us, tx.id, reason)
     after = await let_go(tx, shipment, progress, act)
     tx.set_event("coldchain.released", cbor.encode([shipment.shipment_id, organisation, reason]))
@@ -116,5 +116,6 @@ async def _require_explained(tx: Transaction, shipment: Shipment, progress: Prog
         said = await read(tx, explanation_key(shipment.shipment_id, number), Explanation)
         if said is None or said.organisation == organisation:
             raise ContractError(
-                Code.UNEXPLAINED, f"alarm {number} ({alarm.finding.cause}) was not explained by another organisation yet"
+                Code.UNEXPLAINED,
+                f"alarm {number} ({alarm.finding.cause}) was not explained by another organisation yet",
             )

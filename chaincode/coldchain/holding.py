@@ -1,7 +1,7 @@
 """Excursions take hold, and are released: the alarms of a shipment, and the quarantine of its units.
 
-An alarm stays for ever. While a shipment is held, the same trouble only grows; after a release, what grew or is new is an
-alarm of its own and holds the units again.
+An alarm stays for ever. While a shipment is held, the same trouble only grows; after a release, what grew or is new is
+an alarm of its own and holds the units again.
 """
 
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ async def _hold_units(tx: Transaction, shipment: Shipment) -> None:
 
 
 async def let_go(tx: Transaction, shipment: Shipment, progress: Progress, release: Act) -> Progress:
-    """Release all units, write the progress and return it. A release of what was closed ends the wait for its last report."""
+    """Release all units, write the progress and return it. What was closed waits for no more reports then."""
     held = progress.alarms[-1]
     record = Quarantine(
         shipment.shipment_id, held.since_us, held.tx_id, release.organisation, release.at_us, release.reason

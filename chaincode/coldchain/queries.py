@@ -43,8 +43,8 @@ async def get_policy(tx: Transaction, args: Sequence[bytes]) -> bytes:
 
 
 async def reports(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """reports(shipment id, [after]): CBOR list of at most 32 ReportRecords, each as bytes, by number; with `after` those
-    of higher numbers."""
+    """reports(shipment id, [after]): CBOR list of at most 32 ReportRecords, each as bytes, by number; with `after`
+    those of higher numbers."""
     shipment, _ = await known_shipment(tx, arguments.digest(args[0], "shipment id"))
     first = arguments.index(args[1], "after") + 1 if len(args) > 1 else 0
     prefix = report_key(shipment.shipment_id, 0)[:-20]

@@ -11,13 +11,13 @@ from chaincode import arguments
 from chaincode.access import require_gateway
 from chaincode.coldchain.alarms import findings
 from chaincode.coldchain.consistency import require_consistent, require_growth
-from chaincode.coldchain.evidence import proof_of
 from chaincode.coldchain.holding import SECOND_US, keep, overdue, tell
 from chaincode.coldchain.policy import Policy
 from chaincode.coldchain.records import DisputeRecord, Progress, ReportRecord, Shipment
 from chaincode.coldchain.report import MAX_REPORT_BYTES, Report
 from chaincode.coldchain.state import dispute_key, known_policy, known_shipment, report_key, reported
 from chaincode.errors import Code, ContractError
+from chaincode.evidence import require_evidence
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.logs import own_log
 from chaincode.state import checkpoint_key, read
@@ -27,8 +27,8 @@ from crypto.errors import FormatError
 
 
 async def report(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """report(shipment id, report, evidence): the owner of the reporter's log says what its loggers measured. Returns the
-    Progress; whether its units are held stands there."""
+    """report(shipment id, report, evidence): the owner of the reporter's log says what its loggers measured. Returns
+    the Progress; whether its units are held stands there."""
     # 1. The caller owns the log that reports.
     gateway = await require_gateway(tx)
     shipment, progress = await known_shipment(tx, arguments.digest(args[0], "shipment id"))
@@ -41,7 +41,7 @@ async def report(tx: Transaction, args: Sequence[bytes]) -> bytes:
     require_consistent(given, rules, len(shipment.loggers))
     if progress.seq:
         require_growth(await reported(tx, shipment.shipment_id, progress.seq), given, rules)
-    proof = await proof_of(tx, args[2], gateway)
+    evidence = await require_evidence(tx, args[2], gateway)
     # 4. The contract judges.
     found = findings(rules, given, [logger.calibrated for logger in shipment.loggers])
     found += overdue(shipment, progress, rules, tx.timestamp_us)
@@ -50,7 +50,7 @@ async def report(tx: Transaction, args: Sequence[bytes]) -> bytes:
         tx, shipment, replace(progress, seq=given.seq, through_us=given.to_us, complete=whole), found
     )
     await tx.put(
-        report_key(shipment.shipment_id, given.seq), ReportRecord(args[1], proof, tx.timestamp_us, tx.id).encode()
+        report_key(shipment.shipment_id, given.seq), ReportRecord(args[1], evidence, tx.timestamp_us, tx.id).encode()
     )
     if new:
         tell(tx, shipment, given.seq, new)
@@ -79,7 +79,9 @@ def _require_next(tx: Transaction, shipment: Shipment, progress: Progress, rules
             Code.SHRINKING_REPORT, f"it was reported up to {progress.through_us}, and now up to {given.to_us} only"
         )
     if given.to_us > tx.timestamp_us + rules.clock_s * SECOND_US:
-        raise ContractError(Code.BAD_REPORT, f"a report up to {given.to_us} is made at {tx.timestamp_us}, before its end")
+        raise ContractError(
+            Code.BAD_REPORT, f"a report up to {given.to_us} is made at {tx.timestamp_us}, before its end"
+        )
     if progress.closed is not None and given.to_us > progress.closed.at_us:
         raise ContractError(Code.BAD_REPORT, f"the shipment was closed at {progress.closed.at_us}; report up to then")
 
@@ -89,13 +91,14 @@ async def _require_anchored(tx: Transaction, shipment: Shipment, given: Report) 
     origin = shipment.reporter_origin
     if await read(tx, checkpoint_key(origin, given.end), AnchoredCheckpoint) is None:
         raise ContractError(
-            Code.UNKNOWN_CHECKPOINT, f"a report is of all entries of a checkpoint; none of {given.end} of {origin} is here"
+            Code.UNKNOWN_CHECKPOINT,
+            f"a report is of all entries of a checkpoint; none of {given.end} of {origin} is here",
         )
 
 
 async def dispute(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """dispute(shipment id, report number, recomputed report, evidence): another organisation computed other figures from
-    the same entries. Returns the DisputeRecord; each organisation disputes a report once."""
+    """dispute(shipment id, report number, recomputed report, evidence): another organisation computed other figures
+    from the same entries. Returns the DisputeRecord; each organisation disputes a report once."""
     gateway = await require_gateway(tx)
     shipment, _ = await known_shipment(tx, arguments.digest(args[0], "shipment id"))
     if gateway.organisation == shipment.reporter:
@@ -112,8 +115,8 @@ async def dispute(tx: Transaction, args: Sequence[bytes]) -> bytes:
     key = dispute_key(shipment.shipment_id, said.seq, gateway.organisation)
     if await tx.get(key) is not None:
         raise ContractError(Code.DISPUTE_EXISTS, f"{gateway.organisation} has disputed report {said.seq} already")
-    proof = await proof_of(tx, args[3], gateway)
-    record = DisputeRecord(said.seq, gateway.organisation, args[2], proof, tx.timestamp_us, tx.id).encode()
+    evidence = await require_evidence(tx, args[3], gateway)
+    record = DisputeRecord(said.seq, gateway.organisation, args[2], evidence, tx.timestamp_us, tx.id).encode()
     await tx.put(key, record)
     tx.set_event("coldchain.disputed", cbor.encode([shipment.shipment_id, said.seq, gateway.organisation]))
     return record

@@ -10,7 +10,6 @@ from chaincode.access import require_gateway
 from chaincode.coldchain.alarms import DAY_US
 from chaincode.coldchain.custody import custodian_of
 from chaincode.coldchain.holding import SECOND_US
-from chaincode.coldchain.evidence import proof_of
 from chaincode.coldchain.policy import MAX_POLICY_BYTES, Policy
 from chaincode.coldchain.quarantine import require_free
 from chaincode.coldchain.records import Logger, Progress, Shipment, loggers_of, units_of
@@ -24,6 +23,7 @@ from chaincode.coldchain.state import (
     under_way_key,
 )
 from chaincode.errors import Code, ContractError, StateError
+from chaincode.evidence import require_evidence
 from chaincode.identity_records import Identity
 from chaincode.log_records import LogRecord
 from chaincode.state import PRESENT, identity_key, log_key, read
@@ -53,7 +53,7 @@ async def open_shipment(tx: Transaction, args: Sequence[bytes]) -> bytes:
     shipment_id, origin = arguments.digest(args[0], "shipment id"), arguments.name(args[2], "reporter's origin")
     recipient, from_us = arguments.name(args[3], "recipient"), arguments.index(args[4], "beginning")
     loggers, units = loggers_of(args[5]), units_of(args[6])
-    proof = await proof_of(tx, args[7], gateway)
+    evidence = await require_evidence(tx, args[7], gateway)
     # 2. The policy is known, the shipment is not.
     rules = await known_policy(tx, arguments.digest(args[1], "policy id"))
     if await tx.get(shipment_key(shipment_id)) is not None:
@@ -69,7 +69,7 @@ async def open_shipment(tx: Transaction, args: Sequence[bytes]) -> bytes:
         await _require_at_rest(tx, unit, gateway.organisation)
     made = Shipment(
         shipment_id, rules.id, gateway.organisation, origin, reporter.organisation, recipient, from_us, loggers, units,
-        proof, tx.timestamp_us, tx.id,
+        evidence, tx.timestamp_us, tx.id,
     )  # fmt: skip
     await _write(tx, made)
     tx.set_event("coldchain.opened", cbor.encode([shipment_id, rules.id, made.opener, origin, recipient]))

@@ -70,7 +70,5 @@ async def reported(tx: Transaction, shipment_id: bytes, seq: int) -> Report:
     """A report that was taken."""
     found = await read(tx, report_key(shipment_id, seq), ReportRecord)
     if found is None:
-        raise ContractError(
-            Code.UNKNOWN_REPORT, f"shipment {shipment_id.hex()[:16]}… has no report {seq}"
-        )
+        raise ContractError(Code.UNKNOWN_REPORT, f"shipment {shipment_id.hex()[:16]}… has no report {seq}")
     return Report.decode(found.report)
