@@ -77,7 +77,7 @@ def test_an_excursion_holds_the_goods_until_another_company_releases(three: Thre
     assert Progress.decode(done.result).held
     (event,) = world.events(1, after=done.index - 1)
     assert (event.name, cbor.decode(event.payload, 1024)) == (
-        "coldchain.excursion", [trip.shipment_id, 2, [["limit", 0, 0, 300]]],
+        "coldchain.excursion", [trip.shipment_id, carrier.log.origin, 2, [["limit", 0, 0, 300]]],
     )  # fmt: skip
     # Received, closed, and held: nobody opens a case.
     pharmacy.receive(*cases)
