@@ -28,11 +28,12 @@ from bench.side import side
 from bench.signed import signed
 from bench.sizes import sizes
 from bench.targets import judged
+from bench.traces import traces
 
 VERSION = 1
 PARTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "front": front, "side": side, "signed": signed, "append": append, "sizes": sizes, "receipts": receipts,
-    "latency": latency, "footprint": footprint, "sealed": sealed, "sessions": sessions,
+    "latency": latency, "footprint": footprint, "sealed": sealed, "sessions": sessions, "trace": traces,
 }  # fmt: skip
 QUICK_SCALE, ROUNDS = 0.1, 3
 
