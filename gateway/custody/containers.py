@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from gateway.custody.database import Store
 from gateway.custody.names import PRODUCT, is_pack, pack_name
-from gateway.custody.schema import UnitKind, UnitState
-from gateway.custody.units import PACKS_AT_ONCE, Unit, Units
+from gateway.custody.schema from gateway.custody.units import PACKS_AT_ONCE, Unit, Units
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,12 @@ class Containers:
             found.append(parent)
             parent = None if parent.parent is None else self._units.numbered(parent.parent)
         return found
+
+    def out_of(self, pack: str) -> Unit | None:
+        """The unit that was opened around a pack last."""
+        with self._store.reading() as db:
+            row = db.execute("SELECT out_of FROM pack WHERE name = ?", (pack_name(pack),)).fetchone()
+        return None if row is None or row[0] is None else self._units.numbered(row[0])
 
     def put_in(self, parent: Unit, things: list[str], leaf: int) -> list[str]:
         """Put packs and units, by URI, into a unit. Returns packs that no lot is known of, which were not put in."""
@@ -85,7 +90,7 @@ class Containers:
         """Everything that is directly in it is in `into` from now on, or in nothing; amounts are nowhere then."""
         number = into.number if into else None
         with self._store.transaction() as tx:
-            tx.execute("UPDATE pack SET parent = ? WHERE parent = ?", (number, unit.number))
+            tx.execute("UPDATE pack SET parent = ?, out_of = ? WHERE parent = ?", (number, unit.number, unit.number))
             tx.execute("UPDATE unit SET parent = ? WHERE parent = ?", (number, unit.number))
             if into:
                 tx.execute("UPDATE amount SET parent = ? WHERE parent = ?", (number, unit.number))
@@ -136,14 +141,6 @@ class Containers:
         yield unit
         for child in self.children(unit):
             yield from self.inside(child)
-
-    def open_to(self, uri: str, leaf: int) -> Unit:
-        """The unit of this URI, to put something into: a fresh generation where the present one is told to the ledger
-        already; the units that are in that one stay where they are."""
-        unit = self._units.made(uri, leaf)
-        if unit.is_lot or unit.state == UnitState.OPEN:
-            return unit
-        return self._units.new(uri, UnitKind.LOGISTIC, leaf)
 
     @staticmethod
     def _move(tx: sqlite3.Connection, pack: str, parent: int | None) -> bool:

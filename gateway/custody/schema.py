@@ -60,14 +60,14 @@ SCHEMA: tuple[str, ...] = (
     " kind INTEGER NOT NULL, secret BLOB NOT NULL, origin TEXT NOT NULL, made_us INTEGER NOT NULL,"
     " state INTEGER NOT NULL, parent INTEGER, leaf INTEGER, UNIQUE (uri, generation))",
     "CREATE INDEX IF NOT EXISTS unit_parent ON unit (parent) WHERE parent IS NOT NULL",
-    # What only lots have. `declared`: the amount that an event gave, in pieces or in thousandths of `uom`. `inputs`: what
+    # What only lots have. `declared`: the amount that an event gave, as gateway.custody.amounts counts it. `inputs`: what
     # it was made of, CBOR [[URI, amount] …].
     "CREATE TABLE IF NOT EXISTS lot (unit INTEGER PRIMARY KEY, declared INTEGER, uom TEXT, expiry_day INTEGER,"
     " inputs BLOB)",
     # Packs, by the lot whose secret names them. `name` is the URI behind https://id.gs1.org/01/, `leaf` the record of
-    # its commissioning, `parent` what it is in.
-    "CREATE TABLE IF NOT EXISTS pack (name TEXT PRIMARY KEY, lot INTEGER NOT NULL, parent INTEGER, leaf INTEGER)"
-    " WITHOUT ROWID",
+    # its commissioning, `parent` what it is in, `out_of` the unit that was opened around it last.
+    "CREATE TABLE IF NOT EXISTS pack (name TEXT PRIMARY KEY, lot INTEGER NOT NULL, parent INTEGER, leaf INTEGER,"
+    " out_of INTEGER) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS pack_lot ON pack (lot, name)",
     "CREATE INDEX IF NOT EXISTS pack_parent ON pack (parent, name) WHERE parent IS NOT NULL",
     # Amounts of lots without serials in a unit.
@@ -91,7 +91,8 @@ SCHEMA: tuple[str, ...] = (
     "CREATE INDEX IF NOT EXISTS task_waits ON task (waits, id) WHERE state = 1",
     "CREATE INDEX IF NOT EXISTS task_leaf ON task (leaf)",
     # What a task is about: two tasks about one thing are done in their order.
-    "CREATE TABLE IF NOT EXISTS about (uri TEXT NOT NULL, task INTEGER NOT NULL, PRIMARY KEY (uri, task)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS about (uri TEXT NOT NULL, task INTEGER NOT NULL, PRIMARY KEY (uri, task))"
+    " WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS about_task ON about (task)",
 )
 TABLES = ("position", "seen", "unit", "lot", "pack", "amount", "place", "tree", "tile", "task", "about")

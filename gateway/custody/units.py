@@ -90,8 +90,8 @@ class Units:
         return self._add(uri, kind, new_unit_secret(), "", int(UnitState.OPEN), leaf)
 
     def take(self, uri: str, kind: UnitKind, secret: bytes, origin: str) -> Unit:
-        """Keep a secret that a partner handed over: it is on its way to us. A unit that was here before, and whose secret
-        is another one, was opened and packed again; a lot has one secret for ever.
+        """Keep a secret that a partner handed over: it is on its way to us. A unit that was here before, and whose
+        secret is another one, was opened and packed again; a lot has one secret for ever.
 
         Raises:
             CustodyError: it is no secret, or another one of this lot is known.
