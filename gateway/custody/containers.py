@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gateway.custody.database import Store
 from gateway.custody.names import PRODUCT, is_pack, pack_name
-from gateway.custody.schema from gateway.custody.units import PACKS_AT_ONCE, Unit, Units
+from gateway.custody.units import PACKS_AT_ONCE, Unit, Units
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where packs stand in their lots' trees: by the whole tree where it is here, else by the proof that came with a pack."""
+"""Where packs stand in their lots' trees: by the whole tree where it is here, else by a proof that was handed over."""
 
 from collections.abc import Iterable
 

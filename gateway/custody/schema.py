@@ -60,8 +60,8 @@ SCHEMA: tuple[str, ...] = (
     " kind INTEGER NOT NULL, secret BLOB NOT NULL, origin TEXT NOT NULL, made_us INTEGER NOT NULL,"
     " state INTEGER NOT NULL, parent INTEGER, leaf INTEGER, UNIQUE (uri, generation))",
     "CREATE INDEX IF NOT EXISTS unit_parent ON unit (parent) WHERE parent IS NOT NULL",
-    # What only lots have. `declared`: the amount that an event gave, as gateway.custody.amounts counts it. `inputs`: what
-    # it was made of, CBOR [[URI, amount] …].
+    # What only lots have. `declared`: the amount that an event gave, as gateway.custody.amounts counts it. `inputs`:
+    # what it was made of, CBOR [[URI, amount] …].
     "CREATE TABLE IF NOT EXISTS lot (unit INTEGER PRIMARY KEY, declared INTEGER, uom TEXT, expiry_day INTEGER,"
     " inputs BLOB)",
     # Packs, by the lot whose secret names them. `name` is the URI behind https://id.gs1.org/01/, `leaf` the record of

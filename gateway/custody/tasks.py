@@ -89,6 +89,14 @@ class Tasks:
             query = "UPDATE task SET state = ?, waits = ?, until_us = ?, reason = ? WHERE id = ?"
             tx.execute(query, (int(TaskState.WAITING), waits, until_us, reason[:1000], number))
 
+    def found(self, task: Task, detail: cbor.CborValue, uri: str) -> None:
+        """What it waited for is there: it is about this unit too, and is to be done."""
+        with self._store.transaction() as tx:
+            query = "UPDATE task SET state = ?, waits = NULL, until_us = NULL, reason = '', work = ? WHERE id = ?"
+            about = list(dict.fromkeys([*task.things, uri]))
+            tx.execute(query, (int(TaskState.PENDING), cbor.encode([list(about), detail]), task.id))
+            tx.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (uri, task.id))
+
     def release(self, waits: str) -> int:
         """What waited for this is to be done; how many."""
         with self._store.transaction() as tx:
@@ -132,6 +140,11 @@ class Tasks:
         """Those that have waited for as long as they may."""
         query = f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND until_us <= ? ORDER BY id LIMIT ?"
         return self._all(query, at_us, limit)
+
+    def waiting_for_data(self, after: int, limit: int = 100) -> list[Task]:
+        """Those that wait for a hand-over, in order behind the number `after`."""
+        query = f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND waits >= ? AND waits < ? AND id > ? ORDER BY id LIMIT ?"
+        return self._all(query, DATA, DATA + "\x7f", after, limit)
 
     def waiting_for(self, waits: str, limit: int = 100) -> list[Task]:
         return self._all(f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND waits = ? ORDER BY id LIMIT ?", waits, limit)

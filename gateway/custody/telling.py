@@ -40,7 +40,7 @@ class Arguments:
         """
         task = tasks[0]
         if task.name == RECEIVE:
-            return "lots.receive", (*(self._units.numbered(one.detail).id for one in tasks), evidence)
+            return "lots.receive", (*(self._units.numbered(number).id for number in units_of(tasks)), evidence)
         return {
             COMMISSION: self._commission, PACK: self._pack, UNPACK: self._unpack, SHIP: self._ship,
             DISPENSE: self._dispense, DECOMMISSION: self._decommission, DESTROY: self._destroy, DISCARD: self._discard,
@@ -104,6 +104,11 @@ class Arguments:
             return lot.id, one, in_lot.encode(), b"", b""
         place = self._trees.prove(tree, one)
         return lot.id, one, in_lot.encode(), unit.id, Position(place.index, place.path).encode()
+
+
+def units_of(tasks: Sequence[Task]) -> list[int]:
+    """Numbers of the units that these receipts are about, each once."""
+    return list(dict.fromkeys(int(task.detail[2]) for task in tasks))
 
 
 def refusal_in(task: Task, answer: Submitted) -> tuple[str, str] | None:

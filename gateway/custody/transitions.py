@@ -277,12 +277,16 @@ class Transitions:
     def _receive(self, event: Event, leaf: int) -> None:
         until = now_us() + int(self._data_wait_s * 1e6)
         for thing in self._outermost(event):
-            amount: cbor.CborValue = None
+            amount: int | None = None
             if is_lot(thing.uri) and thing.quantity:
                 amount = amounts.whole(thing.quantity, thing.uom)
             elif not (is_pack(thing.uri) or is_container(thing.uri)):
                 continue
-            self._tasks.add(leaf, RECEIVE, [thing.uri], amount, waits=DATA + thing.uri, until_us=until)
+            detail: cbor.CborValue = [amount, event.biz_step == "accepting", None]
+            reason = "no hand-over of it came so far"
+            self._tasks.add(
+                leaf, RECEIVE, [thing.uri], detail, waits=DATA + thing.uri, until_us=until, reason=reason
+            )
 
     def _outermost(self, event: Event) -> Iterator[Thing]:
         """The things of an event that are not inside of others of it. Of an aggregation the parent stands for all."""
