@@ -46,6 +46,7 @@ def run(
         str | None,
         typer.Option(help="Program that pushes a rejected pack off the line; gets the reject as JSON on stdin."),
     ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads of one reading of print.")] = 2,
     once: Annotated[bool, typer.Option("--once", help="End when the folder is empty.")] = False,
     drain: Annotated[float, typer.Option(min=0, help="Seconds to wait at the end for the gateway.")] = 30.0,
     as_json: Json = False,
@@ -68,7 +69,7 @@ def run(
     if sum(way is not None for way in (folder, image, camera)) != 1:
         raise StationError("expected exactly one of --folder, --image and --camera")
     ejector = None if on_reject is None else Ejector(on_reject)
-    inspector = Inspector(TextReader(), None if lot_pattern is None else checked_pattern(lot_pattern))
+    inspector = Inspector(TextReader(threads), None if lot_pattern is None else checked_pattern(lot_pattern))
     with ExitStack() as stack:
         opened = Device(device, DeviceOptions(seal_events=SEAL_EVENTS))
         stack.callback(opened.stop, drain)

@@ -69,6 +69,7 @@ def read_code(pixels: "Image", year: int) -> Code:
 
 def _symbols(pixels: "Image") -> list[Any]:
     try:
+        import biip  # noqa: F401 - here, so that the first code does not pay for it
         import zxingcpp
     except ImportError as e:
         raise StationMissingError(f"{e}; install the extra: pip install 'sealtrail[vision]'") from e

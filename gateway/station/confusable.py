@@ -24,7 +24,7 @@ def as_digits(text: str) -> str:
 
 def look_the_same(one: str, other: str) -> bool:
     """Whether two texts differ by look-alikes alone, or not at all."""
-    return as_digits(one.upper()) == as_digits(other.upper())
+    return as_digits(one).upper() == as_digits(other).upper()
 
 
 def by_pattern(text: str, pattern: str) -> str:

@@ -14,7 +14,10 @@ from gateway.preprocess.gs1 import full_year
 from gateway.station.confusable import as_digits
 
 _MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_NAMED: Final = re.compile(r"^(?:(?P<d>\d{1,2})[ ./-]?)?(?P<m>[A-Z]{3})[A-Z]*[ ./-]*(?P<y>\d{4}|\d{2})$")
+_LOOK: Final = "[0-9OILSBZ]"  # a digit, or taken for one; the first of each number must be one
+_NAMED: Final = re.compile(
+    rf"^(?:(?P<d>[0-9]{_LOOK}?)[ ./-]?)?(?P<m>[A-Z]{{3}})[A-Z]*?[ ./-]*(?P<y>[0-9]{_LOOK}{{3}}|[0-9]{_LOOK})$"
+)
 _SEPARATOR: Final = r"[./\-年月 ]"
 _YEAR_FIRST: Final = re.compile(rf"^(\d{{4}}){_SEPARATOR}(\d{{1,2}})(?:{_SEPARATOR}(\d{{1,2}}))?[日月]?$")
 _DAY_FIRST: Final = re.compile(r"^(?:(\d{1,2})[./\- ])?(\d{1,2})[./\- ](\d{4}|\d{2})$")
@@ -31,11 +34,11 @@ def printed_date(text: str, year: int) -> date | None:
 
 
 def _named(text: str, year: int) -> date | None:
-    head = re.sub(r"^[0-9OIL]{1,2}(?=[ ./-])", lambda m: as_digits(m[0].replace("L", "1")), text)
-    found = _NAMED.match(re.sub(r"[0-9OILSBZ]+$", lambda m: as_digits(m[0].replace("L", "1")), head))
+    found = _NAMED.match(text)
     if found is None or found["m"] not in _MONTHS:
         return None
-    return _date(found["y"], _MONTHS.index(found["m"]) + 1, found["d"], year)
+    y, d = (as_digits((found[part] or "").replace("L", "1")) for part in ("y", "d"))
+    return _date(y, _MONTHS.index(found["m"]) + 1, d or None, year)
 
 
 def _numbers(text: str, year: int) -> date | None:
