@@ -1,4 +1,4 @@
-"""The code reader: finds the DataMatrix in an image and takes its GS1 element string apart.
+"""The code reader: finds the DataMatrix in an image and takes its GS1 element string, or Digital Link, apart.
 
 Trust boundary: the image is untrusted, and so is what the code says. Reading is by zxing-cpp, the grammar of element
 strings by biip (GS1 General Specifications, section 7.8); check digits and dates are verified here.
@@ -14,6 +14,8 @@ from math import atan2, degrees
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.epcis.digital_link import elements_of_link
+from gateway.epcis.errors import EpcisError
 from gateway.preprocess.errors import PayloadRejected
 from gateway.preprocess.gs1 import expiry_date, gtin14
 from gateway.station.errors import StationMissingError
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 AIS: Final = {"01": "gtin", "10": "lot", "17": "expiry", "21": "serial"}
 MAX_TEXT: Final = 512
+LINKS: Final = ("http://", "https://")
 Corner = tuple[int, int]
 
 
@@ -78,17 +81,30 @@ def _symbols(pixels: "Image") -> list[Any]:
 
 
 def _parsed(symbology: str, text: str, corners: tuple[Corner, ...], year: int) -> Code:
-    import biip
-
-    message = biip.parse(symbology + text).gs1_message
     box = _box(corners)
-    if message is None:
+    values = _of_link(text) if text.lower().startswith(LINKS) else _of_elements(symbology + text)
+    if values is None:
         return Code("not-gs1", text, corners=corners, box=box)
-    values = {e.ai.ai: e.value for e in message.element_strings}
     elements = {AIS[ai]: value for ai, value in values.items() if ai in AIS}
     label = "".join(f"({ai}){value}" for ai, value in values.items())
     problem, expiry = _checked(elements, year)
     return Code(problem, text, elements, label, expiry, corners, box)
+
+
+def _of_elements(scanned: str) -> dict[str, str] | None:
+    """AI and value of an element string; None if it is none."""
+    import biip
+
+    message = biip.parse(scanned).gs1_message
+    return None if message is None else {e.ai.ai: e.value for e in message.element_strings}
+
+
+def _of_link(url: str) -> dict[str, str] | None:
+    """AI and value of a GS1 Digital Link; None if it is none, or a key in it is wrong."""
+    try:
+        return dict(elements_of_link(url))
+    except EpcisError:
+        return None
 
 
 def _checked(elements: dict[str, str], year: int) -> tuple[str, date | None]:

@@ -41,7 +41,7 @@ class Verdict:
 _CODE_REASONS: Final = {
     "no-code": "no DataMatrix could be read in the image",
     "several-codes": "the image shows several different codes, so it is not clear which pack is meant",
-    "not-gs1": "the code is no GS1 element string with a date of the calendar",
+    "not-gs1": "the code is neither a GS1 element string nor a Digital Link with a date of the calendar",
     "incomplete": "the code lacks one of GTIN (01), expiry (17), lot (10), serial (21)",
     "check-digit": "the check digit of the code's GTIN is wrong",
 }

@@ -87,6 +87,14 @@ def test_what_a_code_alone_can_be_rejected_for(image: bytes, reason: str) -> Non
     assert [r.name for r in READER.inspect(image, NOW_US).verdict.reasons] == [reason]
 
 
+def test_a_digital_link_in_the_code_names_the_pack_as_an_element_string_does() -> None:
+    link = "https://example.com/01/09506000134352/10/L2611A/21/4M8GJ65R2ZRE?17=290430"
+    seen = READER.inspect(code_only(link, gs1=False), NOW_US)
+    assert seen.code.elements == READER.inspect(IMAGE, NOW_US).code.elements
+    for wrong in (link.replace("4352", "4353"), "https://example.com/", link.replace("?17=290430", "")):
+        assert READER.inspect(code_only(wrong, gs1=False), NOW_US).verdict.decision == "reject"
+
+
 def test_no_year_lets_a_day_00_expire_early() -> None:
     for day, reasons in (("261100", []), ("261000", ["expired"])):
         seen = READER.inspect(code_only(PACK.element_string().replace("290430", day)), NOW_US)
