@@ -4,7 +4,7 @@ from gateway.custody.containers import Containers
 from gateway.custody.database import Store
 from gateway.custody.names import is_lot, is_pack
 from gateway.custody.schema import UnitState
-from gateway.custody.tasks import Task, Tasks
+from gateway.custody.tasks import Tasks
 from gateway.custody.units import Unit, Units
 
 

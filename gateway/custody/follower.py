@@ -91,7 +91,7 @@ class Follower:
             return
         _, taken = self._tasks.void(row[0])
         if taken:
-            said = f"record {row[0]} is declared erroneous, but the ledger has what followed from it; correct it by events"
+            said = f"record {row[0]} is declared erroneous, but the ledger was told already; correct it by events"
             things = [thing.uri for thing in event.things[:16]]
             self._tasks.refuse_at_once(leaf, "declare", things, said, "declared-too-late")
 
@@ -104,6 +104,6 @@ class Follower:
             if row[1] == (root_at(self._reader.entries, row[0]) if row[0] else EMPTY_ROOT):
                 return
         raise CustodyError(
-            f"custody.db followed another log than this one, or this one further than it goes now ({row[0]:,} records); "
-            "restore both from one backup"
+            f"custody.db followed another log than this one, or this one further than it goes now ({row[0]:,} records);"
+            " restore both from one backup"
         )

@@ -7,9 +7,9 @@ lost: tasks wait, in their order. A call whose answer was lost is made again, an
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from typing import ParamSpec, TypeVar
 
 from chain.errors import LedgerError, LogError, StoreError
 from chain.ledger.interface import Submitted
@@ -36,10 +36,12 @@ AT_ONCE = 16
 # The contract will say otherwise once the ledger has caught up with this gateway's own key or checkpoint.
 _LATER = frozenset({Code.UNKNOWN_CHECKPOINT, Code.KEY_CLOSED, Code.NOT_ENROLLED, Code.UNKNOWN_LOG})
 Ended = Callable[[Task], None]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Keeping:
-    """Runs on the event loop; the database is used in threads. `ended` is called in the transaction that ends a task."""
+    """Runs on the event loop, the database in threads. `ended` is called in the transaction that ends a task."""
 
     def __init__(
         self, ground: Ground, store: Store, units: Units, lots: Lots, sealing: Sealing, tasks: Tasks, coming: Coming,
@@ -112,7 +114,7 @@ class Keeping:
     def _grouped(self, ready: Sequence[Task]) -> list[list[Task]]:
         """Receipts of one event go in one call; all others alone."""
         groups: list[list[Task]] = []
-        for (name, leaf, alone), tasks in groupby(ready, lambda task: (task.name, task.leaf, task.id in self._alone)):
+        for (name, _, alone), tasks in groupby(ready, lambda task: (task.name, task.leaf, task.id in self._alone)):
             found = list(tasks)
             together = name == RECEIVE and not alone
             groups += [found[i : i + 32] for i in range(0, len(found), 32)] if together else [[one] for one in found]
@@ -215,8 +217,11 @@ class Keeping:
             self._sealing.open(unit, leaf)
 
 
-async def _finished(work: Callable[..., object], *args: object) -> object:
-    return await asyncio.to_thread(work, *args)
-
-
-__all__ = ["Keeping", "time"]
+async def _finished(work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """In a thread, and to its end even where the gateway stops meanwhile: the database is closed next."""
+    thread = asyncio.ensure_future(asyncio.to_thread(work, *args, **named))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait([thread])
+        raise

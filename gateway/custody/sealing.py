@@ -63,6 +63,10 @@ class Sealing:
         self._units.set_state(unit, UnitState.OPENED)
         self._containers.empty(unit, rest)
 
+    def all_in(self, unit: Unit) -> Iterator[Unit]:
+        """The unit and all units in it."""
+        return self._containers.inside(unit)
+
     def concerned(self, unit: Unit) -> list[str]:
         """URIs of what the ledger changes with a unit that is opened: units and lots that are directly in it."""
         lots = [lot.uri for lot, _ in self._containers.lots(unit)]

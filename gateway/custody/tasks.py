@@ -143,7 +143,9 @@ class Tasks:
 
     def waiting_for_data(self, after: int, limit: int = 100) -> list[Task]:
         """Those that wait for a hand-over, in order behind the number `after`."""
-        query = f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND waits >= ? AND waits < ? AND id > ? ORDER BY id LIMIT ?"
+        query = (
+            f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND waits >= ? AND waits < ? AND id > ? ORDER BY id LIMIT ?"
+        )
         return self._all(query, DATA, DATA + "\x7f", after, limit)
 
     def waiting_for(self, waits: str, limit: int = 100) -> list[Task]:

@@ -5,11 +5,10 @@ Trust boundary: what the contract answers is believed. A refusal is an answer: i
 
 from collections.abc import Sequence
 
-from chaincode.lots.pack_records import EndAnswer, EndStatus
-
 from chain.ledger.interface import Ledger, Submitted
 from chaincode.errors import Code, ContractError
 from chaincode.lots.items import Position, Quantity
+from chaincode.lots.pack_records import EndAnswer, EndStatus
 from chaincode.lots.unit_records import UnitRecord, UnitState
 from crypto.merkle import EMPTY_ROOT
 from gateway.custody.containers import Containers

@@ -284,9 +284,7 @@ class Transitions:
                 continue
             detail: cbor.CborValue = [amount, event.biz_step == "accepting", None]
             reason = "no hand-over of it came so far"
-            self._tasks.add(
-                leaf, RECEIVE, [thing.uri], detail, waits=DATA + thing.uri, until_us=until, reason=reason
-            )
+            self._tasks.add(leaf, RECEIVE, [thing.uri], detail, waits=DATA + thing.uri, until_us=until, reason=reason)
 
     def _outermost(self, event: Event) -> Iterator[Thing]:
         """The things of an event that are not inside of others of it. Of an aggregation the parent stands for all."""
