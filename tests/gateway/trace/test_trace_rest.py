@@ -9,6 +9,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from bench.traces import same_rows
 from gateway.access import Scope
 from gateway.api.trace_models import TraceOut
 from gateway.commands import application
@@ -95,3 +96,7 @@ def test_the_command_says_the_same(site: tuple[Path, dict[str, Any]]) -> None:
     assert "! 9 of 30 shown: lot" in narrow
     assert "--after" in narrow
     assert runner.invoke(app, ["trace", pack(2, 1)]).exit_code == 2
+
+
+def test_the_bench_asks_rows_as_the_real_way_makes_them(tmp_path: Path) -> None:
+    assert same_rows(tmp_path / "small") > 2000
