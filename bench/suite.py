@@ -34,12 +34,8 @@ from bench.traces import traces
 VERSION = 1
 PARTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "front": front, "side": side, "signed": signed, "append": append, "sizes": sizes, "receipts": receipts,
-<<<<<<< HEAD
-    "latency": latency, "footprint": footprint, "sealed": sealed, "sessions": sessions, "trace": traces,
-=======
     "latency": latency, "footprint": footprint, "sealed": sealed, "sessions": sessions,
-    "station": station,
->>>>>>> main
+    "station": station, "trace": traces,
 }  # fmt: skip
 QUICK_SCALE, ROUNDS = 0.1, 3
 
