@@ -10,7 +10,7 @@ from gateway.trace.model import Row
 from gateway.trace.spans import Span
 
 _ROWS = """SELECT p.thing, p.leaf, p.role, p.quantity, p.uom, e.type, e.action, e.time_us, e.step, e.disposition,
-e.read_point, e.location, e.declared, e.void FROM json_each(?) j
+e.read_point, e.location, e.declared, e.void, e.source FROM json_each(?) j
 CROSS JOIN part p ON p.thing = json_extract(j.value, '$[0]') {roles}
 CROSS JOIN event e ON e.leaf = p.leaf AND e.time_us BETWEEN json_extract(j.value, '$[1]')
 AND json_extract(j.value, '$[2]') LIMIT ?"""
