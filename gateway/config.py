@@ -178,6 +178,7 @@ class Config(_Section):
     fabric: FabricConfig | None = None
     shared_ledger: SharedLedgerConfig | None = None
     log: LogConfig = LogConfig()  # type: ignore[call-arg]
+    recall: RecallConfig = RecallConfig()  # type: ignore[call-arg]
     objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
     bucket: BucketConfig | None = None
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
