@@ -32,6 +32,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway.keychange import cli as keychange_cli
     from gateway.objects import cli as objects_cli
     from gateway.objects import partner_cli
+    from gateway.station import cli as station_cli
     from network import cli as network_cli
 
     app.command("demo")(demo_cli.demo)
@@ -44,6 +45,7 @@ def _mount(app: typer.Typer) -> None:
     app.add_typer(gateway_cli.sources, name="source")
     app.add_typer(gateway_cli.tokens, name="token")
     app.add_typer(device_cli.app, name="device")
+    app.add_typer(station_cli.app, name="station")
     keys_cli.app.command("migrate")(keychange_cli.migrate)
     keys_cli.app.command("set-recovery")(keychange_cli.set_recovery)
     keys_cli.app.command("recover")(keychange_cli.recover)
