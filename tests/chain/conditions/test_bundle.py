@@ -76,7 +76,7 @@ def test_what_is_cut_is_none(given: Given, cut: int) -> None:
 
 
 def test_any_altered_byte_is_found(given: Given) -> None:
-    step = len(given.data) // 60
+    step = len(given.data) // 30
     for place in range(0, len(given.data), step):
         changed = bytearray(given.data)
         changed[place] ^= 1

@@ -81,6 +81,7 @@ def test_over_a_window_the_worst_stretch_counts_and_not_the_last() -> None:
     assert highest_mkt([], 0, end, 24 * HOUR_US) is None
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5), temperatures), min_size=1, max_size=8), st.integers(1, 20)
 )
