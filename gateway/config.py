@@ -13,6 +13,7 @@ from chain.site import ORIGIN
 from crypto.errors import SealtrailError
 from gateway.custody.settings import MAX_PARTNERS, CustodyConfig, PartnerConfig, require_distinct
 from gateway.delivery.settings import DeliveryConfig
+from gateway.recall.settings import RecallConfig
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 

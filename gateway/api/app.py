@@ -14,7 +14,20 @@ from gateway.api.guards import Guards
 from gateway.api.parameters import strict_query
 from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
-from gateway.api.routes import devices, erasures, keys, objects, partners, proofs, records, site, sources, tiles, trace
+from gateway.api.routes import (
+    devices,
+    erasures,
+    keys,
+    objects,
+    partners,
+    proofs,
+    recalls,
+    records,
+    site,
+    sources,
+    tiles,
+    trace,
+)
 from gateway.api.services import ReceiptFactory, Services
 from gateway.events.view import EventsViews
 from gateway.live import Live
@@ -55,6 +68,7 @@ def create_app(
         keys,
         objects,
         partners,
+        recalls,
         site,
         tiles,
         trace,

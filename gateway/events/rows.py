@@ -90,7 +90,8 @@ def _event_row(logged: Logged, things: Names, words: Names) -> tuple[object, ...
     return (
         logged.leaf, event.hash, _TYPES.get(event.type, Type.OTHER), _ACTIONS.get(event.action or "", Action.NONE),
         event.time_us, logged.received_us, words.get(event.biz_step), words.get(event.disposition),
-        things.get(event.read_point), things.get(event.biz_location), int(event.error is not None), words[logged.source],
+        things.get(event.read_point), things.get(event.biz_location), int(event.error is not None),
+        words[logged.source],
     )  # fmt: skip
 
 

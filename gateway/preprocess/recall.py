@@ -1,6 +1,6 @@
 """The kind `recall`: that a recall was begun, told, or answered here, by the digest of the signed statement.
 
-Trust boundary: takes untrusted bytes. The gateway reports them itself; the record is the evidence that the ledger wants.
+Trust boundary: takes untrusted bytes. The gateway reports them itself; the record is evidence for the ledger.
 """
 
 from typing import Annotated, Any, Literal
@@ -42,4 +42,6 @@ class RecallKind:
 
     def json_schema(self) -> dict[str, Any]:
         """See Kind.json_schema."""
-        return struct_schema(RecallPayload, self.name, self.version, "A step of a recall, by the digest of what was said")
+        return struct_schema(
+            RecallPayload, self.name, self.version, "A step of a recall, by the digest of what was said"
+        )

@@ -24,7 +24,7 @@ SCHEMA = (
     " reason TEXT NOT NULL, deadline_us INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS recall (id TEXT PRIMARY KEY, drill INTEGER NOT NULL, maker INTEGER NOT NULL,"
     " lot TEXT NOT NULL, grade INTEGER NOT NULL, reason TEXT NOT NULL, deadline_us INTEGER NOT NULL,"
-    " begun_us INTEGER NOT NULL, tier INTEGER NOT NULL, told INTEGER NOT NULL DEFAULT 0,"
+    " begun_us INTEGER NOT NULL, tier INTEGER NOT NULL,"
     " closed INTEGER NOT NULL DEFAULT 0)",
     # Who told us. confirmed: a person here answered, with `counts` in place of what the events say.
     "CREATE TABLE IF NOT EXISTS supplier (recall TEXT NOT NULL, organisation TEXT NOT NULL, notice BLOB NOT NULL,"
@@ -36,13 +36,13 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS customer (recall TEXT NOT NULL, organisation TEXT NOT NULL, packs INTEGER NOT NULL,"
     " told_us INTEGER NOT NULL, answer BLOB, number INTEGER NOT NULL DEFAULT 0, salt BLOB NOT NULL,"
     " first_us INTEGER NOT NULL DEFAULT 0, answered_us INTEGER NOT NULL DEFAULT 0, late INTEGER NOT NULL DEFAULT 0,"
-    " ledger INTEGER, PRIMARY KEY (recall, organisation))",
+    " ledger INTEGER, told INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (recall, organisation))",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """One recall as this gateway knows it. `maker`: it began here. `told`: customers were looked for and told."""
+    """One recall as this gateway knows it. `maker`: it began here. `tier`: how far from the maker we are."""
 
     id: str
     drill: bool
@@ -53,7 +53,6 @@ class Recall:
     deadline_us: int
     begun_us: int
     tier: int
-    told: bool
     closed: bool
 
 
@@ -73,7 +72,7 @@ class Supplier:
 @dataclass(frozen=True, slots=True)
 class Customer:
     """A direct customer: how many packs it was sent by our events, and by the ledger (None: not known there); its
-    newest signed answer; when its first and newest one came, 0 for never."""
+    newest signed answer; when its first and newest one came, 0 for never. `told`: the outbox has its notice."""
 
     recall: str
     organisation: str
@@ -86,6 +85,7 @@ class Customer:
     answered_us: int
     late: bool
     ledger: int | None
+    told: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +150,9 @@ class Book:
                 raise RecallError(f"{MAX_RECALLS:,} recalls are kept in {FILE}, which is the bound")
             values = (
                 recall.id, recall.drill, recall.maker, recall.lot, recall.grade, recall.reason, recall.deadline_us,
-                recall.begun_us, recall.tier, recall.told, recall.closed,
+                recall.begun_us, recall.tier, recall.closed,
             )  # fmt: skip
-            tx.execute("INSERT OR IGNORE INTO recall VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            tx.execute("INSERT OR IGNORE INTO recall VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
             if started is not None:
                 tx.execute("DELETE FROM starting WHERE leaf = ?", (started,))
 
@@ -169,21 +169,23 @@ class Book:
     def open(self) -> list[Recall]:
         return [recall for recall in self.all() if not recall.closed]
 
-    def mark(self, recall: str, *, told: bool = False, closed: bool = False) -> None:
+    def end(self, recall: str) -> None:
         with self._changing() as tx:
-            tx.execute("UPDATE recall SET told = told OR ?, closed = closed OR ? WHERE id = ?", (told, closed, recall))
+            tx.execute("UPDATE recall SET closed = 1 WHERE id = ?", (recall,))
 
     # -- suppliers
 
     def put_supplier(self, recall: str, organisation: str, notice: bytes, packs: int, now_us: int) -> None:
         with self._changing() as tx:
-            query = "INSERT OR IGNORE INTO supplier (recall, organisation, notice, packs, heard_us) VALUES (?, ?, ?, ?, ?)"
+            query = (
+                "INSERT OR IGNORE INTO supplier (recall, organisation, notice, packs, heard_us) VALUES (?, ?, ?, ?, ?)"
+            )
             tx.execute(query, (recall, organisation, notice, packs, now_us))
 
     def suppliers(self, recall: str) -> list[Supplier]:
         """In the order in which they told us."""
         rows = self._rows("SELECT * FROM supplier WHERE recall = ? ORDER BY heard_us, organisation", recall)
-        return [Supplier(*row[:5], bool(row[5]), row[6]) for row in rows]
+        return [Supplier(*[*row, bool(confirmed), counts]) for *row, confirmed, counts in rows]
 
     def confirm(self, recall: str, counts: str | None) -> None:
         """A person answers."""
@@ -192,8 +194,8 @@ class Book:
 
     # -- customers
 
-    def put_customer(self, recall: str, organisation: str, packs: int, ledger: int | None, now_us: int) -> bool:
-        """How many packs it was sent; whether it is new here."""
+    def put_customer(self, recall: str, organisation: str, packs: int, ledger: int | None, now_us: int) -> None:
+        """How many packs it was sent, at most so far."""
         with self._changing() as tx:
             known = tx.execute(
                 "UPDATE customer SET packs = MAX(packs, ?), ledger = ? WHERE recall = ? AND organisation = ?",
@@ -203,11 +205,10 @@ class Book:
                 columns = "recall, organisation, packs, told_us, salt, ledger"
                 values = (recall, organisation, packs, now_us, os.urandom(16), ledger)
                 tx.execute(f"INSERT INTO customer ({columns}) VALUES (?, ?, ?, ?, ?, ?)", values)
-        return not known
 
     def customers(self, recall: str) -> list[Customer]:
         rows = self._rows("SELECT * FROM customer WHERE recall = ? ORDER BY organisation", recall)
-        return [Customer(*row[:9], bool(row[9]), row[10]) for row in rows]
+        return [Customer(*[*row, bool(late), ledger, bool(told)]) for *row, late, ledger, told in rows]
 
     def customer(self, recall: str, organisation: str) -> Customer:
         """UnknownRecallError where it was told of no such recall."""
@@ -215,6 +216,12 @@ class Book:
         if found is None:
             raise UnknownRecallError(f"{organisation[:80]} was not told of the recall {recall[:80]}")
         return found
+
+    def told(self, customer: Customer) -> None:
+        """Its notice is in the outbox."""
+        with self._changing() as tx:
+            query = "UPDATE customer SET told = 1 WHERE recall = ? AND organisation = ?"
+            tx.execute(query, (customer.recall, customer.organisation))
 
     def put_answer(self, customer: Customer, number: int, body: bytes, now_us: int, *, late: bool) -> None:
         with self._changing() as tx:
@@ -252,4 +259,5 @@ class Book:
 
 
 def _recall(row: Any) -> Recall:
-    return Recall(row[0], bool(row[1]), bool(row[2]), *row[3:9], bool(row[9]), bool(row[10]))
+    name, drill, maker, *terms, closed = row
+    return Recall(*[name, bool(drill), bool(maker), *terms, bool(closed)])

@@ -88,7 +88,9 @@ def branch_file(body: bytes, salt: bytes, heard: Iterable[Heard]) -> bytes:
     return json.dumps(content, indent=1).encode() + b"\n"
 
 
-async def check_branch(data: bytes, organisation: str, require_sender: RequireSender) -> tuple[Answer, list[Heard], bytes]:
+async def check_branch(
+    data: bytes, organisation: str, require_sender: RequireSender
+) -> tuple[Answer, list[Heard], bytes]:
     """The answer of `organisation`, the answers behind it, and the commitment that the ledger should have. Steps:
 
     1. The file is whole. 2. A gateway of the organisation signed its answer. 3. The answers of its customers make its

@@ -1,4 +1,4 @@
-"""Who has the packs of a lot now, as this gateway's own events tell: what is here, what ended, and to whom the rest went.
+"""Who has the packs of a lot now, as this gateway's own events tell: what is here, what ended, who got the rest.
 
 What a partner handed over tells of packs that never came here too; those are left out. Packs that came from different
 suppliers are told apart by the parties of the events that brought them.
@@ -31,7 +31,7 @@ class Holdings:
     """Packs that came from one supplier (or were made here): what did not go further, and how many each direct
     customer was sent."""
 
-    own: Counts = Counts()
+    own: Counts = field(default_factory=Counts)
     customers: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     @property

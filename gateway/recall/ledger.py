@@ -73,8 +73,8 @@ class RecallLedger:
         return (await self._ground.ledger.submit("recalls.answer", recall.encode(), commitment, evidence)).tx_id
 
     async def require_recalled(self, recall: str, lot: str) -> RecallRecord:
-        """The ledger's own record of a recall, which is of this lot where we can tell; StatementError else. UnknownRecallError
-        where the ledger has none."""
+        """The ledger's own record of a recall, which is of this lot where we can tell; StatementError else.
+        UnknownRecallError where the ledger has none."""
         try:
             record = RecallRecord.decode(await self._ground.ledger.evaluate("recalls.get", recall.encode()))
         except ContractError as e:  # perhaps not yet: our peer may be behind
@@ -121,4 +121,3 @@ class RecallLedger:
             if recipient == organisation:
                 found += [self._custody.units.numbered(number).id for number in numbers]
         return list(dict.fromkeys(found))
-

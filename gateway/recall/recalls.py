@@ -48,7 +48,7 @@ from gateway.trace.identify import identified
 
 log = logging.getLogger(__name__)
 SOURCE, KIND = "recalls", "recall"
-TURN_S = 2.0
+TURN_S, INDEX_S = 2.0, 0.2  # between two looks, and while the event index catches up
 COUNT_S = 120.0  # how long counting the packs of a lot may take
 MAX_DEADLINE_S = 90 * 86_400
 
@@ -109,7 +109,6 @@ class Recalls:
     def _begun(name: str, starting: Starting, now_us: int, *, drill: bool) -> Recall:
         return Recall(
             name, drill, True, starting.lot, starting.grade, starting.reason, starting.deadline_us, now_us, 0, False,
-            False,
         )  # fmt: skip
 
     async def lift(self, recall_id: str, reason: str) -> None:
@@ -120,7 +119,7 @@ class Recalls:
         if not recall.drill:
             leaf = await self._note(recall_id, "lifted", sha256(reason.encode()).digest(), drill=False)
             await self.ledger.lift(recall_id, reason, leaf)
-        await asyncio.to_thread(self.book.mark, recall_id, closed=True)
+        await asyncio.to_thread(self.book.end, recall_id)
 
     # -- from others
 
@@ -145,7 +144,7 @@ class Recalls:
                 raise StatementError("class and deadline are not those of the recall on the ledger")
         recall = Recall(
             heading.recall, heading.drill, False, identified(heading.lot), notice.grade, notice.reason,
-            notice.deadline_us, _now(), notice.tier, False, False,
+            notice.deadline_us, _now(), notice.tier, False,
         )  # fmt: skip
         async with self._one:
             await asyncio.to_thread(self.book.put, recall)
@@ -182,7 +181,7 @@ class Recalls:
             if customer.answer == body:
                 return
             if answer.number <= customer.number:
-                raise StatementError(f"answer {answer.number} is not newer than answer {customer.number}, known already")
+                raise StatementError(f"answer {answer.number} is not newer than {customer.number}, known already")
             now = _now()
             await asyncio.to_thread(
                 self.book.put_answer, customer, answer.number, body, now, late=now > recall.deadline_us
@@ -213,15 +212,17 @@ class Recalls:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            pause = TURN_S
             try:
                 await self.turn()
                 self.problem = ""
             except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
-                if self.problem != str(e):
+                if self.problem != str(e) and not isinstance(e, NotIndexedError):
                     log.warning("recalls wait: %s", e, exc_info=not isinstance(e, SealtrailError))
                 self.problem = str(e) or repr(e)
+                pause = INDEX_S if isinstance(e, NotIndexedError) else TURN_S
             try:
-                await asyncio.wait_for(self._news.wait(), TURN_S)
+                await asyncio.wait_for(self._news.wait(), pause)
             except TimeoutError:
                 continue
             self._news.clear()
@@ -244,21 +245,28 @@ class Recalls:
     async def _further(self, recall: Recall) -> None:
         suppliers = await asyncio.to_thread(self.book.suppliers, recall.id)
         found = await self._count(recall, suppliers)
-        await self._tell(recall, found)
+        try:
+            await self._tell(recall, found)
+        finally:
+            await self._answer_all(recall, suppliers, found)
+
+    async def _answer_all(self, recall: Recall, suppliers: list[Supplier], found: Mapping[str, Holdings]) -> None:
         auto = self._settings.auto_answer_drills if recall.drill else self._settings.auto_answer
         for supplier in suppliers:
             if supplier.confirmed or auto:
                 await self._answer_to(recall, supplier, suppliers, found)
 
-    async def _count(self, recall: Recall, suppliers: list[Supplier]) -> Mapping[str, Holdings]:
-        """Over everything that is logged by now. What was counted is remembered until there is another event."""
+    async def _count(self, recall: Recall, suppliers: list[Supplier], *, all_logged: bool = True
+                     ) -> Mapping[str, Holdings]:  # fmt: skip
+        """Over everything that is logged by now, or else over what is indexed. What was counted is remembered until
+        there is another event."""
         size = self._ground.log_size()
         names = tuple(supplier.organisation for supplier in suppliers)
         known = self._counted.get(recall.id)
 
         def count() -> _Counted:
             with closing(EventsView.open(self._ground.folder)) as view, view.bounded(COUNT_S):
-                if view.indexed() < size:
+                if all_logged and view.indexed() < size:
                     raise NotIndexedError("the event index is behind the log; the packs are counted soon")
                 last = int(view.events.connection.execute("SELECT COALESCE(MAX(leaf), -1) FROM event").fetchone()[0])
                 if known is not None and (known.last, known.suppliers) == (last, names):
@@ -279,11 +287,18 @@ class Recalls:
                 sent[organisation] = sent.get(organisation, 0) + packs
         for organisation, packs in sent.items():
             ledger = await self.ledger.received(recall.lot, organisation)
-            new = await asyncio.to_thread(self.book.put_customer, recall.id, organisation, packs, ledger, _now())
-            if (new or not recall.told) and recall.tier < MAX_TIERS:
-                await self._send_notice(recall, organisation, packs)
-        if not recall.told:
-            await asyncio.to_thread(self.book.mark, recall.id, told=True)
+            await asyncio.to_thread(self.book.put_customer, recall.id, organisation, packs, ledger, _now())
+        failed: list[RecallError] = []
+        for customer in await asyncio.to_thread(self.book.customers, recall.id):
+            if customer.told or recall.tier >= MAX_TIERS:
+                continue
+            try:
+                await self._send_notice(recall, customer.organisation, customer.packs)
+                await asyncio.to_thread(self.book.told, customer)
+            except RecallError as e:  # the others are told all the same, and this one again
+                failed.append(e)
+        if failed:
+            raise failed[0]
 
     async def _send_notice(self, recall: Recall, organisation: str, packs: int) -> None:
         notice = Notice(
@@ -374,7 +389,7 @@ class Recalls:
         recall = await asyncio.to_thread(self.book.get, recall_id)
         suppliers = await asyncio.to_thread(self.book.suppliers, recall_id)
         customers = await asyncio.to_thread(self.book.customers, recall_id)
-        return recall, suppliers, customers, await self._count(recall, suppliers)
+        return recall, suppliers, customers, await self._count(recall, suppliers, all_logged=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +402,7 @@ class _Counted:
 
 
 def _owner(customer: str, suppliers: list[str], found: Mapping[str, Holdings]) -> str:
-    """Which supplier hears a customer's answer: the one from whom most of its packs came, so that it is counted once."""
+    """Which supplier hears a customer's answer: the one of whom most of its packs are; so it is counted once."""
     return max(suppliers, key=lambda name: found[name].customers.get(customer, 0) if name in found else 0, default="")
 
 

@@ -76,14 +76,13 @@ def as_text(state: Mapping[str, Any]) -> str:
     lines = [
         f"recall {state['id']} ({what}): {state['reason']}", f"  lot {state['lot']}",
         f"  answers until {_when(state['deadline_us'])}{', which is over' if state['over'] else ''}",
-        f"  {state['packs']:,} packs, {state['reach']:g} % accounted for; {state['unanswered']:,} with who has not answered",
+        f"  {state['packs']:,} packs, {state['reach']:g} % accounted for; {state['unanswered']:,} not answered for",
         f"  here:      {_counts(state['own'])}", f"  passed on: {_counts(state['passed_on'])}",
     ]  # fmt: skip
     for tier in state["tiers"]:
         minutes = "" if tier["minutes"] is None else f", the last after {tier['minutes']:g} min"
-        lines.append(
-            f"  tier {tier['tier']}: {tier['answered']} of {tier['customers']} answered, {tier['silent']} silent{minutes}"
-        )
+        said = f"{tier['answered']} of {tier['customers']} answered, {tier['silent']} silent"
+        lines.append(f"  tier {tier['tier']}: {said}{minutes}")
     for one in state["customers"]:
         late = " (late)" if one["late"] else ""
         flag = f"  ! speaks of {one['claims']:,} packs and got {one['got']:,}" if one["claims"] is not None else ""
@@ -107,6 +106,14 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6
 .drill{background:#fff3c4;padding:.5rem 1rem}.flag{color:#a61b1b}"""
 
 
+def _row(one: Mapping[str, Any]) -> str:
+    """A direct customer in the page."""
+    flag = "" if one["claims"] is None else f"{one['claims']:,} said, {one['got']:,} got"
+    late = " (late)" if one["late"] else ""
+    name = html.escape(one["organisation"])
+    return f"<tr><td>{name}</td><td>{one['packs']:,}</td><td>{one['state']}{late}</td><td class=flag>{flag}</td></tr>"
+
+
 def as_html(state: Mapping[str, Any]) -> str:
     """One page without scripts or anything from elsewhere."""
     esc = html.escape
@@ -116,14 +123,10 @@ def as_html(state: Mapping[str, Any]) -> str:
         f"<td>{'' if t['minutes'] is None else t['minutes']}</td></tr>"
         for t in state["tiers"]
     )
-    customers = "".join(
-        f"<tr><td>{esc(c['organisation'])}</td><td>{c['packs']:,}</td><td>{c['state']}{' (late)' if c['late'] else ''}</td>"
-        f"<td class=flag>{'' if c['claims'] is None else f'{c["claims"]:,} said, {c["got"]:,} got'}</td></tr>"
-        for c in state["customers"]
-    )
+    customers = "".join(map(_row, state["customers"]))
     counts = "".join(
-        f"<tr><td>{name.replace('_', ' ')}</td><td>{state['own'][name]:,}</td><td>{state['passed_on'][name]:,}</td></tr>"
-        for name in state["own"]
+        f"<tr><td>{name.replace('_', ' ')}</td><td>{here:,}</td><td>{state['passed_on'][name]:,}</td></tr>"
+        for name, here in state["own"].items()
     )
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Recall {esc(state['id'])}</title>"

@@ -6,6 +6,8 @@ from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
 from gateway.pipeline.committer import Committed
+from gateway.recall.parts import open_recalls
+from gateway.recall.recalls import Recalls
 from gateway.supply.ground import Ground
 
 
@@ -16,6 +18,7 @@ class Supply:
     ground: Ground
     outbox: Outbox
     custody: Custody
+    recalls: Recalls
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
@@ -25,6 +28,8 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    supply = Supply(ground, outbox, await open_custody(ground))
+    custody = await open_custody(ground)
+    supply = Supply(ground, outbox, custody, await open_recalls(ground, outbox, custody))
     supply.custody.start(ground)
+    ground.closing.task(supply.recalls.run())
     return supply

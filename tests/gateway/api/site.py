@@ -51,6 +51,7 @@ from gateway.pipeline.sealing import Sealing
 from gateway.pipeline.sources import SourceBook
 from gateway.pipeline.writing import write
 from gateway.preprocess import kinds
+from gateway.recall.parts import open_recalls
 from gateway.supply.ground import Ground
 from gateway.supply.parts import Supply
 
@@ -137,7 +138,8 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        self.supply = Supply(ground, open_outbox(ground), asyncio.run(open_custody(ground)))
+        outbox, custody = open_outbox(ground), asyncio.run(open_custody(ground))
+        self.supply = Supply(ground, outbox, custody, asyncio.run(open_recalls(ground, outbox, custody)))
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
