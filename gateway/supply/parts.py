@@ -19,9 +19,12 @@ class Supply:
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
+        self.custody.keeping.wake()
 
 
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    return Supply(ground, outbox, await open_custody(ground))
+    supply = Supply(ground, outbox, await open_custody(ground))
+    supply.custody.start(ground)
+    return supply
