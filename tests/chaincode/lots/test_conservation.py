@@ -17,6 +17,7 @@ from chaincode.lots.unit_records import UnitRecord, UnitState
 from crypto import cbor
 from tests.chaincode.lots.memory_world import Trade, ending
 from tests.contract_suite.companies import Company, Lot, Unit
+from tests.torture.scale import scaled
 
 TRADE: list[Trade] = []
 who = st.integers(0, 2)
@@ -154,7 +155,7 @@ def read(state: dict[str, bytes], prefix: str, kind):  # type: ignore[no-untyped
 
 
 TestTrading = Trading.TestCase
-TestTrading.settings = settings(max_examples=40, stateful_step_count=20)
+TestTrading.settings = settings(max_examples=scaled(10, 2_000), stateful_step_count=scaled(25, 40))
 
 
 def test_the_count_would_notice(trade: Trade) -> None:
