@@ -16,6 +16,7 @@ from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
 from gateway.api.routes import devices, erasures, keys, objects, partners, proofs, records, site, sources, tiles
 from gateway.api.services import ReceiptFactory, Services
+from gateway.consumer import routes as consumer
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
@@ -46,7 +47,8 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, pages):
+    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, pages,
+                   consumer):  # fmt: skip
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)
     _describe(app)
