@@ -20,7 +20,7 @@ from gateway.consumer import routes as consumer
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
-from gateway.web import pages
+from gateway.web import goods, pages
 
 VERSION = "1"
 _ABOUT = (
@@ -47,8 +47,22 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, trace, pages,
-                   consumer):  # fmt: skip
+    for module in (
+        records,
+        proofs,
+        sources,
+        devices,
+        erasures,
+        keys,
+        objects,
+        partners,
+        site,
+        tiles,
+        trace,
+        goods,
+        pages,
+        consumer,
+    ):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)
     _describe(app)
