@@ -69,6 +69,23 @@ def test_a_stranger_stops_nobodys_goods(trade: Trade) -> None:
     trade.wholesaler.ship(trade.pharmacy, unit)  # and stops nothing
 
 
+def test_an_exception_on_an_opened_pallet_stops_no_case_that_went_on(trade: Trade) -> None:
+    """Its opener is a stranger to the case by then."""
+    maker, wholesaler, pharmacy = trade.all
+    lot = Lot(2)
+    maker.commission(lot)
+    unit = case(lot)
+    pallet = unit.pallet()
+    for one in (unit, pallet):
+        maker.pack(one)
+    maker.send(wholesaler, pallet)
+    wholesaler.unpack(pallet)
+    wholesaler.send(pharmacy, unit)
+    reported(wholesaler, Kind.OTHER, pallet.unit_id + unit.unit_id)
+    pharmacy.unpack(unit)
+    assert dispensed(pharmacy, lot, lot.packs[0], unit).status == "dispensed"
+
+
 def test_packs_of_a_unit_with_an_exception(trade: Trade) -> None:
     lot = Lot(2)
     unit, wholesaler = sent(trade, lot), trade.wholesaler
