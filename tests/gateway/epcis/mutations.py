@@ -1,9 +1,9 @@
 """Events of others, changed at random places: most of them wrong afterwards, and nobody says how."""
 
 import copy
+from collections.abc import Iterator
+from random import Random
 from typing import Any
-
-from hypothesis import strategies as st
 
 WORDS = [
     "", "x", "shipping", "in_transit", "ADD", "OBSERVE", "DELETE", "Temperature", "ALARM_CONDITION", "po", "location",
@@ -22,46 +22,46 @@ NAMES = [
     "inputEPCList", "outputEPCList", "transformationID", "value", "time", "exception", "sensorReport", "@context",
     "startTime", "bizTransactionList", "source", "destinationList", "eventID", "recordTime", "http://x/y", "a b:c",
 ]  # fmt: skip
-SCALARS = st.sampled_from(WORDS) | st.sampled_from([None, True, False, 0, 1, -1, 7.5, 2**53, 1e300]) | st.text(max_size=4)
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3),
-    max_leaves=5,
-)
+SCALARS = [*WORDS, None, True, False, 0, 1, -1, 7.5, 2**53, 1e300]
 
 
-@st.composite
-def changed(draw: st.DrawFn, documents: list[dict[str, Any]]) -> dict[str, Any]:
+def changed(documents: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     """One of the documents, with one to three changes."""
-    made: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(documents)))
-    for _ in range(draw(st.integers(1, 3))):
-        spots = list(_spots(made))
-        holder, key = draw(st.sampled_from(spots))
-        _change(draw, holder, key)
+    chance = Random(seed)
+    made: dict[str, Any] = copy.deepcopy(chance.choice(documents))
+    for _ in range(chance.randint(1, 3)):
+        holder, key = chance.choice([*_spots(made), (made, "type")])
+        if isinstance(holder, list) or key in holder:
+            _change(chance, holder, key)
     return made
 
 
-def _spots(value: Any) -> Any:
+def _spots(value: Any) -> Iterator[tuple[Any, Any]]:
     """(holder, key) of every value inside."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield value, key
-            yield from _spots(inner)
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            yield value, i
-            yield from _spots(inner)
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in inside:
+        yield value, key
+        yield from _spots(inner)
 
 
-def _change(draw: st.DrawFn, holder: Any, key: Any) -> None:
-    way = draw(st.integers(0, 4))
+def _change(chance: Random, holder: Any, key: Any) -> None:
+    way = chance.randrange(5)
     if way == 0:
         del holder[key]
     elif way == 1 and isinstance(holder, dict):
-        holder[draw(st.sampled_from(NAMES))] = draw(VALUES)
+        holder[chance.choice(NAMES)] = _value(chance)
     elif way == 2 and isinstance(holder, list):
         holder.append(copy.deepcopy(holder[key]))
     elif way == 3 and isinstance(holder, dict):
-        holder[draw(st.sampled_from(NAMES))] = holder.pop(key)
+        holder[chance.choice(NAMES)] = holder.pop(key)
     else:
-        holder[key] = draw(VALUES)
+        holder[key] = _value(chance)
+
+
+def _value(chance: Random, depth: int = 2) -> Any:
+    way = chance.randrange(6) if depth else 0
+    if way == 4:
+        return [_value(chance, depth - 1) for _ in range(chance.randrange(3))]
+    if way == 5:
+        return {chance.choice(NAMES): _value(chance, depth - 1) for _ in range(chance.randrange(3))}
+    return chance.choice(SCALARS)
