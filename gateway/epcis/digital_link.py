@@ -68,9 +68,11 @@ def read_elements(scanned: str) -> Elements:
 
     text = _SYMBOLOGY.sub("", scanned, count=1) if scanned.startswith("]") else scanned
     try:
-        message = GS1Message.parse(text.lstrip(GS))
+        message = GS1Message.parse(text.strip(GS))
     except (ParseError, ValueError) as e:
         raise EpcisError(f"expected GS1 element strings, got {scanned!r:.100}: {e}") from e
+    if not message.element_strings:
+        raise EpcisError(f"expected GS1 element strings, got {scanned!r:.100}")
     return _checked_all((element.ai.ai, element.value) for element in message.element_strings)
 
 

@@ -26,7 +26,8 @@ KIND = kinds.by_name("epcis")
 EVENT_US = 1_795_000_000_000_000 - 1_795_000_000_000_000 % 86_400_000_000 + 11 * 3_600_000_000
 RECEIVED = Context(EVENT_US, EVENT_US)
 FULL: dict[str, Any] = {
-    "action": "ADD", "bizStep": "commissioning", "disposition": "active", "epcList": [EPC, "urn:epc:id:sscc:4012345.0000000333"],
+    "action": "ADD", "bizStep": "commissioning", "disposition": "active", 
+    "epcList": [EPC, "urn:epc:id:sscc:4012345.0000000333"],
     "quantityList": [{"epcClass": "urn:epc:class:lgtin:4012345.012345.L-1", "quantity": 200, "uom": "KGM"}],
     "readPoint": {"id": "urn:epc:id:sgln:4012345.00005.0"}, "bizLocation": {"id": "urn:epc:id:sgln:4012345.00011.987"},
     "bizTransactionList": [{"type": "po", "bizTransaction": "urn:x:po"}, {"bizTransaction": "urn:x:other"}],
@@ -34,7 +35,9 @@ FULL: dict[str, Any] = {
     "destinationList": [{"type": "urn:own:party", "destination": "urn:epc:id:pgln:0614141.00777"}],
     "ilmd": {"ex:expiry": "2028-01-31"}, "eventID": "urn:uuid:1", "recordTime": "2026-11-18T12:00:01Z",
     "persistentDisposition": {"set": ["completeness_verified"]},
-    "errorDeclaration": {"declarationTime": "2026-11-18T13:00:00Z", "reason": "incorrect_data", "correctiveEventIDs": ["urn:uuid:2"]},
+    "errorDeclaration": {
+        "declarationTime": "2026-11-18T13:00:00Z", "reason": "incorrect_data", "correctiveEventIDs": ["urn:uuid:2"],
+    },
     "ex:extra": [1, {"ex:x": "y"}], "certificationInfo": "urn:x:cert",
 }  # fmt: skip
 
