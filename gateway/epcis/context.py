@@ -66,6 +66,12 @@ def check_values(value: object, prefixes: Mapping[str, str]) -> None:
         raise EpcisError(f"expected whole numbers within 2^53, got {value}; send it as text")
 
 
+def identifier(value: str, prefixes: Mapping[str, str]) -> str:
+    """The canonical form of a URI; a CURIE of a declared prefix is read as what it stands for. Raises EpcisError."""
+    prefix, colon, rest = value.partition(":")
+    return canonical(prefixes[prefix] + rest if colon and prefix in prefixes else value)
+
+
 def expanded(key: str, prefixes: Mapping[str, str]) -> str:
     """The name as the event hash writes it: {namespace}local; full URIs and bare words as they are."""
     prefix, colon, local = key.partition(":")

@@ -26,7 +26,7 @@ KIND = kinds.by_name("epcis")
 EVENT_US = 1_795_000_000_000_000 - 1_795_000_000_000_000 % 86_400_000_000 + 11 * 3_600_000_000
 RECEIVED = Context(EVENT_US, EVENT_US)
 FULL: dict[str, Any] = {
-    "action": "ADD", "bizStep": "commissioning", "disposition": "active", 
+    "action": "ADD", "bizStep": "commissioning", "disposition": "active",
     "epcList": [EPC, "urn:epc:id:sscc:4012345.0000000333"],
     "quantityList": [{"epcClass": "urn:epc:class:lgtin:4012345.012345.L-1", "quantity": 200, "uom": "KGM"}],
     "readPoint": {"id": "urn:epc:id:sgln:4012345.00005.0"}, "bizLocation": {"id": "urn:epc:id:sgln:4012345.00011.987"},

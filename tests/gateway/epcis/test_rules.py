@@ -104,6 +104,8 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("ObjectEvent", {"epcList": [EPC, EPC]}, "/epcList", "once"),
     ("ObjectEvent", {"epcList": [EPC, "https://id.gs1.org/01/09506000134353"]}, "/epcList/1", "check digit"),
     ("ObjectEvent", {"epcList": "x"}, "/epcList", "list"),
+    ("ObjectEvent", {"@context": {"gtin": "https://id.gs1.org/01/"}, "epcList": ["gtin:09506000134353"]}, "/epcList/0",
+     "check digit"),
     ("ObjectEvent", {"quantityList": [{"quantity": 1}]}, "/quantityList/0", "epcClass"),
     ("ObjectEvent", {"quantityList": [{"epcClass": "urn:x:1", "quantity": True}]}, "/quantityList/0/quantity",
      "number"),
@@ -143,6 +145,7 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("ObjectEvent", {"@context": {"ex": "urn:x:"}}),
     ("ObjectEvent", {"@context": CONTEXT}),
     ("ObjectEvent", {"certificationInfo": ["urn:x:1", "urn:x:2"]}),
+    ("ObjectEvent", {"ex:a": {"sourceList": [{"type": 7}, 8], "epcList": {"quantityList": "x"}}}),
     ("ObjectEvent", {"eventTime": "2024-02-29T23:59:59.123456789123-14:00"}),
     ("AggregationEvent", {"action": "DELETE", "childEPCs": None}),
     ("AggregationEvent", {"action": "OBSERVE", "parentID": None}),
@@ -182,3 +185,7 @@ def test_what_an_event_says() -> None:
     assert packed.biz_step == "packing"
     both = open_event(payload(epcList=[EPC, "https://example.com/gtin/9506000134352/ser/1"]))
     assert [t.uri for t in both.things] == [EPC]
+    short = open_event(
+        payload(**{"@context": {"gtin": "https://id.gs1.org/01/"}, "epcList": ["gtin:09506000134352/21/1"]})
+    )
+    assert (short.things, short.hash) == (both.things[:1], open_event(payload()).hash)
