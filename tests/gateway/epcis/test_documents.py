@@ -139,6 +139,16 @@ def test_what_is_no_strict_json_is_refused(data: bytes) -> None:
             opener(data)
 
 
+def test_hostile_documents_cost_little() -> None:
+    """Each would take minutes or gigabytes if a step were quadratic or remembered every byte."""
+    with pytest.raises(EpcisError, match="1 to 64 contexts"):
+        open_document(document(event(), **{"@context": ["urn:a:b"] * 1_000_000}))
+    odd = document(event(**{"rdfs:label": "QUOTE"}))
+    with pytest.raises(EpcisError, match="at most 60000"):
+        open_document(odd.replace(b"QUOTE", b'\\"' * 2_000_000))
+    assert len(open_document(document(*[event()] * 2_000)).events) == 2_000
+
+
 def test_sizes_are_bounded() -> None:
     with pytest.raises(EpcisError, match="at most 60000 bytes"):
         open_event(payload(**{"ex:a": "x" * 60_000}))
