@@ -28,7 +28,8 @@ PAIRS: Mapping[str, tuple[str, Vocabulary]] = {
 
 def word(vocabulary: Vocabulary, name: str, value: Any, prefixes: Prefixes) -> str:
     """A word by its full URI."""
-    return f"{name}={vocabulary.uri(vocabulary.read(value, prefixes))}"
+    found = vocabulary.read(value, prefixes)
+    return f"{name}={_identifier(found) if ':' in found else vocabulary.root + found}"
 
 
 def extensions(given: Mapping[str, Any], known: tuple[str, ...], prefixes: Prefixes) -> str:
