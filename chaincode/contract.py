@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from chaincode import exchange, exchange_queries, identities, kem_keys, log_rotation, logs, recovery
+from chaincode.coldchain import ending, reports, shipments
+from chaincode.coldchain import queries as cold_queries
+from chaincode.coldchain.records import MAX_OPENING_BYTES
 from chaincode.errors import Code, ContractError
+from chaincode.evidence import MAX_EVIDENCE_BYTES
+from chaincode.lots import ending as lot_ending
+from chaincode.lots import exceptions, making, moving, packing, recalls
+from chaincode.lots import queries as lot_queries
+from chaincode.lots.records import MAX_INPUTS
 from chaincode.transaction import Transaction
 from crypto.errors import FormatError, KeyMaterialError, ProofError, SignatureError
 from crypto.merkle import MAX_PROOF_HASHES
@@ -59,6 +67,48 @@ FUNCTIONS: Final = {
     "exchange.grants": Function(exchange_queries.grants, 1, 2, _HANDLE, query=True),
     "exchange.list": Function(exchange_queries.listing, 2, 3, _HANDLE, query=True),
     "exchange.history": Function(exchange_queries.history, 2, 2, _HANDLE, query=True),
+    "coldchain.policy": Function(shipments.policy, 1, 1, _KEYED),
+    "coldchain.open": Function(shipments.open_shipment, 8, 8, MAX_OPENING_BYTES),
+    "coldchain.report": Function(reports.report, 3, 3, _KEYED),
+    "coldchain.overdue": Function(ending.overdue_report, 1, 1, _SHORT),
+    "coldchain.explain": Function(ending.explain, 5, 5, _KEYED),
+    "coldchain.release": Function(ending.release, 3, 3, _KEYED),
+    "coldchain.close": Function(ending.close, 2, 2, _KEYED),
+    "coldchain.dispute": Function(reports.dispute, 4, 4, _KEYED),
+    "coldchain.get": Function(cold_queries.get, 1, 1, _SHORT, query=True),
+    "coldchain.get-policy": Function(cold_queries.get_policy, 1, 1, _SHORT, query=True),
+    "coldchain.reports": Function(cold_queries.reports, 1, 2, _SHORT, query=True),
+    "coldchain.disputes": Function(cold_queries.disputes, 1, 1, _SHORT, query=True),
+    "coldchain.explanations": Function(cold_queries.explanations, 1, 1, _SHORT, query=True),
+    "coldchain.quarantine": Function(cold_queries.quarantine, 1, 1, _SHORT, query=True),
+    "coldchain.list": Function(cold_queries.listing, 2, 3, _SHORT, query=True),
+    "lots.commission": Function(making.commission, 5, 5 + MAX_INPUTS, MAX_EVIDENCE_BYTES),
+    "lots.pack": Function(packing.pack, 5, 4 + packing.MAX_CHILDREN, MAX_EVIDENCE_BYTES),
+    "lots.unpack": Function(packing.unpack, 2, 2, MAX_EVIDENCE_BYTES),
+    "lots.destroy": Function(packing.destroy, 3, 3, MAX_EVIDENCE_BYTES),
+    "lots.ship": Function(moving.ship, 3, 2 + moving.MAX_MOVED, MAX_EVIDENCE_BYTES),
+    "lots.receive": Function(moving.receive, 2, 1 + moving.MAX_MOVED, MAX_EVIDENCE_BYTES),
+    "lots.refuse": Function(moving.refuse, 3, 2 + moving.MAX_MOVED, MAX_EVIDENCE_BYTES),
+    "lots.dispense": Function(lot_ending.dispense, 6, 6, MAX_EVIDENCE_BYTES),
+    "lots.decommission": Function(lot_ending.decommission, 7, 7, MAX_EVIDENCE_BYTES),
+    "lots.write-off": Function(lot_ending.write_off, 4, 4, MAX_EVIDENCE_BYTES),
+    "lots.report": Function(exceptions.report, 6, 6, MAX_EVIDENCE_BYTES),
+    "lots.answer": Function(exceptions.answer, 3, 3, MAX_EVIDENCE_BYTES),
+    "lots.resolve": Function(exceptions.resolve, 3, 3, MAX_EVIDENCE_BYTES),
+    "lots.recall": Function(recalls.recall, 5, 5, MAX_EVIDENCE_BYTES),
+    "lots.lift": Function(recalls.lift, 3, 3, MAX_EVIDENCE_BYTES),
+    "recalls.answer": Function(recalls.answer, 3, 3, MAX_EVIDENCE_BYTES),
+    "recalls.get": Function(recalls.get, 1, 1, _SHORT, query=True),
+    "recalls.answered": Function(recalls.answered, 2, 2, _SHORT, query=True),
+    "lots.exception": Function(lot_queries.exception, 1, 1, _SHORT, query=True),
+    "lots.exceptions": Function(lot_queries.exceptions, 1, 2, _SHORT, query=True),
+    "lots.held-by": Function(lot_queries.held_by, 1, 1, _SHORT, query=True),
+    "lots.get": Function(lot_queries.get, 1, 1, _SHORT, query=True),
+    "lots.unit": Function(lot_queries.unit, 1, 1, _SHORT, query=True),
+    "lots.where": Function(lot_queries.where, 1, 1, _SHORT, query=True),
+    "lots.balance": Function(lot_queries.balance, 2, 2, _SHORT, query=True),
+    "lots.pack-state": Function(lot_queries.pack_state, 2, 2, _SHORT, query=True),
+    "lots.history": Function(lot_queries.history, 1, 1, _SHORT, query=True),
 }
 
 

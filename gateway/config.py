@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from chain.site import ORIGIN
 from crypto.errors import SealtrailError
-from gateway.custody.settings import MAX_PARTNERS, PartnerConfig, require_distinct
+from gateway.custody.settings import MAX_PARTNERS, CustodyConfig, PartnerConfig, require_distinct
+from gateway.delivery.settings import DeliveryConfig
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -180,6 +181,8 @@ class Config(_Section):
     objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
     bucket: BucketConfig | None = None
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
+    delivery: DeliveryConfig = DeliveryConfig()  # type: ignore[call-arg]
+    custody: CustodyConfig = CustodyConfig()  # type: ignore[call-arg]
     partners: Annotated[list[PartnerConfig], AfterValidator(require_distinct)] = Field([], max_length=MAX_PARTNERS)
 
     @field_validator("origin")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from gateway.custody.parts import Custody, open_custody
+from gateway.delivery.opening import open_outbox
+from gateway.delivery.outbox import Outbox
 from gateway.pipeline.committer import Committed
 from gateway.supply.ground import Ground
 
@@ -12,12 +14,17 @@ class Supply:
     """All parts for goods, as REST, pages and commands meet them."""
 
     ground: Ground
+    outbox: Outbox
     custody: Custody
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
+        self.custody.keeping.wake()
 
 
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
-    return Supply(ground, await open_custody(ground))
+    outbox = await ground.closing.enter_async_context(open_outbox(ground))
+    supply = Supply(ground, outbox, await open_custody(ground))
+    supply.custody.start(ground)
+    return supply

@@ -92,6 +92,7 @@ class Actor:
     origin: str
     key: PrivateKey = field(default_factory=lambda: PrivateKey.generate(Algorithm.ED25519))
     role: str = "source"  # the one it was last enrolled in
+    organisation: str = ""  # whose it calls for; empty: the first gateway's
 
     @property
     def handle(self) -> str:

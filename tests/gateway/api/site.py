@@ -33,6 +33,7 @@ from gateway.anchoring import Anchorer
 from gateway.closing import Closing
 from gateway.config import Config, ObjectsConfig, StorageConfig
 from gateway.custody.parts import open_custody
+from gateway.delivery.opening import open_outbox
 from gateway.enrolment import Offer, Registrar
 from gateway.index import Index
 from gateway.ingest.inbound import Channel, Inbound, Verdict
@@ -136,7 +137,7 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        self.supply = Supply(ground, asyncio.run(open_custody(ground)))
+        self.supply = Supply(ground, open_outbox(ground), asyncio.run(open_custody(ground)))
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
@@ -145,6 +146,7 @@ class Site:
         asyncio.run(self.supply.ground.closing.aclose())
         asyncio.run(self.ledger.close())
         self.objects.keeper.close()
+        asyncio.run(self.supply.outbox.__aexit__())
         for part in (self.writer.db, self._publishing, self.access, self.index):
             part.close()
 
