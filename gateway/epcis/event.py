@@ -137,7 +137,7 @@ def _texts(value: Any) -> int:
 def check_bare(body: Mapping[str, Any], outer: object = None) -> Mapping[str, str]:
     """Steps 3 and 4; `outer` is the context of the document around it. Returns the prefixes that hold in it."""
     own = body.get("@context")
-    if own is None and outer is None:
+    if own is None and (outer is None or "@context" in body):
         raise EpcisError('expected an "@context" that names the vocabulary; add GS1\'s, and those of your extensions')
     try:
         prefixes = prefixes_of(outer, own)

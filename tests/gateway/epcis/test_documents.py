@@ -76,6 +76,14 @@ def document(*events: dict[str, Any], **members: Any) -> bytes:
     return json.dumps({name: value for name, value in made.items() if value is not None}).encode()
 
 
+def test_a_context_of_null_is_none() -> None:
+    given = json.loads(document(event()))
+    given["epcisBody"]["eventList"][0]["@context"] = None
+    with pytest.raises(EpcisError, match="@context") as caught:
+        open_document(json.dumps(given).encode())
+    assert caught.value.place == "/epcisBody/eventList/0"
+
+
 def test_a_number_keeps_its_digits() -> None:
     given = document(event(epcList=None, quantityList=[{"epcClass": "urn:x:y", "quantity": 7.5, "uom": "KGM"}]))
     spelt = given.replace(b"7.5", b"7.50000000000000000001")
