@@ -19,7 +19,7 @@ from gateway.api.services import ReceiptFactory, Services
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
-from gateway.web import pages
+from gateway.web import goods, pages
 
 VERSION = "1"
 _ABOUT = (
@@ -46,7 +46,21 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, trace, pages):
+    for module in (
+        records,
+        proofs,
+        sources,
+        devices,
+        erasures,
+        keys,
+        objects,
+        partners,
+        site,
+        tiles,
+        trace,
+        goods,
+        pages,
+    ):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)
     _describe(app)
