@@ -16,6 +16,7 @@ from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
 from gateway.api.routes import devices, erasures, keys, objects, partners, proofs, records, site, sources, tiles, trace
 from gateway.api.services import ReceiptFactory, Services
+from gateway.consumer import routes as consumer
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
@@ -60,6 +61,7 @@ def create_app(
         trace,
         goods,
         pages,
+        consumer,
     ):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)

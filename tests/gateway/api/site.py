@@ -32,6 +32,7 @@ from gateway.access import Access, Scope, SeriesLimits, SourceSettings
 from gateway.anchoring import Anchorer
 from gateway.closing import Closing
 from gateway.config import Config, ObjectsConfig, StorageConfig
+from gateway.consumer.parts import open_consumer
 from gateway.custody.parts import open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.enrolment import Offer, Registrar
@@ -137,7 +138,9 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        self.supply = Supply(ground, open_outbox(ground), asyncio.run(open_custody(ground)))
+        custody = asyncio.run(open_custody(ground))
+        consumer = asyncio.run(open_consumer(ground, custody))
+        self.supply = Supply(ground, open_outbox(ground), custody, consumer)
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
