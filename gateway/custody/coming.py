@@ -2,6 +2,7 @@
 
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
+from gateway.custody.handover.book import Book
 from gateway.custody.names import is_lot, is_pack
 from gateway.custody.schema import UnitState
 from gateway.custody.tasks import Tasks
@@ -11,8 +12,8 @@ from gateway.custody.units import Unit, Units
 class Coming:
     """What was handed over to us."""
 
-    def __init__(self, store: Store, units: Units, containers: Containers, tasks: Tasks) -> None:
-        self._store, self._units, self._containers, self._tasks = store, units, containers, tasks
+    def __init__(self, store: Store, units: Units, containers: Containers, tasks: Tasks, book: Book) -> None:
+        self._store, self._units, self._containers, self._tasks, self._book = store, units, containers, tasks, book
 
     def resolve(self) -> int:
         """Let receipts go on whose hand-over is here; how many. Blocks."""
@@ -22,6 +23,7 @@ class Coming:
                 unit = self.around(task.things[0], task.detail[0])
                 if unit is not None:
                     self._tasks.found(task, [*task.detail[:2], unit.number], unit.uri)
+                    self._book.mention([unit.uri], task.leaf)
                     count += 1
             after = page[-1].id
         return count

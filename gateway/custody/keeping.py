@@ -9,7 +9,6 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import ParamSpec, TypeVar
 
 from chain.errors import LedgerError, LogError, StoreError
 from chain.ledger.interface import Submitted
@@ -18,6 +17,7 @@ from crypto.errors import SealtrailError
 from gateway.custody.coming import Coming
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
+from gateway.custody.finishing import finished
 from gateway.custody.follower import Follower
 from gateway.custody.lots import COMMISSION, Lots
 from gateway.custody.schema import LotState, TaskState, UnitKind, UnitState
@@ -36,8 +36,6 @@ AT_ONCE = 16
 # The contract will say otherwise once the ledger has caught up with this gateway's own key or checkpoint.
 _LATER = frozenset({Code.UNKNOWN_CHECKPOINT, Code.KEY_CLOSED, Code.NOT_ENROLLED, Code.UNKNOWN_LOG})
 Ended = Callable[[Task], None]
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Keeping:
@@ -79,7 +77,7 @@ class Keeping:
 
     async def turn(self) -> None:
         """Take what is logged, and tell what can be told now."""
-        while await _finished(self._take):
+        while await finished(self._take):
             pass
         while await self._tell_ready():
             pass
@@ -97,7 +95,7 @@ class Keeping:
 
     async def _tell_ready(self) -> bool:
         """Tell the ledger of some tasks that do not wait for each other; False when there are none."""
-        ready = await _finished(self._tasks.ready, 4 * AT_ONCE)
+        ready = await finished(self._tasks.ready, 4 * AT_ONCE)
         groups = list(self._grouped(ready))
         gate = asyncio.Semaphore(AT_ONCE)
 
@@ -121,25 +119,25 @@ class Keeping:
         return groups
 
     async def _tell(self, group: Sequence[Task]) -> None:
-        group = [task for task in group if not await _finished(self._needless, task)]
+        group = [task for task in group if not await finished(self._needless, task)]
         if not group:
             return
         sent_before = any(task.sent for task in group)
         try:
             evidence = await self._prover.evidence(group[0].leaf)
-            function, args = await _finished(self._arguments.of, group, evidence)
-            await _finished(self._tasks.sending, [task.id for task in group])
+            function, args = await finished(self._arguments.of, group, evidence)
+            await finished(self._tasks.sending, [task.id for task in group])
             answer = await self._ground.ledger.submit(function, *args)
         except ContractError as e:
             if e.code in _LATER:
                 raise
             await self._refused(group, e, sent_before=sent_before)
         except CustodyError as e:
-            await _finished(self._end_all, group, TaskState.REFUSED, str(e), "not-possible", "")
+            await finished(self._end_all, group, TaskState.REFUSED, str(e), "not-possible", "")
         except (LedgerError, LogError, StoreError):
             raise
         else:
-            await _finished(self._done, group, answer)
+            await finished(self._done, group, answer)
 
     def _needless(self, task: Task) -> bool:
         """Whether a receipt is done: what it names came in a unit that was received, or was only accepted after."""
@@ -162,13 +160,13 @@ class Keeping:
             if sent_before and await was_taken(
                 self._ground.ledger, [self._units.numbered(number) for number in numbers], organisation
             ):
-                await _finished(self._end_all, group, TaskState.DONE, "its answer was lost", "", "")
+                await finished(self._end_all, group, TaskState.DONE, "its answer was lost", "", "")
                 return
             if len(numbers) > 1:
-                await _finished(self._split, task)
+                await finished(self._split, task)
                 return
         words = str(error).partition(": ")[2]
-        await _finished(self._end_all, group, TaskState.REFUSED, words, str(error.code), "")
+        await finished(self._end_all, group, TaskState.REFUSED, words, str(error.code), "")
 
     def _split(self, task: Task) -> None:
         """A shipment of several units, each a task of its own."""
@@ -215,13 +213,3 @@ class Keeping:
                 self._units.set_state(inside, UnitState.SEALED)
         if unit.kind is UnitKind.CONSIGNMENT:
             self._sealing.open(unit, leaf)
-
-
-async def _finished(work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """In a thread, and to its end even where the gateway stops meanwhile: the database is closed next."""
-    thread = asyncio.ensure_future(asyncio.to_thread(work, *args, **named))
-    try:
-        return await asyncio.shield(thread)
-    except asyncio.CancelledError:
-        await asyncio.wait([thread])
-        raise

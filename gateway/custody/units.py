@@ -17,15 +17,16 @@ from gateway.custody.names import PRODUCT, is_lot, is_pack, pack_name
 from gateway.custody.schema import LotState, UnitKind, UnitState
 
 PACKS_AT_ONCE = 4096
-_COLUMNS = "unit.id, unit.uri, unit.generation, unit.kind, unit.secret, unit.origin, unit.state, unit.parent, unit.leaf"
-_Row = tuple[int, str, int, int, bytes, str, int, int | None, int | None]
+_COLUMNS = "unit.id, unit.uri, unit.generation, unit.kind, unit.secret, unit.origin, unit.state, unit.parent, unit.out_of, unit.leaf"
+_Row = tuple[int, str, int, int, bytes, str, int, int | None, int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A thing with a secret of its own: a lot, by the URI of its LGTIN, or a logistic unit. `origin`: the organisation
-    that handed it over, empty for one that was made here. `parent`: the number of the unit it is in. `leaf`: the record
-    of the event that made it what it is. Of a lot `state` is a LotState."""
+    that handed it over, empty for one that was made here. `parent`: the number of the unit it is in; `out_of`: of the one
+    that was opened around it last. `leaf`: the record of the event that made it what it is. Of a lot `state` is a
+    LotState."""
 
     number: int
     uri: str
@@ -35,6 +36,7 @@ class Unit:
     origin: str
     state: int
     parent: int | None
+    out_of: int | None
     leaf: int | None
 
     @property
@@ -191,9 +193,9 @@ class Units:
         return None if row is None else self._unit(row)
 
     def _unit(self, row: _Row) -> Unit:
-        number, uri, generation, kind, sealed, origin, state, parent, leaf = row
+        number, uri, generation, kind, sealed, origin, state, parent, out_of, leaf = row
         secret = self._key.open(sealed, _place(uri))
-        return Unit(number, uri, generation, UnitKind(kind), secret, origin, state, parent, leaf)
+        return Unit(number, uri, generation, UnitKind(kind), secret, origin, state, parent, out_of, leaf)
 
 
 def kind_of(uri: str) -> UnitKind:
