@@ -32,6 +32,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway.objects import cli as objects_cli
     from gateway.objects import partner_cli
     from gateway.station import cli as station_cli
+    from gateway.trace import cli as trace_cli
     from network import cli as network_cli
 
     app.command("demo")(demo_cli.demo)
@@ -63,6 +64,7 @@ def _mount(app: typer.Typer) -> None:
     app.command("inspect")(sealed_cli.inspect)
     app.command("grant")(sealed_cli.grant_command)
     app.command("fsck")(chain_cli.fsck)
+    app.command("trace")(trace_cli.trace_command)
     app.command("erase")(erase_command.erase)
     app.command("disclose")(disclose_command.disclose)
     app.command("open-records")(open_command.open_records)
