@@ -50,6 +50,7 @@ class Keeping:
         self._prover = Prover(ground)
         self._news, self._alone = asyncio.Event(), set[int]()
         self.ended: list[Ended] = []
+        self.told: Callable[[], None] = lambda: None  # called on the loop after some were told
         self.overdue: Callable[[Task], None] = lambda task: None
         self.problem = ""
         self.idle = False  # everything that is logged was taken, and everything that can be told was told
@@ -80,7 +81,7 @@ class Keeping:
         while await finished(self._take):
             pass
         while await self._tell_ready():
-            pass
+            self.told()
         self.idle = not self._news.is_set()
 
     def _take(self) -> bool:
@@ -197,9 +198,9 @@ class Keeping:
                 lot = self._units.numbered(task.detail[0])
                 self._lots.settled(lot, LotState.KNOWN if state is TaskState.DONE else LotState.REFUSED)
             self._tasks.end(task.id, state, reason=reason, code=code, tx_id=tx_id)
-            ended = self._tasks.get(task.id)
-            for hear in self.ended if ended else ():
-                hear(ended or task)
+            ended = self._tasks.get(task.id) or task
+            for hear in self.ended:
+                hear(ended)
         if state is TaskState.REFUSED:
             log.warning("%s of record %d is refused (%s): %s", task.name, task.leaf, code, reason)
 

@@ -17,15 +17,16 @@ from gateway.custody.names import PRODUCT, is_lot, is_pack, pack_name
 from gateway.custody.schema import LotState, UnitKind, UnitState
 
 PACKS_AT_ONCE = 4096
-_COLUMNS = "unit.id, unit.uri, unit.generation, unit.kind, unit.secret, unit.origin, unit.state, unit.parent, unit.out_of, unit.leaf"
+_NAMES = ("id", "uri", "generation", "kind", "secret", "origin", "state", "parent", "out_of", "leaf")
+_COLUMNS = ", ".join(f"unit.{name}" for name in _NAMES)
 _Row = tuple[int, str, int, int, bytes, str, int, int | None, int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A thing with a secret of its own: a lot, by the URI of its LGTIN, or a logistic unit. `origin`: the organisation
-    that handed it over, empty for one that was made here. `parent`: the number of the unit it is in; `out_of`: of the one
-    that was opened around it last. `leaf`: the record of the event that made it what it is. Of a lot `state` is a
+    that handed it over, empty for one that was made here. `parent`: the number of the unit it is in; `out_of`: of the
+    one that was opened around it last. `leaf`: the record of the event that made it what it is. Of a lot `state` is a
     LotState."""
 
     number: int

@@ -25,6 +25,6 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    supply = Supply(ground, outbox, await open_custody(ground))
+    supply = Supply(ground, outbox, await open_custody(ground, outbox))
     supply.custody.start(ground)
     return supply

@@ -1,1 +1,1 @@
-"""What passes between the gateways of two companies when goods do: secrets, contents, events with their proofs, answers."""
+"""What passes between two companies' gateways when goods do: secrets, contents, events with their proofs, answers."""

@@ -45,7 +45,16 @@ class Book:
 
     def begin(self, handover: bytes, organisation: str, leaf: int, units: Sequence[str]) -> None:
         """Something was shipped: a hand-over is to be made of it."""
-        row = (handover, 0, organisation, int(HandoverState.BUILDING), leaf, cbor.encode(list(units)), now_us(), now_us())
+        row = (
+            handover,
+            0,
+            organisation,
+            int(HandoverState.BUILDING),
+            leaf,
+            cbor.encode(list(units)),
+            now_us(),
+            now_us(),
+        )
         self._insert(row)
 
     def coming(self, handover: bytes, organisation: str) -> Handover:
@@ -101,7 +110,9 @@ class Book:
 
     def page(self, before_us: int, limit: int) -> list[Handover]:
         """The newest first."""
-        return self._all(f"SELECT {_COLUMNS} FROM handover WHERE made_us < ? ORDER BY made_us DESC LIMIT ?", before_us, limit)
+        return self._all(
+            f"SELECT {_COLUMNS} FROM handover WHERE made_us < ? ORDER BY made_us DESC LIMIT ?", before_us, limit
+        )
 
     def _all(self, query: str, *values: object) -> list[Handover]:
         with self._store.reading() as db:
@@ -123,7 +134,8 @@ class Book:
             tx.execute("INSERT OR REPLACE INTO part VALUES (?, ?, ?)", (handover, number, signed))
             if last:
                 tx.execute("UPDATE handover SET parts = ? WHERE id = ?", (number + 1, handover))
-            query = "SELECT parts, (SELECT COUNT(*) FROM part WHERE handover = ?1 AND number < parts) FROM handover WHERE id = ?1"
+            count = "(SELECT COUNT(*) FROM part WHERE handover = ?1 AND number < parts)"
+            query = f"SELECT parts, {count} FROM handover WHERE id = ?1"
             wanted, there = tx.execute(query, (handover,)).fetchone()
             whole = wanted is not None and there == wanted
             if whole:

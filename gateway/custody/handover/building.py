@@ -11,8 +11,8 @@ from typing import Any
 
 from chain.log.proofs import ProofBuilder
 from chain.site import Folder, SiteReader
-from crypto.errors import DecryptionError
 from crypto import cbor
+from crypto.errors import DecryptionError
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
 from gateway.custody.handover import format as form
@@ -185,4 +185,3 @@ def _size(item: list[Any]) -> int:
         else:
             total += 9
     return total
-

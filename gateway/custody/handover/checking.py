@@ -68,7 +68,9 @@ class Senders:
                 except SignatureError as e:
                     raise HandoverError(f"the message is not what the gateway of {organisation} signed: {e}") from e
                 return
-        raise HandoverError(f"the message is signed with the key {message.kid.hex()[:16]}…, which is none of {name[:80]}")
+        raise HandoverError(
+            f"the message is signed with the key {message.kid.hex()[:16]}…, which is none of {name[:80]}"
+        )
 
 
 @dataclass(slots=True)

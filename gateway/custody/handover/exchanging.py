@@ -198,11 +198,13 @@ class Handovers:
             FormatError: it is no message. HandoverError: it is not for us, or not signed by that company.
             PartnerError: the company is none of [[partners]].
         """
-        self._partners.of(organisation)
         message = await asyncio.to_thread(form.open_message, body)
+        self._partners.of(organisation)
         heading = message.content.heading
         if heading.recipient != await self.organisation():
-            raise HandoverError(f"the message is for {heading.recipient[:80]}, and this gateway is {self._organisation}'s")
+            raise HandoverError(
+                f"the message is for {heading.recipient[:80]}, and this gateway is {self._organisation}'s"
+            )
         await self._senders.require(message, organisation)
         if isinstance(message.content, Part):
             if await finished(self._put, message, message.content, organisation):
@@ -293,4 +295,3 @@ class Handovers:
             async with self._logging:
                 await self._taking.log_one(organisation, event)
         await finished(self._book.change, found.id, HandoverState.ARRIVED)
-

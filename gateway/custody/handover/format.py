@@ -1,7 +1,7 @@
-"""The bytes of a hand-over: parts of items, and notices, each signed by the sender's gateway (docs/formats/handover.md).
+"""The bytes of a hand-over: parts of items, and notices, each signed by the sender's gateway.
 
-Everything decoded here is untrusted until the signature was verified under a key that the ledger has for the sender, and
-what it says until it was compared with the ledger (gateway.custody.handover.checking).
+Everything decoded here is untrusted until the signature was verified under a key that the ledger has for the sender,
+and what it says until it was compared with the ledger (gateway.custody.handover.checking). docs/formats/handover.md.
 """
 
 import zlib

@@ -5,6 +5,7 @@ often it is handed over; beside each stands the proof of where it is from, to pa
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from hashlib import sha256
@@ -46,47 +47,68 @@ class Taking:
         self._folder, self._store, self._units, self._containers = folder, store, units, containers
         self._trees, self._places, self._book, self._own_log = trees, places, book, own_log
         self._logs: dict[str, OwnLog] = {}
+        self.duplicates: list[tuple[str, str, str]] = []  # pack, unit that it comes in as well, and from whom
 
     def keep(self, organisation: str, outline: Outline, checking: Checking, parts: Iterator[bytes]) -> None:
         """Secrets, contents, trees and places. Blocks. HandoverError where a lot's tree is not the ledger's."""
         units = {uri: self._units.take(uri, kind, secret, organisation)
                  for uri, (kind, secret) in outline.units.items()}  # fmt: skip
-        for unit in units.values():
-            if unit.kind is not UnitKind.LOT:
-                with self._store.transaction() as tx:
-                    query = "UPDATE unit SET state = ?, parent = NULL, origin = ? WHERE id = ?"
-                    tx.execute(query, (int(UnitState.COMING), organisation, unit.number))
-                    tx.execute("DELETE FROM amount WHERE parent = ?", (unit.number,))
+        fresh = self._begin([unit for unit in units.values() if unit.kind is not UnitKind.LOT], organisation)
         for signed in parts:
             content = form.decode_message(signed)
             if isinstance(content, Part):
-                self._keep_part(content, units)
+                self._keep_part(content, units, fresh)
         for uri, contents in outline.contents.items():
             ids = sorted([*contents.ids, *(units[child].id for child in contents.children)])
             self._trees.build(units[uri].number, ids)
         for uri in outline.trees:
             self._build_lot(units[uri], checking)
 
-    def _keep_part(self, part: Part, units: dict[str, Unit]) -> None:
+    def _begin(self, units: Sequence[Unit], organisation: str) -> set[str]:
+        """Those whose contents are taken: not what is ours already, which nobody else's word changes."""
+        fresh: set[str] = set()
+        with self._store.transaction() as tx:
+            for unit in units:
+                if unit.state in (UnitState.SHIPPED, UnitState.COMING):
+                    fresh.add(unit.uri)
+                    query = "UPDATE unit SET state = ?, parent = NULL, origin = ? WHERE id = ?"
+                    tx.execute(query, (int(UnitState.COMING), organisation, unit.number))
+                    tx.execute("DELETE FROM amount WHERE parent = ?", (unit.number,))
+        return fresh
+
+    def _keep_part(self, part: Part, units: dict[str, Unit], fresh: set[str]) -> None:
         with self._store.transaction() as tx:
             for item in part.items:
-                if item[0] == form.INSIDE:
+                if item[0] == form.INSIDE and item[1] in fresh:
                     rows = [(units[item[1]].number, units[child].number) for child in item[2]]
                     tx.executemany("UPDATE unit SET parent = ? WHERE id = ?", rows)
-                elif item[0] == form.PACKS:
-                    parent, lot = units[item[1]].number, units[item[2]].number
-                    query = (
-                        "INSERT INTO pack (name, lot, parent) VALUES (?, ?, ?)"
-                        " ON CONFLICT DO UPDATE SET parent = excluded.parent WHERE lot = excluded.lot"
-                    )
-                    tx.executemany(query, [(pack_name(PRODUCT + name), lot, parent) for name in item[3]])
-                elif item[0] == form.AMOUNT:
+                elif item[0] == form.PACKS and item[1] in fresh:
+                    self._put_packs(tx, units[item[1]], units[item[2]], item[3])
+                elif item[0] == form.AMOUNT and item[1] in fresh:
                     self._containers.put_amount(units[item[1]], Amount(units[item[2]], item[3]))
                 elif item[0] == form.TREE:
                     self._trees.put_ids(units[item[1]].number, item[2], item[3])
                 elif item[0] == form.PLACES:
                     found = ((PRODUCT + name, Position(index, tuple(proof))) for name, index, proof in item[2])
                     self._places.put(found)
+
+    def _put_packs(self, tx: sqlite3.Connection, unit: Unit, lot: Unit, names: Sequence[str]) -> None:
+        """A pack that is somewhere else already, by what we know, is a serial that is there twice: it stays there."""
+        rows = [(name, lot.number, unit.number) for name in names]
+        if tx.executemany("INSERT OR IGNORE INTO pack (name, lot, parent) VALUES (?, ?, ?)", rows).rowcount == len(
+            rows
+        ):
+            return
+        query = """SELECT pack.lot, pack.parent, unit.state FROM pack LEFT JOIN unit ON unit.id = pack.parent
+            WHERE name = ?"""
+        for name in names:
+            known_lot, parent, state = tx.execute(query, (name,)).fetchone()
+            if parent == unit.number:
+                continue
+            if known_lot == lot.number and state == UnitState.SHIPPED:
+                tx.execute("UPDATE pack SET parent = ?, out_of = NULL WHERE name = ?", (unit.number, name))
+            else:
+                self.duplicates.append((PRODUCT + name, unit.uri, unit.origin))
 
     def _build_lot(self, lot: Unit, checking: Checking) -> None:
         """The tree of a lot that came whole, compared with the ledger."""
@@ -163,7 +185,7 @@ class Taking:
                 event = read_event(payload)
                 named = [t.uri for t in event.things if is_container(t.uri) or is_lot(t.uri)]
                 self._book.mention([*named, event.hash_id], leaf)
-                if event.action == "ADD" and event.type == "ObjectEvent" or event.type == "TransformationEvent":
+                if (event.action == "ADD" and event.type == "ObjectEvent") or event.type == "TransformationEvent":
                     made = [(leaf, pack_name(t.uri)) for t in event.things if is_pack(t.uri) and t.role != "input"]
                     tx.executemany("UPDATE pack SET leaf = ? WHERE name = ? AND leaf IS NULL", made)
 
@@ -187,4 +209,3 @@ def _next(parts: Iterator[bytes]) -> Part | None:
         if isinstance(content, Part):
             return content
     return None
-

@@ -137,7 +137,8 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        self.supply = Supply(ground, open_outbox(ground), asyncio.run(open_custody(ground)))
+        outbox = open_outbox(ground)
+        self.supply = Supply(ground, outbox, asyncio.run(open_custody(ground, outbox)))
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
