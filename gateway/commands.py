@@ -21,10 +21,11 @@ def application(wanted: str = "") -> typer.Typer:
 def _mount(app: typer.Typer) -> None:
     from bench import cli as bench_cli
     from chain import cli as chain_cli
+    from chain.conditions import cli as conditions_cli
     from chain.sealed import cli as sealed_cli
     from chaincode import cli as chaincode_cli
     from crypto.keystore import cli as keys_cli
-    from gateway import disclose_command, erase_command, joining, open_command
+    from gateway import conditions_command, disclose_command, erase_command, joining, open_command
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
     from gateway.drill import cli as drill_cli
@@ -67,6 +68,8 @@ def _mount(app: typer.Typer) -> None:
     app.command("trace")(trace_cli.trace_command)
     app.command("erase")(erase_command.erase)
     app.command("disclose")(disclose_command.disclose)
+    conditions_cli.app.command("export")(conditions_command.export)
+    app.add_typer(conditions_cli.app, name="conditions")
     app.command("open-records")(open_command.open_records)
     index = typer.Typer(help="The search index, which can always be built again.", no_args_is_help=True)
     index.callback()(lambda: None)
