@@ -7,7 +7,7 @@ lost: tasks wait, in their order. A call whose answer was lost is made again, an
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 
 from chain.errors import LedgerError, LogError, StoreError
@@ -22,7 +22,7 @@ from gateway.custody.follower import Follower
 from gateway.custody.lots import COMMISSION, Lots
 from gateway.custody.schema import LotState, TaskState, UnitKind, UnitState
 from gateway.custody.sealing import Sealing
-from gateway.custody.tasks import Task, Tasks, now_us
+from gateway.custody.tasks import NO_DATA, Task, Tasks, now_us
 from gateway.custody.telling import Arguments, refusal_in, units_of, was_taken
 from gateway.custody.transitions import RECEIVE, SHIP
 from gateway.custody.units import Units
@@ -50,6 +50,9 @@ class Keeping:
         self._prover = Prover(ground)
         self._news, self._alone = asyncio.Event(), set[int]()
         self.ended: list[Ended] = []
+        self.begin: Callable[[], Awaitable[None]] = _nothing
+        self.answered: Callable[[Task, Submitted], None] = lambda task, answer: None
+        self.alert: Callable[[Task], Awaitable[None]] = _nobody
         self.told: Callable[[], None] = lambda: None  # called on the loop after some were told
         self.overdue: Callable[[Task], None] = lambda task: None
         self.problem = ""
@@ -78,10 +81,14 @@ class Keeping:
 
     async def turn(self) -> None:
         """Take what is logged, and tell what can be told now."""
+        await self.begin()
         while await finished(self._take):
             pass
         while await self._tell_ready():
             self.told()
+        for task in await finished(self._tasks.not_told):
+            await self.alert(task)
+            await finished(self._tasks.was_told, task.id)
         self.idle = not self._news.is_set()
 
     def _take(self) -> bool:
@@ -91,7 +98,7 @@ class Keeping:
         for task in self._tasks.overdue(now_us()):
             with self._store.transaction():
                 self.overdue(task)
-                self._end(task, TaskState.REFUSED, "no hand-over of it came", "no-data", "")
+                self._end(task, TaskState.REFUSED, "no hand-over of it came", NO_DATA, "")
         return more
 
     async def _tell_ready(self) -> bool:
@@ -182,7 +189,9 @@ class Keeping:
         if refusal:
             self._end_all(group, TaskState.REFUSED, refusal[1], refusal[0], answer.tx_id)
         else:
-            self._end_all(group, TaskState.DONE, "", "", answer.tx_id)
+            with self._store.transaction():
+                self.answered(group[0], answer)
+                self._end_all(group, TaskState.DONE, "", "", answer.tx_id)
 
     def _end_all(self, group: Sequence[Task], state: TaskState, reason: str, code: str, tx_id: str) -> None:
         with self._store.transaction():
@@ -214,3 +223,11 @@ class Keeping:
                 self._units.set_state(inside, UnitState.SEALED)
         if unit.kind is UnitKind.CONSIGNMENT:
             self._sealing.open(unit, leaf)
+
+
+async def _nobody(task: Task) -> None:
+    """Nobody is told."""
+
+
+async def _nothing() -> None:
+    """Nothing is to be known before."""

@@ -101,7 +101,7 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE IF NOT EXISTS task (id INTEGER PRIMARY KEY AUTOINCREMENT, leaf INTEGER NOT NULL, name TEXT NOT NULL,"
     " work BLOB NOT NULL, state INTEGER NOT NULL, waits TEXT, until_us INTEGER, sent INTEGER NOT NULL DEFAULT 0,"
     " made_us INTEGER NOT NULL, ended_us INTEGER, reason TEXT NOT NULL DEFAULT '', code TEXT NOT NULL DEFAULT '',"
-    " tx_id TEXT NOT NULL DEFAULT '')",
+    " tx_id TEXT NOT NULL DEFAULT '', told INTEGER NOT NULL DEFAULT 0)",
     "CREATE INDEX IF NOT EXISTS task_state ON task (state, id)",
     "CREATE INDEX IF NOT EXISTS task_waits ON task (waits, id) WHERE state = 1",
     "CREATE INDEX IF NOT EXISTS task_leaf ON task (leaf)",
@@ -128,10 +128,18 @@ SCHEMA: tuple[str, ...] = (
     # What is to be told to partners, until the outbox has it. `body`: CBOR.
     "CREATE TABLE IF NOT EXISTS say (id INTEGER PRIMARY KEY AUTOINCREMENT, organisation TEXT NOT NULL,"
     " handover BLOB NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL)",
+    # Exceptions, reported by us or to us. `facts`: CBOR [things, records, compared]; `ledger_id`: what the ledger calls
+    # it; `detail`: the secret that makes ids of things whose own secrets we do not have.
+    "CREATE TABLE IF NOT EXISTS exception (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,"
+    " state TEXT NOT NULL, owner TEXT NOT NULL, organisation TEXT NOT NULL, facts BLOB NOT NULL, leaf INTEGER NOT NULL,"
+    " ledger_id BLOB UNIQUE, opened_us INTEGER NOT NULL, changed_us INTEGER NOT NULL, deadline_us INTEGER NOT NULL,"
+    " answer TEXT NOT NULL DEFAULT '', resolution TEXT NOT NULL DEFAULT '', remark TEXT NOT NULL DEFAULT '',"
+    " cause TEXT NOT NULL UNIQUE)",
+    "CREATE INDEX IF NOT EXISTS exception_state ON exception (state, id)",
     # One row while events of a hand-over are being logged: where the log stood before.
     "CREATE TABLE IF NOT EXISTS logging (id INTEGER PRIMARY KEY CHECK (id = 0), first_leaf INTEGER NOT NULL)",
 )
 TABLES = (
     "position", "seen", "unit", "lot", "pack", "amount", "place", "tree", "tile", "task", "about",
-    "mention", "shared", "handover", "part", "say", "logging",
+    "mention", "shared", "handover", "part", "say", "exception", "logging",
 )  # fmt: skip

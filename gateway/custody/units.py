@@ -4,8 +4,9 @@ Trust boundary: URIs are canonical and checked by whoever calls. Secrets lie sea
 files can test guesses of serials against the ledger, and do nothing else with them.
 """
 
+import hmac
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from crypto import labels
@@ -59,6 +60,7 @@ class Units:
 
     def __init__(self, store: Store, site_key: bytes) -> None:
         self._store, self._key = store, AtRestKey(site_key)
+        self._own = hmac.digest(site_key, labels.UNIT_SECRET, "sha256")
 
     def get(self, uri: str) -> Unit | None:
         """The lot or logistic unit of this URI, its newest generation, if its secret is known here."""
@@ -117,6 +119,23 @@ class Units:
     def id_of(self, uri: str) -> bytes:
         """What the ledger calls this lot, logistic unit or pack; UnknownUnitError where its secret is not known."""
         return self.lot_of(uri).id_of(uri) if is_pack(uri) else self.of(uri).id
+
+    def private_id(self, uri: str) -> bytes:
+        """A name for a thing whose secret is not here, that nobody else can tell or guess."""
+        return unit_id(self._own, uri)
+
+    def named(self, ids: Sequence[bytes]) -> list[str]:
+        """URIs of those of these ids that are known here. Looks at every unit, and at every pack of the lots among
+        them: for what happens seldom."""
+        wanted, found = set(ids), list[str]()
+        with self._store.reading() as db:
+            numbers = [row[0] for row in db.execute("SELECT id FROM unit ORDER BY id").fetchall()]
+        for unit in map(self.numbered, numbers):
+            if unit.id in wanted:
+                found.append(unit.uri)
+                if unit.is_lot:
+                    found += [pack for pack in self.packs(unit) if unit.id_of(pack) in wanted]
+        return found
 
     # -- packs
 

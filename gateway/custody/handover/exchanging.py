@@ -50,11 +50,10 @@ class Handovers:
     def __init__(
         self, ground: Ground, store: Store, units: Units, book: Book, builder: Builder, taking: Taking,
         partners: Partners, outbox: Outbox, *, alert: Callable[[str, str, str], Awaitable[None]],
-        taken: Callable[[], None],
     ) -> None:  # fmt: skip
         self._ground, self._store, self._units, self._book = ground, store, units, book
         self._builder, self._taking, self._partners, self._outbox = builder, taking, partners, outbox
-        self._alert, self._taken = alert, taken
+        self._alert = alert
         self._prover, self._senders = Prover(ground), Senders(ground.ledger)
         self._news, self._logging = asyncio.Event(), asyncio.Lock()
         self._organisation = ""
@@ -63,6 +62,9 @@ class Handovers:
             "taken": self._was_taken, "rejected": self._was_rejected, "received": self._was_received,
         }  # fmt: skip
         self.overdue: Callable[[Handover], None] = lambda handover: None
+        self.taken: Callable[[], Awaitable[None]] = _nobody
+        self.complete: Callable[[bytes], None] = lambda handover: None  # all its goods were received
+        self.doubled: Callable[[str, str, str], None] = lambda pack, unit, sender: None
         self.problem = ""
         self.idle = False
 
@@ -98,6 +100,7 @@ class Handovers:
                 left = [uri for uri in handover.units if self._units.of(uri).state == UnitState.COMING]
                 if not left and handover.state is HandoverState.KEPT:
                     self._book.change(handover.id, HandoverState.RECEIVED)
+                    self.complete(handover.id)
                 self.say(handover.organisation, handover.id, "received", [[unit.uri], task.leaf])
 
     def say(self, organisation: str, handover: bytes, kind: str, body: Any) -> None:
@@ -238,7 +241,7 @@ class Handovers:
             await self._reject(handover, str(e))
             return
         await finished(self._kept, handover, outline.shipped)
-        self._taken()
+        await self.taken()
 
     def _may_be_behind(self, handover: Handover) -> bool:
         young = now_us() - handover.changed_us < BEHIND_S * 1e6
@@ -246,6 +249,8 @@ class Handovers:
 
     def _kept(self, handover: Handover, shipped: list[str]) -> None:
         with self._store.transaction():
+            while self._taking.duplicates:
+                self.doubled(*self._taking.duplicates.pop())
             until = now_us() + self._wait_us
             self._book.change(handover.id, HandoverState.KEPT, units=shipped, until_us=until)
             self._book.drop_parts(handover.id)
@@ -295,3 +300,7 @@ class Handovers:
             async with self._logging:
                 await self._taking.log_one(organisation, event)
         await finished(self._book.change, found.id, HandoverState.ARRIVED)
+
+
+async def _nobody() -> None:
+    """Nobody hears of it."""
