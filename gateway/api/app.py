@@ -18,6 +18,7 @@ from gateway.api.routes import (
     custody,
     devices,
     erasures,
+    exceptions,
     handovers,
     keys,
     objects,
@@ -33,7 +34,7 @@ from gateway.api.services import ReceiptFactory, Services
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
-from gateway.web import pages
+from gateway.web import goods, pages
 
 VERSION = "1"
 _ABOUT = (
@@ -60,8 +61,8 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    goods = (trace, custody, handovers)
-    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *goods, pages):
+    supply = (trace, custody, exceptions, handovers, goods)
+    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)
     _describe(app)

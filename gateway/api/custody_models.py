@@ -1,12 +1,17 @@
 """The JSON of custody: transitions for the ledger, hand-overs, exceptions. Times are µs since the Unix epoch."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from gateway.api.models import Out
+from gateway.custody.exceptions.register import ExceptionCase
 from gateway.custody.handover.book import Handover
 from gateway.custody.tasks import Task
+
+ResolutionName = Literal[
+    "corrected", "explained", "false-alert", "falsified", "returned", "destroyed", "withdrawn", "unanswered"
+]  # fmt: skip
 
 
 class TransitionOut(Out):
@@ -70,7 +75,43 @@ class HandoversOut(Out):
     handovers: list[HandoverOut]
 
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+class ExceptionOut(Out):
+    """Goods and data that disagree."""
+
+    id: str = Field(examples=["3"])
+    kind: str = Field(examples=["product-without-data"])
+    state: str = Field(examples=["open"], description="open, answered or resolved")
+    owner: str = Field(examples=["WholesalerMSP"], description="the company that resolves it")
+    organisation: str = Field(examples=["MakerMSP"], description="the other company, empty where there is none")
+    ours: bool = Field(description="whether this company resolves it; else it is asked to answer")
+    things: list[str]
+    records: list[str] = Field(description="events in this log that were compared")
+    compared: str = Field(description="what was expected and what was found, in words")
+    ledger_id: str | None = Field(description="what the ledger calls it, hex; null until it is there")
+    opened_us: int
+    changed_us: int
+    deadline_us: int = Field(description="for the answer; 0 without one")
+    answer: str
+    resolution: str
+    remark: str
+
+    @classmethod
+    def of(cls, case: ExceptionCase, us: str) -> Self:
+        return cls(
+            id=str(case.id), kind=case.kind, state=case.state, owner=case.owner, organisation=case.organisation,
+            ours=case.owner == us, things=list(case.things), records=[str(leaf) for leaf in case.records],
+            compared=case.compared, ledger_id=case.ledger_id.hex() if case.ledger_id else None,
+            opened_us=case.opened_us, changed_us=case.changed_us, deadline_us=case.deadline_us, answer=case.answer,
+            resolution=case.resolution, remark=case.remark,
+        )  # fmt: skip
+
+
+class ExceptionsOut(Out):
+    """A page of them. `counts` is of all, by state."""
+
+    exceptions: list[ExceptionOut]
+    after: str | None = Field(description="go on behind this id; null at the end")
+    counts: dict[str, int]
 
 
 class _In(BaseModel):
@@ -78,9 +119,13 @@ class _In(BaseModel):
 
 
 class AnswerIn(_In):
-    """What we say to an exception."""
+    """What we say to an exception of another company."""
 
-    text: Text
+    text: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
 
-__all__ = ["AnswerIn", "Any", "HandoverOut", "HandoversOut", "TransitionOut", "TransitionsOut"]
+class ResolveIn(_In):
+    """How we end an exception of our own."""
+
+    resolution: ResolutionName
+    remark: Annotated[str, StringConstraints(max_length=2000)] = ""
