@@ -31,6 +31,7 @@ from gateway.api.routes import (
     trace,
 )
 from gateway.api.services import ReceiptFactory, Services
+from gateway.consumer import routes as consumer
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
@@ -61,7 +62,7 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    supply = (trace, custody, exceptions, handovers, goods)
+    supply = (trace, custody, exceptions, handovers, goods, consumer)
     for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.consumer.parts import Consumer, open_consumer
 from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
@@ -16,6 +17,7 @@ class Supply:
     ground: Ground
     outbox: Outbox
     custody: Custody
+    consumer: Consumer
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
@@ -25,6 +27,7 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    supply = Supply(ground, outbox, await open_custody(ground, outbox))
+    custody = await open_custody(ground, outbox)
+    supply = Supply(ground, outbox, custody, await open_consumer(ground, custody))
     supply.custody.start(ground)
     return supply

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from crypto.errors import SealtrailError
 from gateway.api.auth import Operator
@@ -58,8 +59,8 @@ async def answer(number: Number, body: AnswerIn, who: Operator, here: Here) -> R
 @router.post("/{id}/resolve", status_code=204, summary="Resolve", response_class=Response,
              responses=documented(401, 403, 404, 409))  # fmt: skip
 async def resolve(number: Number, body: ResolveIn, who: Operator, here: Here) -> Response:
-    """End an exception of our own. While the other company has not answered only `withdrawn` is possible, and
-    `unanswered` behind the deadline: the contract holds to that, and `GET /v1/custody?state=refused` shows where not."""
+    """End an exception of our own. While the other company has not answered, only `withdrawn` is possible, and
+    `unanswered` behind the deadline: the contract holds to that."""
     try:
         await run_in_threadpool(here.live.supply.custody.workflow.resolve, int(number), body.resolution, body.remark)
     except SealtrailError as e:

@@ -32,6 +32,7 @@ from gateway.access import Access, Scope, SeriesLimits, SourceSettings
 from gateway.anchoring import Anchorer
 from gateway.closing import Closing
 from gateway.config import Config, ObjectsConfig, StorageConfig
+from gateway.consumer.parts import open_consumer
 from gateway.custody.parts import open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.enrolment import Offer, Registrar
@@ -138,7 +139,8 @@ class Site:
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
         outbox = open_outbox(ground)
-        self.supply = Supply(ground, outbox, asyncio.run(open_custody(ground, outbox)))
+        custody = asyncio.run(open_custody(ground, outbox))
+        self.supply = Supply(ground, outbox, custody, asyncio.run(open_consumer(ground, custody)))
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
