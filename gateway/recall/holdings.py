@@ -91,8 +91,8 @@ class _Page:
 
     def count(self) -> None:
         latest = Latest(self._walk)
-        packs = [link.target for link in self._walk.links if link.relation is Relation.LOT]
-        for pack in packs:
+        packs = {link.target: None for link in self._walk.links if link.relation is Relation.LOT}
+        for pack in packs:  # each once, however many events say of which lot it is
             row = latest.of(pack)
             if row is not None:
                 self._one(pack, row)

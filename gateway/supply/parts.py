@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.consumer.parts import Consumer, open_consumer
 from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
@@ -18,6 +19,7 @@ class Supply:
     ground: Ground
     outbox: Outbox
     custody: Custody
+    consumer: Consumer
     recalls: Recalls
 
     def committed(self, news: Committed) -> None:
@@ -28,8 +30,9 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    custody = await open_custody(ground)
-    supply = Supply(ground, outbox, custody, await open_recalls(ground, outbox, custody))
+    custody = await open_custody(ground, outbox)
+    consumer, recalls = await open_consumer(ground, custody), await open_recalls(ground, outbox, custody)
+    supply = Supply(ground, outbox, custody, consumer, recalls)
     supply.custody.start(ground)
     ground.closing.task(supply.recalls.run())
     return supply

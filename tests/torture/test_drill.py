@@ -31,6 +31,7 @@ from gateway.drill.tables import (
     KEPT_DB,
     LEDGER_DB,
     OBJECTS_DB,
+    SCANS_DB,
     SITE_DB,
     TABLES,
 )
@@ -136,6 +137,7 @@ def test_every_table_and_column_of_a_site_is_declared(site: Folder, tmp_path: Pa
         ACCESS_DB: site.access,
         OBJECTS_DB: site.root / OBJECTS_DB,
         CUSTODY_DB: site.root / CUSTODY_DB,
+        SCANS_DB: site.root / SCANS_DB,
     }
     found = {
         (file, table): columns

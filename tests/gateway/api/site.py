@@ -32,6 +32,7 @@ from gateway.access import Access, Scope, SeriesLimits, SourceSettings
 from gateway.anchoring import Anchorer
 from gateway.closing import Closing
 from gateway.config import Config, ObjectsConfig, StorageConfig
+from gateway.consumer.parts import open_consumer
 from gateway.custody.parts import open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.enrolment import Offer, Registrar
@@ -138,8 +139,10 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        outbox, custody = open_outbox(ground), asyncio.run(open_custody(ground))
-        self.supply = Supply(ground, outbox, custody, asyncio.run(open_recalls(ground, outbox, custody)))
+        outbox = open_outbox(ground)
+        custody = asyncio.run(open_custody(ground, outbox))
+        consumer, recalls = open_consumer(ground, custody), open_recalls(ground, outbox, custody)
+        self.supply = Supply(ground, outbox, custody, asyncio.run(consumer), asyncio.run(recalls))
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0

@@ -47,7 +47,7 @@ async def trade(all_of: Companies) -> None:
         if company in all_of.served:
             # What came with the goods: how the packs were made and packed.
             gateway = all_of.served[company].gateway
-            log = gateway._own_log("partner.maker", "epcis")
+            log = gateway._own_log("partner.copy", "epcis")
             await log.append_all([made, *(filled[n] for n in own)])
             source = "Maker" if company == "Wholesaler" else "Wholesaler"
             await all_of.capture(company, *(received(3, case(n), source, at) for n in own))
