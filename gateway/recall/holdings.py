@@ -90,24 +90,30 @@ class _Page:
         return {leaf: name for leaf, name in found if name}
 
     def count(self) -> None:
-        latest = Latest(self._walk)
+        own = Latest(self._walk, lambda row: not self._foreign(row))
+        others = Latest(self._walk, self._foreign)
         packs = {link.target: None for link in self._walk.links if link.relation is Relation.LOT}
         for pack in packs:  # each once, however many events say of which lot it is
-            row = latest.of(pack)
-            if row is not None:
+            if row := own.of(pack):
                 self._one(pack, row)
+            elif (row := others.of(pack)) and self._sent(row):
+                held = self._found[self._supplier(pack)]
+                held.own = replace(held.own, in_transit=held.own.in_transit + 1)  # to us; else it never came here
+
+    def _foreign(self, row: Row) -> bool:
+        return self._words[row.source].startswith(FOREIGN)
+
+    def _sent(self, row: Row) -> bool:
+        return self._words.get(row.step or 0) in _SENT or self._words.get(row.disposition or 0) == "in_transit"
 
     def _one(self, pack: int, row: Row) -> None:
         step = self._words.get(row.step or 0, "")
-        sent = step in _SENT or self._words.get(row.disposition or 0) == "in_transit"
-        foreign = self._words[row.source].startswith(FOREIGN)
-        if foreign and not sent:
-            return  # it never came here
+        sent = self._sent(row)
         held = self._found[self._supplier(pack)]
         customer = self._to.get(row.leaf)
-        if sent and not foreign and customer in self._suppliers:
+        if sent and customer in self._suppliers:
             held.own = replace(held.own, returned=held.own.returned + 1)
-        elif sent and not foreign and customer:
+        elif sent and customer:
             held.customers[customer] += 1
         elif sent:
             held.own = replace(held.own, in_transit=held.own.in_transit + 1)

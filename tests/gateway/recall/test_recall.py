@@ -50,11 +50,12 @@ async def trade(all_of: Companies) -> None:
             log = gateway._own_log("partner.copy", "epcis")
             await log.append_all([made, *(filled[n] for n in own)])
             source = "Maker" if company == "Wholesaler" else "Wholesaler"
-            await all_of.capture(company, *(received(3, case(n), source, at) for n in own))
+            minutes = 3 if company == "Wholesaler" else 5
+            await all_of.capture(company, *(received(minutes, case(n), source, at) for n in own))
     await all_of.capture("Wholesaler", *(shipped(4, case(n), "Wholesaler", "Shop") for n in (1, 2)),
                          shipped(4, case(3), "Wholesaler", "Kiosk"))  # fmt: skip
-    opened = [packed(5, case(1), *cases[1], action="DELETE", at=place(3))]
-    await all_of.capture("Shop", *opened, *(objects(6, "dispensing", p, at=place(3)) for p in cases[1][:4]))
+    opened = [packed(6, case(1), *cases[1], action="DELETE", at=place(3))]
+    await all_of.capture("Shop", *opened, *(objects(7, "dispensing", p, at=place(3)) for p in cases[1][:4]))
 
 
 def drill(root: Path) -> None:
