@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from gateway.consumer.containers import PackedInto
 from gateway.consumer.facts import PackLookup
-from gateway.consumer.lookup import LedgerLookup, Shipments
+from gateway.consumer.lookup import LedgerLookup
 from gateway.consumer.scans import Scans
+from gateway.consumer.shipments import LedgerShipments
 from gateway.custody.parts import Custody
 from gateway.events.view import EventsViews
 from gateway.supply.ground import Ground
@@ -20,13 +21,14 @@ class Consumer:
     scans: Scans
 
 
-async def open_consumer(ground: Ground, custody: Custody, shipments: Shipments | None = None) -> Consumer:
-    """Open scans.db; it is closed with the gateway. `shipments`: see LedgerLookup."""
+async def open_consumer(ground: Ground, custody: Custody) -> Consumer:
+    """Open scans.db; it is closed with the gateway."""
     scans = await asyncio.to_thread(Scans, ground.folder.root)
     ground.closing.callback(scans.close)
     views = EventsViews(ground.folder)
     ground.closing.callback(views.close)
+    origin, ledger = ground.folder.origin, ground.ledger
     lookup = LedgerLookup(
-        custody.units, custody.trees, ground.ledger, ground.folder.origin, PackedInto(views), shipments
+        custody.units, custody.trees, ledger, origin, PackedInto(views), LedgerShipments(ledger, origin)
     )
     return Consumer(lookup, scans)
