@@ -1,8 +1,11 @@
 """The consumer page of one gateway, put together."""
 
 import asyncio
+import logging
+import time
 from dataclasses import dataclass
 
+from chain.errors import StoreError
 from gateway.consumer.containers import PackedInto
 from gateway.consumer.facts import PackLookup
 from gateway.consumer.lookup import LedgerLookup
@@ -12,6 +15,9 @@ from gateway.custody.parts import Custody
 from gateway.events.view import EventsViews
 from gateway.supply.ground import Ground
 
+FORGET_S = 1800.0
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
@@ -19,6 +25,18 @@ class Consumer:
 
     lookup: PackLookup
     scans: Scans
+
+    def start(self, ground: Ground) -> None:
+        """Forget places on time, also while nobody scans; ends with the gateway."""
+        ground.closing.task(self._forgetting())
+
+    async def _forgetting(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self.scans.forget, time.time_ns() // 1000)
+            except StoreError as e:
+                log.warning("scans.db: places of past days were not forgotten: %s", e)
+            await asyncio.sleep(FORGET_S)
 
 
 async def open_consumer(ground: Ground, custody: Custody) -> Consumer:
