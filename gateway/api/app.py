@@ -14,7 +14,22 @@ from gateway.api.guards import Guards
 from gateway.api.parameters import strict_query
 from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
-from gateway.api.routes import devices, erasures, keys, objects, partners, proofs, records, site, sources, tiles, trace
+from gateway.api.routes import (
+    custody,
+    devices,
+    erasures,
+    exceptions,
+    handovers,
+    keys,
+    objects,
+    partners,
+    proofs,
+    records,
+    site,
+    sources,
+    tiles,
+    trace,
+)
 from gateway.api.services import ReceiptFactory, Services
 from gateway.consumer import routes as consumer
 from gateway.events.view import EventsViews
@@ -47,22 +62,8 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    for module in (
-        records,
-        proofs,
-        sources,
-        devices,
-        erasures,
-        keys,
-        objects,
-        partners,
-        site,
-        tiles,
-        trace,
-        goods,
-        pages,
-        consumer,
-    ):
+    supply = (trace, custody, exceptions, handovers, goods, consumer)
+    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)
     _describe(app)

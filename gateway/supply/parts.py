@@ -27,7 +27,7 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    custody = await open_custody(ground)
+    custody = await open_custody(ground, outbox)
     supply = Supply(ground, outbox, custody, await open_consumer(ground, custody))
     supply.custody.start(ground)
     supply.consumer.start(ground)

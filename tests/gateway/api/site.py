@@ -138,9 +138,9 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        custody = asyncio.run(open_custody(ground))
-        consumer = asyncio.run(open_consumer(ground, custody))
-        self.supply = Supply(ground, open_outbox(ground), custody, consumer)
+        outbox = open_outbox(ground)
+        custody = asyncio.run(open_custody(ground, outbox))
+        self.supply = Supply(ground, outbox, custody, asyncio.run(open_consumer(ground, custody)))
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
