@@ -35,4 +35,5 @@ async def open_supply(ground: Ground) -> Supply:
     supply = Supply(ground, outbox, custody, consumer, recalls)
     supply.custody.start(ground)
     ground.closing.task(supply.recalls.run())
+    supply.consumer.start(ground)
     return supply
