@@ -16,9 +16,22 @@ class Supply:
     ground: Ground
     outbox: Outbox
     custody: Custody
+    cold: ColdChain
+    alarms: Alarms
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
+        self.cold.committed(news)
+
+    def subscribed(self, source: str) -> None:
+        """A source listens to something."""
+        self.alarms.mqtt.subscribed(source)
+
+    def problems(self) -> Iterator[str]:
+        """What keeps these parts from working, in words."""
+        yield from self.outbox.problems()
+        yield from self.alarms.problems()
+        yield from (f"shipment {of.hex()[:16]}… waits: {why}" for of, why in self.cold.problems().items())
 
 
 async def open_supply(ground: Ground) -> Supply:

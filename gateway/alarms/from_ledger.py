@@ -1,0 +1,143 @@
+"""Alarms from events of the ledger, in words with their numbers. What does not concern this gateway raises none.
+
+Trust boundary: an event is the ledger's word that its transaction committed; figures are those the contract judged by.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from chain.ledger.interface import LedgerEvent
+from chaincode.coldchain.alarms import Cause
+from chaincode.coldchain.policy import Limit
+from crypto import cbor
+from gateway.alarms.alarm import Alarm, What
+from gateway.coldchain.store import Tracked
+
+MAX_EVENT_BYTES = 2**20
+Concerns = Callable[[bytes], Awaitable[Tracked | None]]
+Ours = Callable[[], Awaitable[str]]
+
+
+class FromLedger:
+    """`concerns` gives a shipment that this gateway has a stake in, `ours` is our organisation."""
+
+    def __init__(self, concerns: Concerns, ours: Ours) -> None:
+        self._concerns, self._ours = concerns, ours
+
+    async def alarms(self, event: LedgerEvent) -> list[Alarm]:
+        """None or one, as a rule; without ids yet."""
+        items = cbor.decode(event.payload, MAX_EVENT_BYTES)
+        if event.name.startswith("coldchain."):
+            return await self._of_shipment(event, items)
+        if event.name == "lots.exception":
+            return await self._exception(event, items)
+        if event.name.startswith("lots.recall"):
+            return [_alarm(event, What.RECALL, _hex(items[0]), f"{event.name.partition('.')[2]}: {_hex(items[0])[:16]}…")]
+        return []
+
+    async def _of_shipment(self, event: LedgerEvent, items: list[Any]) -> list[Alarm]:
+        make = _SHIPMENTS.get(event.name)
+        if make is None:
+            return []
+        tracked = await self._concerns(items[0])
+        return [] if tracked is None else [make(event, items, tracked)]
+
+    async def _exception(self, event: LedgerEvent, items: list[Any]) -> list[Alarm]:
+        exception_id, kind, state, owner, parties = items[:5]
+        if await self._ours() not in (owner, *parties):
+            return []
+        among = ", ".join(sorted({owner, *parties}))
+        numbers = {"kind": kind, "state": state, "owner": owner, "parties": list(parties)}
+        subject = _hex(exception_id)
+        return [_alarm(event, What.EXCEPTION, subject, f"{kind} between {among}: now {state}", numbers)]
+
+
+def _excursion(event: LedgerEvent, items: list[Any], tracked: Tracked) -> Alarm:
+    shipment_id, seq, listed = items[0], items[1], items[2]
+    said = [_finding(tracked, *one) for one in listed]
+    what = What.OVERDUE if all(one[0] == Cause.OVERDUE for one in listed) else What.EXCURSION
+    numbers = {
+        "report": seq, "policy": tracked.policy.name, "units_held": len(tracked.shipment.units),
+        "findings": [_numbers(tracked, *one) for one in listed],
+    }  # fmt: skip
+    text = f"{'; '.join(said)}. {len(tracked.shipment.units)} units are held until another organisation than"
+    text += f" {tracked.shipment.reporter} releases them"
+    return _alarm(event, what, shipment_id.hex(), text, numbers, tracked)
+
+
+def _finding(tracked: Tracked, cause: str, logger: int | None, limit: int | None, figure: int) -> str:
+    who = "" if logger is None else f"{tracked.shipment.loggers[logger].source}: "
+    match cause:
+        case Cause.LIMIT if limit is not None:
+            return f"{who}{figure:,} s more than allowed {_words(tracked.policy.limits[limit])}"
+        case Cause.MKT:
+            return f"{who}mean kinetic temperature {_celsius(figure)}"
+        case Cause.GAP:
+            return f"{who}no reading for {figure:,} s more than allowed"
+        case Cause.OVERDUE:
+            return f"no report since {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(figure))} UTC"
+        case Cause.CALIBRATION:
+            return f"{who}its calibration ran out, or was never given"
+        case Cause.CLOCK:
+            return f"{who}{figure} readings run backwards, were there before, or are ahead of time"
+        case _:
+            return f"{who}{cause} {figure:,}"
+
+
+def _numbers(tracked: Tracked, cause: str, logger: int | None, limit: int | None, figure: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"cause": cause, "figure": figure}
+    if logger is not None:
+        one = tracked.shipment.loggers[logger]
+        found |= {"logger": one.source, "series": one.series}
+    if limit is not None:
+        exceeded = tracked.policy.limits[limit]
+        found |= {"direction": str(exceeded.direction), "limit_milli_c": exceeded.threshold}
+        found |= {"mode": str(exceeded.mode), "allowed_s": exceeded.allowed_s}
+    return found
+
+
+def _words(limit: Limit) -> str:
+    return f"{str(limit.direction).replace('-', ' ')} {_celsius(limit.threshold)}"
+
+
+def _celsius(milli: int) -> str:
+    return f"{milli / 1000:.3f}".rstrip("0").rstrip(".") + " °C"
+
+
+def _released(event: LedgerEvent, items: list[Any], tracked: Tracked) -> Alarm:
+    text = f"{items[1]} let the units go: {items[2]}"
+    numbers = {"by": items[1], "reason": items[2], "units": len(tracked.shipment.units)}
+    return _alarm(event, What.RELEASED, items[0].hex(), text, numbers, tracked)
+
+
+def _explained(event: LedgerEvent, items: list[Any], tracked: Tracked) -> Alarm:
+    text = f"{items[2]} explains alarm {items[1]}: {items[3]}"
+    numbers = {"by": items[2], "alarm": items[1], "code": items[3]}
+    return _alarm(event, What.EXPLAINED, items[0].hex(), text, numbers, tracked)
+
+
+def _disputed(event: LedgerEvent, items: list[Any], tracked: Tracked) -> Alarm:
+    text = f"{items[2]} computes other figures than report {items[1]} of {tracked.shipment.reporter} from its readings"
+    return _alarm(event, What.DISPUTE, items[0].hex(), text, {"by": items[2], "report": items[1]}, tracked)
+
+
+_SHIPMENTS: dict[str, Callable[[LedgerEvent, list[Any], Tracked], Alarm]] = {
+    "coldchain.excursion": _excursion, "coldchain.released": _released, "coldchain.explained": _explained,
+    "coldchain.disputed": _disputed,
+}  # fmt: skip
+
+
+def _alarm(
+    event: LedgerEvent, what: What, subject: str, text: str, numbers: dict[str, Any] | None = None,
+    tracked: Tracked | None = None,
+) -> Alarm:  # fmt: skip
+    links = {"shipment": f"/v1/shipments/{subject}"} if tracked else {}
+    if tracked and tracked.leaf is not None:
+        links["record"] = f"/records/{tracked.leaf}"
+    told = {"transaction": event.tx_id, **(numbers or {})}
+    return Alarm(0, f"ledger {event.tx_id}", time.time_ns() // 1000, what, subject, text, told, links)
+
+
+def _hex(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)[:200]
