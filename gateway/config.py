@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from chain.site import ORIGIN
 from crypto.errors import SealtrailError
 from gateway.alarms.settings import MAX_TARGETS, AlarmTarget, require_named_once
-from gateway.custody.settings import MAX_PARTNERS, PartnerConfig, require_distinct
+from gateway.custody.settings import MAX_PARTNERS, CustodyConfig, PartnerConfig, require_distinct
 from gateway.delivery.settings import DeliveryConfig
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -184,6 +184,7 @@ class Config(_Section):
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
     alarms: Annotated[list[AlarmTarget], AfterValidator(require_named_once)] = Field([], max_length=MAX_TARGETS)
     delivery: DeliveryConfig = DeliveryConfig()  # type: ignore[call-arg]
+    custody: CustodyConfig = CustodyConfig()  # type: ignore[call-arg]
     partners: Annotated[list[PartnerConfig], AfterValidator(require_distinct)] = Field([], max_length=MAX_PARTNERS)
 
     @field_validator("origin")

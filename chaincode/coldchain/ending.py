@@ -11,14 +11,13 @@ from chaincode import arguments
 from chaincode.access import require_gateway
 from chaincode.coldchain.alarms import MISSING
 from chaincode.coldchain.custody import custodian_of
-from chaincode.coldchain.holding import due_us, keep, let_go, overdue, tell
+from chaincode.coldchain.holding import due_us, keep, let_go, overdue, tell, tell_excursion
 from chaincode.coldchain.records import Act, Explanation, Progress, Shipment
 from chaincode.coldchain.state import explanation_key, known_policy, known_shipment
 from chaincode.errors import Code, ContractError
 from chaincode.evidence import require_evidence
 from chaincode.state import read
 from chaincode.transaction import Transaction
-from crypto import cbor
 
 
 async def close(tx: Transaction, args: Sequence[bytes]) -> bytes:
@@ -37,9 +36,9 @@ async def close(tx: Transaction, args: Sequence[bytes]) -> bytes:
     ended = replace(progress, closed=closed, complete=progress.seq > 0 and progress.through_us >= closed.at_us)
     after, new = await keep(tx, shipment, ended, late)
     if new:
-        tell(tx, shipment, progress.seq, new)
+        tell_excursion(tx, shipment, progress.seq, new)
     else:
-        tx.set_event("coldchain.closed", cbor.encode([shipment.shipment_id, closed.organisation, closed.at_us]))
+        tell(tx, shipment, "closed", closed.organisation, closed.at_us)
     return after.encode()
 
 
@@ -62,7 +61,7 @@ async def overdue_report(tx: Transaction, args: Sequence[bytes]) -> bytes:
     after, new = await keep(tx, shipment, progress, late)
     if not new:
         raise ContractError(Code.NOT_OVERDUE, f"that nothing was reported since {progress.through_us} is known already")
-    tell(tx, shipment, progress.seq, new)
+    tell_excursion(tx, shipment, progress.seq, new)
     return after.encode()
 
 
@@ -83,7 +82,7 @@ async def explain(tx: Transaction, args: Sequence[bytes]) -> bytes:
     evidence = await require_evidence(tx, args[4], gateway)
     record = Explanation(number, gateway.organisation, code, text_digest, evidence, tx.timestamp_us, tx.id).encode()
     await tx.put(key, record)
-    tx.set_event("coldchain.explained", cbor.encode([shipment.shipment_id, number, gateway.organisation, code]))
+    tell(tx, shipment, "explained", number, gateway.organisation, code)
     return record
 
 
@@ -105,7 +104,7 @@ async def release(tx: Transaction, args: Sequence[bytes]) -> bytes:
     await require_evidence(tx, args[2], gateway)
     act = Act(organisation, tx.timestamp_us, tx.id, reason)
     after = await let_go(tx, shipment, progress, act)
-    tx.set_event("coldchain.released", cbor.encode([shipment.shipment_id, organisation, reason]))
+    tell(tx, shipment, "released", organisation, reason)
     return after.encode()
 
 

@@ -81,7 +81,12 @@ async def let_go(tx: Transaction, shipment: Shipment, progress: Progress, releas
     return ended
 
 
-def tell(tx: Transaction, shipment: Shipment, seq: int, new: Sequence[Finding]) -> None:
-    """The event of an excursion, which is all that a transaction then says."""
+def tell(tx: Transaction, shipment: Shipment, name: str, *rest: cbor.CborValue) -> None:
+    """The transaction's event: the shipment, the log that reports on it, and the rest."""
+    tx.set_event(f"coldchain.{name}", cbor.encode([shipment.shipment_id, shipment.reporter_origin, *rest]))
+
+
+def tell_excursion(tx: Transaction, shipment: Shipment, seq: int, new: Sequence[Finding]) -> None:
+    """What is wrong, which is then all that the transaction says."""
     listed: list[cbor.CborValue] = [[str(one.cause), one.logger, one.limit, one.figure] for one in new]
-    tx.set_event("coldchain.excursion", cbor.encode([shipment.shipment_id, seq, listed]))
+    tell(tx, shipment, "excursion", seq, listed)

@@ -11,7 +11,7 @@ from chaincode import arguments
 from chaincode.access import require_gateway
 from chaincode.coldchain.alarms import findings
 from chaincode.coldchain.consistency import require_consistent, require_growth
-from chaincode.coldchain.holding import SECOND_US, keep, overdue, tell
+from chaincode.coldchain.holding import SECOND_US, keep, overdue, tell, tell_excursion
 from chaincode.coldchain.policy import Policy
 from chaincode.coldchain.records import DisputeRecord, Progress, ReportRecord, Shipment
 from chaincode.coldchain.report import MAX_REPORT_BYTES, Report
@@ -22,7 +22,6 @@ from chaincode.log_records import AnchoredCheckpoint
 from chaincode.logs import own_log
 from chaincode.state import checkpoint_key, read
 from chaincode.transaction import Transaction
-from crypto import cbor
 from crypto.errors import FormatError
 
 
@@ -53,9 +52,9 @@ async def report(tx: Transaction, args: Sequence[bytes]) -> bytes:
         report_key(shipment.shipment_id, given.seq), ReportRecord(args[1], evidence, tx.timestamp_us, tx.id).encode()
     )
     if new:
-        tell(tx, shipment, given.seq, new)
+        tell_excursion(tx, shipment, given.seq, new)
     else:
-        tx.set_event("coldchain.reported", cbor.encode([shipment.shipment_id, given.seq, given.to_us]))
+        tell(tx, shipment, "reported", given.seq, given.to_us)
     return after.encode()
 
 
@@ -118,7 +117,7 @@ async def dispute(tx: Transaction, args: Sequence[bytes]) -> bytes:
     evidence = await require_evidence(tx, args[3], gateway)
     record = DisputeRecord(said.seq, gateway.organisation, args[2], evidence, tx.timestamp_us, tx.id).encode()
     await tx.put(key, record)
-    tx.set_event("coldchain.disputed", cbor.encode([shipment.shipment_id, said.seq, gateway.organisation]))
+    tell(tx, shipment, "disputed", said.seq, gateway.organisation)
     return record
 
 

@@ -9,7 +9,7 @@ from chaincode import arguments
 from chaincode.access import require_gateway
 from chaincode.coldchain.alarms import DAY_US
 from chaincode.coldchain.custody import custodian_of
-from chaincode.coldchain.holding import SECOND_US
+from chaincode.coldchain.holding import SECOND_US, tell
 from chaincode.coldchain.policy import MAX_POLICY_BYTES, Policy
 from chaincode.coldchain.quarantine import require_free
 from chaincode.coldchain.records import Logger, Progress, Shipment, loggers_of, units_of
@@ -72,7 +72,7 @@ async def open_shipment(tx: Transaction, args: Sequence[bytes]) -> bytes:
         evidence, tx.timestamp_us, tx.id,
     )  # fmt: skip
     await _write(tx, made)
-    tx.set_event("coldchain.opened", cbor.encode([shipment_id, rules.id, made.opener, origin, recipient]))
+    tell(tx, made, "opened", rules.id, made.opener, recipient)
     return made.encode()
 
 

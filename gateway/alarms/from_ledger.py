@@ -11,7 +11,7 @@ from chain.ledger.interface import LedgerEvent
 from chaincode.coldchain.alarms import Cause
 from chaincode.coldchain.policy import Limit
 from crypto import cbor
-from gateway.alarms.alarm import Alarm, What
+from gateway.alarms.alarm import Alarm, What, rfc3339
 from gateway.coldchain.store import Tracked
 
 MAX_EVENT_BYTES = 2**20
@@ -32,9 +32,7 @@ class FromLedger:
             return await self._of_shipment(event, items)
         if event.name == "lots.exception":
             return await self._exception(event, items)
-        if event.name.startswith("lots.recall"):
-            return [_alarm(event, What.RECALL, _hex(items[0]), f"{event.name.partition('.')[2]}: {_hex(items[0])[:16]}…")]
-        return []
+        return [_recall(event, items)] if event.name == "lots.recalled" else []
 
     async def _of_shipment(self, event: LedgerEvent, items: list[Any]) -> list[Alarm]:
         make = _SHIPMENTS.get(event.name)
@@ -51,6 +49,13 @@ class FromLedger:
         numbers = {"kind": kind, "state": state, "owner": owner, "parties": list(parties)}
         subject = _hex(exception_id)
         return [_alarm(event, What.EXCEPTION, subject, f"{kind} between {among}: now {state}", numbers)]
+
+
+def _recall(event: LedgerEvent, items: list[Any]) -> Alarm:
+    lot_id, recall_id, grade, deadline_us = items[:4]
+    numbers = {"recall": _hex(recall_id), "grade": grade, "deadline_us": deadline_us}
+    text = f"lot {_hex(lot_id)[:16]}… is recalled, grade {grade}; answers are due until {rfc3339(deadline_us)}"
+    return _alarm(event, What.RECALL, _hex(lot_id), text, numbers)
 
 
 def _excursion(event: LedgerEvent, items: list[Any], tracked: Tracked) -> Alarm:

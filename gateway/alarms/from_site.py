@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from typing import Any
 
 from chain.errors import StoreError
 from chain.site import Folder
@@ -28,7 +29,7 @@ class FromSite:
         rows = self._read(f"SELECT {columns} FROM alert WHERE id > ? ORDER BY id LIMIT {MOST}", number)
         return [_alarm(Alert(*row)) for row in rows]
 
-    def _read(self, query: str, *values: int) -> list[tuple[object, ...]]:
+    def _read(self, query: str, *values: int) -> list[tuple[Any, ...]]:
         try:
             with closing(Database(self._folder.database, readonly=True)) as db:
                 return db.connection.execute(query, values).fetchall()

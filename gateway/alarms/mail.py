@@ -39,7 +39,9 @@ def message(alarm: Alarm, target: AlarmTarget, origin: str, url: str) -> bytes:
     mail["Date"] = format_datetime(localtime())
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's out-of-office answers it
     lines = [alarm.text, "", f"when: {rfc3339(alarm.at_us)}", f"of: {alarm.subject}"]
-    lines += [f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in alarm.numbers.items()]
+    lines += [
+        f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in alarm.numbers.items()
+    ]
     lines += [f"{name}: {url}{path}" for name, path in alarm.links.items()]
     lines += ["", f"alarm {alarm.id} at {origin}; acknowledge it: sealtrail alarms acknowledge {alarm.id} --reason …"]
     mail.set_content("\n".join(lines) + "\n")
@@ -103,8 +105,9 @@ class MailLine:
             return smtp
         smtp = _Smtp(self._host, self._port, self._note)
         smtp.ehlo()
+        context: Any = self._context  # has what smtplib uses of one
         if smtp.has_extn("starttls"):
-            smtp.starttls(context=self._context)  # type: ignore[arg-type]  # ours has what smtplib uses of one
+            smtp.starttls(context=context)
             smtp.ehlo()
         elif not _is_here(self._host):
             smtp.close()

@@ -13,7 +13,9 @@ from gateway.alarms.from_site import FromSite, number_of
 from gateway.alarms.mqtt import MqttTelling
 from gateway.alarms.store import AlarmStore
 from gateway.alarms.telling import Telling
+from gateway.coldchain.following import Following
 from gateway.coldchain.parts import ColdChain
+from gateway.config import ApiConfig
 from gateway.delivery.outbox import Outbox
 from gateway.supply.ground import Ground
 
@@ -33,21 +35,17 @@ class Alarms:
 
         self._from_ledger = FromLedger(concerns, cold.view.organisation)  # type: ignore[arg-type]
         config = ground.config
-        self.telling = Telling(
-            config.alarms, kept, outbox, config.delivery.bounds(), self.origin, config.api.public_url
-        )
+        self.telling = Telling(config.alarms, kept, outbox, config.delivery.bounds(), self.origin, _url(config.api))
         self.mqtt = MqttTelling(ground.access, kept, self.origin)
         self._news = asyncio.Event()
         self._ended = False
+        self.following: Following | None = None  # told by whoever starts it
         self._site_problem = ""
 
     async def heed(self, event: LedgerEvent) -> None:
         """An event of the ledger."""
-        self._told(
-            await asyncio.to_thread(
-                self._store.raise_all, await self._from_ledger.alarms(event), (store.LEDGER, event.index)
-            )
-        )
+        if found := await self._from_ledger.alarms(event):
+            self._told(await asyncio.to_thread(self._store.raise_all, found, (store.LEDGER, event.index)))
 
     async def raise_alarm(self, alarm: Alarm) -> None:
         """One of another part; known by its `key`, it is raised once."""
@@ -84,7 +82,8 @@ class Alarms:
                 yield []
 
     def problems(self) -> Iterator[str]:
-        for problem in (self.telling.problem, self._site_problem):
+        heard = self.following.problem if self.following else ""
+        for problem in (self.telling.problem, self._site_problem, heard):
             if problem:
                 yield f"alarms wait: {problem}"
 
@@ -118,3 +117,9 @@ class Alarms:
             self.mqtt.raised(new)
             self._news.set()
             self._news = asyncio.Event()
+
+
+def _url(api: ApiConfig) -> str:
+    """Where people find this gateway, as far as its configuration tells."""
+    scheme = "https" if api.tls_certificate else "http"
+    return api.public_url.rstrip("/") or (f"{scheme}://{api.host}:{api.port}" if api.port else "")

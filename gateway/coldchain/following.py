@@ -13,7 +13,7 @@ from gateway.device.backoff import Backoff
 
 log = logging.getLogger(__name__)
 Heed = Callable[[LedgerEvent], Awaitable[None]]
-WANTED = ("coldchain.", "lots.exception", "lots.recall")
+WANTED = ("coldchain.", "lots.exception", "lots.recalled")
 
 
 class Following:

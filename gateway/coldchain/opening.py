@@ -56,7 +56,7 @@ class Opening:
             Logger(f"{reporter}#{one.source}", one.series, _day(one.calibrated), one.certificate).items()
             for one in self.loggers
         ]
-        ids: list[CborValue] = list(sorted({unit_id_of(unit, units) for unit in self.units}))
+        ids: list[CborValue] = [*sorted({unit_id_of(unit, units) for unit in self.units})]
         from_us = self.from_us or time.time_ns() // 1000
         return [
             self.shipment_id, self.rules().id, reporter.encode(), self.recipient.encode(), str(from_us).encode(),

@@ -86,6 +86,14 @@ class ColdChain:
 
     # -- what happens
 
+    def after(self) -> int:
+        """The index of the ledger's transaction that was heeded last. Blocks for moments, as `heeded` does."""
+        return self._store.after()
+
+    def heeded(self, index: int) -> None:
+        """Everything up to this transaction was heeded, by all who listen."""
+        self._store.heeded(index)
+
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop."""
         self._watching.committed(news)

@@ -1,7 +1,12 @@
 """The parts for goods of one gateway, put together."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gateway.alarms.opening import open_alarms
+from gateway.alarms.parts import Alarms
+from gateway.coldchain.parts import ColdChain
+from gateway.coldchain.start import open_cold
 from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
@@ -21,6 +26,7 @@ class Supply:
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
+        self.custody.keeping.wake()
         self.cold.committed(news)
 
     def subscribed(self, source: str) -> None:
@@ -37,4 +43,8 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    return Supply(ground, outbox, await open_custody(ground))
+    custody = await open_custody(ground)
+    cold = await open_cold(ground, custody.units)
+    supply = Supply(ground, outbox, custody, cold, await open_alarms(ground, cold, outbox))
+    supply.custody.start(ground)
+    return supply

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import Protocol
 
 from chain.conditions.report import build_report
 from chain.conditions.samples import Sample
@@ -13,6 +14,16 @@ from chaincode.coldchain.report import Report
 from crypto import cbor
 from tests.chain.conditions.readings import POLICY, START_US
 from tests.contract_suite.actors import Actor, MemoryLog, log_signers, number
+
+
+class Shipper(Protocol):
+    """Whoever has an organisation, and a log with evidence in it."""
+
+    organisation: str
+    log: MemoryLog
+
+    def evidence(self) -> bytes: ...
+
 
 MAKER, CARRIER, WHOLESALER, STRANGER = "MakerOrg", "CarrierOrg", "WholesalerOrg", "StrangerOrg"
 SIZE = 64  # entries of each party's log that are anchored
@@ -38,15 +49,15 @@ class Party:
     def origin(self) -> str:
         return self.log.origin
 
-    def evidence(self, index: int = 1, size: int = SIZE) -> bytes:
-        return self.log.evidence(index, size)
+    def evidence(self) -> bytes:
+        return self.log.evidence(1, SIZE)
 
 
 @dataclass(frozen=True)
 class Trip:
     """A shipment as its calls name it."""
 
-    reporter: Party
+    reporter: Shipper
     shipment_id: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     policy: Policy = POLICY
     recipient: str = WHOLESALER
@@ -54,9 +65,9 @@ class Trip:
     loggers: tuple[Logger, ...] = ()
     units: tuple[bytes, ...] = field(default_factory=lambda: tuple(sorted(secrets.token_bytes(32) for _ in range(3))))
 
-    def opening(self, shipper: Party) -> list[bytes]:
+    def opening(self, shipper: Shipper) -> list[bytes]:
         return [
-            self.shipment_id, self.policy.id, self.reporter.origin.encode(), self.recipient.encode(),
+            self.shipment_id, self.policy.id, self.reporter.log.origin.encode(), self.recipient.encode(),
             number(self.from_us), cbor.encode([logger.items() for logger in self.loggers]),
             cbor.encode(list(self.units)), shipper.evidence(),
         ]  # fmt: skip
@@ -67,22 +78,22 @@ class Trip:
     def reporting(self, report: Report) -> list[bytes]:
         return [self.shipment_id, report.encode(), self.reporter.evidence()]
 
-    def explaining(self, alarm: int, by: Party) -> list[bytes]:
+    def explaining(self, alarm: int, by: Shipper) -> list[bytes]:
         text = sha256(b"the battery was empty").digest()
         return [self.shipment_id, number(alarm), b"battery", text, by.evidence()]
 
-    def releasing(self, by: Party, reason: bytes = b"stability data cover it") -> list[bytes]:
+    def releasing(self, by: Shipper, reason: bytes = b"stability data cover it") -> list[bytes]:
         return [self.shipment_id, reason, by.evidence()]
 
-    def closing(self, by: Party) -> list[bytes]:
+    def closing(self, by: Shipper) -> list[bytes]:
         return [self.shipment_id, by.evidence()]
 
-    def disputing(self, report: Report, by: Party) -> list[bytes]:
+    def disputing(self, report: Report, by: Shipper) -> list[bytes]:
         return [self.shipment_id, number(report.seq), report.encode(), by.evidence()]
 
     def but(self, **changes: object) -> "Trip":
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
-def logger_of(party: Party, name: str = "logger-1", calibrated: int | None = DAY - 100) -> Logger:
-    return Logger(f"{party.origin}#{name}", f"urn:dev:ops:{name}:temperature", calibrated, bytes(32))
+def logger_of(party: Shipper, name: str = "logger-1", calibrated: int | None = DAY - 100) -> Logger:
+    return Logger(f"{party.log.origin}#{name}", f"urn:dev:ops:{name}:temperature", calibrated, bytes(32))

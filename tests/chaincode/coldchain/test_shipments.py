@@ -31,11 +31,11 @@ def test_a_shipment_that_stays_cold(world: ColdWorld) -> None:
     trip = world.opened()
     assert world.event[0] == "coldchain.opened"
     assert not world.report(trip, *[5] * 6).held
-    assert world.event == ("coldchain.reported", [trip.shipment_id, 1, START_US + 30 * MINUTE_US])
+    assert world.event == ("coldchain.reported", [trip.shipment_id, world.carrier.origin, 1, START_US + 30 * MINUTE_US])
     assert not world.report(trip, *[5] * 12, seq=2).held
     closed_us = world.at(61)
     world.submit(world.wholesaler, CLOSE, *trip.closing(world.wholesaler))
-    assert world.event == ("coldchain.closed", [trip.shipment_id, WHOLESALER, closed_us])
+    assert world.event == ("coldchain.closed", [trip.shipment_id, world.carrier.origin, WHOLESALER, closed_us])
     # The last stretch is still to be reported, up to the closing and not beyond.
     assert not world.progress(trip).complete
     world.at(65)
@@ -56,7 +56,7 @@ def test_a_shipment_that_stays_cold(world: ColdWorld) -> None:
 def test_the_contract_finds_the_excursion_itself(world: ColdWorld) -> None:
     trip = world.opened()
     after = world.report(trip, 5, 5, 1, 5)
-    assert world.event == ("coldchain.excursion", [trip.shipment_id, 1, [["limit", 0, 0, 300]]])
+    assert world.event == ("coldchain.excursion", [trip.shipment_id, world.carrier.origin, 1, [["limit", 0, 0, 300]]])
     assert after.held
     assert world.held(trip) == [True] * 3
     found = world.quarantine(trip.units[0])
@@ -90,7 +90,7 @@ def test_only_another_organisation_releases(world: ColdWorld) -> None:
     assert world.held(trip) == [False] * 3
     world.report(trip, 5, 5, 1, 5, 5, 1, seq=3)
     assert world.held(trip) == [True] * 3
-    assert world.event == ("coldchain.excursion", [trip.shipment_id, 3, [["limit", 0, 0, 600]]])
+    assert world.event == ("coldchain.excursion", [trip.shipment_id, world.carrier.origin, 3, [["limit", 0, 0, 600]]])
     assert len(world.progress(trip).alarms) == 2
 
 
@@ -106,13 +106,13 @@ def test_missing_data_is_an_excursion_until_it_is_explained(world: ColdWorld) ->
     trip = world.opened()
     to_us = world.at(40)
     world.submit(world.carrier, REPORT, *trip.reporting(trip.report(1, to_us, course(5, 5))))
-    assert world.event == ("coldchain.excursion", [trip.shipment_id, 1, [["gap", 0, None, 1200]]])
+    assert world.event == ("coldchain.excursion", [trip.shipment_id, world.carrier.origin, 1, [["gap", 0, None, 1200]]])
     world.refused(Code.UNEXPLAINED, world.wholesaler, RELEASE, *trip.releasing(world.wholesaler))
     for nobody in (world.wholesaler, world.stranger):
         world.refused(Code.FORBIDDEN, nobody, EXPLAIN, *trip.explaining(0, nobody))
     world.refused(Code.UNKNOWN_ALARM, world.carrier, EXPLAIN, *trip.explaining(1, world.carrier))
     world.submit(world.carrier, EXPLAIN, *trip.explaining(0, world.carrier))
-    assert world.event == ("coldchain.explained", [trip.shipment_id, 0, CARRIER, "battery"])
+    assert world.event == ("coldchain.explained", [trip.shipment_id, world.carrier.origin, 0, CARRIER, "battery"])
     world.refused(Code.EXPLANATION_EXISTS, world.maker, EXPLAIN, *trip.explaining(0, world.maker))
     assert world.held(trip) == [True] * 3  # an explanation alone lets nothing go
     world.submit(world.wholesaler, RELEASE, *trip.releasing(world.wholesaler))
@@ -137,7 +137,10 @@ def test_a_suppressed_report_is_overdue_and_anybody_says_so(world: ColdWorld) ->
     world.at(90.1)
     world.submit(world.stranger, OVERDUE, trip.shipment_id)
     through_s = START_US // 1_000_000 + 1800
-    assert world.event == ("coldchain.excursion", [trip.shipment_id, 1, [["overdue", None, None, through_s]]])
+    assert world.event == (
+        "coldchain.excursion",
+        [trip.shipment_id, world.carrier.origin, 1, [["overdue", None, None, through_s]]],
+    )
     assert world.held(trip) == [True] * 3
     world.refused(Code.NOT_OVERDUE, world.wholesaler, OVERDUE, trip.shipment_id)  # it is known
     world.refused(Code.UNEXPLAINED, world.wholesaler, RELEASE, *trip.releasing(world.wholesaler))
@@ -146,7 +149,7 @@ def test_a_suppressed_report_is_overdue_and_anybody_says_so(world: ColdWorld) ->
 def test_a_report_that_comes_late_says_so_itself(world: ColdWorld) -> None:
     trip = world.opened()
     assert world.report(trip, *[5] * 13).held
-    assert world.event[1][2] == [["overdue", None, None, START_US // 1_000_000]]
+    assert world.event[1][3] == [["overdue", None, None, START_US // 1_000_000]]
 
 
 def test_a_shipment_opened_late_has_its_first_interval(world: ColdWorld) -> None:
@@ -175,7 +178,10 @@ def test_a_calibration_that_ran_out_or_was_never_given(world: ColdWorld) -> None
     for day in (None, DAY - 366):
         trip = world.opened(loggers=(logger_of(world.carrier, calibrated=day),))
         world.report(trip, 5, 5)
-        assert world.event == ("coldchain.excursion", [trip.shipment_id, 1, [["calibration", 0, None, 1]]])
+        assert world.event == (
+            "coldchain.excursion",
+            [trip.shipment_id, world.carrier.origin, 1, [["calibration", 0, None, 1]]],
+        )
     future = world.trip(loggers=(logger_of(world.carrier, calibrated=DAY + 1),))
     world.at(0)
     world.refused(Code.MALFORMED, world.maker, "coldchain.open", *future.opening(world.maker))
@@ -262,7 +268,7 @@ def test_another_organisation_disputes_with_its_own_numbers(world: ColdWorld) ->
     second = replace(warm, seq=2)
     world.refused(Code.UNKNOWN_REPORT, world.wholesaler, dispute, *trip.disputing(second, world.wholesaler))
     world.submit(world.wholesaler, dispute, *trip.disputing(warm, world.wholesaler))
-    assert world.event == ("coldchain.disputed", [trip.shipment_id, 1, WHOLESALER])
+    assert world.event == ("coldchain.disputed", [trip.shipment_id, world.carrier.origin, 1, WHOLESALER])
     world.refused(Code.DISPUTE_EXISTS, world.wholesaler, dispute, *trip.disputing(warm, world.wholesaler))
     world.submit(world.maker, dispute, *trip.disputing(warm, world.maker))
     assert [(one.organisation, one.recomputed) for one in world.disputes(trip)] == [
@@ -295,7 +301,7 @@ def test_two_loggers_are_judged_apart(world: ColdWorld) -> None:
     to_us = world.at(20)
     report = trip.report(1, to_us, course(5, 5, 5, 5), course(5, 5, 1, 5))
     world.submit(world.carrier, REPORT, *trip.reporting(report))
-    assert world.event[1][2] == [["limit", 1, 0, 300]]
+    assert world.event[1][3] == [["limit", 1, 0, 300]]
 
 
 def keys_of(world: ColdWorld, party: Party, function: str, *args: bytes) -> tuple[set[str], set[str]]:

@@ -214,7 +214,14 @@ def test_objects_that_are_refused(change: dict[str, Any]) -> None:
         prepare("object", {**OBJECT, **change})
 
 
-SHIPMENT: dict[str, Any] = {"act": "explain", "shipment": "01" * 32, "by": "QA", "alarm": 0, "code": "door", "text": "é"}
+SHIPMENT: dict[str, Any] = {
+    "act": "explain",
+    "shipment": "01" * 32,
+    "by": "QA",
+    "alarm": 0,
+    "code": "door",
+    "text": "é",
+}
 
 
 def test_an_act_on_a_shipment_is_found_by_it() -> None:

@@ -126,7 +126,11 @@ def test_a_good_payload_with_bytes_changed(kind: Kind, data: st.DataObject) -> N
     payload = bytearray(
         json.dumps(
             {
-                **good, "production": PRODUCTION, "inference": INFERENCE, "object": OBJECT, "epcis": EVENT,
+                **good,
+                "production": PRODUCTION,
+                "inference": INFERENCE,
+                "object": OBJECT,
+                "epcis": EVENT,
                 "shipment": SHIPMENT,
             }[kind.name]
         ).encode()
