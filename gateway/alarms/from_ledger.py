@@ -39,7 +39,7 @@ class FromLedger:
         if make is None:
             return []
         tracked = await self._concerns(items[0])
-        return [] if tracked is None else [make(event, items, tracked)]
+        return [] if tracked is None else [make(event, items[2:], tracked)]  # behind the shipment and the log
 
     async def _exception(self, event: LedgerEvent, items: list[Any]) -> list[Alarm]:
         exception_id, kind, state, owner, parties = items[:5]
@@ -59,7 +59,7 @@ def _recall(event: LedgerEvent, items: list[Any]) -> Alarm:
 
 
 def _excursion(event: LedgerEvent, items: list[Any], tracked: Tracked) -> Alarm:
-    shipment_id, seq, listed = items[0], items[1], items[2]
+    seq, listed = items
     said = [_finding(tracked, *one) for one in listed]
     what = What.OVERDUE if all(one[0] == Cause.OVERDUE for one in listed) else What.EXCURSION
     numbers = {
@@ -68,7 +68,7 @@ def _excursion(event: LedgerEvent, items: list[Any], tracked: Tracked) -> Alarm:
     }  # fmt: skip
     text = f"{'; '.join(said)}. {len(tracked.shipment.units)} units are held until another organisation than"
     text += f" {tracked.shipment.reporter} releases them"
-    return _alarm(event, what, shipment_id.hex(), text, numbers, tracked)
+    return _alarm(event, what, tracked.id.hex(), text, numbers, tracked)
 
 
 def _finding(tracked: Tracked, cause: str, logger: int | None, limit: int | None, figure: int) -> str:
@@ -111,20 +111,23 @@ def _celsius(milli: int) -> str:
 
 
 def _released(event: LedgerEvent, items: list[Any], tracked: Tracked) -> Alarm:
-    text = f"{items[1]} let the units go: {items[2]}"
-    numbers = {"by": items[1], "reason": items[2], "units": len(tracked.shipment.units)}
-    return _alarm(event, What.RELEASED, items[0].hex(), text, numbers, tracked)
+    organisation, reason = items
+    numbers = {"by": organisation, "reason": reason, "units": len(tracked.shipment.units)}
+    text = f"{organisation} let the units go: {reason}"
+    return _alarm(event, What.RELEASED, tracked.id.hex(), text, numbers, tracked)
 
 
 def _explained(event: LedgerEvent, items: list[Any], tracked: Tracked) -> Alarm:
-    text = f"{items[2]} explains alarm {items[1]}: {items[3]}"
-    numbers = {"by": items[2], "alarm": items[1], "code": items[3]}
-    return _alarm(event, What.EXPLAINED, items[0].hex(), text, numbers, tracked)
+    number, organisation, code = items
+    numbers = {"by": organisation, "alarm": number, "code": code}
+    text = f"{organisation} explains alarm {number}: {code}"
+    return _alarm(event, What.EXPLAINED, tracked.id.hex(), text, numbers, tracked)
 
 
 def _disputed(event: LedgerEvent, items: list[Any], tracked: Tracked) -> Alarm:
-    text = f"{items[2]} computes other figures than report {items[1]} of {tracked.shipment.reporter} from its readings"
-    return _alarm(event, What.DISPUTE, items[0].hex(), text, {"by": items[2], "report": items[1]}, tracked)
+    seq, organisation = items
+    text = f"{organisation} computes other figures than report {seq} of {tracked.shipment.reporter} from its readings"
+    return _alarm(event, What.DISPUTE, tracked.id.hex(), text, {"by": organisation, "report": seq}, tracked)
 
 
 _SHIPMENTS: dict[str, Callable[[LedgerEvent, list[Any], Tracked], Alarm]] = {

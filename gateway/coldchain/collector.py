@@ -31,6 +31,7 @@ class Collector:
     def __init__(self, shipment: Shipment, policy: Policy, first: int) -> None:
         self._shipment, self._policy, self.first, self.end = shipment, policy, first, first
         self._sorter = Sorter(shipment.loggers)
+        self._newest: dict[int, Sample] = {}  # by the logger's place
 
     def collect(self, reader: SiteReader, end: int) -> list[Sample]:
         """Read up to entry `end`, not including it; the samples that are new."""
@@ -42,7 +43,9 @@ class Collector:
         self.end = max(self.end, end)
         if sum(map(len, self._sorter.samples)) > MAX_SAMPLES:
             raise ShipmentError(f"the shipment has over {MAX_SAMPLES:,} readings; close it and open another one")
-        return [sample for one, n in zip(self._sorter.samples, before, strict=True) for sample in one[n:]]
+        new = [one[n:] for one, n in zip(self._sorter.samples, before, strict=True)]
+        self._note(new)
+        return [sample for one in new for sample in one]
 
     def _read(self, reader: SiteReader, start: int, stop: int) -> None:
         if start >= stop:
@@ -59,10 +62,16 @@ class Collector:
         window = self._shipment.from_us, to_us
         return build_report(self._policy, seq, window, (self.first, end), self._sorter.samples)
 
-    def newest_us(self) -> list[int | None]:
-        """Of each logger the time of its newest reading within the shipment."""
-        from_us = self._shipment.from_us
-        return [max((s.time_us for s in one if s.time_us >= from_us), default=None) for one in self._sorter.samples]
+    def newest(self) -> list[Sample | None]:
+        """Of each logger its newest reading within the shipment, by the logger's own clock."""
+        return [self._newest.get(place) for place in range(len(self._shipment.loggers))]
+
+    def _note(self, new: list[list[Sample]]) -> None:
+        for place, samples in enumerate(new):
+            for sample in samples:
+                known = self._newest.get(place)
+                if sample.time_us >= self._shipment.from_us and (known is None or sample.time_us > known.time_us):
+                    self._newest[place] = sample
 
 
 def _rows(reader: SiteReader, leaf: int) -> object:

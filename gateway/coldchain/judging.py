@@ -6,8 +6,9 @@ reported at once and what is known is not reported over and over.
 
 from collections.abc import Sequence
 
+from chain.conditions.samples import Sample
 from chaincode.coldchain.alarms import Cause, Finding, findings
-from chaincode.coldchain.policy import Policy
+from chaincode.coldchain.policy import Limit, Policy
 from chaincode.coldchain.records import Progress, Shipment
 from chaincode.coldchain.report import Report
 
@@ -15,23 +16,43 @@ SECOND_US = 1_000_000
 OUTSIDE_LOOK_S = 30  # how often at least one looks while a temperature is outside and still allowed
 
 
-def fresh(shipment: Shipment, policy: Policy, progress: Progress, report: Report) -> list[Finding]:
-    """The findings that would raise an alarm that is not there yet."""
+def worth_telling(
+    shipment: Shipment, policy: Policy, progress: Progress, report: Report, outside: bool, now_us: int
+) -> bool:  # fmt: skip
+    """Whether a report should be made before its time. What is new is told at once. What only grew while the units are
+    held is told when it is over, and now and then before: a release shall know how bad it was. `outside`: whether a
+    newest reading is outside a limit."""
     found = findings(policy, report, [logger.calibrated for logger in shipment.loggers])
-    return [finding for finding in found if _is_fresh(progress, finding)]
+    grown = [finding for finding in found if finding.figure > _known(progress, finding)]
+    if not progress.held:
+        return bool(grown)
+    new = any(_known(progress, finding) < 0 for finding in grown)
+    quiet = not outside and all(finding.cause is not Cause.GAP for finding in grown)
+    return new or (bool(grown) and (quiet or now_us >= progress.through_us + _growing_us(policy)))
 
 
-def _is_fresh(progress: Progress, finding: Finding) -> bool:
+def _known(progress: Progress, finding: Finding) -> int:
+    """The figure that the ledger has of the same trouble, -1 where it has none."""
     for alarm in reversed(progress.alarms):
         known = alarm.finding
         if (known.cause, known.logger, known.limit) == (finding.cause, finding.logger, finding.limit):
-            return finding.figure > known.figure and not progress.held
-    return True
+            return known.figure
+    return -1
+
+
+def _growing_us(policy: Policy) -> int:
+    """How often what grows is told: an eighth of the time between reports, a minute at least."""
+    return max(60, policy.interval_s // 8) * SECOND_US
 
 
 def outside_now(policy: Policy, milli: Sequence[int]) -> bool:
     """Whether one of these temperatures (m°C) is outside a limit that allows no time at all."""
     return any(limit.allowed_s == 0 and limit.outside(value) for limit in policy.limits for value in milli)
+
+
+def outside_any(policy: Policy, newest: Sequence[Sample | None]) -> bool:
+    """Whether one of these readings is outside a limit, allowed for a while or not."""
+    return any(_outside(limit, newest) for limit in policy.limits)
 
 
 def report_due_us(shipment: Shipment, policy: Policy, progress: Progress) -> int:
@@ -41,24 +62,30 @@ def report_due_us(shipment: Shipment, policy: Policy, progress: Progress) -> int
 
 
 def next_look_us(
-    shipment: Shipment, policy: Policy, progress: Progress, report: Report, newest_us: Sequence[int | None], now_us: int
-) -> int:  # fmt: skip
-    """When something may have changed although no reading came: a report is due, a gap begins, or the time outside a
-    limit is used up."""
+    shipment: Shipment, policy: Policy, progress: Progress, newest: Sequence[Sample | None], now_us: int
+) -> int:
+    """When something may have changed although no reading came: a report is due, a gap begins, or time outside a limit
+    goes on."""
     moments = [report_due_us(shipment, policy, progress)]
     told = {alarm.finding.logger for alarm in progress.alarms if alarm.finding.cause is Cause.GAP and progress.held}
-    for place, newest in enumerate(newest_us):
-        gap_us = (shipment.from_us if newest is None else newest) + (policy.gap_s + 1) * SECOND_US
+    for place, sample in enumerate(newest):
+        gap_us = (sample.time_us if sample else shipment.from_us) + (policy.gap_s + 1) * SECOND_US
         if gap_us > now_us and place not in told:
             moments.append(gap_us)
-    if any(outside.total_s and not outside.beyond_s for one in report.loggers for outside in one.outside):
-        moments.append(now_us + min(OUTSIDE_LOOK_S, _shortest_s(policy)) * SECOND_US)
+    if progress.held:
+        moments.append(max(now_us, progress.through_us) + _growing_us(policy))
+    else:
+        moments += [now_us + _outside_look_us(limit) for limit in policy.limits if _outside(limit, newest)]
     return min(moments)
 
 
-def _shortest_s(policy: Policy) -> int:
-    """A twentieth of the shortest time that a limit allows, so that its end is noticed soon."""
-    return max(1, min((limit.allowed_s for limit in policy.limits if limit.allowed_s), default=1) // 20)
+def _outside(limit: Limit, newest: Sequence[Sample | None]) -> bool:
+    return any(sample and limit.outside(sample.milli) for sample in newest)
+
+
+def _outside_look_us(limit: Limit) -> int:
+    """Figures are in whole seconds; of a time that is allowed, its end is noticed within a twentieth of it."""
+    return min(OUTSIDE_LOOK_S, max(1, limit.allowed_s // 20)) * SECOND_US
 
 
 def end_us(shipment: Shipment, policy: Policy, progress: Progress, newest: Sequence[int | None], now_us: int) -> int:

@@ -13,7 +13,7 @@ from chain.site import SiteReader
 from chaincode.coldchain.records import Progress
 from chaincode.coldchain.report import Report
 from gateway.coldchain.collector import Collector
-from gateway.coldchain.judging import end_us, fresh, next_look_us, outside_now, report_due_us
+from gateway.coldchain.judging import end_us, next_look_us, outside_any, outside_now, report_due_us, worth_telling
 from gateway.coldchain.ledger_view import LedgerView
 from gateway.coldchain.store import Tracked
 from gateway.supply.evidence import Evidences
@@ -43,24 +43,22 @@ class Reporter:
         # 3. A reading outside needs no figures to be worth a report.
         within = [sample.milli for sample in new if sample.time_us >= self._shipment.from_us]
         at_once = not progress.held and outside_now(self._policy, within)
-        end, report = self._collector.end, None
         if not at_once and not self._due(progress):
-            report = await asyncio.to_thread(self._report, progress, end)
-            at_once = bool(fresh(self._shipment, self._policy, progress, report))
+            report = await asyncio.to_thread(self._report, progress, self._collector.end)
+            outside = outside_any(self._policy, self._collector.newest())
+            at_once = worth_telling(self._shipment, self._policy, progress, report, outside, _now_us())
         # 4. Then it is reported, from an anchored state of the log.
         if at_once or self._due(progress):
-            progress, report = await self._submit(progress)
-        assert report is not None
+            progress = await self._submit(progress)
         if progress.complete:
             return None
-        newest = self._collector.newest_us()
-        return next_look_us(self._shipment, self._policy, progress, report, newest, _now_us())
+        return next_look_us(self._shipment, self._policy, progress, self._collector.newest(), _now_us())
 
     def _due(self, progress: Progress) -> bool:
         due_us = report_due_us(self._shipment, self._policy, progress)
         return progress.closed is not None or _now_us() >= due_us
 
-    async def _submit(self, progress: Progress) -> tuple[Progress, Report]:
+    async def _submit(self, progress: Progress) -> Progress:
         end = await self._evidences.anchored(max(self._leaf + 1, self._collector.end))
         await asyncio.to_thread(self._collect, end)
         report = await asyncio.to_thread(self._report, progress, end)
@@ -69,7 +67,7 @@ class Reporter:
         done = await self._ground.ledger.submit(
             "coldchain.report", self._shipment.shipment_id, report.encode(), evidence
         )
-        return Progress.decode(done.result), report
+        return Progress.decode(done.result)
 
     def _collect(self, end: int) -> list[Sample]:
         with closing(SiteReader.open(self._ground.folder)) as reader:
@@ -78,8 +76,11 @@ class Reporter:
             self._newest = max(new, key=lambda sample: sample.leaf)
         return new
 
+    def _newest_us(self) -> list[int | None]:
+        return [sample and sample.time_us for sample in self._collector.newest()]
+
     def _report(self, progress: Progress, end: int) -> Report:
-        newest = self._collector.newest_us()
+        newest = self._newest_us()
         to_us = end_us(self._shipment, self._policy, progress, newest, _now_us())
         return self._collector.report(progress.seq + 1, to_us, end)
 
