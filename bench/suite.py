@@ -29,12 +29,13 @@ from bench.signed import signed
 from bench.sizes import sizes
 from bench.station import station
 from bench.targets import judged
+from bench.traces import traces
 
 VERSION = 1
 PARTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "front": front, "side": side, "signed": signed, "append": append, "sizes": sizes, "receipts": receipts,
     "latency": latency, "footprint": footprint, "sealed": sealed, "sessions": sessions,
-    "station": station,
+    "station": station, "trace": traces,
 }  # fmt: skip
 QUICK_SCALE, ROUNDS = 0.1, 3
 

@@ -21,10 +21,11 @@ def application(wanted: str = "") -> typer.Typer:
 def _mount(app: typer.Typer) -> None:
     from bench import cli as bench_cli
     from chain import cli as chain_cli
+    from chain.conditions import cli as conditions_cli
     from chain.sealed import cli as sealed_cli
     from chaincode import cli as chaincode_cli
     from crypto.keystore import cli as keys_cli
-    from gateway import disclose_command, erase_command, joining, open_command
+    from gateway import conditions_command, disclose_command, erase_command, joining, open_command
     from gateway.alarms import cli as alarms_cli
     from gateway.coldchain import cli as coldchain_cli
     from gateway.demo import cli as demo_cli
@@ -34,6 +35,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway.objects import cli as objects_cli
     from gateway.objects import partner_cli
     from gateway.station import cli as station_cli
+    from gateway.trace import cli as trace_cli
     from network import cli as network_cli
 
     app.command("demo")(demo_cli.demo)
@@ -67,8 +69,11 @@ def _mount(app: typer.Typer) -> None:
     app.command("inspect")(sealed_cli.inspect)
     app.command("grant")(sealed_cli.grant_command)
     app.command("fsck")(chain_cli.fsck)
+    app.command("trace")(trace_cli.trace_command)
     app.command("erase")(erase_command.erase)
     app.command("disclose")(disclose_command.disclose)
+    conditions_cli.app.command("export")(conditions_command.export)
+    app.add_typer(conditions_cli.app, name="conditions")
     app.command("open-records")(open_command.open_records)
     index = typer.Typer(help="The search index, which can always be built again.", no_args_is_help=True)
     index.callback()(lambda: None)

@@ -27,12 +27,13 @@ from gateway.api.routes import (
     site,
     sources,
     tiles,
+    trace,
 )
 from gateway.api.services import ReceiptFactory, Services
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
-from gateway.web import pages
+from gateway.web import goods, pages
 
 VERSION = "1"
 _ABOUT = (
@@ -60,7 +61,8 @@ def create_app(
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
     for module in (
-        records, proofs, sources, devices, erasures, keys, objects, partners, shipments, alarms, site, tiles, pages,
+        records, proofs, sources, devices, erasures, keys, objects, partners, shipments, alarms, site, tiles, trace,
+        goods, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)

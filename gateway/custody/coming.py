@@ -40,8 +40,9 @@ class Coming:
 
     def _with_amount(self, lot: str, amount: int) -> Unit | None:
         """A unit with this amount of the lot, or with any of it where none has just that."""
-        query = """SELECT parent FROM amount JOIN unit lot ON lot.id = amount.lot JOIN unit ON unit.id = amount.parent
-            WHERE lot.uri = ? AND unit.state = ? ORDER BY count = ? DESC, parent LIMIT 1"""
+        query = """SELECT amount.parent FROM amount
+            JOIN unit lot ON lot.id = amount.lot JOIN unit ON unit.id = amount.parent
+            WHERE lot.uri = ? AND unit.state = ? ORDER BY count = ? DESC, amount.parent LIMIT 1"""
         with self._store.reading() as db:
             row = db.execute(query, (lot, int(UnitState.COMING), amount)).fetchone()
         if row is None:

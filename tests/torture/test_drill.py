@@ -263,7 +263,7 @@ def check(name: str, folder: Folder) -> None:
 def test_any_byte_of_any_guarded_cell_is_found(untouched: Folder, tmp_path: Path) -> None:
     chance = Random(f"cells {SEED}")
     tables = [table for table in TABLES if table.guarded and filled(untouched, table.file, table.name)]
-    for n in range(scaled(32, 2000)):
+    for n in range(scaled(20, 2000)):
         table, copy = tables[n % len(tables)], copy_folder(untouched, tmp_path / str(n))
         with opened(copy.root / table.file) as db:
             where = flip(db, table.name, table.guarded, table.rows, chance)
