@@ -16,6 +16,7 @@ from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
 from gateway.api.routes import (
     alarms,
+    deliveries,
     devices,
     erasures,
     keys,
@@ -61,8 +62,8 @@ def create_app(
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
     for module in (
-        records, proofs, sources, devices, erasures, keys, objects, partners, shipments, alarms, site, tiles, trace,
-        goods, pages,
+        records, proofs, sources, devices, erasures, keys, objects, partners, shipments, alarms, deliveries, site,
+        tiles, trace, goods, pages,
     ):  # fmt: skip
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)
