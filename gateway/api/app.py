@@ -16,9 +16,12 @@ from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
 from gateway.api.routes import (
     alarms,
+    custody,
     deliveries,
     devices,
     erasures,
+    exceptions,
+    handovers,
     keys,
     objects,
     partners,
@@ -31,6 +34,7 @@ from gateway.api.routes import (
     trace,
 )
 from gateway.api.services import ReceiptFactory, Services
+from gateway.consumer import routes as consumer
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
@@ -61,10 +65,8 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    for module in (
-        records, proofs, sources, devices, erasures, keys, objects, partners, shipments, alarms, deliveries, site,
-        tiles, trace, goods, pages,
-    ):  # fmt: skip
+    supply = (shipments, alarms, deliveries, trace, custody, exceptions, handovers, goods, consumer)
+    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)
     _describe(app)

@@ -7,6 +7,7 @@ from gateway.alarms.opening import open_alarms
 from gateway.alarms.parts import Alarms
 from gateway.coldchain.parts import ColdChain
 from gateway.coldchain.start import open_cold
+from gateway.consumer.parts import Consumer, open_consumer
 from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
@@ -23,6 +24,7 @@ class Supply:
     custody: Custody
     cold: ColdChain
     alarms: Alarms
+    consumer: Consumer
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
@@ -43,8 +45,9 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    custody = await open_custody(ground)
+    custody = await open_custody(ground, outbox)
     cold = await open_cold(ground, custody.units)
-    supply = Supply(ground, outbox, custody, cold, await open_alarms(ground, cold, outbox))
+    alarms = await open_alarms(ground, cold, outbox)
+    supply = Supply(ground, outbox, custody, cold, alarms, await open_consumer(ground, custody))
     supply.custody.start(ground)
     return supply

@@ -34,6 +34,7 @@ from gateway.drill.tables import (
     LEDGER_DB,
     OBJECTS_DB,
     OUTBOX_DB,
+    SCANS_DB,
     SITE_DB,
     TABLES,
 )
@@ -140,6 +141,7 @@ def test_every_table_and_column_of_a_site_is_declared(site: Folder, tmp_path: Pa
         OBJECTS_DB: site.root / OBJECTS_DB,
         CUSTODY_DB: site.root / CUSTODY_DB,
         **{name: site.root / name for name in (OUTBOX_DB, COLDCHAIN_DB, ALARMS_DB)},
+        SCANS_DB: site.root / SCANS_DB,
     }
     found = {
         (file, table): columns

@@ -25,7 +25,7 @@ from tests.chain.conditions.readings import MINUTE_US, POLICY, SECOND_US, START_
 from tests.chain.conditions.test_mkt import by_floats
 
 HOUR_US = 60 * MINUTE_US
-LONG = 5_000 if os.environ.get("SEALTRAIL_TORTURE") == "long" else 0
+LONG = 2_000 if os.environ.get("SEALTRAIL_TORTURE") == "long" else 0
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "formats" / "conditions.md"
 
 

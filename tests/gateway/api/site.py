@@ -36,6 +36,7 @@ from gateway.closing import Closing
 from gateway.coldchain.parts import ColdChain
 from gateway.coldchain.store import ShipmentStore
 from gateway.config import Config, ObjectsConfig, StorageConfig
+from gateway.consumer.parts import open_consumer
 from gateway.custody.parts import open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.enrolment import Offer, Registrar
@@ -141,9 +142,11 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        custody, outbox = asyncio.run(open_custody(ground)), open_outbox(ground)
+        outbox = open_outbox(ground)
+        custody = asyncio.run(open_custody(ground, outbox))
         cold = ColdChain(ground, ShipmentStore(root), custody.units)  # nothing runs by itself here
-        self.supply = Supply(ground, outbox, custody, cold, Alarms(ground, AlarmStore(root), cold, outbox))
+        alarms, consumer = Alarms(ground, AlarmStore(root), cold, outbox), asyncio.run(open_consumer(ground, custody))
+        self.supply = Supply(ground, outbox, custody, cold, alarms, consumer)
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
