@@ -50,4 +50,5 @@ async def open_supply(ground: Ground) -> Supply:
     alarms = await open_alarms(ground, cold, outbox)
     supply = Supply(ground, outbox, custody, cold, alarms, await open_consumer(ground, custody))
     supply.custody.start(ground)
+    supply.consumer.start(ground)
     return supply
