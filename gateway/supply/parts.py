@@ -42,6 +42,8 @@ class Supply:
         """What keeps these parts from working, in words."""
         yield from self.outbox.problems()
         yield from self.alarms.problems()
+        if self.recalls.problem:
+            yield f"recalls wait: {self.recalls.problem}"
         yield from (f"shipment {of.hex()[:16]}… waits: {why}" for of, why in self.cold.problems().items())
 
 

@@ -41,7 +41,8 @@ def records(
     who: Reader, here: Here, view: AView,
     source: Annotated[SourceName | None, Query(examples=["cold-1"])] = None,
     kind: Annotated[
-        Literal["reading", "production", "inference", "object", "epcis", "shipment", "recall", "seal", "erasure"] | None,
+        Literal["reading", "production", "inference", "object", "epcis", "shipment", "recall", "seal", "erasure"]
+        | None,
         Query(),
     ] = None,
     since: FromTime = None, until: ToTime = None,
