@@ -40,6 +40,7 @@ class Custody:
     units: Units
     trees: Trees
     containers: Containers
+    places: Places
     lots: Lots
     tasks: Tasks
     partners: Partners
@@ -91,7 +92,9 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         answer_us=int(config.custody.answer_days * 86_400e6),
     )  # fmt: skip
     _tie(keeping, handovers, workflow, arguments, transitions, coming, alert)
-    return Custody(store, units, trees, containers, lots, tasks, partners, keeping, book, handovers, register, workflow)
+    return Custody(
+        store, units, trees, containers, places, lots, tasks, partners, keeping, book, handovers, register, workflow
+    )
 
 
 def _tie(
