@@ -82,7 +82,9 @@ class _Ledger:
             raise ConditionsError(
                 f"the shipment has {self.progress.seq} reports, the file those of numbers {seqs[:50]}"
             )
-        self.said = f"{opening.ledger} opened it and took {len(seqs)} reports ({last.vouched})"
+        self.said = (
+            f"{opening.ledger} opened it and took {len(seqs)} report{'' if len(seqs) == 1 else 's'} ({last.vouched})"
+        )
 
     def _call(self, part: LedgerPart, function: str, shipment_id: bytes) -> LedgerCall:
         call = self._prover.prove(part)

@@ -10,7 +10,7 @@ from chain.conditions.case import Case
 from chain.conditions.opened import Opened
 from chain.conditions.recompute import Compared, Judged, Judgement, Recomputation, Seen, figures
 from chain.report import MARKS, printable
-from chaincode.coldchain.policy import Limit
+from chaincode.coldchain.policy import Limit, Mode
 from chaincode.coldchain.report import LoggerReport
 
 _SIGNS = {Judgement.RIGHT: "✓", Judgement.LATE: "✗", Judgement.FALSE: "✗", Judgement.SUPPRESSED: "✗"}
@@ -41,7 +41,7 @@ def _report(case: Case, compared: Compared, *, last: bool) -> list[str]:
     for place, logger in enumerate(case.shipment.loggers):
         again = compared.recomputed.loggers[place]
         lines.append(f"  logger {place}: {logger.source}, {logger.series}")
-        lines.append(f"    {'':<28} {'reported':>22} {'recomputed':>22}")
+        lines.append(f"    {'':<44} {'reported':>22} {'recomputed':>22}")
         lines += _figures(case, said.loggers[place], again)
         if place in compared.swapped:
             lines.append(f"    these are the figures of logger {compared.swapped[place]}: the two were swapped")
@@ -54,7 +54,7 @@ def _figures(case: Case, said: LoggerReport, again: LoggerReport) -> list[str]:
     rows = []
     for (name, one), (_, other) in zip(figures(said), figures(again), strict=True):
         shown = _shown(name, one), _shown(name, other)
-        rows.append(f"    {_words(case, name):<28} {shown[0]:>22} {shown[1]:>22}{'' if one == other else '  ≠'}")
+        rows.append(f"    {_words(case, name):<44} {shown[0]:>22} {shown[1]:>22}{'' if one == other else '  ≠'}")
     return rows
 
 
@@ -62,13 +62,15 @@ def _words(case: Case, name: str) -> str:
     if not name.startswith("limit "):
         return _WORDS[name]
     _, place, part = name.split()
-    short = {"longest_s": "longest s", "total_s": "in all s", "beyond_s": "too long s"}[part]
+    short = {"longest_s": "longest s", "total_s": "together s", "beyond_s": "too long s"}[part]
     return f"{limit_text(case.policy.limits[int(place)])}, {short}"
 
 
 def limit_text(limit: Limit) -> str:
     """A limit as people say it."""
-    return f"{limit.direction.replace('-', ' ')} {limit.threshold / 1000:g} °C"
+    allowed = f" over {limit.allowed_s:,} s" if limit.allowed_s else ""
+    together = " in all" if limit.mode is Mode.CUMULATIVE else ""
+    return f"{limit.direction.replace('-', ' ')} {limit.threshold / 1000:g} °C{allowed}{together}"
 
 
 def _shown(name: str, value: Any) -> str:

@@ -30,4 +30,5 @@ async def open_supply(ground: Ground) -> Supply:
     custody = await open_custody(ground, outbox)
     supply = Supply(ground, outbox, custody, await open_consumer(ground, custody))
     supply.custody.start(ground)
+    supply.consumer.start(ground)
     return supply
