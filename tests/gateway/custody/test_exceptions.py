@@ -42,6 +42,7 @@ def run(company: Company, *args: str) -> str:
 def test_product_without_data(trade: Trade, goods: Goods) -> None:
     """Received, and nothing was handed over: reported, asked, answered, resolved; each side reads the other's words."""
     maker, wholesaler, _ = trade
+    maker.commissioned(goods.packs(0, 1), goods.lot)  # what a company says rests on a record of its log
     leaf = wholesaler.received(maker, [goods.sscc(1)])
     wholesaler.wait(lambda: states(wholesaler, leaf)[:1] == [("receive", "refused", "no-data")])
     found = case(wholesaler, goods.sscc(1))
