@@ -15,7 +15,9 @@ from gateway.api.parameters import strict_query
 from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
 from gateway.api.routes import (
+    alarms,
     custody,
+    deliveries,
     devices,
     erasures,
     exceptions,
@@ -25,6 +27,7 @@ from gateway.api.routes import (
     partners,
     proofs,
     records,
+    shipments,
     site,
     sources,
     tiles,
@@ -62,7 +65,7 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    supply = (trace, custody, exceptions, handovers, goods, consumer)
+    supply = (shipments, alarms, deliveries, trace, custody, exceptions, handovers, goods, consumer)
     for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)

@@ -29,8 +29,12 @@ from crypto import labels
 from crypto.keys import Algorithm, PrivateKey
 from crypto.merkle import root_of
 from gateway.access import Access, Scope, SeriesLimits, SourceSettings
+from gateway.alarms.parts import Alarms
+from gateway.alarms.store import AlarmStore
 from gateway.anchoring import Anchorer
 from gateway.closing import Closing
+from gateway.coldchain.parts import ColdChain
+from gateway.coldchain.store import ShipmentStore
 from gateway.config import Config, ObjectsConfig, StorageConfig
 from gateway.consumer.parts import open_consumer
 from gateway.custody.parts import open_custody
@@ -140,7 +144,9 @@ class Site:
         )  # fmt: skip
         outbox = open_outbox(ground)
         custody = asyncio.run(open_custody(ground, outbox))
-        self.supply = Supply(ground, outbox, custody, asyncio.run(open_consumer(ground, custody)))
+        cold = ColdChain(ground, ShipmentStore(root), custody.units)  # nothing runs by itself here
+        alarms, consumer = Alarms(ground, AlarmStore(root), cold, outbox), asyncio.run(open_consumer(ground, custody))
+        self.supply = Supply(ground, outbox, custody, cold, alarms, consumer)
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
