@@ -15,6 +15,7 @@ from gateway.custody.handover.book import Book
 from gateway.custody.handover.building import Builder
 from gateway.custody.handover.exchanging import Handovers
 from gateway.custody.handover.taking import Taking
+from gateway.custody.holdings import Holdings
 from gateway.custody.keeping import Keeping
 from gateway.custody.lots import Lots
 from gateway.custody.partners import Partners
@@ -49,6 +50,7 @@ class Custody:
     handovers: Handovers
     exceptions: Register
     workflow: Workflow
+    holdings: Holdings
 
     def start(self, ground: Ground) -> None:
         """Follow the log, send and take hand-overs from now on; ends with the gateway."""
@@ -93,7 +95,20 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
     )  # fmt: skip
     _tie(keeping, handovers, workflow, arguments, transitions, coming, alert)
     return Custody(
-        store, units, trees, containers, places, lots, tasks, partners, keeping, book, handovers, register, workflow
+        store,
+        units,
+        trees,
+        containers,
+        places,
+        lots,
+        tasks,
+        partners,
+        keeping,
+        book,
+        handovers,
+        register,
+        workflow,
+        Holdings(store, units, containers, book),
     )
 
 

@@ -26,6 +26,8 @@ def test_from_maker_to_patient(trade: Trade, goods: Goods) -> None:
     maker.shipped(wholesaler, [pallet])
     maker.settle()
     assert maker.unit(pallet).state is UnitState.IN_TRANSIT
+    assert maker.custody.holdings.holders(goods.lot_uri) == ["WholesalerMSP"]
+    assert [unit.uri for unit in maker.custody.holdings.units_of(pallet)] == [pallet, *cases]
     kept(wholesaler, pallet)
     wholesaler.received(maker, [pallet])
     wholesaler.settle()
