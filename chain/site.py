@@ -51,6 +51,7 @@ class Folder:
         self.database = root / "site.db"
         self.index = root / "index.db"
         self.access = root / "access.db"
+        self.outbox = root / "outbox.db"
         self.erasures = root / "erasures.json"  # in a copy that was put back: what was erased after it was made
         self.witness_policy = root / "witness.policy"  # the gateway's, as it was at its last start
 

@@ -9,6 +9,10 @@ from typing import Final
 
 from chaincode import exchange, exchange_queries, identities, kem_keys, log_rotation, logs, recovery
 from chaincode.errors import Code, ContractError
+from chaincode.evidence import MAX_EVIDENCE_BYTES
+from chaincode.lots import making, moving, packing
+from chaincode.lots import queries as lot_queries
+from chaincode.lots.records import MAX_INPUTS
 from chaincode.transaction import Transaction
 from crypto.errors import FormatError, KeyMaterialError, ProofError, SignatureError
 from crypto.merkle import MAX_PROOF_HASHES
@@ -59,6 +63,19 @@ FUNCTIONS: Final = {
     "exchange.grants": Function(exchange_queries.grants, 1, 2, _HANDLE, query=True),
     "exchange.list": Function(exchange_queries.listing, 2, 3, _HANDLE, query=True),
     "exchange.history": Function(exchange_queries.history, 2, 2, _HANDLE, query=True),
+    "lots.commission": Function(making.commission, 5, 5 + MAX_INPUTS, MAX_EVIDENCE_BYTES),
+    "lots.pack": Function(packing.pack, 5, 4 + packing.MAX_CHILDREN, MAX_EVIDENCE_BYTES),
+    "lots.unpack": Function(packing.unpack, 2, 2, MAX_EVIDENCE_BYTES),
+    "lots.destroy": Function(packing.destroy, 3, 3, MAX_EVIDENCE_BYTES),
+    "lots.ship": Function(moving.ship, 3, 2 + moving.MAX_MOVED, MAX_EVIDENCE_BYTES),
+    "lots.receive": Function(moving.receive, 2, 1 + moving.MAX_MOVED, MAX_EVIDENCE_BYTES),
+    "lots.refuse": Function(moving.refuse, 3, 2 + moving.MAX_MOVED, MAX_EVIDENCE_BYTES),
+    "lots.get": Function(lot_queries.get, 1, 1, _SHORT, query=True),
+    "lots.unit": Function(lot_queries.unit, 1, 1, _SHORT, query=True),
+    "lots.where": Function(lot_queries.where, 1, 1, _SHORT, query=True),
+    "lots.balance": Function(lot_queries.balance, 2, 2, _SHORT, query=True),
+    "lots.pack-state": Function(lot_queries.pack_state, 2, 2, _SHORT, query=True),
+    "lots.history": Function(lot_queries.history, 1, 1, _SHORT, query=True),
 }
 
 

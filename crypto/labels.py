@@ -32,3 +32,6 @@ LOCKED_FOLDER = b"sealtrail/locked-folder/v1"  # additional data of the proof in
 SESSION = b"sealtrail/session/v1"  # the protocol of device sessions: its transcript and all its keys
 DEVICE_AUTH = b"sealtrail/device-auth/v1"  # a device's signature in the handshake of a session
 SESSION_KEY = b"sealtrail/session-key/v1"  # the gateway's signature over its static key for sessions
+UNIT = b"sealtrail/unit/v1"  # HMAC input that makes the ledger's name of a lot, a pack or a logistic unit
+UNIT_SECRET = b"sealtrail/unit-secret/v1"  # additional data of a unit secret at rest
+HANDOVER = b"sealtrail/handover/v1"  # a gateway's signature over what it tells the next holder of a shipment

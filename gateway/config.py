@@ -7,10 +7,12 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from chain.site import ORIGIN
 from crypto.errors import SealtrailError
+from gateway.custody.settings import MAX_PARTNERS, PartnerConfig, require_distinct
+from gateway.delivery.settings import DeliveryConfig
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -179,6 +181,8 @@ class Config(_Section):
     objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
     bucket: BucketConfig | None = None
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
+    delivery: DeliveryConfig = DeliveryConfig()  # type: ignore[call-arg]
+    partners: Annotated[list[PartnerConfig], AfterValidator(require_distinct)] = Field([], max_length=MAX_PARTNERS)
 
     @field_validator("origin")
     @classmethod

@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -37,7 +37,8 @@ def _tables() -> dict[str, dict[str, str]]:
 
 def _section(annotation: Any) -> type[BaseModel] | None:
     """The model of a key that is a section."""
-    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    many = isinstance(annotation, UnionType) or get_origin(annotation) is list
+    kinds = get_args(annotation) if many else (annotation,)
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 

@@ -1,7 +1,7 @@
 """Quarantine: a unit whose cold chain was broken goes nowhere before somebody else than its reporter released it.
 
 The contract `lots` asks `require_free` before a unit is shipped, unpacked or dispensed. Records are written by the
-contract `coldchain` alone; a record of a released quarantine stays, so that everybody sees what was let pass and by whom.
+contract `coldchain` alone; that of a released quarantine stays, so that everybody sees what was let pass and by whom.
 """
 
 from dataclasses import dataclass

@@ -65,7 +65,7 @@ class Invite(In):
 
     source: SourceName = Field(examples=["cold-1"])
     kinds: Annotated[
-        list[Literal["reading", "production", "inference", "object"]], Field(min_length=1, max_length=4)
+        list[Literal["reading", "production", "inference", "object", "epcis"]], Field(min_length=1, max_length=5)
     ] = Field(default=["reading", "production", "inference"], description="what it may report")
     allow_plain: bool = Field(False, description="bare JSON without a key; records say gateway only")
     session_required: bool = Field(False, description="refuse what it sends in no session")

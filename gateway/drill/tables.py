@@ -11,7 +11,7 @@ from chain.ledger.store import FILE as LEDGER
 
 FSCK, INDEX = "fsck", "index check"
 SITE_DB, LEDGER_DB, KEPT_DB = "site.db", f"ledger/{LEDGER}", f"ledger/{KEPT}"
-INDEX_DB, ACCESS_DB, OBJECTS_DB = "index.db", "access.db", "objects.db"
+INDEX_DB, ACCESS_DB, OBJECTS_DB, CUSTODY_DB = "index.db", "access.db", "objects.db", "custody.db"
 
 # What a log is made of, for those who write it anew.
 TILES, BUNDLES, TAIL, CHECKPOINTS = "log_tile", "log_bundle", "log_tail", "log_checkpoint"
@@ -22,6 +22,7 @@ _NOTICE = "a notice to people, no evidence; what was refused never was in the lo
 _HINT = "a hint: the witness corrects one that is too small, and one that is too large stops the signing"
 _ACCESS = "who may connect is the operator's word; keys of sources are on the ledger"
 _OBJECTS = "the gateway's own list of sealed objects; `sealtrail objects check` compares it with the log and the files"
+_CUSTODY = "secrets and a company's own lists, no evidence: a wrong id or root is none that the ledger has"
 _CHANNEL = "read anew from the channel; what is shown to others is proved by the evidence itself"
 
 
@@ -123,5 +124,6 @@ TABLES: tuple[Table, ...] = (
     Table(ACCESS_DB, "boot", open=_ACCESS),
     Table(OBJECTS_DB, "object", open=_OBJECTS),
     Table(OBJECTS_DB, "grant_file", open="a grant file opens for its recipient alone; the ledger has its digest"),
+    *(Table(CUSTODY_DB, name, open=_CUSTODY) for name in ("unit", "pack", "tree", "tile")),
     Table(ACCESS_DB, "disclosure", open="the operator's own list; who was shown something holds the signed file"),
 )  # fmt: skip

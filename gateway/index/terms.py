@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from chain.store.segment import Fields
+from gateway.preprocess.epcis import Epcis, terms_of_thing
 from gateway.preprocess.inference import Inference
 from gateway.preprocess.production import Production
 from gateway.preprocess.reading import Reading
 from gateway.preprocess.sealed_object import SealedObject
 
-TERM_NAMES = ("series", "gtin", "lot", "serial", "line", "model", "input", "decision")
+TERM_NAMES = ("series", "gtin", "lot", "serial", "line", "model", "input", "decision", "epc")
 MAX_TERM_CHARS = 256
 _READING = Reading.code
 _TERMS: Mapping[int, Mapping[str, str]] = {
@@ -43,6 +44,8 @@ def terms_of(kind: int, fields: Fields) -> tuple[tuple[str, str], ...]:
         if len(rows) == 1:  # by far the most
             return (("series", rows[0][0][:MAX_TERM_CHARS]),)
         found = [("series", row[0]) for row in rows]
+    elif kind == Epcis.code:
+        found = [term for row in _rows(fields, "things") for term in terms_of_thing(row[1])]
     else:
         names = _TERMS.get(kind, {})
         found = [(names[path], value) for path, value in fields if path in names and type(value) is str]
@@ -59,9 +62,9 @@ def points_of(kind: int, fields: Fields, sensed_us: int) -> list[Point]:
     return []
 
 
-def _rows(fields: Fields) -> list[Any]:
+def _rows(fields: Fields, field: str = "reading") -> list[Any]:
     for path, value in fields:
-        if path == "reading":
+        if path == field:
             return value if type(value) is list else []
     return []
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from gateway.preprocess.epcis import Epcis
 from gateway.preprocess.errors import UnknownKindError
 from gateway.preprocess.inference import Inference
 from gateway.preprocess.kind import Kind
@@ -11,7 +12,7 @@ from gateway.preprocess.reading import Reading
 from gateway.preprocess.sealed_object import SealedObject
 
 # Codes 4, seal, and 5, erasure, belong to the log itself.
-ALL: tuple[Kind, ...] = (Reading(), Production(), Inference(), SealedObject())
+ALL: tuple[Kind, ...] = (Reading(), Production(), Inference(), SealedObject(), Epcis())
 
 _BY_NAME: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in ALL})
 _BY_CODE: Mapping[int, Kind] = MappingProxyType({kind.code: kind for kind in ALL})

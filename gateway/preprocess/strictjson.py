@@ -28,26 +28,26 @@ class Decoder(Protocol[T_co]):
     def decode(self, buf: bytes, /) -> T_co: ...
 
 
-def check_bounds(payload: bytes) -> None:
+def check_bounds(payload: bytes, max_depth: int = MAX_DEPTH, max_bytes: int = MAX_BYTES) -> None:
     """Refuse what is empty, too large or too deep, before any parser sees it."""
     if not payload:
         raise PayloadRejected("expected a JSON payload, got no bytes; send at least one value")
-    if len(payload) > MAX_BYTES:
-        raise PayloadRejected(f"expected at most {MAX_BYTES} bytes, got {len(payload)}; split it into several events")
+    if len(payload) > max_bytes:
+        raise PayloadRejected(f"expected at most {max_bytes} bytes, got {len(payload)}; split it into several events")
     # A payload with few opening brackets cannot be deep: almost all readings end here.
-    if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH:
-        _check_depth(payload)
+    if payload.count(b"[") + payload.count(b"{") > max_depth:
+        _check_depth(payload, max_depth)
 
 
-def _check_depth(payload: bytes) -> None:
-    """Peel one level of brackets a round; what is left after MAX_DEPTH rounds is too deep or not closed."""
+def _check_depth(payload: bytes, max_depth: int) -> None:
+    """Peel one level of brackets a round; what is left after `max_depth` rounds is too deep or not closed."""
     outside_strings = payload.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
     brackets = b"".join(outside_strings).translate(_ALL_SQUARE, _NO_BRACKETS)
-    for _ in range(MAX_DEPTH):
+    for _ in range(max_depth):
         brackets = brackets.replace(b"[]", b"")
     if brackets:
         raise PayloadRejected(
-            f"JSON is nested deeper than {MAX_DEPTH} levels, or its brackets do not close; send a flatter payload"
+            f"JSON is nested deeper than {max_depth} levels, or its brackets do not close; send a flatter payload"
         )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from chain.store.segment import Fields
+from gateway.preprocess.epcis import Epcis
 from gateway.preprocess.inference import Inference
 from gateway.preprocess.production import Production
 from gateway.preprocess.reading import Reading
@@ -23,9 +24,19 @@ def summary_of(kind: int, fields: Fields) -> str:
         text = _parts((said.get("decision"), ""), (said.get("score"), "score "), (said.get("model_name"), "by "))
     elif kind == SealedObject.code:
         text = _parts((_start(said.get("object")), "sealed object "), (said.get("size"), "bytes "))
+    elif kind == Epcis.code:
+        text = _event(said)
     else:
         text = ""
     return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…"
+
+
+def _event(said: dict[str, Any]) -> str:
+    """`shipping, 12 things, at https://…`; words of others by their last part."""
+    step = str(said.get("step") or said.get("action") or said.get("type")).replace("/", ":").rsplit(":", 1)[-1]
+    things = said.get("things") or []
+    what = things[0][1].removeprefix("https://id.gs1.org/") if len(things) == 1 else f"{len(things)} things"
+    return _parts((step, ""), (what if things else None, ""), (said.get("read_point"), "at "))
 
 
 def _start(value: object) -> str | None:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from gateway.custody.parts import Custody, open_custody
+from gateway.delivery.opening import open_outbox
+from gateway.delivery.outbox import Outbox
 from gateway.pipeline.committer import Committed
 from gateway.supply.ground import Ground
 
@@ -11,6 +14,8 @@ class Supply:
     """All parts for goods, as REST, pages and commands meet them."""
 
     ground: Ground
+    outbox: Outbox
+    custody: Custody
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
@@ -18,4 +23,5 @@ class Supply:
 
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
-    return Supply(ground)
+    outbox = await ground.closing.enter_async_context(open_outbox(ground))
+    return Supply(ground, outbox, await open_custody(ground))

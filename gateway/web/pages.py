@@ -67,7 +67,9 @@ def records(
     request: Request, who: Reader, here: Here, view: AView,
     source: Annotated[str, Query(max_length=64)] = "", kind: Annotated[str, Query(max_length=32)] = "",
     flag: Annotated[str, Query(max_length=32)] = "",
-    term: Annotated[Literal["lot", "gtin", "serial", "series", "model", "line", "input", "decision"], Query()] = "lot",
+    term: Annotated[
+        Literal["lot", "gtin", "serial", "series", "model", "line", "input", "decision", "epc"], Query()
+    ] = "lot",
     value: Annotated[str, Query(max_length=256)] = "",
     order: Annotated[Literal["newest", "oldest"], Query()] = "newest",
     cursor: Annotated[str | None, Query(max_length=64)] = None,

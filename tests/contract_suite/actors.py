@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 from chain.ledger.interface import Ledger
+from chain.log.proofs import inclusion_path
 from chaincode import identities, recovery
+from chaincode.evidence import Evidence
 from chaincode.identity_records import Identity, KeyRecord, Role, source_handle
 from chaincode.log_rotation import KeyChange
 from crypto import labels
@@ -60,6 +62,11 @@ class MemoryLog:
         signatures = [s.private.sign(change, labels.LOG_KEY_ROTATION) for s in (*self.signers, *new)]
         return [change, self.note(size, new), *signatures]
 
+    def evidence(self, index: int, size: int) -> bytes:
+        """The argument that proves the record at `index` against the anchored checkpoint of `size` entries."""
+        leaf, proof = self.tag + number(index), inclusion_path(self.leaves(size), index)
+        return Evidence(self.origin, size, index, leaf, proof).encode()
+
     def fork(self) -> "MemoryLog":
         """Another history signed with the same keys."""
         return MemoryLog(self.origin, self.signers, b"forged", self.time_s)
@@ -85,6 +92,7 @@ class Actor:
     origin: str
     key: PrivateKey = field(default_factory=lambda: PrivateKey.generate(Algorithm.ED25519))
     role: str = "source"  # the one it was last enrolled in
+    organisation: str = ""  # whose it calls for; empty: the first gateway's
 
     @property
     def handle(self) -> str:

@@ -33,7 +33,11 @@ def embedded(folder: Path) -> Iterator[Worlds]:
     name = "plant.example/ledger"
     ledger = EmbeddedLedger(folder, name, log_signers(name), nobody, invoke=invoke_twice)
     with asyncio.Runner() as runner:
-        world = World(runner, ledger.as_caller, lambda: runner.run(ledger.check()))
+
+        def open_as(caller: PrivateKey, organisation: str = "") -> EmbeddedLedger:
+            return ledger.as_caller(caller, organisation)
+
+        world = World(runner, open_as, lambda: runner.run(ledger.check()))
         yield Worlds(lambda: world, world.start)
         runner.run(ledger.check())  # whatever a test did, the ledger's file is whole afterwards
         runner.run(ledger.close())

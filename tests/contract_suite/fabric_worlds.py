@@ -4,7 +4,7 @@ One network serves the whole suite, since starting one takes seconds; many_world
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from network.topology import Chaincode
 from tests.contract_suite import many_worlds
 from tests.contract_suite.world import World
 from tests.network.chaincode_program import serving
-from tests.network.networks import running, topology
+from tests.network.networks import PARTNERS, running, topology
 
 if TYPE_CHECKING:
     from chain.ledger.fabric.ledger import FabricLedger
@@ -30,12 +30,25 @@ READY_MADE = 32
 class Channel:
     """The channel of all worlds. Counts what is on it: a refused call must leave nothing there."""
 
-    def __init__(self, ledger: "FabricLedger") -> None:
-        self.ledger = ledger
+    def __init__(self, open_for: Callable[[str], "FabricLedger"]) -> None:
+        """`open_for` opens the channel for an organisation, by its MSP id."""
+        self._open_for, self._ledgers = open_for, dict[str, "FabricLedger"]()
+        self.ledger = self.of("")
         self.last = -1  # index of the newest transaction that was seen
         self.submitted = 0
         self._worlds = self._blocks = self._transactions = 0
         self._started: list[World] = []
+
+    def of(self, organisation: str) -> "FabricLedger":
+        """The channel through this organisation's peer; PlantMSP's without a name."""
+        msp_id = organisation or PARTNERS[0]
+        if msp_id not in self._ledgers:
+            self._ledgers[msp_id] = self._open_for(msp_id)
+        return self._ledgers[msp_id]
+
+    async def close(self) -> None:
+        for ledger in self._ledgers.values():
+            await ledger.close()
 
     async def transactions(self) -> int:
         """How many transactions, valid or not, all blocks hold by now."""
@@ -53,7 +66,11 @@ class Channel:
         """A new world, in which nothing has happened."""
         self._worlds += 1
         name, begin = f"world{self._worlds}", self.last
-        return World(runner, lambda key: OneWorld(self, key, name, begin), lambda: runner.run(self.transactions()))
+
+        def open_as(caller: PrivateKey, organisation: str = "") -> OneWorld:
+            return OneWorld(self, caller, name, begin, organisation)
+
+        return World(runner, open_as, lambda: runner.run(self.transactions()))
 
     def started(self, runner: asyncio.Runner) -> World:
         """A world that is started. Many are made at once: one by one they would take the suite's time."""
@@ -70,8 +87,8 @@ async def _begin(worlds: list[World]) -> None:
 class OneWorld:
     """chain.ledger.interface.Ledger that shows one world of the channel, which began behind the index `begin`."""
 
-    def __init__(self, channel: Channel, caller: PrivateKey, world: str, begin: int) -> None:
-        self._channel, self._ledger = channel, channel.ledger.as_caller(caller)
+    def __init__(self, channel: Channel, caller: PrivateKey, world: str, begin: int, organisation: str) -> None:
+        self._channel, self._ledger = channel, channel.of(organisation).as_caller(caller)
         self._world, self._begin = world, begin
 
     async def submit(self, function: str, *args: bytes) -> Submitted:
@@ -109,9 +126,12 @@ def channel(folder: Path, runner: asyncio.Runner) -> Iterator[Channel]:
         from chain.ledger.fabric.profile import read_profile
 
         nobody = PrivateKey.generate(Algorithm.ED25519)
-        ledger = FabricLedger(read_profile(network.profiles["PlantMSP"]), nobody, is_query=_is_query)
-        made = Channel(ledger)
+
+        def open_for(msp_id: str) -> FabricLedger:
+            return FabricLedger(read_profile(network.profiles[msp_id]), nobody, is_query=_is_query)
+
+        made = Channel(open_for)
         before = runner.run(made.transactions())
         yield made
         assert runner.run(made.transactions()) == before + made.submitted
-        runner.run(ledger.close())
+        runner.run(made.close())

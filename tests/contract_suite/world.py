@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import pytest
 
@@ -27,13 +28,17 @@ def refusal(code: Code) -> Iterator[None]:
     assert str(caught.value).startswith(f"{code}: ")
 
 
+class OpenAs(Protocol):
+    """The ledger as one key of an organisation sees it; without a name of the first gateway's organisation."""
+
+    def __call__(self, caller: PrivateKey, organisation: str = "") -> Ledger: ...
+
+
 class World:
     """`open_as` gives the ledger as one key sees it, `transactions` the number of all that are on the ledger.
     `gateway` is the first gateway, with a registered `log`."""
 
-    def __init__(
-        self, runner: asyncio.Runner, open_as: Callable[[PrivateKey], Ledger], transactions: Callable[[], int]
-    ) -> None:
+    def __init__(self, runner: asyncio.Runner, open_as: OpenAs, transactions: Callable[[], int]) -> None:
         self.runner = runner
         self.open_as = open_as
         self.transactions = transactions
@@ -51,7 +56,7 @@ class World:
         return self
 
     def submit(self, caller: Actor, function: str, *args: bytes) -> Submitted:
-        return self.runner.run(self.open_as(caller.key).submit(function, *args))
+        return self.runner.run(self.open_as(caller.key, caller.organisation).submit(function, *args))
 
     def evaluate(self, function: str, *args: bytes) -> bytes:
         return self.runner.run(self.open_as(self.gateway.key).evaluate(function, *args))

@@ -22,7 +22,7 @@ from gateway.drill.alterations import ALL
 from gateway.drill.checks import CHECKS, START
 from gateway.drill.copies import copy_folder, copy_site
 from gateway.drill.rows import flip, opened
-from gateway.drill.tables import ACCESS_DB, FSCK, INDEX_DB, KEPT_DB, LEDGER_DB, OBJECTS_DB, SITE_DB, TABLES
+from gateway.drill.tables import ACCESS_DB, CUSTODY_DB, FSCK, INDEX_DB, KEPT_DB, LEDGER_DB, OBJECTS_DB, SITE_DB, TABLES
 from gateway.index import Index
 from gateway.ingest.inbound import Verdict
 from tests.e2e.programs import run, up, write_config
@@ -118,6 +118,7 @@ def test_every_table_and_column_of_a_site_is_declared(site: Folder, tmp_path: Pa
         INDEX_DB: site.index,
         ACCESS_DB: site.access,
         OBJECTS_DB: site.root / OBJECTS_DB,
+        CUSTODY_DB: site.root / CUSTODY_DB,
     }
     found = {
         (file, table): columns

@@ -41,13 +41,14 @@ def records(
     who: Reader, here: Here, view: AView,
     source: Annotated[SourceName | None, Query(examples=["cold-1"])] = None,
     kind: Annotated[
-        Literal["reading", "production", "inference", "object", "seal", "erasure"] | None, Query()
+        Literal["reading", "production", "inference", "object", "epcis", "seal", "erasure"] | None, Query()
     ] = None,
     since: FromTime = None, until: ToTime = None,
     flag: Annotated[list[Literal["suspect", "out-of-range", "late", "urgent", "seal-broken"]] | None,
                     Query(max_length=5, description="all of these are set; may be repeated")] = None,
     series: _Term = None, gtin: _Term = None, lot: _Term = None, serial: _Term = None, line: _Term = None,
     model: _Term = None, decision: _Term = None,
+    epc: Annotated[Text | None, Query(description="a thing of an EPCIS event, as its canonical Digital Link")] = None,
     judged: Annotated[Text | None, Query(alias="input", description="digest of what was judged or seen")] = None,
     order: Annotated[Literal["newest", "oldest"], Query()] = "newest",
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
@@ -55,7 +56,7 @@ def records(
 ) -> RecordPageOut:  # fmt: skip
     """Records by source, kind, time, flags and what their payloads say, in the order of the log. Pages are stable
     while the log grows."""
-    given = (series, gtin, lot, serial, line, model, judged, decision)
+    given = (series, gtin, lot, serial, line, model, judged, decision, epc)
     terms = tuple((name, value) for name, value in zip(TERM_NAMES, given, strict=True) if value is not None)
     if terms and not who.sees_payloads:
         raise HTTPException(403, f"asking for {terms[0][0]} needs a token of scope auditor or operator")

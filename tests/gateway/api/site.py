@@ -32,6 +32,8 @@ from gateway.access import Access, Scope, SeriesLimits, SourceSettings
 from gateway.anchoring import Anchorer
 from gateway.closing import Closing
 from gateway.config import Config, ObjectsConfig, StorageConfig
+from gateway.custody.parts import open_custody
+from gateway.delivery.opening import open_outbox
 from gateway.enrolment import Offer, Registrar
 from gateway.index import Index
 from gateway.ingest.inbound import Channel, Inbound, Verdict
@@ -130,20 +132,21 @@ class Site:
             log_size=lambda: self.writer.log.size,
         )  # fmt: skip
         config = Config.model_validate({"origin": ORIGIN, "data": root, "front_door": {"port": 0}, "api": {"port": 0}})
-        self.supply = Supply(
-            Ground(
-                config, self.folder, self.ledger, self.access,
-                lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
-                self.anchorer.flush, lambda: self.writer.log.size, Closing(),
-            )
+        ground = Ground(
+            config, self.folder, self.ledger, self.access,
+            lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
+            self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
+        self.supply = Supply(ground, open_outbox(ground), asyncio.run(open_custody(ground)))
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
 
     def close(self) -> None:
+        asyncio.run(self.supply.ground.closing.aclose())
         asyncio.run(self.ledger.close())
         self.objects.keeper.close()
+        asyncio.run(self.supply.outbox.__aexit__())
         for part in (self.writer.db, self._publishing, self.access, self.index):
             part.close()
 

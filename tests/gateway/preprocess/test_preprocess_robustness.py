@@ -13,6 +13,11 @@ from gateway.preprocess import kinds
 from gateway.preprocess.errors import PayloadRejected
 from gateway.preprocess.kind import Context, Kind, Limits, Prepared
 
+EVENT: dict[str, Any] = {
+    "@context": "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld", "type": "ObjectEvent",
+    "eventTime": "2026-11-18T12:00:00Z", "eventTimeZoneOffset": "+00:00", "action": "OBSERVE",
+    "epcList": ["urn:epc:id:sgtin:4012345.011111.9876"], "bizStep": "shipping",
+}  # fmt: skip
 OBJECT: dict[str, Any] = {"object": "01" * 32, "digest": "ab" * 32, "size": 9, "recipients": "cd" * 32}
 PRODUCTION: dict[str, Any] = {"gtin": "4006381333931", "lot": "LOT-7/A", "expiry": "290400", "serial": "SN1"}
 INFERENCE: dict[str, Any] = {
@@ -101,7 +106,8 @@ def test_arbitrary_packs(pack: list[dict[str, Any]], context: Context) -> None:
     check(kinds.by_name("reading"), json.dumps(pack).encode(), context)
 
 
-@pytest.mark.parametrize(("name", "good"), [("production", PRODUCTION), ("inference", INFERENCE), ("object", OBJECT)])
+@pytest.mark.parametrize(("name", "good"), [("production", PRODUCTION), ("inference", INFERENCE), ("object", OBJECT),
+                                           ("epcis", EVENT)])  # fmt: skip
 @given(data=st.data(), context=CONTEXTS)
 def test_a_good_payload_with_one_field_replaced(
     name: str, good: dict[str, Any], data: st.DataObject, context: Context
@@ -117,7 +123,9 @@ def test_a_good_payload_with_one_field_replaced(
 def test_a_good_payload_with_bytes_changed(kind: Kind, data: st.DataObject) -> None:
     good = {"reading": [{"bn": "a", "bu": "Cel", "v": 21.5}, {"t": -5, "vs": "x"}]}
     payload = bytearray(
-        json.dumps({**good, "production": PRODUCTION, "inference": INFERENCE, "object": OBJECT}[kind.name]).encode()
+        json.dumps(
+            {**good, "production": PRODUCTION, "inference": INFERENCE, "object": OBJECT, "epcis": EVENT}[kind.name]
+        ).encode()
     )
     for _ in range(data.draw(st.integers(1, 3))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))

@@ -1,0 +1,23 @@
+"""Errors of custody, partners and hand-overs."""
+
+from crypto.errors import SealtrailError
+
+
+class CustodyError(SealtrailError):
+    """Something about a thing, its lot or its place in a tree is not known or does not fit."""
+
+
+class UnknownUnitError(CustodyError):
+    """No secret of this lot or logistic unit is known here: it was neither made here nor handed over."""
+
+
+class PartnerError(SealtrailError):
+    """A partner is not known, cannot be reached, or answered otherwise than a gateway does."""
+
+
+class PartnerAwayError(PartnerError):
+    """A partner's gateway did not answer; later it may."""
+
+
+class HandoverError(SealtrailError):
+    """A hand-over is not what its sender's gateway signed, or not what the ledger says."""

@@ -1,0 +1,163 @@
+"""The partners of the configuration: found by organisation or by a GLN in an event, and asked over REST.
+
+Trust boundary: what a partner's gateway answers is untrusted; it is bounded here and checked by whoever asked. TLS says
+whom we talk to, and the token, read anew for each request, says to the partner who we are.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from crypto.errors import KeyMaterialError
+from crypto.files import read_secret
+from crypto.tls.client import TlsClient, for_httpx
+from gateway.custody.errors import PartnerAwayError, PartnerError
+from gateway.custody.settings import PartnerConfig
+
+TIMEOUT_S = 30.0
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_GLN = re.compile(r"/(?:414|417|410|416)/([0-9]{13})(?:/|$)")
+_UNREACHABLE = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a partner's gateway answered: the HTTP status and at most `most` bytes."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """One company, and a client of its gateway."""
+
+    organisation: str
+    parties: frozenset[str]  # its GLNs
+    url: str
+    token_file: Path
+    tls_ca: Path | None = None
+
+    @property
+    def token(self) -> str:
+        """As the file has it now, so that a new one counts at once.
+
+        Raises:
+            PartnerError: the file cannot be read, or others may read it.
+        """
+        try:
+            return read_secret(self.token_file).decode("ascii").strip()
+        except (KeyMaterialError, UnicodeDecodeError) as e:
+            raise PartnerError(f"the token for {self.organisation}: {e}") from e
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    async def request(
+        self, method: str, path: str, *, most: int = MAX_ANSWER_BYTES, timeout_s: float = TIMEOUT_S, **more: Any
+    ) -> Answer:
+        """One request; any status is an answer. `more` is as httpx takes it (params, json, content).
+
+        Raises:
+            PartnerAwayError: no answer, or none within `timeout_s`.
+            PartnerError: over `most` bytes, or our own token cannot be read.
+        """
+        return await asyncio.to_thread(self._request, method, path, most, timeout_s, more)
+
+    async def get(self, path: str, **more: Any) -> Answer:
+        """The answer, which is a success; PartnerError says what the partner said in place of one."""
+        return require_good(await self.request("GET", path, **more), self.organisation)
+
+    async def post(self, path: str, **more: Any) -> Answer:
+        """As `get`."""
+        return require_good(await self.request("POST", path, **more), self.organisation)
+
+    def _request(self, method: str, path: str, most: int, timeout_s: float, more: dict[str, Any]) -> Answer:
+        headers = self.headers | more.pop("headers", {})
+        try:
+            with (
+                httpx.Client(verify=_verify(self.tls_ca), timeout=timeout_s) as client,
+                client.stream(method, self.url + path, headers=headers, **more) as answer,
+            ):
+                return Answer(answer.status_code, _bounded(answer, most, self.organisation), dict(answer.headers))
+        except _UNREACHABLE as e:
+            raise PartnerAwayError(f"cannot reach the gateway of {self.organisation} at {self.url}: {e}") from e
+
+
+class Partners:
+    """All partners of the configuration."""
+
+    def __init__(self, configured: Iterable[PartnerConfig] = ()) -> None:
+        made = [
+            Partner(one.organisation, frozenset(one.parties), one.url, one.token_file, one.tls_ca) for one in configured
+        ]
+        self._by_organisation = {partner.organisation: partner for partner in made}
+        self._by_gln = {gln: partner for partner in made for gln in partner.parties}
+
+    def __iter__(self) -> Any:
+        return iter(self._by_organisation.values())
+
+    def __len__(self) -> int:
+        return len(self._by_organisation)
+
+    def of(self, organisation: str) -> Partner:
+        """PartnerError where the configuration has none of that name."""
+        found = self._by_organisation.get(organisation)
+        if found is None:
+            raise PartnerError(f"{organisation[:80]} is no partner here; add it as [[partners]]")
+        return found
+
+    def get(self, organisation: str) -> Partner | None:
+        return self._by_organisation.get(organisation)
+
+    def at(self, uri: str) -> Partner | None:
+        """Whose party or place a canonical URI of a GLN names (SGLN, PGLN), or a bare GLN; None where nobody's."""
+        return self._by_gln.get(gln_of(uri))
+
+
+def gln_of(uri: str) -> str:
+    """The GLN in a canonical Digital Link URI of a party or place, or the 13 digits themselves; empty without one."""
+    if re.fullmatch("[0-9]{13}", uri):
+        return uri
+    found = _GLN.search(uri)
+    return found[1] if found else ""
+
+
+def require_good(answer: Answer, organisation: str) -> Answer:
+    """PartnerError with the partner's own words where it refused."""
+    if 200 <= answer.status < 300:
+        return answer
+    kind = PartnerAwayError if answer.status in (429, 502, 503, 504) else PartnerError
+    raise kind(f"the gateway of {organisation} refused ({answer.status}): {_detail(answer.body)}")
+
+
+def _detail(body: bytes) -> str:
+    import msgspec
+
+    try:
+        said = msgspec.json.decode(body)["detail"]
+    except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError):
+        said = body[:300].decode(errors="replace")
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(said))[:500]
+
+
+def _bounded(answer: httpx.Response, most: int, organisation: str) -> bytes:
+    body = bytearray()
+    for piece in answer.iter_bytes():
+        body += piece
+        if len(body) > most:
+            raise PartnerError(f"the gateway of {organisation} answered more than {most:,} bytes")
+    return bytes(body)
+
+
+@lru_cache(maxsize=64)
+def _verify(ca: Path | None) -> Any:
+    return for_httpx() if ca is None else TlsClient(ca)

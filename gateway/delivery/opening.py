@@ -1,0 +1,32 @@
+"""The outbox of a gateway, as its configuration has it."""
+
+import asyncio
+import time
+from contextlib import closing
+
+from chain.site import Folder
+from chain.store.database import Database
+from chain.store.notices import Notices
+from gateway.delivery.http import HttpCarrier
+from gateway.delivery.outbox import Outbox
+from gateway.supply.ground import Ground
+
+
+def open_outbox(ground: Ground) -> Outbox:
+    """To be entered. It carries http and https; what it loses is an alert of the kind `undelivered`."""
+    wanted = ground.config.delivery
+    http = HttpCarrier(wanted.rule, tls_ca=wanted.tls_ca)
+
+    async def alert(name: str, text: str) -> None:
+        await asyncio.to_thread(note_alert, ground.folder, "undelivered", name, text)
+
+    return Outbox(
+        ground.folder.outbox, {"http": http, "https": http}, patience=wanted.patience, most_bytes=wanted.max_bytes,
+        alert=alert,
+    )  # fmt: skip
+
+
+def note_alert(folder: Folder, kind: str, source: str, text: str) -> None:
+    """Put an alert beside those of the pipeline; blocks for moments."""
+    with closing(Database(folder.database)) as db, db.transaction() as tx:
+        Notices(db).alert(tx, time.time_ns() // 1000, kind, source, text, None)
