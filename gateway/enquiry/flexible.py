@@ -42,15 +42,15 @@ def field_name(written: str, scope: str, inner: bool, prefixes: Prefixes) -> str
     """SCOPE:NAME of an extension field, as gateway.events.facts has it. ParameterError for an unknown prefix."""
     prefix, _, local = written.partition(":")
     if prefix in prefixes:
-        expanded = f"{{{prefixes[prefix]}}}{local}"
+        full = prefixes[prefix] + local
     elif prefix in _ABSOLUTE:
-        expanded = written
+        full = written
     else:
         raise ParameterError(
             f"prefix {prefix!r:.40} of {written!r:.80} is not known; declare it in the header GS1-Extensions:"
             f" {prefix:.40}=NAMESPACE, or in the query's @context"
         )
-    return f"{'inner.' if inner else ''}{_SCOPES[scope]}:{expanded}"
+    return f"{'inner.' if inner else ''}{_SCOPES[scope]}:{full}"
 
 
 def _typed(name: str, fact_name: str, vocabulary: Vocabulary, kind: str, values: Sequence[str],

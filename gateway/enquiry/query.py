@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from gateway.enquiry.clauses import Clause
+from gateway.enquiry.clauses import Clause, Member
 from gateway.enquiry.errors import ParameterError
 from gateway.enquiry.fixed import FIXED, Prefixes
 from gateway.enquiry.flexible import field_name, flexible
@@ -63,6 +63,12 @@ def parsed(given: Given, prefixes: Prefixes, *, fixed: Mapping[str, str] | None 
     per_page = whole("perPage", given["perPage"], MAX_PER_PAGE) if "perPage" in given else PER_PAGE
     token = one("nextPageToken", given["nextPageToken"]) if "nextPageToken" in given else None
     return Query(_text(asked), clauses, order, field, _descending(given), limit, most, per_page, token)
+
+
+def of_clause(clause: Clause) -> Query:
+    """All events of one condition."""
+    return Query(json.dumps([clause.table if isinstance(clause, Member) else clause.sql, *map(str, clause.values)]),
+                 (clause,), Order.LOG, "", False, None, None, MAX_PER_PAGE, None)  # fmt: skip
 
 
 def _clause(name: str, values: Sequence[str], prefixes: Prefixes) -> Clause:

@@ -9,6 +9,7 @@ space between values goes, and the document's context comes in.
 """
 
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,7 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.epcis.context import STANDARD, merged, prefixes_of
-from gateway.epcis.errors import EpcisError
+from gateway.epcis.errors import EpcisError, TooManyEventsError
 from gateway.epcis.event import MAX_EVENT_BYTES, MAX_EVENT_DEPTH, Event, build, check_bare, strict_json
 from gateway.epcis.forms import Check, anything, listed, record, text, uri
 from gateway.epcis.moments import time_us
@@ -53,6 +54,14 @@ def open_document(data: bytes, limit: int = MAX_DOCUMENT_BYTES) -> Document:
 def open_events(data: bytes, limit: int = MAX_DOCUMENT_BYTES) -> tuple[Event, ...]:
     """The events of a document, checked like it. Raises EpcisError."""
     return _open(data, limit)[1]
+
+
+def open_for_capture(
+    data: bytes, limit: int, most: int, refused: list[tuple[int, EpcisError]] | None = None
+) -> tuple[Document, tuple[Event, ...]]:
+    """The document and its events. With `refused` events that do not hold are left out, and are told there by their
+    number in the document. Raises EpcisError, and TooManyEventsError where there are more than `most`."""
+    return _open(data, limit, most, refused)
 
 
 def query_document(
@@ -93,7 +102,9 @@ def _wrapped(events: Iterable[bytes], kind: str, created: str, body: Any) -> byt
     )  # fmt: skip
 
 
-def _open(data: bytes, limit: int) -> tuple[Document, tuple[Event, ...]]:
+def _open(
+    data: bytes, limit: int, most: int = sys.maxsize, refused: list[tuple[int, EpcisError]] | None = None
+) -> tuple[Document, tuple[Event, ...]]:
     value = strict_json(data, MAX_DOCUMENT_DEPTH, limit)
     if type(value) is not dict:
         raise EpcisError(f"expected an EPCIS document, a JSON object, got {type(value).__name__}")
@@ -106,10 +117,12 @@ def _open(data: bytes, limit: int) -> tuple[Document, tuple[Event, ...]]:
             f"expected EPCISDocument, EPCISQueryDocument or a type of event, got {kind!r:.60}",
             "/type" if "type" in value else "",
         )
-    return _split(data, value, kind)
+    return _split(data, value, kind, most, refused)
 
 
-def _split(data: bytes, value: dict[str, Any], kind: str) -> tuple[Document, tuple[Event, ...]]:
+def _split(
+    data: bytes, value: dict[str, Any], kind: str, most: int, refused: list[tuple[int, EpcisError]] | None
+) -> tuple[Document, tuple[Event, ...]]:
     context = value.get("@context")
     if context is None:
         raise EpcisError('expected an "@context" that names the vocabulary; add GS1\'s, and those of your extensions')
@@ -122,13 +135,20 @@ def _split(data: bytes, value: dict[str, Any], kind: str) -> tuple[Document, tup
     listing, raw = value, _compact(data)
     for name in _PATHS[kind]:
         listing, raw = listing[name], bytes(_MEMBERS.decode(raw)[name])
-    events = [_checked(body, context, _PATHS[kind], i) for i, body in enumerate(cast(Sequence[Any], listing))]
-    bare = tuple(
-        _bounded(_bare(item, context, own), *_PATHS[kind], i)
-        for i, (item, own) in enumerate(zip(_ITEMS.decode(raw), (e.body.get("@context") for e in events), strict=True))
-    )
+    if len(listing) > most:
+        raise TooManyEventsError(f"expected at most {most:,} events, got {len(listing):,}; split the document")
+    events, bare = list[Event](), list[bytes]()
+    for i, (body, item) in enumerate(zip(cast(Sequence[Any], listing), _ITEMS.decode(raw), strict=True)):
+        try:
+            event = _checked(body, context, _PATHS[kind], i)
+            bare.append(_bounded(_bare(item, context, event.body.get("@context")), *_PATHS[kind], i))
+            events.append(event)
+        except EpcisError as e:
+            if refused is None:
+                raise
+            refused.append((i, e))
     header = {name: member for name, member in value.items() if name not in ("@context", "epcisBody")}
-    return Document(kind, bare, created, context, header), tuple(events)
+    return Document(kind, tuple(bare), created, context, header), tuple(events)
 
 
 def _checked(body: Any, context: object, path: tuple[str, ...], i: int) -> Event:

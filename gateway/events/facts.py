@@ -1,7 +1,7 @@
 """What of an event can be searched beside its things, times, step, disposition and places.
 
 A fact has a name, and a text, a number, or both; a text of "" says that a field is there which has no value of its own.
-Names of extension fields hold the namespace, not the prefix that a document happens to use:
+Names of extension fields are full, namespace and local name, whatever prefix a document happens to use:
 
     transaction:po            URI, canonical; the CBV word or the URI of the type behind the colon
     source:T, destination:T   URI, canonical
@@ -22,7 +22,6 @@ Names of extension fields hold the namespace, not the prefix that a document hap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gateway.epcis.context import expanded
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import Event
 from gateway.epcis.identifiers import canonical
@@ -124,7 +123,7 @@ def _fields(said: Mapping[str, Any], scope: str, prefixes: Mapping[str, str]) ->
     """The members with a prefix, and what is inside them."""
     for name, value in said.items():
         if ":" in name:
-            yield from _valued(f"{scope}:{expanded(name, prefixes)}", value)
+            yield from _valued(f"{scope}:{_full(name, prefixes)}", value)
             yield from _inner(value, f"inner.{scope}", prefixes, _MAX_DEPTH)
 
 
@@ -135,8 +134,13 @@ def _inner(value: Any, scope: str, prefixes: Mapping[str, str], depth: int) -> I
     elif isinstance(value, dict) and depth:
         for name, inside in value.items():
             if ":" in name:
-                yield from _valued(f"{scope}:{expanded(name, prefixes)}", inside)
+                yield from _valued(f"{scope}:{_full(name, prefixes)}", inside)
             yield from _inner(inside, scope, prefixes, depth - 1)
+
+
+def _full(name: str, prefixes: Mapping[str, str]) -> str:
+    prefix, _, local = name.partition(":")
+    return prefixes[prefix] + local if prefix in prefixes else name
 
 
 def _valued(name: str, value: Any) -> Iterator[Fact]:
