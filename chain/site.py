@@ -50,6 +50,7 @@ class Folder:
         self.keys = root / "keys"
         self.database = root / "site.db"
         self.index = root / "index.db"
+        self.events = root / "events.db"
         self.access = root / "access.db"
         self.outbox = root / "outbox.db"
         self.erasures = root / "erasures.json"  # in a copy that was put back: what was erased after it was made

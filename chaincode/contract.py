@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from chaincode import exchange, exchange_queries, identities, kem_keys, log_rotation, logs, recovery
+from chaincode.coldchain import ending, reports, shipments
+from chaincode.coldchain import queries as cold_queries
+from chaincode.coldchain.records import MAX_OPENING_BYTES
 from chaincode.errors import Code, ContractError
 from chaincode.evidence import MAX_EVIDENCE_BYTES
 from chaincode.lots import making, moving, packing
@@ -63,6 +66,21 @@ FUNCTIONS: Final = {
     "exchange.grants": Function(exchange_queries.grants, 1, 2, _HANDLE, query=True),
     "exchange.list": Function(exchange_queries.listing, 2, 3, _HANDLE, query=True),
     "exchange.history": Function(exchange_queries.history, 2, 2, _HANDLE, query=True),
+    "coldchain.policy": Function(shipments.policy, 1, 1, _KEYED),
+    "coldchain.open": Function(shipments.open_shipment, 8, 8, MAX_OPENING_BYTES),
+    "coldchain.report": Function(reports.report, 3, 3, _KEYED),
+    "coldchain.overdue": Function(ending.overdue_report, 1, 1, _SHORT),
+    "coldchain.explain": Function(ending.explain, 5, 5, _KEYED),
+    "coldchain.release": Function(ending.release, 3, 3, _KEYED),
+    "coldchain.close": Function(ending.close, 2, 2, _KEYED),
+    "coldchain.dispute": Function(reports.dispute, 4, 4, _KEYED),
+    "coldchain.get": Function(cold_queries.get, 1, 1, _SHORT, query=True),
+    "coldchain.get-policy": Function(cold_queries.get_policy, 1, 1, _SHORT, query=True),
+    "coldchain.reports": Function(cold_queries.reports, 1, 2, _SHORT, query=True),
+    "coldchain.disputes": Function(cold_queries.disputes, 1, 1, _SHORT, query=True),
+    "coldchain.explanations": Function(cold_queries.explanations, 1, 1, _SHORT, query=True),
+    "coldchain.quarantine": Function(cold_queries.quarantine, 1, 1, _SHORT, query=True),
+    "coldchain.list": Function(cold_queries.listing, 2, 3, _SHORT, query=True),
     "lots.commission": Function(making.commission, 5, 5 + MAX_INPUTS, MAX_EVIDENCE_BYTES),
     "lots.pack": Function(packing.pack, 5, 4 + packing.MAX_CHILDREN, MAX_EVIDENCE_BYTES),
     "lots.unpack": Function(packing.unpack, 2, 2, MAX_EVIDENCE_BYTES),

@@ -140,13 +140,16 @@ def _shown(row: Any, site: Any, doubts: Any) -> dict[str, Any]:
 
 
 def check_index(data: DataOption) -> None:
-    """Compare the search index with the log, row by row. Exit 0 only when every row is the log's own."""
+    """Compare the search indexes with the log, row by row. Exit 0 only when every row is the log's own."""
     from chain.site import Folder
+    from gateway.events.check import check_events
     from gateway.index.check import check_index
 
     folder = Folder.existing(data)
     size = check_index(folder, _access(data).settings)
     print(f"the search index of {folder.origin} is true: {size:,} log entries")
+    if folder.events.exists():
+        print(f"so is its index of EPCIS events: {check_events(folder):,} log entries")
 
 
 @sources.command("invite")

@@ -18,6 +18,7 @@ from chain.errors import StoreError
 from chain.site import Folder, Lock, SiteWriter
 from chain.store.erasures import StoredErasure
 from gateway.access import Access
+from gateway.events.follower import forget_events
 from gateway.index.follower import forget_index
 from gateway.pipeline.sources import SourceBook
 
@@ -48,7 +49,7 @@ def resume(folder: Folder, site: SiteWriter, access: Access) -> list[StoredErasu
     """Carry out every erasure that is logged and not done; nobody else may have the record index open."""
     erased = destroy(site, access)
     if erased:
-        forget_index(folder)
+        forget_indexes(folder)
         done(site, erased)
     return erased
 
@@ -74,7 +75,13 @@ def erase_stopped(folder: Folder, subject: str | None, by: str, reason: str, lat
 
 def _erase_later(folder: Folder, site: SiteWriter, access: Access, tag: bytes) -> None:
     destroy_tag(site, tag, partial(_forget, access, None))
+    forget_indexes(folder)
+
+
+def forget_indexes(folder: Folder) -> None:
+    """Empty the indexes of a site that nobody follows now; they are built again later."""
     forget_index(folder)
+    forget_events(folder)
 
 
 class Eraser:
@@ -85,7 +92,7 @@ class Eraser:
         self._destroy = partial(destroy, access=access, book=book)
         self._one_at_a_time = asyncio.Lock()
         # Another way where somebody follows the log for the index.
-        self.forget_in_index: Callable[[], Awaitable[None]] = partial(asyncio.to_thread, forget_index, folder)
+        self.forget_in_indexes: Callable[[], Awaitable[None]] = partial(asyncio.to_thread, forget_indexes, folder)
 
     async def erase(self, subject: str, by: str, reason: str) -> list[StoredErasure]:
         """Log it, carry it out everywhere, and note that it is done; a start goes on with what a crash cut short."""
@@ -93,7 +100,7 @@ class Eraser:
             work = partial(log_it, subject=subject, by=by, reason=reason)
             await asyncio.to_thread(self._committer.between_commits, work)
             erased = await self._destroyed()
-            await self.forget_in_index()
+            await self.forget_in_indexes()
             await asyncio.to_thread(self._committer.between_commits, partial(done, erasures=erased))
         return erased
 

@@ -28,7 +28,7 @@ class Health:
         self._anchorer, self._committer, self._doors, self._disk = anchorer, committer, doors, disk
         self._book, self._migration, self._keeper = book, migration, keeper
         self._shortage, self._shares = shortage, shares
-        self.index_problem = ""  # told by whoever follows the log for the index
+        self.waiting: dict[str, str] = {}  # index -> why it waits; told by whoever follows the log for it
         self.api_tls: TlsServer | None = None  # told by whoever serves HTTP
         self.http_full: Callable[[], bool] = lambda: False  # told by whoever serves HTTP
 
@@ -54,8 +54,7 @@ class Health:
             "anchoring": self._anchorer.state.problem,
             "proofs from the ledger": self._keeper.problem if self._keeper else "",
             "the change of keys": self._migration.problem,
-            "the record index waits": self.index_problem,
-        }
+        } | {f"the {index} waits": problem for index, problem in self.waiting.items()}
         yield from (f"{what}: {problem}" for what, problem in waiting.items() if problem)
         yield from self._doors.problems()
         if self.http_full():

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import gc
-import logging
 import socket
-import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,21 +14,15 @@ from chain.errors import StoreError
 from chain.ledger.reading import open_reader
 from chain.policies import site_policy
 from chain.receipts import ReceiptBuilder
-from chain.site import SiteReader
-from crypto.errors import SealtrailError
 from gateway.config import ApiConfig, Config
 from gateway.door_options import tls_server
-from gateway.index import Index
+from gateway.followers import Followers
 from gateway.service import Gateway
 
 if TYPE_CHECKING:
     from crypto.tls.server import TlsServer
 
-log = logging.getLogger(__name__)
-FOLLOW_S = 0.25
 HANDSHAKE_S = 10.0  # TLS, from the connection on
-BUSY_PAUSE = 9.0
-STEP = 512  # leaves: while a step has the interpreter's lock, some milliseconds, commits wait for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +31,11 @@ class Running:
 
     gateway: Gateway
     url: str
-    follower: "Follower"
+    followers: Followers
 
     async def index_caught_up(self) -> None:
-        """Wait until the record index holds everything that is in the log now."""
-        size = self.gateway.status().log_size
-        while self.follower.position < size:
-            await asyncio.sleep(FOLLOW_S / 5)
+        """Wait until the indexes hold everything that is in the log now."""
+        await self.followers.caught_up(self.gateway.status().log_size)
 
 
 @asynccontextmanager
@@ -67,11 +57,11 @@ async def running(config: Config) -> AsyncIterator[Running]:
             serving = asyncio.create_task(server.serve([listening]))
             asyncio.get_running_loop().set_exception_handler(gateway.shortage.on_loop_fault)
             _collect_less_often()
-            follower = Follower(gateway)
-            gateway.eraser.forget_in_index = follower.forgot
-            following = asyncio.create_task(follower.run())
+            followers = Followers(gateway)
+            gateway.eraser.forget_in_indexes = followers.forgot
+            following = asyncio.create_task(followers.run())
             try:
-                yield Running(gateway, url, follower)
+                yield Running(gateway, url, followers)
             finally:
                 following.cancel()
                 server.should_exit = True
@@ -139,55 +129,6 @@ def _server(app: Any, connections: int, tls: "TlsServer | None") -> Any:
             backlog=backlog,
         )
     )  # fmt: skip
-
-
-class Follower:
-    """Keeps the record index behind the log, off the hot path."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._index = Index(gateway.folder, gateway.access.settings)
-        self._reader = SiteReader.open(gateway.folder)
-        self._gateway, self._committer = gateway, gateway.committer
-        self.position = self._index.position
-
-    async def run(self) -> None:
-        """Follow until cancelled."""
-        step = asyncio.ensure_future(asyncio.to_thread(self._step))
-        try:
-            while True:
-                started, size = time.monotonic(), self._committer.counters.log_size
-                done = await asyncio.shield(step)
-                arrived = self._committer.counters.log_size - size
-                await asyncio.sleep(self._pause(done, time.monotonic() - started, arrived))
-                step = asyncio.ensure_future(asyncio.to_thread(self._step))
-        finally:
-            await asyncio.wait([step])  # its thread uses what is closed next
-            self._index.close()
-            self._reader.close()
-
-    async def forgot(self) -> None:
-        """Wait until the index holds nothing of what is erased by now."""
-        with closing(SiteReader.open(self._gateway.folder)) as reader:
-            erasures = reader.erasures.destroyed()
-        while self._index.erasures < erasures:
-            await asyncio.sleep(FOLLOW_S / 5)
-        self._reader.payloads.forget_cached()
-
-    def _pause(self, done: int, took: float, arrived: int) -> float:
-        """While events arrive, the index takes at most a tenth of the time; what is left over it catches up later."""
-        return max(BUSY_PAUSE * took if arrived else 0.0, 0.0 if done == STEP else FOLLOW_S)
-
-    def _step(self) -> int:
-        try:
-            done = self._index.follow(self._reader, STEP)
-        except Exception as e:  # outermost boundary: the index can always be rebuilt, so it never stops the gateway
-            if self._gateway.health.index_problem != str(e):
-                log.warning("the record index waits: %s", e, exc_info=not isinstance(e, SealtrailError))
-            self._gateway.health.index_problem = str(e) or repr(e)
-            return 0
-        self._gateway.health.index_problem = ""
-        self.position = self._index.position
-        return done
 
 
 def _listen(settings: ApiConfig) -> socket.socket:

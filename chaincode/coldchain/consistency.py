@@ -5,7 +5,7 @@ same entries. Refusals: `bad-report` where figures contradict each other, `shrin
 was reported before.
 """
 
-from chaincode.coldchain.policy import Limit, Mode, Policy
+from chaincode.coldchain.policy import Direction, Limit, Mode, Policy
 from chaincode.coldchain.report import RULES, LoggerReport, Outside, Report
 from chaincode.errors import Code, ContractError
 
@@ -101,12 +101,17 @@ def _limits_fit(policy: Policy, logger: LoggerReport) -> None:
     for limit, outside in zip(policy.limits, logger.outside, strict=True):
         for wider, within in zip(policy.limits, logger.outside, strict=True):
             more = outside.total_s > within.total_s or outside.longest_s > within.longest_s
-            if more and limit.direction == wider.direction and _further(limit, wider):
+            if more and _further(limit, wider):
                 raise _bad(f"more time {limit.direction} {limit.threshold} m°C than {wider.threshold} m°C")
 
 
 def _further(limit: Limit, wider: Limit) -> bool:
-    return limit.threshold >= wider.threshold if limit.direction.high else limit.threshold <= wider.threshold
+    """Whether what is outside `limit` is always outside `wider` too."""
+    if limit.direction.high != wider.direction.high:
+        return False
+    if limit.threshold == wider.threshold:
+        return limit.direction in (wider.direction, Direction.ABOVE, Direction.BELOW)
+    return (limit.threshold > wider.threshold) == limit.direction.high
 
 
 def require_growth(before: Report, after: Report, policy: Policy) -> None:

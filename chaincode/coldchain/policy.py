@@ -112,8 +112,8 @@ class MktLimit:
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The limits; the longest time without a reading (`gap_s`), which is also how long a reading is held to be true;
-    the longest time without a report (`interval_s`); how far a logger's clock may be ahead (`clock_s`); and how many days
-    old its calibration may be, None where none is asked for."""
+    the longest time without a report (`interval_s`); how far a logger's clock may be ahead (`clock_s`); and how many
+    days old its calibration may be, None where none is asked for."""
 
     name: str
     limits: tuple[Limit, ...]

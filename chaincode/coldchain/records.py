@@ -10,10 +10,10 @@ from typing import Any, Self
 from chaincode import arguments
 from chaincode.coldchain.alarms import Cause, Finding
 from chaincode.coldchain.report import MAX_LOGGERS
+from chaincode.evidence import EvidenceRef
 from chaincode.state import MAX_NUMBER, digest, encoded, fields, number
 from crypto import cbor
 from crypto.errors import FormatError
-from crypto.merkle import HASH_BYTES
 
 MAX_UNITS = 32
 MAX_SERIES = 200
@@ -83,26 +83,6 @@ def units_of(data: bytes) -> tuple[bytes, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
-    """The record of a log that evidences a call: the log's origin, its index, and its leaf hash."""
-
-    origin: str
-    index: int
-    leaf_hash: bytes
-
-    def items(self) -> list[cbor.CborValue]:
-        return [self.origin, self.index, self.leaf_hash]
-
-    @classmethod
-    def of(cls, items: Any) -> Self:
-        if type(items) is not list or [type(item) for item in items] != [str, int, bytes]:
-            raise FormatError("evidence is kept as a list: origin, index, leaf hash")
-        if not 0 <= items[1] <= MAX_NUMBER or len(items[2]) != HASH_BYTES:
-            raise FormatError(f"evidence has an index below 2^63 and a leaf hash of {HASH_BYTES} bytes")
-        return cls(*items)
-
-
-@dataclass(frozen=True, slots=True)
 class Shipment:
     """What was opened, and never changes: by whom, under which policy, who reports, and who receives."""
 
@@ -115,14 +95,14 @@ class Shipment:
     from_us: int
     loggers: tuple[Logger, ...]
     units: tuple[bytes, ...]
-    proof: Proof
+    evidence: EvidenceRef
     opened_us: int
     tx_id: str
 
     def encode(self) -> bytes:
         return encoded(
             self.shipment_id, self.policy_id, self.opener, self.reporter_origin, self.reporter, self.recipient,
-            self.from_us, [logger.items() for logger in self.loggers], list(self.units), self.proof.items(),
+            self.from_us, [logger.items() for logger in self.loggers], list(self.units), self.evidence.items(),
             self.opened_us, self.tx_id,
         )  # fmt: skip
 
@@ -134,8 +114,8 @@ class Shipment:
         return cls(
             digest(item, 2, "shipment id"), digest(item, 3, "policy id"), cbor.field(item, 4, str, "opener"),
             cbor.field(item, 5, str, "reporter's origin"), cbor.field(item, 6, str, "reporter"),
-            cbor.field(item, 7, str, "recipient"), number(item, 8, "beginning"), loggers, units, Proof.of(item[11]),
-            number(item, 12, "time"), cbor.field(item, 13, str, "transaction id"),
+            cbor.field(item, 7, str, "recipient"), number(item, 8, "beginning"), loggers, units,
+            EvidenceRef.of(item[11]), number(item, 12, "time"), cbor.field(item, 13, str, "transaction id"),
         )  # fmt: skip
 
 
@@ -222,18 +202,18 @@ class ReportRecord:
     """A report as it came, the record that evidences it, and its transaction."""
 
     report: bytes
-    proof: Proof
+    evidence: EvidenceRef
     reported_us: int
     tx_id: str
 
     def encode(self) -> bytes:
-        return encoded(self.report, self.proof.items(), self.reported_us, self.tx_id)
+        return encoded(self.report, self.evidence.items(), self.reported_us, self.tx_id)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         item = fields(data, _REPORTED, "kept report")
         return cls(
-            cbor.field(item, 2, bytes, "report"), Proof.of(item[3]), number(item, 4, "time"),
+            cbor.field(item, 2, bytes, "report"), EvidenceRef.of(item[3]), number(item, 4, "time"),
             cbor.field(item, 5, str, "transaction id"),
         )  # fmt: skip
 
@@ -246,13 +226,13 @@ class Explanation:
     organisation: str
     code: str
     text_digest: bytes
-    proof: Proof
+    evidence: EvidenceRef
     explained_us: int
     tx_id: str
 
     def encode(self) -> bytes:
         return encoded(
-            self.alarm, self.organisation, self.code, self.text_digest, self.proof.items(), self.explained_us,
+            self.alarm, self.organisation, self.code, self.text_digest, self.evidence.items(), self.explained_us,
             self.tx_id,
         )  # fmt: skip
 
@@ -261,7 +241,7 @@ class Explanation:
         item = fields(data, _EXPLANATION, "explanation")
         return cls(
             number(item, 2, "alarm"), cbor.field(item, 3, str, "organisation"), cbor.field(item, 4, str, "code"),
-            digest(item, 5, "digest of the text"), Proof.of(item[6]), number(item, 7, "time"),
+            digest(item, 5, "digest of the text"), EvidenceRef.of(item[6]), number(item, 7, "time"),
             cbor.field(item, 8, str, "transaction id"),
         )  # fmt: skip
 
@@ -273,13 +253,13 @@ class DisputeRecord:
     seq: int
     organisation: str
     recomputed: bytes
-    proof: Proof
+    evidence: EvidenceRef
     disputed_us: int
     tx_id: str
 
     def encode(self) -> bytes:
         return encoded(
-            self.seq, self.organisation, self.recomputed, self.proof.items(), self.disputed_us, self.tx_id
+            self.seq, self.organisation, self.recomputed, self.evidence.items(), self.disputed_us, self.tx_id
         )  # fmt: skip
 
     @classmethod
@@ -287,6 +267,6 @@ class DisputeRecord:
         item = fields(data, _DISPUTE, "dispute")
         return cls(
             number(item, 2, "report number"), cbor.field(item, 3, str, "organisation"),
-            cbor.field(item, 4, bytes, "recomputed report"), Proof.of(item[5]), number(item, 6, "time"),
+            cbor.field(item, 4, bytes, "recomputed report"), EvidenceRef.of(item[5]), number(item, 6, "time"),
             cbor.field(item, 7, str, "transaction id"),
         )  # fmt: skip

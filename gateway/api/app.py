@@ -16,6 +16,7 @@ from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
 from gateway.api.routes import devices, erasures, keys, objects, partners, proofs, records, site, sources, tiles
 from gateway.api.services import ReceiptFactory, Services
+from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
 from gateway.web import pages
@@ -32,18 +33,19 @@ def create_app(
     site_policy: Callable[[], Policy], limits: RateLimits | None = None,
 ) -> FastAPI:  # fmt: skip
     """The application for one site. It reads beside the gateway that writes; closing it closes its readers."""
-    views = Views(folder)
+    views, events = Views(folder), EventsViews(folder)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         views.close()
+        events.close()
 
     app = FastAPI(
         title="Sealtrail", version=VERSION, description=_ABOUT, openapi_url="/v1/openapi.json", docs_url=None,
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
-    app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views)
+    app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
     for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, pages):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)

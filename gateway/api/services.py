@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Annotated
@@ -15,11 +16,12 @@ from chain.receipt import Receipt
 from chain.receipts import ReceiptBuilder
 from chain.site import Folder, SiteReader
 from gateway.access import Access
+from gateway.events.view import EventsView, EventsViews
 from gateway.live import Live
 from gateway.query.doubts import marked
 from gateway.query.errors import BusyError
 from gateway.query.records import RecordRow
-from gateway.query.view import MAX_VIEWS, View, Views
+from gateway.query.view import MAX_VIEWS, Pool, V, View, Views
 
 WAIT_S = 5.0
 
@@ -37,6 +39,7 @@ class Services:
     ledger: Ledger
     site_policy: Callable[[], Policy]
     views: Views
+    events: EventsViews
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_VIEWS))
     _receipt_lock: Lock = field(default_factory=Lock)
 
@@ -68,23 +71,37 @@ def services(request: Request) -> Services:
 Here = Annotated[Services, Depends(services)]
 
 
-async def a_view(here: Here) -> AsyncIterator[View]:
-    """A set of reading connections for this handler alone. Waiting for one takes no thread, so handlers that hold
-    one always find a thread to finish in."""
+@asynccontextmanager
+async def _one_of(here: Services, pool: Pool[V]) -> AsyncIterator[V]:
+    """A set of reading connections for one handler alone. Waiting for one takes no thread, so handlers that hold one
+    always find a thread to finish in."""
     try:
         async with asyncio.timeout(WAIT_S):
             await here.gate.acquire()
     except TimeoutError as e:
         raise BusyError("too many questions at once; try again in a few seconds") from e
     try:
-        view = await run_in_threadpool(here.views.take)
+        view = await run_in_threadpool(pool.take)
         try:
-            with view.bounded():
-                yield view
+            yield view
         finally:
-            here.views.give_back(view)
+            pool.give_back(view)
     finally:
         here.gate.release()
 
 
-AView = Annotated[View, Depends(a_view, scope="function")]  # given back before a slow client has read the answer
+async def a_view(here: Here) -> AsyncIterator[View]:
+    async with _one_of(here, here.views) as view:
+        with view.bounded():
+            yield view
+
+
+async def an_events_view(here: Here) -> AsyncIterator[EventsView]:
+    async with _one_of(here, here.events) as view:
+        with view.bounded():
+            yield view
+
+
+# Given back before a slow client has read the answer.
+AView = Annotated[View, Depends(a_view, scope="function")]
+AnEventsView = Annotated[EventsView, Depends(an_events_view, scope="function")]

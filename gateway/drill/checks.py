@@ -20,6 +20,7 @@ from gateway.access import Access
 from gateway.config import Config
 from gateway.drill.alteration import NotApplicableError, Trial
 from gateway.drill.tables import FSCK, INDEX
+from gateway.events.check import check_events
 from gateway.index.check import check_index
 from gateway.service import Gateway
 
@@ -55,6 +56,7 @@ def _kept_checkpoint(trial: Trial, progress: Progress) -> None:
 def _index_check(trial: Trial, progress: Progress) -> None:
     with closing(Access(trial.folder)) as access:
         check_index(trial.folder, access.settings, progress)
+        check_events(trial.folder, progress)
 
 
 def _start(trial: Trial, progress: Progress) -> None:

@@ -32,7 +32,8 @@ def copy_site(folder: Folder, to: Path, progress: Progress) -> Folder:
         if (folder.root / name).exists():
             _copy_file(str(folder.root / name), str(to / name))
     try:
-        for path in (folder.access, folder.index):  # the index before the log, which it never may be ahead of
+        # The indexes before the log, which they never may be ahead of.
+        for path in (folder.access, folder.index, folder.events):
             if path.exists():
                 with closing(_reading(path)) as source:
                     _backup(source, to / path.name, progress)

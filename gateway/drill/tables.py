@@ -11,7 +11,9 @@ from chain.ledger.store import FILE as LEDGER
 
 FSCK, INDEX = "fsck", "index check"
 SITE_DB, LEDGER_DB, KEPT_DB = "site.db", f"ledger/{LEDGER}", f"ledger/{KEPT}"
-INDEX_DB, ACCESS_DB, OBJECTS_DB, CUSTODY_DB = "index.db", "access.db", "objects.db", "custody.db"
+INDEX_DB, EVENTS_DB, ACCESS_DB, OBJECTS_DB, CUSTODY_DB = (
+    "index.db", "events.db", "access.db", "objects.db", "custody.db",
+)  # fmt: skip
 
 # What a log is made of, for those who write it anew.
 TILES, BUNDLES, TAIL, CHECKPOINTS = "log_tile", "log_bundle", "log_tail", "log_checkpoint"
@@ -67,6 +69,11 @@ def _index(name: str, *columns: str, times: tuple[str, ...] = ()) -> Table:
     return Table(INDEX_DB, name, columns, INDEX, "index.db", times)
 
 
+def _events(name: str, *columns: str, times: tuple[str, ...] = ()) -> Table:
+    """One act is enough: rows are compared as those of index.db are, by the same code."""
+    return Table(EVENTS_DB, name, columns, INDEX, "events.db", times, acts=(ONE_BYTE,))
+
+
 TABLES: tuple[Table, ...] = (
     *_log(SITE_DB, r"\blog\b|log_|entry|entries|tile|checkpoint of size"),
     Table(
@@ -118,6 +125,16 @@ TABLES: tuple[Table, ...] = (
     _index("series", "source", "series", "unit"),
     _index("point", "source", "series", "time_us", "leaf", "n", "value", "outside", times=("time_us",)),
     _index("span", "source", "boot", "what", "first", "last"),
+    _events("position", "id", "origin", "next_leaf", "root", "erasures"),
+    _events("thing", "id", "uri"),
+    _events("word", "id", "text"),
+    _events(
+        "event", "leaf", "hash", "type", "action", "time_us", "record_us", "step", "disposition", "read_point",
+        "location", "declared", "void", times=("time_us", "record_us"),
+    ),
+    _events("named", "id", "leaf"),
+    _events("part", "thing", "leaf", "role", "quantity", "uom"),
+    _events("fact", "name", "value", "number", "leaf"),
     Table(ACCESS_DB, "invitation", open=_ACCESS),
     Table(ACCESS_DB, "source", open=_ACCESS),
     Table(ACCESS_DB, "token", open=_ACCESS),

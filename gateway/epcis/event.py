@@ -101,10 +101,10 @@ def open_event(payload: bytes) -> Event:
     return build(body, prefixes)
 
 
-def read_event(payload: bytes) -> Event:
-    """Steps 3 and 5, of bytes that `open_event` took before."""
+def read_event(payload: bytes, digest: bytes | None = None) -> Event:
+    """Steps 3 and 5, of bytes that `open_event` took before. `digest`: their event hash, where it is known already."""
     body = _DECODER.decode(payload)
-    return build(body, prefixes_of(body["@context"]))
+    return build(body, prefixes_of(body["@context"]), digest)
 
 
 def strict_json(payload: bytes, depth: int, size: int) -> Any:
@@ -131,7 +131,7 @@ def check_bare(body: Mapping[str, Any], outer: object = None) -> Mapping[str, st
     return prefixes
 
 
-def build(body: Mapping[str, Any], prefixes: Mapping[str, str]) -> Event:
+def build(body: Mapping[str, Any], prefixes: Mapping[str, str], digest: bytes | None = None) -> Event:
     """Step 5, of a body that was checked."""
     record = body.get("recordTime")
     persistent = body.get("persistentDisposition") or {}
@@ -155,7 +155,7 @@ def build(body: Mapping[str, Any], prefixes: Mapping[str, str]) -> Event:
         tuple(body.get("sensorElementList") or ()),
         _declaration(body.get("errorDeclaration"), prefixes),
         body.get("eventID"),
-        event_hash(body, prefixes),
+        digest or event_hash(body, prefixes),
         body,
         prefixes,
     )

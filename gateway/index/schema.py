@@ -1,15 +1,14 @@
 """The tables of index.db. Rows are derived from the log: a change here raises VERSION, and every index is rebuilt."""
 
+from gateway.index.following import POSITION
+
 VERSION = 3
 BLOCK_BITS = 8  # leaves a block: 256
 
 STORED, SEALED = 0, 1  # what a span of numbers is
 
 SCHEMA: tuple[str, ...] = (
-    # One row: how far the log was followed, the root that the log had there, and how many erasures had destroyed what
-    # was stored when the index was begun.
-    "CREATE TABLE IF NOT EXISTS position (id INTEGER PRIMARY KEY CHECK (id = 0), origin TEXT NOT NULL,"
-    " next_leaf INTEGER NOT NULL, root BLOB NOT NULL, erasures INTEGER NOT NULL)",
+    POSITION,
     "CREATE TABLE IF NOT EXISTS source (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
     " events INTEGER NOT NULL DEFAULT 0, seals INTEGER NOT NULL DEFAULT 0, last_leaf INTEGER NOT NULL DEFAULT 0,"
     " received_us INTEGER NOT NULL DEFAULT 0)",

@@ -5,10 +5,11 @@ SQLite connections may pass from thread to thread as long as one uses them at a 
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
+from typing import Generic, Protocol, TypeVar
 
 from chain.errors import StoreError
 from chain.site import Folder, SiteReader
@@ -41,43 +42,64 @@ class View:
     @contextmanager
     def bounded(self) -> Iterator["View"]:
         """Questions to the index inside this block are stopped after five seconds."""
-        end = time.monotonic() + MAX_QUERY_S
-        self.index.connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_LOOKS)
-        try:
+        with bounded(self.index, "record index"):
             yield self
-        except sqlite3.OperationalError as e:
-            if e.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                raise BusyError("this would take too long; ask for a shorter time range or fewer filters") from e
-            raise NotIndexedError(f"the record index cannot be read: {e}") from e
-        finally:
-            self.index.connection.set_progress_handler(None, 0)
 
     def close(self) -> None:
         self.site.close()
         self.index.close()
 
 
-class Views:
-    """Keeps views of one folder for the next question. How many are out at once is for the caller to bound."""
+@contextmanager
+def bounded(index: Database, what: str, seconds: float = MAX_QUERY_S) -> Iterator[None]:
+    """Questions to this database inside the block are stopped after so many seconds.
 
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
-        self._free: list[View] = []
+    Raises:
+        BusyError: one took longer.
+        NotIndexedError: the index cannot be read, or is being built again.
+    """
+    end = time.monotonic() + seconds
+    index.connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_LOOKS)
+    try:
+        yield
+    except sqlite3.OperationalError as e:
+        if e.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            raise BusyError("this would take too long; ask for a shorter time range or fewer filters") from e
+        raise NotIndexedError(f"the {what} cannot be read: {e}") from e
+    finally:
+        index.connection.set_progress_handler(None, 0)
+
+
+class Closes(Protocol):
+    """What ends with `close`."""
+
+    def close(self) -> None: ...
+
+
+V = TypeVar("V", bound=Closes)
+
+
+class Pool(Generic[V]):
+    """Keeps views for the next question. How many are out at once is for the caller to bound."""
+
+    def __init__(self, opened: Callable[[], V]) -> None:
+        self._opened = opened
+        self._free: list[V] = []
         self._lock = Lock()
         self._closed = False
         self._age = 0  # how often everything was to be opened anew
         self._out: dict[int, int] = {}  # views that are out, by id, and of which age
 
-    def take(self) -> View:
+    def take(self) -> V:
         """A view for the calling thread alone, until it is given back. Blocking: it may open files."""
         with self._lock:
             age, view = self._age, self._free.pop() if self._free else None
-        view = view or View.open(self._folder)
+        view = view or self._opened()
         with self._lock:
             self._out[id(view)] = age
         return view
 
-    def give_back(self, view: View) -> None:
+    def give_back(self, view: V) -> None:
         with self._lock:
             current = self._out.pop(id(view), self._age) == self._age
             if current and not self._closed and len(self._free) < MAX_VIEWS:
@@ -99,3 +121,10 @@ class Views:
             self._closed, free, self._free = True, self._free, []
         for view in free:
             view.close()
+
+
+class Views(Pool[View]):
+    """Keeps views of one folder for the next question."""
+
+    def __init__(self, folder: Folder) -> None:
+        super().__init__(lambda: View.open(folder))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha256
 
+from chaincode.contract import function_named
 from chaincode.transaction import Caller, Version
 from crypto.keys import PublicKey
 from tests.contract_suite.twice import invoke_twice
@@ -16,6 +17,7 @@ class MemoryTransaction:
         self._state, self._history = state, history
         self.id, self.caller, self.timestamp_us = f"{number:064x}", caller, 1_700_000_000_000_000 + number
         self.writes: dict[str, bytes] = {}
+        self.event: tuple[str, bytes] | None = None
 
     async def get(self, key: str) -> bytes | None:
         return self._state.get(key)
@@ -35,7 +37,7 @@ class MemoryTransaction:
             yield version
 
     def set_event(self, name: str, payload: bytes) -> None:
-        """Events are looked at in the contract suite."""
+        self.event = name, payload
 
 
 class MemoryLedger:
@@ -45,11 +47,16 @@ class MemoryLedger:
         self.state: dict[str, bytes] = {}
         self.history: dict[str, list[Version]] = {}
         self._calls = 0
+        self.now_us: int | None = None  # the callers' clock, where a test needs one
+        self.event: tuple[str, bytes] | None = None  # of the newest call that was no query
 
     def call(self, caller: PublicKey, function: str, *args: bytes, organisation: str = "plant") -> bytes:
         self._calls += 1
         tx = MemoryTransaction(self.state, self.history, self._calls, Caller(caller.kid, organisation))
+        tx.timestamp_us = tx.timestamp_us if self.now_us is None else self.now_us
         result = asyncio.run(invoke_twice(tx, function, args))
+        if not function_named(function).query:
+            self.event = tx.event
         self.state.update(tx.writes)
         for key, value in tx.writes.items():
             self.history.setdefault(key, []).append(Version(tx.id, tx.timestamp_us, sha256(value).digest()))

@@ -7,14 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chaincode.coldchain.records import Logger
 from chaincode.contract import FUNCTIONS
 from chaincode.errors import ContractError
 from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keys import Algorithm, PrivateKey
+from tests.chain.conditions.readings import POLICY, START_US, course
 from tests.chaincode.memory import MemoryLedger
 from tests.contract_suite.actors import Actor, MemoryLog, log_signers
 from tests.contract_suite.companies import Lot, case
 from tests.contract_suite.parties import Partner, Thing
+from tests.contract_suite.shipments import CARRIER as OTHERS
+from tests.contract_suite.shipments import SIZE, Party, Trip, logger_of
 
 ORIGIN = "plant.example/gw1"
 GATEWAY, THING = Actor("plant/gateway", ORIGIN), Actor("thing", ORIGIN)
@@ -31,6 +35,16 @@ MATERIAL, LOT, SPARE_LOT = Lot(900, serialised=False), Lot(12), Lot(5)
 CASES = [case(LOT, 2 * i, 2 * i + 2) for i in range(5)]
 PROVED = [LOG.evidence(i, 5) for i in range(5)]
 TO_LATER = replace(LATER.to, grant_digest=bytes(32))
+PLANT, CARRIER = Party("plant", GATEWAY, LOG), Party.named(OTHERS)
+OPENED_US = 1_690_000_000_000_000
+OWN = Trip(PLANT, bytes(32), from_us=OPENED_US, recipient="plant", loggers=(Logger(THING.handle, "t"),))
+AWAY = Trip(
+    CARRIER, bytes(31) + b"1", from_us=OPENED_US, recipient="plant", loggers=(logger_of(CARRIER, calibrated=None),)
+)
+FRESH = OWN.but(shipment_id=bytes(31) + b"2", units=(bytes(32),))
+HOUR_US = OPENED_US + 1_200_000_000
+COLD = [sample._replace(time_us=sample.time_us - START_US + OPENED_US) for sample in course(5, 5, 5, 5)]
+FROZEN = [sample._replace(milli=-1_000) for sample in COLD]
 
 
 def ledger() -> MemoryLedger:
@@ -46,7 +60,26 @@ def ledger() -> MemoryLedger:
     made.call(GATEWAY.key.public, "identities.enrol", *LAMP.enrolment("source"))
     made.call(GATEWAY.key.public, "identities.recovery", *LAMP.recovery(OFFLINE))
     _with_lots(made)
+    _ship(made)
     return made
+
+
+def _ship(made: MemoryLedger) -> None:
+    """A shipment that this gateway reports, and one that it receives and another one reported."""
+    made.now_us = OPENED_US
+    made.call(GATEWAY.key.public, "logs.anchor", *LOG.anchor(5, SIZE))
+    made.call(GATEWAY.key.public, "coldchain.policy", POLICY.encode())
+    made.call(GATEWAY.key.public, "coldchain.open", *OWN.opening(PLANT))
+    other = CARRIER.actor.key.public
+    made.call(other, "identities.bootstrap", *CARRIER.actor.bootstrap(), organisation=OTHERS)
+    made.call(other, "logs.register", CARRIER.origin.encode(), *CARRIER.log.vkeys(), organisation=OTHERS)
+    made.call(other, "logs.anchor", *CARRIER.log.anchor(0, SIZE), organisation=OTHERS)
+    source = Actor("logger-1", CARRIER.origin)
+    made.call(other, "identities.enrol", *source.enrolment("source"), organisation=OTHERS)
+    made.call(GATEWAY.key.public, "coldchain.open", *AWAY.opening(PLANT))
+    made.now_us = HOUR_US
+    said = AWAY.reporting(AWAY.report(1, HOUR_US, FROZEN))
+    made.call(other, "coldchain.report", *said, organisation=OTHERS)
 
 
 def _with_lots(made: MemoryLedger) -> None:
@@ -68,8 +101,8 @@ def _with_lots(made: MemoryLedger) -> None:
 
 VALID = {
     "logs.register": [ORIGIN.encode(), *LOG.vkeys()],
-    "logs.anchor": LOG.anchor(5, 9),
-    "logs.rotate": LOG.rotation(5, log_signers(ORIGIN)),
+    "logs.anchor": LOG.anchor(SIZE, SIZE + 4),
+    "logs.rotate": LOG.rotation(SIZE, log_signers(ORIGIN)),
     "logs.get": [ORIGIN.encode()],
     "logs.head": [ORIGIN.encode()],
     "logs.checkpoint": [ORIGIN.encode(), b"5"],
@@ -108,6 +141,21 @@ VALID = {
     "lots.balance": [LOT.lot_id, b"plant"],
     "lots.pack-state": [LOT.lot_id, LOT.packs[0]],
     "lots.history": [CASES[1].unit_id],
+    "coldchain.policy": [replace(POLICY, gap_s=901).encode()],
+    "coldchain.open": FRESH.opening(PLANT),
+    "coldchain.report": OWN.reporting(OWN.report(1, HOUR_US, COLD)),
+    "coldchain.overdue": [OWN.shipment_id],
+    "coldchain.explain": AWAY.explaining(0, PLANT),
+    "coldchain.release": AWAY.releasing(PLANT),
+    "coldchain.close": AWAY.closing(PLANT),
+    "coldchain.dispute": AWAY.disputing(AWAY.report(1, HOUR_US, COLD), PLANT),
+    "coldchain.get": [OWN.shipment_id],
+    "coldchain.get-policy": [POLICY.id],
+    "coldchain.reports": [AWAY.shipment_id, b"0"],
+    "coldchain.disputes": [AWAY.shipment_id],
+    "coldchain.explanations": [AWAY.shipment_id],
+    "coldchain.quarantine": [AWAY.units[0]],
+    "coldchain.list": [b"plant", b"excursion", bytes(32)],
 }
 
 

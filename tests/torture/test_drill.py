@@ -22,12 +22,25 @@ from gateway.drill.alterations import ALL
 from gateway.drill.checks import CHECKS, START
 from gateway.drill.copies import copy_folder, copy_site
 from gateway.drill.rows import flip, opened
-from gateway.drill.tables import ACCESS_DB, CUSTODY_DB, FSCK, INDEX_DB, KEPT_DB, LEDGER_DB, OBJECTS_DB, SITE_DB, TABLES
+from gateway.drill.tables import (
+    ACCESS_DB,
+    CUSTODY_DB,
+    EVENTS_DB,
+    FSCK,
+    INDEX_DB,
+    KEPT_DB,
+    LEDGER_DB,
+    OBJECTS_DB,
+    SITE_DB,
+    TABLES,
+)
+from gateway.events.follower import EventIndex
 from gateway.index import Index
 from gateway.ingest.inbound import Verdict
 from tests.e2e.programs import run, up, write_config
 from tests.support.site import Site
 from tests.support.source import START_US, Source, message
+from tests.support.trade import objects, pack, place
 from tests.torture.scale import LONG, scaled
 
 SEED = "short"
@@ -35,7 +48,7 @@ PACK = [{"bt": START_US / 1e6, "n": "a", "u": "Cel", "v": 9.5}, {"n": "b", "u": 
 # What this site has nothing of. A table of one row has no two that could change places.
 MISSING = {
     "kept.db kept", "log_meta: two rows swapped", "ledger_head: two rows swapped", "position: two rows swapped",
-    "history: two rows swapped", "mention: two rows swapped",
+    "history: two rows swapped", "mention: two rows swapped", "events.db fact",
     "ledger.db log_bundle: two rows swapped",
     *(() if LONG else ("ledger.db log_bundle", "ledger.db log_tile")),
 }  # fmt: skip
@@ -67,10 +80,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Folder:
             running.run(running.gateway.erase(name, "tester", "a test"))
         for n in range(scaled(2, 260)):
             running.enrol(f"other-{n}")
+        goods = [objects(n, "shipping", pack(1, n), at=place(n), eventID=f"urn:uuid:{n}") for n in range(3)]
+        running.run(running.gateway._own_log("capture", "epcis").append_all(goods))
         running.drain()
-        with running.reader() as reader, closing(Index(running.folder, running.gateway.access.settings)) as index:
-            while index.follow(reader):
-                pass
+        for index in (Index(running.folder, running.gateway.access.settings), EventIndex(running.folder)):
+            with running.reader() as reader, closing(index):
+                while index.follow(reader):
+                    pass
     return Folder(root)
 
 
@@ -116,6 +132,7 @@ def test_every_table_and_column_of_a_site_is_declared(site: Folder, tmp_path: Pa
         SITE_DB: site.database,
         LEDGER_DB: site.root / LEDGER_DB,
         INDEX_DB: site.index,
+        EVENTS_DB: site.events,
         ACCESS_DB: site.access,
         OBJECTS_DB: site.root / OBJECTS_DB,
         CUSTODY_DB: site.root / CUSTODY_DB,

@@ -1,0 +1,66 @@
+"""The event index, events.db: follows the log as gateway.index.following says. A log without EPCIS events costs it a
+look at each record's kind."""
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from chain.record import parts
+from chain.site import Folder, SiteReader
+from crypto import cbor
+from crypto.errors import FormatError
+from gateway.epcis.event import read_event
+from gateway.events.rows import Logged, hash_of_id, write_events
+from gateway.events.schema import SCHEMA, TABLES, VERSION
+from gateway.index.following import BATCH, LogIndex, Write, stored_events
+
+__all__ = ["BATCH", "EPCIS_KIND", "EventIndex", "forget_events"]
+
+log = logging.getLogger(__name__)
+EPCIS_KIND = 7
+_PIECE = 1024  # events opened at once: each may have tens of kilobytes
+
+
+class EventIndex(LogIndex):
+    """The one writer of a site's event index. Use it from one thread at a time."""
+
+    what, schema, tables, version = "event index", SCHEMA, TABLES, VERSION
+
+    def __init__(self, folder: Folder, path: Path | None = None) -> None:
+        """`path` is another place than the folder's events.db."""
+        super().__init__(folder, path or folder.events)
+
+    def read(self, reader: SiteReader, start: int, stop: int) -> Write:
+        received: dict[int, int] = {}
+        for leaf, entry in enumerate(reader.entries.entries(start, stop), start):
+            _, (kind, _, _, _, received_us, *_) = parts(entry)
+            if kind == EPCIS_KIND:
+                received[leaf] = received_us
+
+        def write(tx: sqlite3.Connection) -> None:
+            events = _events(reader, received)
+            while piece := list(islice(events, _PIECE)):
+                write_events(tx, piece)
+
+        return write
+
+
+def _events(reader: SiteReader, received: dict[int, int]) -> Iterator[Logged]:
+    for leaf, stored in stored_events(reader, received):
+        try:
+            digest = hash_of_id(str(dict(stored.fields)["hash"]))
+            yield Logged(leaf, received[leaf], read_event(cbor.unpack(stored.event)[9], digest))
+        except FormatError as e:  # it was checked before it was logged: by an earlier version, or not by this program
+            log.warning("record %d is not indexed as an EPCIS event: %s", leaf, e)
+
+
+def forget_events(folder: Folder) -> None:
+    """Empty the event index of a site that nobody follows now, where there is one; it is built again later."""
+    if folder.events.exists():
+        index = EventIndex(folder)
+        try:
+            index.rebuild()
+        finally:
+            index.close()

@@ -1,0 +1,123 @@
+"""Writes the rows of a batch of events inside the follower's transaction."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gateway.epcis.event import Event
+from gateway.events.facts import facts_of
+from gateway.events.names import Names
+from gateway.events.parts import Part, parts_of
+from gateway.events.schema import Action, Type
+
+_TYPES = {
+    "ObjectEvent": Type.OBJECT, "AggregationEvent": Type.AGGREGATION, "TransactionEvent": Type.TRANSACTION,
+    "TransformationEvent": Type.TRANSFORMATION, "AssociationEvent": Type.ASSOCIATION,
+}  # fmt: skip
+_ACTIONS = {"ADD": Action.ADD, "OBSERVE": Action.OBSERVE, "DELETE": Action.DELETE}
+_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+# Of what this batch adds, and of what its declarations speak of. Nothing that declares is void itself: who would mend
+# a declaration writes the event anew.
+_VOID_NEW = """UPDATE event SET void = 1 WHERE leaf BETWEEN ? AND ? AND declared = 0
+AND EXISTS (SELECT 1 FROM event d WHERE d.declared = 1 AND d.hash = event.hash)"""
+_VOID_NEW_NAMED = """UPDATE event SET void = 1 WHERE declared = 0 AND leaf IN (SELECT n.leaf FROM named n
+JOIN named o ON o.id = n.id JOIN event d ON d.leaf = o.leaf AND d.declared = 1 WHERE n.leaf BETWEEN ? AND ?)"""
+_VOID_HASH = "UPDATE event SET void = 1 WHERE hash = ? AND declared = 0"
+_VOID_NAMED = "UPDATE event SET void = 1 WHERE declared = 0 AND leaf IN (SELECT leaf FROM named WHERE id = ?)"
+_HASH_ID = ("ni:///sha-256;", "?ver=CBV2.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event of the log: its leaf, and when the gateway received it, in microseconds since the Unix epoch."""
+
+    leaf: int
+    received_us: int
+    event: Event
+
+
+def hash_of_id(event_id: str) -> bytes | None:
+    """The hash that an eventID of this form names; None where it is of another form."""
+    before, after = _HASH_ID
+    digits = event_id.removeprefix(before).removesuffix(after)
+    if len(event_id) != len(before) + 64 + len(after) or event_id != f"{before}{digits}{after}":
+        return None
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        return None
+
+
+def write_events(tx: sqlite3.Connection, events: Sequence[Logged]) -> None:
+    """Add the rows of events whose leaves ascend and are not in the index yet."""
+    if not events:
+        return
+    parts = [parts_of(logged.event) for logged in events]
+    things = Names(tx, "thing", "uri", _uris(events, parts))
+    words = Names(tx, "word", "text", _words(events, parts))
+    tx.executemany(_EVENT, [_event_row(logged, things, words) for logged in events])
+    tx.executemany("INSERT INTO part VALUES (?, ?, ?, ?, ?)", sorted(_part_rows(events, parts, things, words)))
+    named = [(e.event.event_id, e.leaf) for e in events if e.event.event_id not in (None, e.event.hash_id)]
+    tx.executemany("INSERT INTO named VALUES (?, ?)", named)
+    _write_facts(tx, events)
+    _mark_void(tx, events, named=bool(named))
+
+
+def _uris(events: Sequence[Logged], parts: Sequence[Sequence[Part]]) -> Iterator[str]:
+    for logged, found in zip(events, parts, strict=True):
+        for part in found:
+            yield part.uri
+        for place in (logged.event.read_point, logged.event.biz_location):
+            if place:
+                yield place
+
+
+def _words(events: Sequence[Logged], parts: Sequence[Sequence[Part]]) -> Iterator[str]:
+    for logged, found in zip(events, parts, strict=True):
+        for word in (logged.event.biz_step, logged.event.disposition):
+            if word:
+                yield word
+        for part in found:
+            if part.uom:
+                yield part.uom
+
+
+def _event_row(logged: Logged, things: Names, words: Names) -> tuple[object, ...]:
+    event = logged.event
+    return (
+        logged.leaf, event.hash, _TYPES.get(event.type, Type.OTHER), _ACTIONS.get(event.action or "", Action.NONE),
+        event.time_us, logged.received_us, words.get(event.biz_step), words.get(event.disposition),
+        things.get(event.read_point), things.get(event.biz_location), int(event.error is not None),
+    )  # fmt: skip
+
+
+def _part_rows(events: Sequence[Logged], parts: Sequence[Sequence[Part]], things: Names, words: Names
+               ) -> Iterator[tuple[int, int, int, float | None, int | None]]:  # fmt: skip
+    for logged, found in zip(events, parts, strict=True):
+        for part in found:
+            yield things[part.uri], logged.leaf, int(part.role), part.quantity, words.get(part.uom)
+
+
+def _write_facts(tx: sqlite3.Connection, events: Sequence[Logged]) -> None:
+    found = [(name, text, number, e.leaf) for e in events for name, text, number in facts_of(e.event)]
+    if found:
+        names = Names(tx, "word", "text", (fact[0] for fact in found))
+        rows = [(names[name], *rest) for name, *rest in found]
+        tx.executemany("INSERT INTO fact VALUES (?, ?, ?, ?)", rows)
+
+
+def _mark_void(tx: sqlite3.Connection, events: Sequence[Logged], *, named: bool) -> None:
+    span = events[0].leaf, events[-1].leaf
+    tx.execute(_VOID_NEW, span)
+    if named:
+        tx.execute(_VOID_NEW_NAMED, span)
+    said = defaultdict[str, set[object]](set)
+    for logged in events:
+        if logged.event.error is not None:
+            said[_VOID_HASH].add(logged.event.hash)
+            if name := logged.event.event_id:
+                said[_VOID_NAMED].add(name)
+                said[_VOID_HASH].add(hash_of_id(name))
+    for statement, keys in said.items():
+        tx.executemany(statement, [(key,) for key in keys])
