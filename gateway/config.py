@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from chain.site import ORIGIN
 from crypto.errors import SealtrailError
+from gateway.capture.settings import EpcisConfig
 from gateway.custody.settings import MAX_PARTNERS, PartnerConfig, require_distinct
 from gateway.delivery.settings import DeliveryConfig
 
@@ -181,6 +182,7 @@ class Config(_Section):
     objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
     bucket: BucketConfig | None = None
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
+    epcis: EpcisConfig = EpcisConfig()  # type: ignore[call-arg]
     delivery: DeliveryConfig = DeliveryConfig()  # type: ignore[call-arg]
     partners: Annotated[list[PartnerConfig], AfterValidator(require_distinct)] = Field([], max_length=MAX_PARTNERS)
 

@@ -10,6 +10,8 @@ from chain.ledger.interface import Ledger
 from chain.policy import Policy
 from chain.site import Folder
 from gateway.access import Access
+from gateway.api.epcis import capture as epcis_capture
+from gateway.api.epcis import events as epcis_events
 from gateway.api.guards import Guards
 from gateway.api.parameters import strict_query
 from gateway.api.problems import Problem, handle_problems
@@ -48,10 +50,21 @@ def create_app(
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
     for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, pages):
         app.include_router(module.router)
+    for epcis in (epcis_capture, epcis_events):
+        app.include_router(epcis.router)
     handle_problems(app, pages.problem_page)
     _describe(app)
-    app.add_middleware(Guards, limits=limits or RateLimits(), most_upload=live.objects.keeper.most_bytes)
+    app.add_middleware(Guards, limits=limits or RateLimits(), large=_large_bodies(live))
     return app
+
+
+def _large_bodies(live: Live) -> dict[tuple[str, str], int]:
+    """The requests whose bodies may be larger than others, by method and path: objects are streamed, documents are
+    counted."""
+    document = live.supply.capture.config.max_document_bytes
+    return {
+        ("POST", "/v1/objects"): live.objects.keeper.most_bytes, ("POST", "/epcis/capture"): document,
+    }  # fmt: skip
 
 
 def _describe(app: FastAPI) -> None:

@@ -10,7 +10,7 @@ A gateway killed between 2 and 4 finds the running jobs at its next start and as
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from crypto.errors import SealtrailError
@@ -55,6 +55,7 @@ class Capture:
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
+        self.size = 0  # one more than the newest record that was captured here
 
     async def take(self, job: Job, candidates: Sequence[Candidate]) -> Captured:
         """Store these events as this job; returns when all are durable and the job is finished.
@@ -113,14 +114,10 @@ class Capture:
             failed = [_failed(job, f"not stored: {e}") for job in jobs]
             await asyncio.to_thread(self.jobs.finish, failed)
             raise
+        self.size = max(leaves, default=self.size - 1) + 1
         self._known.add((candidates[at], leaf) for at, leaf in zip(new, leaves, strict=True))
         # 4. What came of them.
-        leaf_of = dict(zip(new, leaves, strict=True))
-        records = [
-            (leaf_of[at], False) if at in leaf_of else (found[at] if found[at] is not None else leaf_of[first_of[at]], True)
-            for at in range(len(candidates))
-        ]
-        await self._finish(group, jobs, records)
+        await self._finish(group, jobs, _records(found, dict(zip(new, leaves, strict=True)), first_of))
 
     async def _finish(self, group: Sequence[_Waiting], jobs: Sequence[Job], records: list[tuple[int, bool]]) -> None:
         captured, at = list[Captured](), 0
@@ -183,6 +180,18 @@ def _sorted_out(candidates: Sequence[Candidate], found: Sequence[int | None]) ->
         first.setdefault((candidate.key, ""), at)  # of any eventID
         new.append(at)
     return new, again
+
+
+def _records(found: Sequence[int | None], stored: Mapping[int, int], first_of: Mapping[int, int]
+             ) -> list[tuple[int, bool]]:  # fmt: skip
+    """For each its record, and whether it was known: before, or by what stands before it in the group."""
+    records: list[tuple[int, bool]] = []
+    for at, known in enumerate(found):
+        if known is not None:
+            records.append((known, True))
+        else:
+            records.append((stored[at], False) if at in stored else (stored[first_of[at]], True))
+    return records
 
 
 def _spans(leaves: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -22,7 +22,8 @@ _ITEMS: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """kind: the document's type, that of a lone event, or "list". `numbers` says which event of the document each candidate is; `total` counts all events, refused ones too."""
+    """kind: the document's type, that of a lone event, or "list". numbers: which event of the document each candidate
+    is. total: of all events, refused ones too."""
 
     kind: str
     candidates: tuple[Candidate, ...]

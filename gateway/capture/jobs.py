@@ -122,8 +122,8 @@ class Jobs:
             rows = self._db.connection.execute(query, values).fetchall()
             return [self._job(*row) for row in rows]
 
-    def _job(self, number: int, job_id: str, by: str, created: int, finished: int | None, proceed: int,
-             events: int, stored: int, duplicates: int, errors: str, pending: bytes | None, since: int) -> Job:  # fmt: skip
+    def _job(self, number: int, job_id: str, by: str, created: int, finished: int | None, proceed: int, events: int,
+             stored: int, duplicates: int, errors: str, pending: bytes | None, since: int) -> Job:  # fmt: skip
         query = "SELECT first, count FROM brought WHERE job = ? ORDER BY first"
         spans = tuple(self._db.connection.execute(query, (number,)).fetchall())
         refused = tuple(Refused(*one) for one in json.loads(errors))

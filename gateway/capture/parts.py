@@ -24,11 +24,19 @@ class Captures:
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_BODIES))
 
 
-async def open_captures(ground: Ground, views: EventsViews) -> Captures:
-    """Opened; its task and file end with the gateway."""
+def open_captures(ground: Ground) -> Captures:
+    """Opened; its files, and what runs, end with the gateway."""
+    made = make_captures(ground)
+    ground.closing.task(made.capture.run())
+    return made
+
+
+def make_captures(ground: Ground) -> Captures:
+    """Opened; nothing is stored before its `capture` runs."""
+    views = EventsViews(ground.folder)
+    ground.closing.callback(views.close)
     jobs = Jobs(ground.folder.captures)
     ground.closing.callback(jobs.close)
     known = Known(views, ground.log_size())
     capture = Capture(jobs, known, ground.own_log(SOURCE, KIND).append_all, ground.log_size)
-    ground.closing.task(capture.run())
     return Captures(ground.config.epcis, jobs, capture)

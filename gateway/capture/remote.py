@@ -50,7 +50,7 @@ class Told:
 
 
 def pieces(file: Path, *, proceed: bool) -> Lot:
-    """Read and check a file. CaptureError where it cannot be read, or without `proceed` where an event does not hold."""
+    """Read and check a file. CaptureError where that fails; with `proceed`, an event that does not hold is told."""
     try:
         data = file.read_bytes()
     except OSError as e:

@@ -65,7 +65,9 @@ def _glob(value: str, name: str) -> str:
     scheme, fields = (found[1], found[2].split(".")) if found else ("", [])
     stars = [at for at, field in enumerate(fields) if field == "*"]
     if not fields or stars != list(range(len(fields) - len(stars), len(fields))) or not stars:
-        raise ParameterError(f"{name}: expected a pattern like urn:epc:idpat:sgtin:0614141.107346.*, got {value!r:.100}")
+        raise ParameterError(
+            f"{name}: expected a pattern like urn:epc:idpat:sgtin:0614141.107346.*, got {value!r:.100}"
+        )
     if any("*" in field or "?" in field or "[" in field for field in fields if field != "*"):
         raise ParameterError(f"{name}: a field of a pattern is a value or *, got {value!r:.100}")
     glob = _of_scheme(scheme, fields[: len(fields) - len(stars)], len(stars))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.capture.parts import Captures, open_captures
 from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
@@ -16,6 +17,7 @@ class Supply:
     ground: Ground
     outbox: Outbox
     custody: Custody
+    capture: Captures
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
@@ -24,4 +26,4 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    return Supply(ground, outbox, await open_custody(ground))
+    return Supply(ground, outbox, await open_custody(ground), open_captures(ground))

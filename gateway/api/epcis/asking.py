@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Depends, Request
@@ -13,8 +13,7 @@ from fastapi.responses import Response
 from gateway.access import now_us
 from gateway.api.epcis.answers import answer, prefixes
 from gateway.api.epcis.exceptions import EpcisProblem
-from gateway.events.times import rfc3339
-from gateway.api.services import Here, Services
+from gateway.api.services import Services, events_view
 from gateway.enquiry.errors import (
     DestinationError,
     DuplicateNameError,
@@ -28,16 +27,16 @@ from gateway.enquiry.recorded import recorded
 from gateway.enquiry.search import Page, page
 from gateway.enquiry.values import Given, from_query_string
 from gateway.epcis.document import query_document
+from gateway.events.times import rfc3339
 from gateway.events.view import EventsView
-from gateway.query.errors import BusyError
 
 T = TypeVar("T")
 RECORDED = "sealtrail-recorded"  # a preference (RFC 7240): gateway.enquiry.recorded
-WAIT_S = 5.0
 FRESH_WITHIN_S = 2.0
 _LOOK_S = 0.02
 _STATUS: Mapping[type[EnquiryError], int] = {
-    NoSuchNameError: 404, TooLargeResultError: 413, TooComplexError: 413, DuplicateNameError: 409, DestinationError: 403,
+    NoSuchNameError: 404, TooLargeResultError: 413, TooComplexError: 413, DuplicateNameError: 409,
+    DestinationError: 403,
 }  # fmt: skip
 
 
@@ -78,29 +77,18 @@ AskedHere = Annotated[Asked, Depends(_Parameters())]
 async def asked_of_index(here: Services, question: Callable[[EventsView], T]) -> T:
     """The answer to a question to the index, when it holds all that was captured here before. The number of questions
     at once is bounded."""
-    enquiries = here.live.supply.enquiries
     try:
-        async with asyncio.timeout(WAIT_S):
-            await enquiries.gate.acquire()
-    except TimeoutError as e:
-        raise BusyError("too many questions at once; try again in a few seconds") from e
-    try:
-        return await asyncio.to_thread(_ask, enquiries.views, here.live.supply.capture.capture.size, question)
+        async with events_view(here) as view:
+            return await asyncio.to_thread(_ask, view, here.live.supply.capture.capture.size, question)
     except EnquiryError as e:
         raise refused(e) from e
-    finally:
-        enquiries.gate.release()
 
 
-def _ask(views: Any, size: int, question: Callable[[EventsView], T]) -> T:
-    view: EventsView = views.take()
-    try:
-        end = time.monotonic() + FRESH_WITHIN_S
-        while view.indexed() < size and time.monotonic() < end:
-            time.sleep(_LOOK_S)
-        return question(view)
-    finally:
-        views.give_back(view)
+def _ask(view: EventsView, size: int, question: Callable[[EventsView], T]) -> T:
+    end = time.monotonic() + FRESH_WITHIN_S
+    while view.indexed() < size and time.monotonic() < end:
+        time.sleep(_LOOK_S)
+    return question(view)
 
 
 async def events_answer(request: Request, here: Services, query: Query, name: str = "SimpleEventQuery") -> Response:

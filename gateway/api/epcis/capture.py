@@ -15,18 +15,18 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from gateway.api.auth import Caller, Capturer, JobReader
+from gateway.api.auth import Capturer, JobReader
 from gateway.api.epcis.answers import MEDIA_TYPES, answer, negotiate
 from gateway.api.epcis.exceptions import EpcisProblem
-from gateway.events.times import rfc3339
 from gateway.api.problems import RETRY_AFTER, documented
-from gateway.api.services import Here, Services
+from gateway.api.services import Here
 from gateway.capture.errors import BusyCaptureError, TooLargeError, UnknownJobError
 from gateway.capture.intake import Intake, taken_in
 from gateway.capture.jobs import Job, new_job
 from gateway.capture.parts import Captures
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.rules import TYPES
+from gateway.events.times import rfc3339
 from gateway.query.cursor import decode_cursor, encode_cursor
 
 router = APIRouter(prefix="/epcis", tags=["EPCIS"], dependencies=[Depends(negotiate)])
@@ -57,7 +57,8 @@ async def capture(request: Request, who: Capturer, here: Here, behaviour: Behavi
         found = await _opened(data, captures, proceed=proceed)
         new = new_job(who.label, found.total, proceed=proceed, refused=found.refused)
         done = await _stored(captures, new, found)
-    return answer(job_json(done.job), 202, {"Location": f"/epcis/capture/{done.job.id}"})
+    told = job_json(done.job) | {"verdicts": [list(one) for one in done.records]}
+    return answer(told, 202, {"Location": f"/epcis/capture/{done.job.id}"})
 
 
 @router.post("/events", status_code=201, summary="Capture one event", response_class=Response,

@@ -1,6 +1,6 @@
 """GET /epcis/events, one event, and what the repository knows: event types, EPCs, steps, places, dispositions."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
@@ -19,8 +19,9 @@ from gateway.enquiry.fixed import event_ids
 from gateway.enquiry.query import MAX_PER_PAGE, PER_PAGE, of_clause
 
 router = APIRouter(prefix="/epcis", tags=["EPCIS"], dependencies=[Depends(negotiate)])
-_DOCUMENT = {200: {"description": "an EPCISQueryDocument", "content": {"application/json": {"schema": {"type": "object"}}}}}
-_COLLECTION = {200: {"description": "a Collection", "content": {"application/json": {"schema": {"type": "object"}}}}}
+_ANSWER = {"content": {"application/json": {"schema": {"type": "object"}}}}
+_DOCUMENT: dict[int | str, dict[str, Any]] = {200: {"description": "an EPCISQueryDocument", **_ANSWER}}
+_COLLECTION: dict[int | str, dict[str, Any]] = {200: {"description": "a Collection", **_ANSWER}}
 TOP = ["queries", "capture", "events", "eventTypes", "epcs", "readPoints", "bizLocations", "dispositions", "bizSteps"]
 Value = Annotated[str, Path(min_length=1, max_length=2048, description="URL-encoded")]
 PerPage = Annotated[int, Query(alias="perPage", ge=1, le=MAX_PER_PAGE)]
@@ -55,7 +56,9 @@ async def events(request: Request, asked: AskedHere, who: PayloadReader, here: H
 
 @router.get("/events/{id:path}", summary="One event", response_class=Response,
             responses={**_DOCUMENT, **documented(400, 401, 403, 404, 406)})  # fmt: skip
-async def event(request: Request, event_id: Annotated[Value, Path(alias="id")], who: PayloadReader, here: Here) -> Response:
+async def event(
+    request: Request, event_id: Annotated[Value, Path(alias="id")], who: PayloadReader, here: Here
+) -> Response:
     """By its eventID, URL-encoded, or by its hash as ni:///sha-256;…?ver=CBV2.0; with the declarations that it was
     erroneous."""
     try:

@@ -30,6 +30,7 @@ from crypto.keys import Algorithm, PrivateKey
 from crypto.merkle import root_of
 from gateway.access import Access, Scope, SeriesLimits, SourceSettings
 from gateway.anchoring import Anchorer
+from gateway.capture.parts import make_captures
 from gateway.closing import Closing
 from gateway.config import Config, ObjectsConfig, StorageConfig
 from gateway.custody.parts import open_custody
@@ -137,7 +138,7 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        self.supply = Supply(ground, open_outbox(ground), asyncio.run(open_custody(ground)))
+        self.supply = Supply(ground, open_outbox(ground), asyncio.run(open_custody(ground)), make_captures(ground))
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
