@@ -28,6 +28,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
     from gateway.drill import cli as drill_cli
+    from gateway.epcis import cli as epcis_cli
     from gateway.keychange import cli as keychange_cli
     from gateway.objects import cli as objects_cli
     from gateway.objects import partner_cli
@@ -68,5 +69,6 @@ def _mount(app: typer.Typer) -> None:
     index.callback()(lambda: None)
     index.command("check")(gateway_cli.check_index)
     app.add_typer(index, name="index")
+    app.add_typer(epcis_cli.app, name="epcis")
     app.command("drill")(drill_cli.drill)
     app.command("bench")(bench_cli.bench)

@@ -12,12 +12,14 @@ from msgspec import Raw
 from gateway.capture.errors import TooLargeError
 from gateway.capture.jobs import Refused
 from gateway.capture.known import Candidate
-from gateway.epcis.document import open_for_capture
-from gateway.epcis.errors import EpcisError, TooManyEventsError
-from gateway.epcis.event import Event, open_event
+from gateway.epcis.document import sift_document
+from gateway.epcis.errors import EpcisError
+from gateway.epcis.event import Event, open_event, read_event
 
 MAX_BARE_BYTES = 16 * 2**20  # of all events, each with the document's context
 _ITEMS: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
+_MEMBERS: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
+_WAYS = (("epcisBody", "eventList"), ("epcisBody", "queryResults", "resultsBody", "eventList"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,40 +42,66 @@ def taken_in(data: bytes, most_bytes: int, most_events: int, *, proceed: bool) -
         EpcisError: it is no document, or without `proceed` the first event that does not hold.
         TooLargeError: over a bound.
     """
-    refused: list[tuple[int, EpcisError]] | None = [] if proceed else None
-    try:
-        if data.lstrip(b" \t\r\n").startswith(b"["):
-            kind, (payloads, events) = "list", _listed(data, most_events, refused)
-        else:
-            document, events = open_for_capture(data, most_bytes, most_events, refused)
-            kind, payloads = document.type, document.events
-    except TooManyEventsError as e:
-        raise TooLargeError(str(e)) from e
-    if sum(map(len, payloads)) > MAX_BARE_BYTES:
+    is_list = data.lstrip(b" \t\r\n").startswith(b"[")
+    count = _count(data, is_list)
+    if count > most_events:
+        raise TooLargeError(f"expected at most {most_events:,} events, got {count:,}; split the document")
+    faults = max(count, 1) if proceed else 1
+    kind, good, wrong = _listed(data, faults) if is_list else _sifted(data, most_bytes, faults)
+    if wrong and not proceed:
+        raise wrong[0][1]
+    if sum(len(payload) for _, payload in good) > MAX_BARE_BYTES:
         raise TooLargeError(f"the events with their contexts have over {MAX_BARE_BYTES:,} bytes; split the document")
-    told = tuple(Refused(i, e.place, e.reason) for i, e in refused or ())
-    total = len(events) + len(told)
-    gone = {one.event for one in told}
-    candidates = tuple(Candidate.of(payload, event) for payload, event in zip(payloads, events, strict=True))
-    return Intake(kind, candidates, events, tuple(i for i in range(total) if i not in gone), told, total)
+    events = tuple(read_event(payload) for _, payload in good)
+    candidates = tuple(Candidate.of(payload, event) for (_, payload), event in zip(good, events, strict=True))
+    told = tuple(Refused(i, e.place, e.reason) for i, e in wrong)
+    return Intake(kind, candidates, events, tuple(i for i, _ in good), told, len(good) + len(told))
 
 
-def _listed(data: bytes, most: int, refused: list[tuple[int, EpcisError]] | None
-            ) -> tuple[Sequence[bytes], tuple[Event, ...]]:  # fmt: skip
-    """A list of bare events, each with a context of its own."""
+Numbered = list[tuple[int, bytes]]
+Wrong = list[tuple[int, EpcisError]]
+
+
+def _sifted(data: bytes, most_bytes: int, most_faults: int) -> tuple[str, Numbered, Wrong]:
+    found = sift_document(data, most_bytes, most_faults)
+    good = set(found.positions)
+    others = (i for i in range(len(good) + len(found.faults)) if i not in good)
+    document = found.document
+    numbered = list(zip(found.positions, document.events, strict=True))
+    return document.type, numbered, list(zip(others, found.faults, strict=True))
+
+
+def _listed(data: bytes, most_faults: int) -> tuple[str, Numbered, Wrong]:
+    """Bare events, each with a context of its own."""
+    good, wrong = Numbered(), Wrong()
+    for i, item in enumerate(_items(data)):
+        try:
+            open_event(item)
+            good.append((i, item))
+        except EpcisError as e:
+            wrong.append((i, e.inside(i)))
+            if len(wrong) == most_faults:
+                break
+    return "list", good, wrong
+
+
+def _items(data: bytes) -> Sequence[bytes]:
     try:
-        items = [bytes(item) for item in _ITEMS.decode(data)]
+        return [bytes(item) for item in _ITEMS.decode(data)]
     except (msgspec.DecodeError, RecursionError) as e:
         raise EpcisError(f"expected a list of events as JSON: {e}") from e
-    if len(items) > most:
-        raise TooManyEventsError(f"expected at most {most:,} events, got {len(items):,}; split the list")
-    payloads, events = list[bytes](), list[Event]()
-    for i, item in enumerate(items):
+
+
+def _count(data: bytes, is_list: bool) -> int:
+    """How many events there are, by the brackets alone; 0 where the form is another one, which is told later."""
+    if is_list:
+        return len(_items(data))
+    for way in _WAYS:
+        raw = data
         try:
-            events.append(open_event(item))
-            payloads.append(item)
-        except EpcisError as e:
-            if refused is None:
-                raise e.inside(i) from None
-            refused.append((i, e.inside(i)))
-    return payloads, tuple(events)
+            for name in way:
+                raw = bytes(_MEMBERS.decode(raw)[name])
+            return len(_ITEMS.decode(raw))
+        except (msgspec.DecodeError, RecursionError, KeyError, UnicodeDecodeError):
+            continue
+    return 0

@@ -91,11 +91,17 @@ def _entries(context: object) -> Iterator[object]:
         for i, entry in enumerate(context):
             if type(entry) not in (str, dict) or entry in context[:i]:
                 raise EpcisError("expected URIs and objects, each once").inside(i)
-            yield entry
+            yield _uri_or_object(entry)
     elif type(context) in (str, dict):
-        yield context
+        yield _uri_or_object(context)
     elif context is not None:
         raise EpcisError(f"expected a URI, an object or a list of them, got {type(context).__name__}")
+
+
+def _uri_or_object(entry: object) -> object:
+    if type(entry) is str:
+        canonical(entry)
+    return entry
 
 
 def _declare(entry: dict[str, Any], found: dict[str, str]) -> None:

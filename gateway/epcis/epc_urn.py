@@ -16,11 +16,16 @@ _ALL_82 = re.compile(f"{CHARSET_82}+").fullmatch
 # What may stand in a URN as it is; the others of character set 82 are escaped.
 _ESCAPED = re.compile(r"(?:[!'()*+,\-.0-9:;=A-Z_a-z]|%[0-9A-Fa-f]{2})+", re.ASCII).fullmatch
 _PLAIN = re.compile(r"[!'()*+,\-.0-9:;=A-Z_a-z]+", re.ASCII).fullmatch
+_SGTIN = re.compile(r"urn:epc:id:sgtin:(\d{6,12})\.(\d)(\d{0,6})\.([!'()*+,\-.0-9:;=A-Z_a-z]{1,20})", re.ASCII).fullmatch
 _CPI = re.compile(r"(?:[\-0-9A-Z]|%23|%2[Ff])+").fullmatch
 
 
 def read(uri: str) -> Parts | None:
     """(AI, value, qualifiers), or None where the URN is none of GS1's keys. Raises EpcisError."""
+    usual = _SGTIN(uri)  # by far the most, and nothing in it to unescape
+    if usual and len(usual[1]) + len(usual[3]) == 12:
+        gtin = usual[2] + usual[1] + usual[3]
+        return "01", f"{gtin}{check_digit(gtin)}", (("21", usual[4]),)
     _, _, space, scheme, *rest = (*uri.split(":", 4), "", "")
     reader = _READERS.get((space, scheme))
     if reader is None or (space == "idpat" and (not rest[0].endswith(".*") or rest[0].count("*") > 1)):

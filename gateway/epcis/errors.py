@@ -24,7 +24,3 @@ class EpcisError(FormatError):
         """The same error, seen from what holds the value under `parts`: those on the way out add their own."""
         outer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1'):.80}" for part in parts)
         return type(self)(self.reason, outer + self.place)
-
-
-class TooManyEventsError(EpcisError):
-    """A document has more events than whoever opens it takes at once."""

@@ -10,7 +10,7 @@ from chain.record import RecordFlag
 from crypto.cbor import CborValue
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import ErrorDeclaration, Event, Typed, open_event
-from gateway.epcis.identifiers import Gs1Key
+from gateway.epcis.identifiers import product_of
 from gateway.epcis.published_schema import event_schema
 from gateway.epcis.vocabulary import EXCEPTION, MEASUREMENT
 from gateway.preprocess.errors import PayloadRejected
@@ -87,12 +87,8 @@ def index_of(event: Event) -> tuple[tuple[str, str], ...]:
 
 def terms_of_thing(uri: str) -> list[tuple[str, str]]:
     """The terms of one canonical URI."""
-    terms = [("epc", uri)]
-    key = Gs1Key.parse(uri)
-    if key is not None:
-        named = (("gtin", key.gtin), ("lot", key.lot), ("serial", key.serial))
-        terms += [(term, value) for term, value in named if value is not None]
-    return terms
+    named = zip(("epc", "gtin", "lot", "serial"), (uri, *product_of(uri)), strict=True)
+    return [(term, value) for term, value in named if value is not None]
 
 
 def _pairs(given: tuple[Typed, ...]) -> CborValue:
