@@ -54,6 +54,7 @@ class Folder:
         self.access = root / "access.db"
         self.outbox = root / "outbox.db"
         self.captures = root / "captures.db"
+        self.queries = root / "queries.db"
         self.erasures = root / "erasures.json"  # in a copy that was put back: what was erased after it was made
         self.witness_policy = root / "witness.policy"  # the gateway's, as it was at its last start
 

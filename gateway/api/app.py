@@ -10,8 +10,7 @@ from chain.ledger.interface import Ledger
 from chain.policy import Policy
 from chain.site import Folder
 from gateway.access import Access
-from gateway.api.epcis import capture as epcis_capture
-from gateway.api.epcis import events as epcis_events
+from gateway.api.epcis import binding
 from gateway.api.guards import Guards
 from gateway.api.parameters import strict_query
 from gateway.api.problems import Problem, handle_problems
@@ -50,8 +49,7 @@ def create_app(
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
     for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, pages):
         app.include_router(module.router)
-    for epcis in (epcis_capture, epcis_events):
-        app.include_router(epcis.router)
+    binding.mount(app)
     handle_problems(app, pages.problem_page)
     _describe(app)
     app.add_middleware(Guards, limits=limits or RateLimits(), large=_large_bodies(live))

@@ -19,8 +19,8 @@ _DIGEST_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """upto: the log's size at the first page. key, leaf: of the last event given (key: its time; 0 in log order). given:
-    how many events were given so far."""
+    """upto: the log's size at the first page. key, leaf: of the last event given (key: its time; 0 in log order).
+    given: how many events were given so far."""
 
     upto: int
     key: int

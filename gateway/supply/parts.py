@@ -6,6 +6,7 @@ from gateway.capture.parts import Captures, open_captures
 from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
+from gateway.enquiry.parts import Enquiries, open_enquiries
 from gateway.pipeline.committer import Committed
 from gateway.supply.ground import Ground
 
@@ -18,6 +19,7 @@ class Supply:
     outbox: Outbox
     custody: Custody
     capture: Captures
+    enquiries: Enquiries
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
@@ -26,4 +28,4 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    return Supply(ground, outbox, await open_custody(ground), open_captures(ground))
+    return Supply(ground, outbox, await open_custody(ground), open_captures(ground), open_enquiries(ground, outbox))

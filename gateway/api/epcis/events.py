@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.api.auth import PayloadReader
 from gateway.api.epcis.answers import answer, collection, negotiate
-from gateway.api.epcis.asking import AskedHere, asked_of_index, events_answer, next_link, refused
+from gateway.api.epcis.asking import AskedHere, asked_of_index, events_answer, next_link
 from gateway.api.epcis.exceptions import EpcisProblem
 from gateway.api.epcis.parameters import DOCUMENTED
 from gateway.api.problems import documented
@@ -20,7 +20,7 @@ from gateway.enquiry.query import MAX_PER_PAGE, PER_PAGE, of_clause
 
 router = APIRouter(prefix="/epcis", tags=["EPCIS"], dependencies=[Depends(negotiate)])
 _ANSWER = {"content": {"application/json": {"schema": {"type": "object"}}}}
-_DOCUMENT: dict[int | str, dict[str, Any]] = {200: {"description": "an EPCISQueryDocument", **_ANSWER}}
+DOCUMENT: dict[int | str, dict[str, Any]] = {200: {"description": "an EPCISQueryDocument", **_ANSWER}}
 _COLLECTION: dict[int | str, dict[str, Any]] = {200: {"description": "a Collection", **_ANSWER}}
 TOP = ["queries", "capture", "events", "eventTypes", "epcs", "readPoints", "bizLocations", "dispositions", "bizSteps"]
 Value = Annotated[str, Path(min_length=1, max_length=2048, description="URL-encoded")]
@@ -46,7 +46,7 @@ async def top(who: PayloadReader) -> Response:
 
 
 @router.get("/events", summary="Query events", response_class=Response, openapi_extra=DOCUMENTED,
-            responses={**_DOCUMENT, **documented(400, 401, 403, 406)})  # fmt: skip
+            responses={**DOCUMENT, **documented(400, 401, 403, 406)})  # fmt: skip
 async def events(request: Request, asked: AskedHere, who: PayloadReader, here: Here) -> Response:
     """Events by the parameters of EPCIS 2.0 section 8.2.7.1; several values are written with `|` between them. Events
     that were declared erroneous are given like all others, and so are their declarations. `Prefer: sealtrail-recorded`
@@ -55,7 +55,7 @@ async def events(request: Request, asked: AskedHere, who: PayloadReader, here: H
 
 
 @router.get("/events/{id:path}", summary="One event", response_class=Response,
-            responses={**_DOCUMENT, **documented(400, 401, 403, 404, 406)})  # fmt: skip
+            responses={**DOCUMENT, **documented(400, 401, 403, 404, 406)})  # fmt: skip
 async def event(
     request: Request, event_id: Annotated[Value, Path(alias="id")], who: PayloadReader, here: Here
 ) -> Response:
@@ -83,7 +83,7 @@ async def members(
 
 
 @router.get("/{collection}/{value:path}/events", summary="Events of one of them", response_class=Response,
-            openapi_extra=DOCUMENTED, responses={**_DOCUMENT, **documented(400, 401, 403, 404, 406)})  # fmt: skip
+            openapi_extra=DOCUMENTED, responses={**DOCUMENT, **documented(400, 401, 403, 404, 406)})  # fmt: skip
 async def events_of(
     request: Request, name: Named, value: Value, asked: AskedHere, who: PayloadReader, here: Here,
 ) -> Response:  # fmt: skip
@@ -99,8 +99,8 @@ async def member(
     """Its sub-resources, which are its events; 404 where no event is of it."""
     try:
         there = await asked_of_index(here, lambda view: known(view, name, value))
-    except EnquiryError as e:
-        raise refused(e) from e
+    except EpcisProblem as e:  # what cannot be one is not there
+        raise HTTPException(404, e.detail) from e
     if not there:
         raise HTTPException(404, f"no event here has {value!r:.120} among its {name}")
     return answer(collection(["events"]))

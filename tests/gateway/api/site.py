@@ -35,6 +35,7 @@ from gateway.closing import Closing
 from gateway.config import Config, ObjectsConfig, StorageConfig
 from gateway.custody.parts import open_custody
 from gateway.delivery.opening import open_outbox
+from gateway.enquiry.parts import make_enquiries
 from gateway.enrolment import Offer, Registrar
 from gateway.index import Index
 from gateway.ingest.inbound import Channel, Inbound, Verdict
@@ -138,7 +139,10 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        self.supply = Supply(ground, open_outbox(ground), asyncio.run(open_custody(ground)), make_captures(ground))
+        outbox = open_outbox(ground)
+        self.supply = Supply(
+            ground, outbox, asyncio.run(open_custody(ground)), make_captures(ground), make_enquiries(ground, outbox)
+        )
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
