@@ -200,9 +200,26 @@ def _to(row: Found, peer: str) -> str:
     return f"{_number(row['medians'][peer])} (**{row[f'ratio to {peer}']:.2f}**)" if peer in row["medians"] else ""
 
 
+def _station(part: Found) -> str:
+    rows = [
+        (f"code and print, {name}", _number(row["a_second"]), *(_took(row[what]) for what in ("code_ms", "text_ms")))
+        for name, row in part.items()
+        if isinstance(row, Mapping) and "text_ms" in row
+    ]
+    alone = part["code alone"]
+    rows.append(("code alone", _number(alone["a_second"]), _took(alone["code_ms"]), ""))
+    size = " x ".join(map(str, part["pixels"]))
+    return grid((f"label station, images of {size}", "a second", "code, ms p50 / p99", "print, ms p50 / p99"), rows)
+
+
+def _took(milliseconds: Found) -> str:
+    return f"{_number(milliseconds['p50'])} / {_number(milliseconds['p99'])}"
+
+
 _TABLES: dict[str, Callable[[Found], str]] = {
     "front": _front, "side": _side, "signed": _signed, "append": _append, "sizes": _sizes, "receipts": _receipts,
     "latency": _latency, "footprint": _footprint, "sealed": _sealed, "sessions": _sessions,
+    "station": _station,
 }  # fmt: skip
 
 

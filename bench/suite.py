@@ -27,12 +27,14 @@ from bench.sessions import sessions
 from bench.side import side
 from bench.signed import signed
 from bench.sizes import sizes
+from bench.station import station
 from bench.targets import judged
 
 VERSION = 1
 PARTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "front": front, "side": side, "signed": signed, "append": append, "sizes": sizes, "receipts": receipts,
     "latency": latency, "footprint": footprint, "sealed": sealed, "sessions": sessions,
+    "station": station,
 }  # fmt: skip
 QUICK_SCALE, ROUNDS = 0.1, 3
 

@@ -13,7 +13,8 @@ from chaincode.coldchain import queries as cold_queries
 from chaincode.coldchain.records import MAX_OPENING_BYTES
 from chaincode.errors import Code, ContractError
 from chaincode.evidence import MAX_EVIDENCE_BYTES
-from chaincode.lots import making, moving, packing
+from chaincode.lots import ending as lot_ending
+from chaincode.lots import exceptions, making, moving, packing, recalls
 from chaincode.lots import queries as lot_queries
 from chaincode.lots.records import MAX_INPUTS
 from chaincode.transaction import Transaction
@@ -88,6 +89,20 @@ FUNCTIONS: Final = {
     "lots.ship": Function(moving.ship, 3, 2 + moving.MAX_MOVED, MAX_EVIDENCE_BYTES),
     "lots.receive": Function(moving.receive, 2, 1 + moving.MAX_MOVED, MAX_EVIDENCE_BYTES),
     "lots.refuse": Function(moving.refuse, 3, 2 + moving.MAX_MOVED, MAX_EVIDENCE_BYTES),
+    "lots.dispense": Function(lot_ending.dispense, 6, 6, MAX_EVIDENCE_BYTES),
+    "lots.decommission": Function(lot_ending.decommission, 7, 7, MAX_EVIDENCE_BYTES),
+    "lots.write-off": Function(lot_ending.write_off, 4, 4, MAX_EVIDENCE_BYTES),
+    "lots.report": Function(exceptions.report, 6, 6, MAX_EVIDENCE_BYTES),
+    "lots.answer": Function(exceptions.answer, 3, 3, MAX_EVIDENCE_BYTES),
+    "lots.resolve": Function(exceptions.resolve, 3, 3, MAX_EVIDENCE_BYTES),
+    "lots.recall": Function(recalls.recall, 5, 5, MAX_EVIDENCE_BYTES),
+    "lots.lift": Function(recalls.lift, 3, 3, MAX_EVIDENCE_BYTES),
+    "recalls.answer": Function(recalls.answer, 3, 3, MAX_EVIDENCE_BYTES),
+    "recalls.get": Function(recalls.get, 1, 1, _SHORT, query=True),
+    "recalls.answered": Function(recalls.answered, 2, 2, _SHORT, query=True),
+    "lots.exception": Function(lot_queries.exception, 1, 1, _SHORT, query=True),
+    "lots.exceptions": Function(lot_queries.exceptions, 1, 2, _SHORT, query=True),
+    "lots.held-by": Function(lot_queries.held_by, 1, 1, _SHORT, query=True),
     "lots.get": Function(lot_queries.get, 1, 1, _SHORT, query=True),
     "lots.unit": Function(lot_queries.unit, 1, 1, _SHORT, query=True),
     "lots.where": Function(lot_queries.where, 1, 1, _SHORT, query=True),

@@ -25,6 +25,7 @@ def _mount(app: typer.Typer) -> None:
     from chaincode import cli as chaincode_cli
     from crypto.keystore import cli as keys_cli
     from gateway import disclose_command, erase_command, joining, open_command
+    from gateway.capture import cli as capture_cli
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
     from gateway.drill import cli as drill_cli
@@ -32,6 +33,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway.keychange import cli as keychange_cli
     from gateway.objects import cli as objects_cli
     from gateway.objects import partner_cli
+    from gateway.station import cli as station_cli
     from network import cli as network_cli
 
     app.command("demo")(demo_cli.demo)
@@ -44,6 +46,7 @@ def _mount(app: typer.Typer) -> None:
     app.add_typer(gateway_cli.sources, name="source")
     app.add_typer(gateway_cli.tokens, name="token")
     app.add_typer(device_cli.app, name="device")
+    app.add_typer(station_cli.app, name="station")
     keys_cli.app.command("migrate")(keychange_cli.migrate)
     keys_cli.app.command("set-recovery")(keychange_cli.set_recovery)
     keys_cli.app.command("recover")(keychange_cli.recover)
@@ -69,6 +72,7 @@ def _mount(app: typer.Typer) -> None:
     index.callback()(lambda: None)
     index.command("check")(gateway_cli.check_index)
     app.add_typer(index, name="index")
+    epcis_cli.app.command("capture")(capture_cli.capture)
     app.add_typer(epcis_cli.app, name="epcis")
     app.command("drill")(drill_cli.drill)
     app.command("bench")(bench_cli.bench)

@@ -11,8 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from chain.site import ORIGIN
 from crypto.errors import SealtrailError
+<<<<<<< HEAD
 from gateway.capture.settings import EpcisConfig
 from gateway.custody.settings import MAX_PARTNERS, PartnerConfig, require_distinct
+=======
+from gateway.custody.settings import MAX_PARTNERS, CustodyConfig, PartnerConfig, require_distinct
+>>>>>>> main
 from gateway.delivery.settings import DeliveryConfig
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -184,6 +188,7 @@ class Config(_Section):
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
     epcis: EpcisConfig = EpcisConfig()  # type: ignore[call-arg]
     delivery: DeliveryConfig = DeliveryConfig()  # type: ignore[call-arg]
+    custody: CustodyConfig = CustodyConfig()  # type: ignore[call-arg]
     partners: Annotated[list[PartnerConfig], AfterValidator(require_distinct)] = Field([], max_length=MAX_PARTNERS)
 
     @field_validator("origin")

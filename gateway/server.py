@@ -22,6 +22,7 @@ from gateway.service import Gateway
 if TYPE_CHECKING:
     from crypto.tls.server import TlsServer
 
+MAX_FRAME = 64 * 1024  # of what a client says over a WebSocket, which nobody listens to
 HANDSHAKE_S = 10.0  # TLS, from the connection on
 
 
@@ -126,7 +127,7 @@ def _server(app: Any, connections: int, tls: "TlsServer | None") -> Any:
     return Server(
         uvicorn.Config(
             app, http=http, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3,
-            backlog=backlog,
+            backlog=backlog, ws="websockets-sansio", ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
         )
     )  # fmt: skip
 

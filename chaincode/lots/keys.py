@@ -22,6 +22,11 @@ def pack_key(lot_id: bytes, pack_id: bytes) -> str:
     return f"pack/{lot_id.hex()}/{pack_id.hex()}"
 
 
+def write_off_key(lot_id: bytes, leaf_hash: bytes) -> str:
+    """One record evidences one write-off of a lot, so that a call whose answer got lost takes nothing twice."""
+    return f"write-off/{lot_id.hex()}/{leaf_hash.hex()}"
+
+
 def exception_key(exception_id: bytes) -> str:
     return f"exception/{exception_id.hex()}"
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 from chaincode import arguments
 from chaincode.errors import Code, ContractError
 from chaincode.lots.acting import Acting, acting, other_organisation
+from chaincode.lots.guards import require_free_to_go
 from chaincode.lots.holdings import lots_of
 from chaincode.lots.unit_records import UnitRecord, UnitState
-from chaincode.lots.units import require_held, require_unquarantined, short, standing, write_unit
+from chaincode.lots.units import require_held, short, standing, write_unit
 from chaincode.transaction import Transaction
 from crypto import cbor
 from crypto.errors import FormatError
@@ -28,9 +29,9 @@ async def ship(tx: Transaction, args: Sequence[bytes]) -> bytes:
     async def sent(unit: UnitRecord) -> UnitRecord | None:
         if (unit.state, unit.recipient, unit.evidence) == (UnitState.IN_TRANSIT, recipient, here.evidence):
             return None
-        # 1. The caller has it. 2. No quarantine holds it. 3. No recall does, or this is the way back.
+        # 1. The caller has it. 2. No quarantine and no exception holds it. 3. No recall does, or this is the way back.
         require_held(unit, here)
-        await require_unquarantined(tx, unit)
+        await require_free_to_go(tx, unit)
         returning = await _is_return(tx, unit, recipient)
         return replace(unit, state=UnitState.IN_TRANSIT, recipient=recipient, returning=returning)
 

@@ -10,12 +10,13 @@ from dataclasses import replace
 from chaincode import arguments
 from chaincode.errors import Code, ContractError
 from chaincode.lots.acting import Acting, acting
+from chaincode.lots.guards import require_free_to_go
 from chaincode.lots.holdings import add, lots_of, taken, write_balance
 from chaincode.lots.items import Quantity, ascending, given, quantities
 from chaincode.lots.keys import unit_key
 from chaincode.lots.records import LotRecord
 from chaincode.lots.unit_records import MAX_LEVEL, MAX_LOTS, UnitRecord, UnitState
-from chaincode.lots.units import require_held, require_unquarantined, standing, write_unit
+from chaincode.lots.units import require_held, standing, write_unit
 from chaincode.state import read
 from chaincode.transaction import Transaction
 from crypto import cbor
@@ -77,7 +78,7 @@ async def _of_units(tx: Transaction, unit: UnitRecord, ids: Sequence[bytes], her
     children = [await standing(tx, one) for one in ids]
     for child in children:
         require_held(child, here)
-        await require_unquarantined(tx, child)
+        await require_free_to_go(tx, child)
     contents = _together(children)
     _require_apart(await lots_of(tx, contents))
     level = 1 + max(child.level for child in children)
@@ -117,9 +118,9 @@ async def unpack(tx: Transaction, args: Sequence[bytes]) -> bytes:
     unit = await standing(tx, arguments.digest(args[0], "unit id"))
     if _done(unit, UnitState.OPENED, here):
         return unit.encode()
-    # 1. The caller has it. 2. No quarantine holds it.
+    # 1. The caller has it. 2. No quarantine and no exception holds it.
     require_held(unit, here)
-    await require_unquarantined(tx, unit)
+    await require_free_to_go(tx, unit)
     # 3. What is in it is loose.
     for quantity in unit.contents if unit.level == 0 else ():
         await add(tx, quantity, here.organisation, unit.supplier)

@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 
 from chaincode import arguments
+from chaincode.lots.exceptions import known_exception
+from chaincode.lots.guards import holds
 from chaincode.lots.holdings import balance_of, known_lot
-from chaincode.lots.keys import lot_key, pack_key, unit_key
-from chaincode.lots.records import PackRecord
+from chaincode.lots.keys import exception_listing_key, lot_key, pack_key, unit_key
+from chaincode.lots.pack_records import PackRecord
 from chaincode.lots.unit_records import UnitState
 from chaincode.lots.units import standing
-from chaincode.state import read
+from chaincode.state import PRESENT, read
 from chaincode.transaction import Transaction
 from crypto import cbor
 
 MAX_HISTORY = 1000
+MAX_PAGE = 64
+MAX_SCANNED = 1000
 
 
 async def get(tx: Transaction, args: Sequence[bytes]) -> bytes:
@@ -59,3 +63,29 @@ async def history(tx: Transaction, args: Sequence[bytes]) -> bytes:
             if len(found) == MAX_HISTORY:
                 break
     return cbor.encode(found)
+
+
+async def exception(tx: Transaction, args: Sequence[bytes]) -> bytes:
+    """exception(exception id): the ExceptionRecord."""
+    return (await known_exception(tx, args[0])).encode()
+
+
+async def held_by(tx: Transaction, args: Sequence[bytes]) -> bytes:
+    """held-by(unit id): CBOR list of the ids of open exceptions that keep this unit where it is."""
+    return cbor.encode(list(await holds(tx, arguments.digest(args[0], "unit id"))))
+
+
+async def exceptions(tx: Transaction, args: Sequence[bytes]) -> bytes:
+    """exceptions(organisation, [after]): CBOR list of at most 64 ExceptionRecords, each as bytes, that concern it and
+    are not resolved, by their ids, and the id to go on after, null at the end. One call looks at 1,000 at most."""
+    prefix = exception_listing_key(arguments.name(args[0], "organisation"), b"")
+    start = prefix + arguments.digest(args[1], "after").hex() + "\x00" if len(args) > 1 else prefix
+    found: list[cbor.CborValue] = []
+    seen, last = 0, b""
+    async for key, value in tx.range(start, prefix + "\x7f"):
+        seen, last = seen + 1, bytes.fromhex(key[len(prefix) :])
+        if value == PRESENT:
+            found.append((await known_exception(tx, last)).encode())
+        if len(found) == MAX_PAGE or seen == MAX_SCANNED:
+            return cbor.encode([found, last])
+    return cbor.encode([found, None])

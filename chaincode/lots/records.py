@@ -1,15 +1,14 @@
-"""Records of lots: what a lot is, how much of it each organisation holds loose, and the end of a single pack.
+"""Records of lots: what a lot is, and how much of it each organisation holds loose.
 
 They name lots and packs by ids that only holders of the lot's secret can tell. A lot of a million packs is one record:
 its packs are leaves of a tree, and a pack has a key of its own only once it was handled alone.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Self
 
 from chaincode.evidence import EvidenceRef
-from chaincode.lots.items import Quantity, choice, listed, optional, organisation, when
+from chaincode.lots.items import Quantity, listed, optional, organisation, when
 from chaincode.state import digest, encoded, fields, number
 from crypto import cbor
 from crypto.errors import FormatError
@@ -19,7 +18,6 @@ MAX_INPUTS = 64
 MAX_DAY = 10**6
 _LOT = frozenset(range(1, 12))
 _BALANCE = frozenset(range(1, 9))
-_PACK = frozenset(range(1, 10))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,82 +103,3 @@ class Balance:
             digest(item, 2, "lot id"), organisation(item[3]), number(item, 4, "count"), number(item, 5, "dispensed"),
             number(item, 6, "decommissioned"), number(item, 7, "consumed"), optional(item[8], organisation),
         )  # fmt: skip
-
-
-class Fate(StrEnum):
-    """How a pack ended. The first is a patient's; the others take it out of the trade."""
-
-    DISPENSED = "dispensed"
-    DESTROYED = "destroyed"
-    DAMAGED = "damaged"
-    EXPIRED = "expired"
-    EXPORTED = "exported"
-    LOST = "lost"
-    RECALLED = "recalled"
-    SAMPLED = "sampled"
-    STOLEN = "stolen"
-
-    @property
-    def leaves(self) -> bool:
-        """Whether somebody gets it: what is recalled or quarantined may not end so."""
-        return self in (Fate.DISPENSED, Fate.EXPORTED)
-
-
-@dataclass(frozen=True, slots=True)
-class PackRecord:
-    """The end of one pack, written once: how, by whom, from which unit if one was named."""
-
-    lot_id: bytes
-    pack_id: bytes
-    fate: Fate
-    organisation: str
-    unit_id: bytes | None
-    evidence: EvidenceRef
-    ended_us: int
-    tx_id: str
-
-    def encode(self) -> bytes:
-        return encoded(
-            self.lot_id, self.pack_id, str(self.fate), self.organisation, self.unit_id, self.evidence.items(),
-            self.ended_us, self.tx_id,
-        )  # fmt: skip
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        item = fields(data, _PACK, "pack record")
-        return cls(
-            digest(item, 2, "lot id"), digest(item, 3, "pack id"), choice(Fate, item[4], "fate"),
-            organisation(item[5]), optional(item[6], lambda _: digest(item, 6, "unit id")), EvidenceRef.of(item[7]),
-            number(item, 8, "time"), cbor.field(item, 9, str, "transaction id"),
-        )  # fmt: skip
-
-
-class EndStatus(StrEnum):
-    """What `dispense` and `decommission` did. The last three are refusals that commit, for the evidence's sake."""
-
-    DISPENSED = "dispensed"
-    DECOMMISSIONED = "decommissioned"
-    UNCHANGED = "unchanged"
-    DUPLICATE = "duplicate"
-    RECALLED = "recalled"
-    QUARANTINED = "quarantined"
-
-
-_ANSWER = frozenset(range(1, 4))
-
-
-@dataclass(frozen=True, slots=True)
-class EndAnswer:
-    """Result of `dispense` and `decommission`: the status, and the id of the exception where one was kept."""
-
-    status: EndStatus
-    exception_id: bytes | None = None
-
-    def encode(self) -> bytes:
-        return encoded(str(self.status), self.exception_id)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        item = fields(data, _ANSWER, "answer")
-        exception_id = optional(item[3], lambda _: digest(item, 3, "exception id"))
-        return cls(choice(EndStatus, item[2], "status"), exception_id)

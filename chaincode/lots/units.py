@@ -6,11 +6,10 @@ again, so whoever asks for its child reads both and takes the child as the opene
 
 from dataclasses import replace
 
-from chaincode.coldchain.quarantine import Quarantine, quarantine_key, require_free
 from chaincode.errors import Code, ContractError, StateError
 from chaincode.lots.acting import Acting
 from chaincode.lots.keys import unit_key
-from chaincode.lots.unit_records import MAX_LEVEL, UnitRecord, UnitState
+from chaincode.lots.unit_records import UnitRecord, UnitState
 from chaincode.state import read
 from chaincode.transaction import Transaction
 
@@ -59,30 +58,6 @@ def require_held(unit: UnitRecord, here: Acting) -> None:
         raise ContractError(
             Code.NOT_CUSTODIAN, f"{short(unit.unit_id)} is with {unit.custodian}, not with {here.organisation}"
         )
-
-
-async def past(tx: Transaction, unit: UnitRecord) -> list[bytes]:
-    """Its id and those of the opened units that it came out of, innermost first."""
-    ids = [unit.unit_id]
-    while unit.out_of is not None and len(ids) <= MAX_LEVEL:
-        unit = await known_unit(tx, unit.out_of)
-        ids.append(unit.unit_id)
-    return ids
-
-
-async def quarantine_of(tx: Transaction, unit: UnitRecord) -> Quarantine | None:
-    """The quarantine that holds the unit, or one that it came out of; None while it is free."""
-    for unit_id in await past(tx, unit):
-        found = await read(tx, quarantine_key(unit_id), Quarantine)
-        if found is not None and found.held:
-            return found
-    return None
-
-
-async def require_unquarantined(tx: Transaction, unit: UnitRecord) -> None:
-    """ContractError (`quarantined`) while the unit, or one that it came out of, is held."""
-    for unit_id in await past(tx, unit):
-        await require_free(tx, unit_id)
 
 
 async def write_unit(tx: Transaction, unit: UnitRecord, here: Acting) -> UnitRecord:

@@ -45,6 +45,9 @@ class Guards:
         self._buckets = Buckets(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -73,6 +76,20 @@ class Guards:
             if started:
                 raise
             await _problem(scope, 500, "a fault of the gateway; its log says more")(scope, receive, send_secured)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A handshake counts as a request does; it is refused as one, before there is a WebSocket."""
+        refusal = self._refusal(scope | {"method": "GET"})
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_refusal(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _secure(MutableHeaders(scope=message))
+            await send(message | {"type": f"websocket.{message['type']}"})
+
+        await refusal(scope, receive, send_refusal)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         """The answer to a request that is refused by its head alone."""

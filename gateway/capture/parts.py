@@ -21,6 +21,7 @@ class Captures:
     config: EpcisConfig
     jobs: Jobs
     capture: Capture
+    views: EventsViews
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_BODIES))
 
 
@@ -39,4 +40,4 @@ def make_captures(ground: Ground) -> Captures:
     ground.closing.callback(jobs.close)
     known = Known(views, ground.log_size())
     capture = Capture(jobs, known, ground.own_log(SOURCE, KIND).append_all, ground.log_size)
-    return Captures(ground.config.epcis, jobs, capture)
+    return Captures(ground.config.epcis, jobs, capture, views)

@@ -49,6 +49,19 @@ class Store:
                 yield tx
 
     @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of a transaction that is undone alone where the block ends with an exception."""
+        with self.transaction() as tx:
+            tx.execute("SAVEPOINT part")
+            try:
+                yield
+            except BaseException:
+                tx.execute("ROLLBACK TO part")
+                raise
+            finally:
+                tx.execute("RELEASE part")
+
+    @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """The connection, for short questions: take all rows inside the block."""
         with self._lock:

@@ -1,21 +1,98 @@
-"""The tables of custody.db, mode 0600: secrets of units, what is in which lot and in which container, and serial trees.
+"""The tables of custody.db, mode 0600: secrets of units, what is in which lot and container, and what is to be done.
 
-Unlike an index this file cannot be built again from the log: secrets are in no event.
+Unlike an index this file cannot be built again from the log: secrets are in no event. Back it up with the site.
 """
 
+from enum import IntEnum
+
 VERSION = 1
+
+
+class UnitKind(IntEnum):
+    """What has a secret of its own. A consignment is what was shipped without a logistic unit: the gateway makes one of
+    it, named after the shipping event. A slice is a part of a unit that has more in it than the contract takes."""
+
+    LOT = 0
+    LOGISTIC = 1
+    CONSIGNMENT = 2
+    SLICE = 3
+
+
+class UnitState(IntEnum):
+    """What this gateway knows of a unit that is no lot, from its events. The ledger may say otherwise."""
+
+    OPEN = 0  # being packed: the ledger does not know it yet
+    SEALED = 1  # the ledger was told, or is being told
+    SHIPPED = 2
+    COMING = 3  # handed over to us, and not received yet
+    OPENED = 4  # unpacked or destroyed: its life is over
+
+
+class LotState(IntEnum):
+    """How far a lot of our own making is. CLOSED: the ledger is being told."""
+
+    OPEN = 0
+    CLOSED = 1
+    KNOWN = 2  # the ledger has it
+    REFUSED = 3  # the contract did not take it
+
+
+class TaskState(IntEnum):
+    """Of one transition that the ledger is to be told."""
+
+    PENDING = 0
+    WAITING = 1  # for a lot to be closed, or for a hand-over: `reason` says which
+    DONE = 2
+    REFUSED = 3
+    VOID = 4  # its event was declared erroneous before the ledger was told
+
+
 SCHEMA: tuple[str, ...] = (
-    # A thing that has a secret of its own: a lot (its LGTIN) or a logistic unit (its SSCC), by canonical URI. `secret`
-    # is sealed under the site key. `origin` is the organisation that handed it over; empty: made here.
-    "CREATE TABLE IF NOT EXISTS unit (id INTEGER PRIMARY KEY, uri TEXT NOT NULL UNIQUE, secret BLOB NOT NULL,"
-    " origin TEXT NOT NULL, made_us INTEGER NOT NULL)",
-    # Packs, by the lot whose secret names them. `name` is the URI behind https://id.gs1.org/01/.
-    "CREATE TABLE IF NOT EXISTS pack (name TEXT PRIMARY KEY, lot INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS position (id INTEGER PRIMARY KEY CHECK (id = 0), next_leaf INTEGER NOT NULL,"
+    " root BLOB NOT NULL)",
+    # Hashes of events that were taken: the same event captured twice is one event.
+    "CREATE TABLE IF NOT EXISTS seen (hash BLOB PRIMARY KEY, leaf INTEGER NOT NULL) WITHOUT ROWID",
+    # A thing that has a secret of its own: a lot (its LGTIN) or a logistic unit (its SSCC), by canonical URI. A unit
+    # that was opened and packed again is another one for the ledger: a new generation with a new secret. `secret` is
+    # sealed under the site key. `origin` is the organisation that handed it over; empty: made here. `leaf`: the record
+    # of the event that made it what it is. Of a lot `state` is a LotState.
+    "CREATE TABLE IF NOT EXISTS unit (id INTEGER PRIMARY KEY, uri TEXT NOT NULL, generation INTEGER NOT NULL,"
+    " kind INTEGER NOT NULL, secret BLOB NOT NULL, origin TEXT NOT NULL, made_us INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, parent INTEGER, leaf INTEGER, UNIQUE (uri, generation))",
+    "CREATE INDEX IF NOT EXISTS unit_parent ON unit (parent) WHERE parent IS NOT NULL",
+    # What only lots have. `declared`: the amount that an event gave, as gateway.custody.amounts counts it. `inputs`:
+    # what it was made of, CBOR [[URI, amount] …].
+    "CREATE TABLE IF NOT EXISTS lot (unit INTEGER PRIMARY KEY, declared INTEGER, uom TEXT, expiry_day INTEGER,"
+    " inputs BLOB)",
+    # Packs, by the lot whose secret names them. `name` is the URI behind https://id.gs1.org/01/, `leaf` the record of
+    # its commissioning, `parent` what it is in, `out_of` the unit that was opened around it last.
+    "CREATE TABLE IF NOT EXISTS pack (name TEXT PRIMARY KEY, lot INTEGER NOT NULL, parent INTEGER, leaf INTEGER,"
+    " out_of INTEGER) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS pack_lot ON pack (lot, name)",
-    # A serial tree: of what it is (the id of a unit, and a number where it was made anew), its size and root.
-    "CREATE TABLE IF NOT EXISTS tree (id INTEGER PRIMARY KEY, unit INTEGER NOT NULL, number INTEGER NOT NULL,"
-    " size INTEGER NOT NULL, root BLOB NOT NULL, UNIQUE (unit, number))",
+    "CREATE INDEX IF NOT EXISTS pack_parent ON pack (parent, name) WHERE parent IS NOT NULL",
+    # Amounts of lots without serials in a unit.
+    "CREATE TABLE IF NOT EXISTS amount (parent INTEGER NOT NULL, lot INTEGER NOT NULL, count INTEGER NOT NULL,"
+    " PRIMARY KEY (parent, lot)) WITHOUT ROWID",
+    # Where packs stand in their lot's tree, where the whole tree is not here: CBOR [index, [hash …]].
+    "CREATE TABLE IF NOT EXISTS place (name TEXT PRIMARY KEY, proof BLOB NOT NULL) WITHOUT ROWID",
+    # A serial tree: of which unit, its size and root.
+    "CREATE TABLE IF NOT EXISTS tree (id INTEGER PRIMARY KEY, unit INTEGER NOT NULL UNIQUE, size INTEGER NOT NULL,"
+    " root BLOB NOT NULL)",
     # Its tiles as in a log: 256 hashes of a level each, but of level 0 the unit ids themselves, ascending.
     "CREATE TABLE IF NOT EXISTS tile (tree INTEGER NOT NULL, id INTEGER NOT NULL, hashes BLOB NOT NULL,"
     " PRIMARY KEY (tree, id))",
+    # Transitions for the ledger, in order. `work`: CBOR, by `name`. `waits`: the URI of a lot or thing it waits for.
+    # `until_us`: when it is given up. `sent`: it was submitted, and may have been taken though no answer came.
+    "CREATE TABLE IF NOT EXISTS task (id INTEGER PRIMARY KEY AUTOINCREMENT, leaf INTEGER NOT NULL, name TEXT NOT NULL,"
+    " work BLOB NOT NULL, state INTEGER NOT NULL, waits TEXT, until_us INTEGER, sent INTEGER NOT NULL DEFAULT 0,"
+    " made_us INTEGER NOT NULL, ended_us INTEGER, reason TEXT NOT NULL DEFAULT '', code TEXT NOT NULL DEFAULT '',"
+    " tx_id TEXT NOT NULL DEFAULT '')",
+    "CREATE INDEX IF NOT EXISTS task_state ON task (state, id)",
+    "CREATE INDEX IF NOT EXISTS task_waits ON task (waits, id) WHERE state = 1",
+    "CREATE INDEX IF NOT EXISTS task_leaf ON task (leaf)",
+    # What a task is about: two tasks about one thing are done in their order.
+    "CREATE TABLE IF NOT EXISTS about (uri TEXT NOT NULL, task INTEGER NOT NULL, PRIMARY KEY (uri, task))"
+    " WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS about_task ON about (task)",
 )
+TABLES = ("position", "seen", "unit", "lot", "pack", "amount", "place", "tree", "tile", "task", "about")

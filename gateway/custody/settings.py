@@ -45,6 +45,16 @@ class PartnerConfig(BaseModel):
         return url.rstrip("/")
 
 
+class CustodyConfig(BaseModel):
+    """The section `[custody]`: how long is waited before something is an exception."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data_wait_s: float = Field(3600, ge=0, le=30 * 86_400, description="for the hand-over of something received")
+    product_wait_days: float = Field(14, gt=0, le=365, description="for the goods of a hand-over")
+    answer_days: float = Field(3, gt=0, le=365, description="that a partner has to answer an exception")
+
+
 def require_distinct(partners: list[PartnerConfig]) -> list[PartnerConfig]:
     """The list, where no company stands twice in it and no GLN belongs to two; ValueError else."""
     seen: dict[str, str] = {}

@@ -35,20 +35,20 @@ class Place:
 
 
 class Trees:
-    """The serial trees of a site. A unit may have several, numbered: a container is packed anew."""
+    """The serial trees of a site, one a unit: of a lot's packs, or of what is directly in a logistic unit."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         with store.transaction() as tx:  # of trees whose building was cut short
             tx.execute("DELETE FROM tile WHERE tree NOT IN (SELECT id FROM tree)")
 
-    def build(self, unit: int, ids: Iterable[bytes], number: int = 0) -> Tree:
+    def build(self, unit: int, ids: Iterable[bytes]) -> Tree:
         """Make a tree of these ids, or give the one that is there. Blocks, for a second or two a million.
 
         Raises:
             CustodyError: the ids are not ascending, or one comes twice; nothing is kept then.
         """
-        known = self.get(unit, number)
+        known = self.get(unit)
         if known is not None:
             return known
         writer = _Writer(self._store, self._free_number())
@@ -57,26 +57,17 @@ class Trees:
                 writer.add(one)
             size, root = writer.finish()
             with self._store.transaction() as tx:
-                row = (writer.tree, unit, number, size, root)
-                tx.execute("INSERT INTO tree VALUES (?, ?, ?, ?, ?)", row)
+                tx.execute("INSERT INTO tree VALUES (?, ?, ?, ?)", (writer.tree, unit, size, root))
         except BaseException:
             with self._store.transaction() as tx:
                 tx.execute("DELETE FROM tile WHERE tree = ?", (writer.tree,))
             raise
         return Tree(writer.tree, size, root)
 
-    def get(self, unit: int, number: int = 0) -> Tree | None:
-        query = "SELECT id, size, root FROM tree WHERE unit = ? AND number = ?"
+    def get(self, unit: int) -> Tree | None:
         with self._store.reading() as db:
-            row = db.execute(query, (unit, number)).fetchone()
+            row = db.execute("SELECT id, size, root FROM tree WHERE unit = ?", (unit,)).fetchone()
         return None if row is None else Tree(*row)
-
-    def newest(self, unit: int) -> tuple[int, Tree] | None:
-        """The tree of the highest number, and that number."""
-        query = "SELECT number, id, size, root FROM tree WHERE unit = ? ORDER BY number DESC LIMIT 1"
-        with self._store.reading() as db:
-            row = db.execute(query, (unit,)).fetchone()
-        return None if row is None else (row[0], Tree(*row[1:]))
 
     def prove(self, tree: Tree, one: bytes) -> Place:
         """Where an id stands, with its proof: O(log size) reads. UnknownUnitError where it is not in the tree."""

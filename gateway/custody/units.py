@@ -5,7 +5,7 @@ files can test guesses of serials against the ledger, and do nothing else with t
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crypto import labels
@@ -13,21 +13,29 @@ from crypto.at_rest import AtRestKey
 from crypto.units import UNIT_SECRET_BYTES, new_unit_secret, unit_id
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, UnknownUnitError
+from gateway.custody.names import PRODUCT, is_lot, is_pack, pack_name
+from gateway.custody.schema import LotState, UnitKind, UnitState
 
 PACKS_AT_ONCE = 4096
-PRODUCT = "https://id.gs1.org/01/"  # how the canonical URIs of products, lots and packs begin
-SERIAL = "/21/"
+_COLUMNS = "unit.id, unit.uri, unit.generation, unit.kind, unit.secret, unit.origin, unit.state, unit.parent, unit.leaf"
+_Row = tuple[int, str, int, int, bytes, str, int, int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A thing with a secret of its own: a lot, by the URI of its LGTIN, or a logistic unit. `origin`: the organisation
-    that handed it over, empty for one that was made here."""
+    that handed it over, empty for one that was made here. `parent`: the number of the unit it is in. `leaf`: the record
+    of the event that made it what it is. Of a lot `state` is a LotState."""
 
     number: int
     uri: str
+    generation: int
+    kind: UnitKind
     secret: bytes
     origin: str
+    state: int
+    parent: int | None
+    leaf: int | None
 
     @property
     def id(self) -> bytes:
@@ -38,6 +46,10 @@ class Unit:
         """What the ledger calls one of its packs."""
         return unit_id(self.secret, uri)
 
+    @property
+    def is_lot(self) -> bool:
+        return self.kind is UnitKind.LOT
+
 
 class Units:
     """Reads and adds secrets, and which pack is of which lot."""
@@ -46,11 +58,8 @@ class Units:
         self._store, self._key = store, AtRestKey(site_key)
 
     def get(self, uri: str) -> Unit | None:
-        """The lot or logistic unit of this URI, if its secret is known here."""
-        query = "SELECT id, uri, secret, origin FROM unit WHERE uri = ?"
-        with self._store.reading() as db:
-            row = db.execute(query, (uri,)).fetchone()
-        return None if row is None else self._unit(row)
+        """The lot or logistic unit of this URI, its newest generation, if its secret is known here."""
+        return self._one("uri = ? ORDER BY generation DESC LIMIT 1", uri)
 
     def of(self, uri: str) -> Unit:
         """As `get`; UnknownUnitError where it is not known."""
@@ -60,31 +69,47 @@ class Units:
         return found
 
     def numbered(self, number: int) -> Unit:
-        with self._store.reading() as db:
-            row = db.execute("SELECT id, uri, secret, origin FROM unit WHERE id = ?", (number,)).fetchone()
-        if row is None:
+        found = self._one("id = ?", number)
+        if found is None:
             raise UnknownUnitError(f"no unit has the number {number}; is this another site's custody.db?")
-        return self._unit(row)
+        return found
 
-    def made(self, uri: str) -> Unit:
+    def generations(self, uri: str) -> Iterator[Unit]:
+        """All of this URI, the newest first."""
+        query = f"SELECT {_COLUMNS} FROM unit WHERE uri = ? ORDER BY generation DESC"
+        with self._store.reading() as db:
+            rows = db.execute(query, (uri,)).fetchall()
+        return map(self._unit, rows)
+
+    def made(self, uri: str, leaf: int | None = None) -> Unit:
         """The unit of this URI, with a fresh secret where it is new."""
-        return self.get(uri) or self._add(uri, new_unit_secret(), "")
+        return self.get(uri) or self.new(uri, kind_of(uri), leaf)
 
-    def take(self, uri: str, secret: bytes, origin: str) -> Unit:
-        """Keep a secret that a partner handed over.
+    def new(self, uri: str, kind: UnitKind, leaf: int | None = None) -> Unit:
+        """A fresh generation of this URI."""
+        return self._add(uri, kind, new_unit_secret(), "", int(UnitState.OPEN), leaf)
+
+    def take(self, uri: str, kind: UnitKind, secret: bytes, origin: str) -> Unit:
+        """Keep a secret that a partner handed over: it is on its way to us. A unit that was here before, and whose
+        secret is another one, was opened and packed again; a lot has one secret for ever.
 
         Raises:
-            CustodyError: it is no secret, or another one of this unit is known.
+            CustodyError: it is no secret, or another one of this lot is known.
         """
         if len(secret) != UNIT_SECRET_BYTES:
             raise CustodyError(f"the secret of {uri} has {len(secret)} bytes, expected {UNIT_SECRET_BYTES}")
-        known = self.get(uri)
-        if known is None:
-            return self._add(uri, secret, origin)
-        if known.secret != secret:
-            said = f"was handed over by {known.origin}" if known.origin else "was made here"
-            raise CustodyError(f"{origin} hands over another secret of {uri} than the one that {said}")
-        return known
+        for known in self.generations(uri):
+            if known.secret == secret:
+                return known
+            if known.is_lot:
+                said = f"was handed over by {known.origin}" if known.origin else "was made here"
+                raise CustodyError(f"{origin} hands over another secret of {uri} than the one that {said}")
+        state = int(LotState.KNOWN if kind is UnitKind.LOT else UnitState.COMING)
+        return self._add(uri, kind, secret, origin, state, None)
+
+    def set_state(self, unit: Unit, state: int) -> None:
+        with self._store.transaction() as tx:
+            tx.execute("UPDATE unit SET state = ? WHERE id = ?", (state, unit.number))
 
     def id_of(self, uri: str) -> bytes:
         """What the ledger calls this lot, logistic unit or pack; UnknownUnitError where its secret is not known."""
@@ -101,19 +126,27 @@ class Units:
 
     def find_lot(self, pack: str) -> Unit | None:
         """As `lot_of`, None where it is not known."""
-        query = "SELECT unit.id, uri, secret, origin FROM pack JOIN unit ON unit.id = pack.lot WHERE name = ?"
+        query = f"SELECT {_COLUMNS} FROM pack JOIN unit ON unit.id = pack.lot WHERE name = ?"
         with self._store.reading() as db:
-            row = db.execute(query, (_name(pack),)).fetchone()
+            row = db.execute(query, (pack_name(pack),)).fetchone()
         return None if row is None else self._unit(row)
 
-    def put_packs(self, lot: Unit, packs: Iterable[str]) -> list[str]:
-        """Note packs, by the URIs of their SGTINs, as of this lot. Returns those that are of another lot already and
-        stay there."""
-        rows = [(_name(pack), lot.number) for pack in packs]
+    def put_packs(self, lot: Unit, packs: list[str], leaf: int | None = None) -> list[str]:
+        """Note packs, by the URIs of their SGTINs, as of this lot; `leaf` is the record of their commissioning. Returns
+        those that were there already, of this lot or of another, and stay as they are."""
+        known: list[str] = []
         with self._store.transaction() as tx:
-            tx.executemany("INSERT OR IGNORE INTO pack VALUES (?, ?)", rows)
-            query = "SELECT 1 FROM pack WHERE name = ? AND lot = ?"
-            return [PRODUCT + name for name, number in rows if not tx.execute(query, (name, number)).fetchone()]
+            for pack in packs:
+                row = (pack_name(pack), lot.number, leaf)
+                if tx.execute("INSERT OR IGNORE INTO pack (name, lot, leaf) VALUES (?, ?, ?)", row).rowcount == 0:
+                    known.append(pack)
+        return known
+
+    def commissioned_at(self, pack: str) -> int | None:
+        """The record of a pack's commissioning or, where that was elsewhere, of what was handed over about it."""
+        with self._store.reading() as db:
+            row = db.execute("SELECT leaf FROM pack WHERE name = ?", (pack_name(pack),)).fetchone()
+        return None if row is None else row[0]
 
     def count_packs(self, lot: Unit) -> int:
         with self._store.reading() as db:
@@ -140,28 +173,31 @@ class Units:
             for (found,) in own.connection.execute(query, (lot.number,)):
                 yield found
 
-    def _add(self, uri: str, secret: bytes, origin: str) -> Unit:
-        sealed = self._key.seal(secret, _place(uri))
+    def _add(self, uri: str, kind: UnitKind, secret: bytes, origin: str, state: int, leaf: int | None) -> Unit:
         with self._store.transaction() as tx:
-            row = (uri, sealed, origin, time.time_ns() // 1000)
-            tx.execute("INSERT OR IGNORE INTO unit (uri, secret, origin, made_us) VALUES (?, ?, ?, ?)", row)
+            query = "SELECT COALESCE(MAX(generation) + 1, 0) FROM unit WHERE uri = ?"
+            generation = int(tx.execute(query, (uri,)).fetchone()[0])
+            row = (
+                uri, generation, int(kind), self._key.seal(secret, _place(uri)), origin, time.time_ns() // 1000, state,
+                leaf,
+            )  # fmt: skip
+            columns = "uri, generation, kind, secret, origin, made_us, state, leaf"
+            tx.execute(f"INSERT INTO unit ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         return self.of(uri)
 
-    def _unit(self, row: tuple[int, str, bytes, str]) -> Unit:
-        number, uri, sealed, origin = row
-        return Unit(number, uri, self._key.open(sealed, _place(uri)), origin)
+    def _one(self, where: str, value: object) -> Unit | None:
+        with self._store.reading() as db:
+            row = db.execute(f"SELECT {_COLUMNS} FROM unit WHERE {where}", (value,)).fetchone()
+        return None if row is None else self._unit(row)
+
+    def _unit(self, row: _Row) -> Unit:
+        number, uri, generation, kind, sealed, origin, state, parent, leaf = row
+        secret = self._key.open(sealed, _place(uri))
+        return Unit(number, uri, generation, UnitKind(kind), secret, origin, state, parent, leaf)
 
 
-def is_pack(uri: str) -> bool:
-    """Whether a canonical URI names one pack with a serial (SGTIN)."""
-    return uri.startswith(PRODUCT) and SERIAL in uri
-
-
-def _name(pack: str) -> str:
-    """What is stored of a pack's URI."""
-    if not is_pack(pack):
-        raise CustodyError(f"expected the canonical URI of a pack with a serial (SGTIN), got {pack[:120]}")
-    return pack[len(PRODUCT) :]
+def kind_of(uri: str) -> UnitKind:
+    return UnitKind.LOT if is_lot(uri) else UnitKind.LOGISTIC
 
 
 def _place(uri: str) -> bytes:

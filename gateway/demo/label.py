@@ -37,10 +37,10 @@ class Pack:
         return f"(01){self.gtin}(17){self.expiry:%y%m%d}(10){self.lot}(21){self.serial}"
 
 
-def photograph(pack: Pack, seed: str, damaged: bool) -> bytes:
-    """The camera image as JPEG bytes, 8 bit grey."""
+def photograph(pack: Pack, seed: str, damaged: bool, printed: Pack | None = None) -> bytes:
+    """The camera image as JPEG bytes, 8 bit grey. `printed`: what the text says where it differs from the code."""
     rng = random.Random(seed)  # noqa: S311 - scenery, not keys
-    face = _face(pack)
+    face = _face(pack, printed or pack)
     if damaged:
         _damage(face, rng)
     image = _light(_on_conveyor(face, rng), rng)
@@ -49,7 +49,7 @@ def photograph(pack: Pack, seed: str, damaged: bool) -> bytes:
     return out.getvalue()
 
 
-def _face(pack: Pack) -> "Image":
+def _face(pack: Pack, printed: Pack) -> "Image":
     from PIL import Image, ImageDraw
 
     face = Image.new("L", FACE, 226)
@@ -61,7 +61,7 @@ def _face(pack: Pack) -> "Image":
     code = _code(pack.element_string())
     face.paste(248, (CODE_AT[0] - 14, CODE_AT[1] - 14, CODE_AT[0] + code.width + 14, CODE_AT[1] + code.height + 14))
     face.paste(code, CODE_AT)
-    _print_lines(draw, pack, CODE_AT[0] + code.width + 30)
+    _print_lines(draw, printed, CODE_AT[0] + code.width + 30)
     draw.rectangle((0, 0, FACE[0] - 1, FACE[1] - 1), outline=170, width=2)
     return face
 

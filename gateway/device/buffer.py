@@ -41,6 +41,8 @@ _SCHEMA: Final = (
     "CREATE INDEX IF NOT EXISTS seal_settled ON seal (id) WHERE settled = 1",
     "CREATE TABLE IF NOT EXISTS rejected (id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL,"
     " reason TEXT NOT NULL, bytes BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS mark (one INTEGER PRIMARY KEY CHECK (one = 1), boot INTEGER NOT NULL,"
+    " seq INTEGER NOT NULL, value BLOB NOT NULL)",
 )
 
 
@@ -63,11 +65,22 @@ class Counts:
     last_rejection: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the newest marked call of `record` left beside its events: the number of the first one, and the caller's
+    own bytes."""
+
+    boot: int
+    seq: int
+    value: bytes
+
+
 @dataclass(slots=True)
 class _Ticket:
     """One call of `record` that waits for its commit."""
 
     drafts: Sequence[Draft]
+    mark: bytes | None = None
     first: int = -1
     error: Exception | None = None
     done: bool = False
@@ -122,16 +135,17 @@ class Buffer:
                 raise DeviceError(f"{path} is not the buffer of {self.source}; do not move buffers between devices")
             return int(row[1])
 
-    def record(self, drafts: Sequence[Draft]) -> int:
+    def record(self, drafts: Sequence[Draft], mark: bytes | None = None) -> int:
         """Number the drafts and write them, all or none; the seq of the first, durable on return.
 
-        Calls from several threads share one sync of the disk (group commit).
+        Calls from several threads share one sync of the disk (group commit). `mark` replaces the one kept mark in the
+        same step, so that a caller knows after a crash what of its own work these events stand for.
 
         Raises:
             DeviceBufferFullError: the bound is reached, or the disk is full.
             StoreError: the disk failed.
         """
-        ticket = _Ticket(drafts)
+        ticket = _Ticket(drafts, mark)
         self._tickets.append(ticket)
         with self.lock:
             if self._closed:
@@ -150,6 +164,8 @@ class Buffer:
                 for ticket in tickets:
                     rows = self._rows(ticket, seq, size)
                     tx.executemany("INSERT INTO event VALUES (?, ?, 0, ?, ?)", rows)
+                    if ticket.mark is not None and ticket.error is None:
+                        tx.execute("INSERT OR REPLACE INTO mark VALUES (1, ?, ?, ?)", (self.boot, seq, ticket.mark))
                     seq, size = seq + len(rows), size + sum(len(row[3]) + ROW_BYTES for row in rows)
                 tx.execute("UPDATE state SET recorded = recorded + ?", (seq - self.next_seq,))
         except StoreError as e:
@@ -183,6 +199,12 @@ class Buffer:
             return []
         ticket.first = seq
         return rows
+
+    def mark(self) -> Mark | None:
+        """The newest mark, of whichever boot."""
+        with self.lock:
+            row = self.db.connection.execute("SELECT boot, seq, value FROM mark").fetchone()
+        return None if row is None else Mark(*row)
 
     def counts(self) -> Counts:
         with self.lock:

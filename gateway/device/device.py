@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from chain.store.database import Database
-from gateway.device.buffer import Buffer, Counts, read_counts
+from gateway.device.buffer import Buffer, Counts, Mark, read_counts
 from gateway.device.draft import Draft
 from gateway.device.errors import DeviceError
 from gateway.device.identity import BUFFER_FILE, NEXT_FILE, load_identity, pin_session_key
@@ -92,13 +92,20 @@ class Device:
         sensed = time.time_ns() // 1000 if sensed_us is None else sensed_us
         return self.record_many([Draft(kind, payload, sensed, schema)], urgent=urgent)[0]
 
-    def record_many(self, drafts: Sequence[Draft], *, urgent: bool = False) -> list[tuple[int, int]]:
-        """Keep several events, all or none, with one sync of the disk; see `record`."""
-        first = self._buffer.record(drafts)
+    def record_many(
+        self, drafts: Sequence[Draft], *, urgent: bool = False, mark: bytes | None = None
+    ) -> list[tuple[int, int]]:
+        """Keep several events, all or none, with one sync of the disk; see `record`. `mark`: the caller's own bytes,
+        kept in the same step in place of the mark before; `last_mark` gives them back after a crash."""
+        first = self._buffer.record(drafts, mark)
         self._sealer.hurry |= urgent
         if self._sender is not None:
             self._sender.wake()
         return [(self.boot, first + offset) for offset in range(len(drafts))]
+
+    def last_mark(self) -> Mark | None:
+        """The newest mark that came with events, also of an earlier start."""
+        return self._buffer.mark()
 
     def start(self) -> None:
         """Begin to seal and send in the background."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from chain.ledger.fabric.kept import FILE as KEPT
 from chain.ledger.store import FILE as LEDGER
+from gateway.custody.schema import TABLES as CUSTODY_TABLES
 
 FSCK, INDEX = "fsck", "index check"
 SITE_DB, LEDGER_DB, KEPT_DB = "site.db", f"ledger/{LEDGER}", f"ledger/{KEPT}"
@@ -141,6 +142,6 @@ TABLES: tuple[Table, ...] = (
     Table(ACCESS_DB, "boot", open=_ACCESS),
     Table(OBJECTS_DB, "object", open=_OBJECTS),
     Table(OBJECTS_DB, "grant_file", open="a grant file opens for its recipient alone; the ledger has its digest"),
-    *(Table(CUSTODY_DB, name, open=_CUSTODY) for name in ("unit", "pack", "tree", "tile")),
+    *(Table(CUSTODY_DB, name, open=_CUSTODY) for name in CUSTODY_TABLES),
     Table(ACCESS_DB, "disclosure", open="the operator's own list; who was shown something holds the signed file"),
 )  # fmt: skip

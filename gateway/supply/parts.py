@@ -23,9 +23,18 @@ class Supply:
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
+        self.custody.keeping.wake()
+
+    def renew(self) -> None:
+        """Open what reads payloads anew: some were erased. Blocking."""
+        self.capture.views.renew()
+        self.enquiries.views.renew()
 
 
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    return Supply(ground, outbox, await open_custody(ground), open_captures(ground), open_enquiries(ground, outbox))
+    captures, enquiries = open_captures(ground), open_enquiries(ground, outbox)
+    supply = Supply(ground, outbox, await open_custody(ground), captures, enquiries)
+    supply.custody.start(ground)
+    return supply

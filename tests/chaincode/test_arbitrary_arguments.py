@@ -13,9 +13,9 @@ from chaincode.errors import ContractError
 from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keys import Algorithm, PrivateKey
 from tests.chain.conditions.readings import POLICY, START_US, course
+from tests.chaincode.lots.prepared import prepare
 from tests.chaincode.memory import MemoryLedger
 from tests.contract_suite.actors import Actor, MemoryLog, log_signers
-from tests.contract_suite.companies import Lot, case
 from tests.contract_suite.parties import Partner, Thing
 from tests.contract_suite.shipments import CARRIER as OTHERS
 from tests.contract_suite.shipments import SIZE, Party, Trip, logger_of
@@ -29,11 +29,6 @@ SPARE, LAMP = Actor("spare", ORIGIN), Actor("lamp", ORIGIN)
 OFFLINE = PrivateKey.generate(Algorithm.ML_DSA_44)
 PARTNER, LATER = (Partner(Actor(name, ORIGIN, role="partner")) for name in ("partner", "later"))
 OBJECT = Thing(bytes(32))
-OTHER_ORIGIN = "wholesaler.example/gw"
-WHOLESALER, OTHER_LOG = Actor("wholesaler/gateway", OTHER_ORIGIN), MemoryLog(OTHER_ORIGIN, log_signers(OTHER_ORIGIN))
-MATERIAL, LOT, SPARE_LOT = Lot(900, serialised=False), Lot(12), Lot(5)
-CASES = [case(LOT, 2 * i, 2 * i + 2) for i in range(5)]
-PROVED = [LOG.evidence(i, 5) for i in range(5)]
 TO_LATER = replace(LATER.to, grant_digest=bytes(32))
 PLANT, CARRIER = Party("plant", GATEWAY, LOG), Party.named(OTHERS)
 OPENED_US = 1_690_000_000_000_000
@@ -59,7 +54,7 @@ def ledger() -> MemoryLedger:
     made.call(GATEWAY.key.public, "exchange.grant", *OBJECT.grant(PARTNER.to))
     made.call(GATEWAY.key.public, "identities.enrol", *LAMP.enrolment("source"))
     made.call(GATEWAY.key.public, "identities.recovery", *LAMP.recovery(OFFLINE))
-    _with_lots(made)
+    LOTS.update(prepare(made, GATEWAY, LOG))
     _ship(made)
     return made
 
@@ -82,23 +77,8 @@ def _ship(made: MemoryLedger) -> None:
     made.call(other, "coldchain.report", *said, organisation=OTHERS)
 
 
-def _with_lots(made: MemoryLedger) -> None:
-    """One case at hand, one sent, one come from the wholesaler, one opened; some packs loose."""
-    there = {"organisation": "wholesaler"}
-    made.call(WHOLESALER.key.public, "identities.bootstrap", *WHOLESALER.bootstrap(), **there)
-    made.call(WHOLESALER.key.public, "logs.register", OTHER_ORIGIN.encode(), *OTHER_LOG.vkeys(), **there)
-    made.call(WHOLESALER.key.public, "logs.anchor", *OTHER_LOG.anchor(0, 5), **there)
-    for lot in (MATERIAL, LOT):
-        made.call(GATEWAY.key.public, "lots.commission", *lot.commission(PROVED[0]))
-    for one in CASES[:4]:
-        made.call(GATEWAY.key.public, "lots.pack", *one.pack(PROVED[0]))
-    sent = [one.unit_id for one in CASES[1:3]]
-    made.call(GATEWAY.key.public, "lots.ship", *sent, b"wholesaler", PROVED[0])
-    made.call(WHOLESALER.key.public, "lots.receive", sent[1], OTHER_LOG.evidence(0, 5), **there)
-    made.call(WHOLESALER.key.public, "lots.ship", sent[1], b"plant", OTHER_LOG.evidence(1, 5), **there)
-    made.call(GATEWAY.key.public, "lots.unpack", CASES[3].unit_id, PROVED[0])
-
-
+LOTS: dict[str, list[bytes]] = {}
+_LEDGER = ledger()
 VALID = {
     "logs.register": [ORIGIN.encode(), *LOG.vkeys()],
     "logs.anchor": LOG.anchor(SIZE, SIZE + 4),
@@ -128,19 +108,6 @@ VALID = {
     "exchange.grants": [OBJECT.object_id, b"a"],
     "exchange.list": [b"recipient", b"partner", bytes(32)],
     "exchange.history": [OBJECT.object_id, b"partner"],
-    "lots.commission": SPARE_LOT.commission(PROVED[1], MATERIAL.of(100)),
-    "lots.pack": CASES[4].pack(PROVED[1]),
-    "lots.unpack": [CASES[0].unit_id, PROVED[1]],
-    "lots.destroy": [CASES[0].unit_id, b"wet", PROVED[1]],
-    "lots.ship": [CASES[0].unit_id, b"wholesaler", PROVED[1]],
-    "lots.receive": [CASES[2].unit_id, PROVED[1]],
-    "lots.refuse": [CASES[2].unit_id, b"wet", PROVED[1]],
-    "lots.get": [LOT.lot_id],
-    "lots.unit": [CASES[1].unit_id],
-    "lots.where": [CASES[1].unit_id],
-    "lots.balance": [LOT.lot_id, b"plant"],
-    "lots.pack-state": [LOT.lot_id, LOT.packs[0]],
-    "lots.history": [CASES[1].unit_id],
     "coldchain.policy": [replace(POLICY, gap_s=901).encode()],
     "coldchain.open": FRESH.opening(PLANT),
     "coldchain.report": OWN.reporting(OWN.report(1, HOUR_US, COLD)),
@@ -156,6 +123,7 @@ VALID = {
     "coldchain.explanations": [AWAY.shipment_id],
     "coldchain.quarantine": [AWAY.units[0]],
     "coldchain.list": [b"plant", b"excursion", bytes(32)],
+    **LOTS,
 }
 
 
@@ -204,9 +172,6 @@ def test_arbitrary_names_and_callers(name: str, kid: bytes) -> None:
     stranger = Actor("stranger", ORIGIN)
     answers(lambda: ledger_once().call(stranger.key.public, name))
     answers(lambda: ledger_once().call(stranger.key.public, "identities.revoke", b"thing", kid, b"1", b"why"))
-
-
-_LEDGER = ledger()
 
 
 def ledger_once() -> MemoryLedger:

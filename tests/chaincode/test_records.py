@@ -31,6 +31,12 @@ from chaincode.exchange_records import (
 from chaincode.identity_records import Doubt, Identity, KeyRecord, Role
 from chaincode.kem_records import KemKey, KemKeys
 from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord, FormerKeys, LogRecord
+from chaincode.lots.exception_records import Answer, End, ExceptionRecord, Hold, Kind, Party, Resolution
+from chaincode.lots.items import Quantity
+from chaincode.lots.pack_records import EndAnswer, EndStatus, Fate, PackRecord, WriteOff
+from chaincode.lots.recall_records import Lifted, RecallAnswer, RecallRecord
+from chaincode.lots.records import Balance, LotRecord, Recalled
+from chaincode.lots.unit_records import UnitRecord, UnitState
 from chaincode.state import Record
 from crypto import cbor
 from crypto.errors import FormatError, KeyMaterialError, SealtrailError
@@ -43,7 +49,7 @@ from tests.contract_suite.actors import Actor, log_signers
 
 ORIGIN = "plant.example/gw1"
 KEM_KEYS = [KemPrivateKey.generate(suite).public for suite in KemSuite]
-TEXTS = [*Role, *AnchorStatus, *Verdict]  # of which no other may stand there
+TEXTS = [*Role, *AnchorStatus, *Verdict, *Fate, *EndStatus, *UnitState, *Kind]  # of which no other may stand there
 KEYS = [PrivateKey.generate(Algorithm.ED25519) for _ in range(2)]
 STATEMENT = DeliveryStatement(bytes(32), bytes(32), "clinic", Verdict.OPENED, "", 7)
 
@@ -67,6 +73,7 @@ def records() -> list[Record]:
         LogRecord(ORIGIN, "plant/gw", vkeys, former),
         Identity("thing", Role.SOURCE, "plant", ORIGIN, doubted, KEYS[1].public),
         *coldchain_records(),
+        *lots_records(),
     ]
 
 
@@ -88,7 +95,33 @@ def coldchain_records() -> list[Record]:
     ]
 
 
-NULLABLE = {(Policy, 4), (Policy, 8), (Progress, 6), (Progress, 7)}
+def lots_records() -> list[Record]:
+    ref, lot, other = EvidenceRef(ORIGIN, 3, bytes(32)), bytes(32), bytes(31) + b"1"
+    parties = (Party("a", Answer(ref, lot, 7, "ab")), Party("b"))
+    return [
+        LotRecord(lot, "a", lot, 9, (Quantity(lot, 7), Quantity(other, 1)), 20_000, ref, 7, "ab", Recalled("cd", 1, 9)),
+        Balance(lot, "a", 9, 1, 2, 3, "b"),
+        PackRecord(lot, other, Fate.STOLEN, "a", lot, ref, 7, "ab"),
+        WriteOff(lot, "a", 7, "spilt", ref, 7, "ab"),
+        EndAnswer(EndStatus.DUPLICATE, lot),
+        UnitRecord(
+            lot, (Quantity(lot, 7),), lot, 7, 1, "a", UnitState.HELD, ref, 7, "ab", None, other, other, "b", True
+        ),
+        ExceptionRecord(
+            lot, Kind.DAMAGED, (lot, other), "a", parties, ref, ref, lot, 9, 7, "ab",
+            End(Resolution.RETURNED, "a", ref, 9, "cd"),
+        ),
+        Hold((lot, other)),
+        RecallRecord("ab", lot, "a", 1, 9, "glass", ref, 7, "cd", Lifted("another lot", ref, 9, "ef")),
+        RecallAnswer("ab", lot, lot, 7, "cd"),
+    ]  # fmt: skip
+
+
+NULLABLE = {
+    (Policy, 4), (Policy, 8), (Progress, 6), (Progress, 7), (LotRecord, 7), (LotRecord, 11), (Balance, 8),
+    (PackRecord, 6), (EndAnswer, 3), (UnitRecord, 12), (UnitRecord, 13), (UnitRecord, 14), (UnitRecord, 15),
+    (ExceptionRecord, 8), (ExceptionRecord, 9), (ExceptionRecord, 13), (RecallRecord, 10), (RecallRecord, 11),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("record", records(), ids=lambda record: type(record).__name__)

@@ -99,7 +99,9 @@ async def _report(
                 start = await _report_from(socket, here, query, start, name, empty=empty and schedule is not None)
             await asyncio.wait([gone], timeout=LOOK_S)
     except (EnquiryError, HTTPException) as e:
-        await socket.close(_AGAIN, str(e)[:120])
+        await socket.close(_AGAIN, (e.detail if isinstance(e, HTTPException) else str(e))[:120])
+    except TimeoutError:  # it does not take what it asked for
+        await socket.close(_AGAIN, f"a report was not taken within {TAKEN_WITHIN_S:g} s")
     finally:
         gone.cancel()
         await asyncio.gather(gone, return_exceptions=True)

@@ -35,7 +35,7 @@ class SubscriptionIn(In):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     dest: Annotated[str, Field(min_length=8, max_length=2048, examples=["https://client.example.com/events"])]
-    signature_token: Annotated[str, Field(alias="signatureToken", pattern=r"^[\x21-\x7e]{16,256}$")] | None = Field(
+    signature_token: Annotated[str, Field(pattern=r"^[\x21-\x7e]{16,256}$")] | None = Field(
         default=None, alias="signatureToken", description="signs what is sent: GS1-Signature, webhook-signature"
     )
     stream: bool | None = Field(default=None, description="report whenever something matches")

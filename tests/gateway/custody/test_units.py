@@ -17,6 +17,7 @@ from crypto.merkle import EMPTY_ROOT, leaf_hash, root_of, verify_inclusion
 from crypto.units import unit_id
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, UnknownUnitError
+from gateway.custody.schema import UnitKind
 from gateway.custody.trees import Trees
 from gateway.custody.units import Units
 
@@ -59,20 +60,33 @@ def test_a_secret_that_was_moved_to_another_unit_does_not_open(store: Store) -> 
 
 def test_a_secret_that_was_handed_over_is_kept_and_no_other_takes_its_place(store: Store) -> None:
     units, secret = Units(store, KEY), os.urandom(32)
-    taken = units.take(LOT, secret, "MakerMSP")
+    taken = units.take(LOT, UnitKind.LOT, secret, "MakerMSP")
     assert (taken.secret, taken.origin) == (secret, "MakerMSP")
-    assert units.take(LOT, secret, "CarrierMSP") == taken
+    assert units.take(LOT, UnitKind.LOT, secret, "CarrierMSP") == taken
     with pytest.raises(CustodyError, match="another secret"):
-        units.take(LOT, os.urandom(32), "CarrierMSP")
+        units.take(LOT, UnitKind.LOT, os.urandom(32), "CarrierMSP")
     with pytest.raises(CustodyError, match="16 bytes"):
-        units.take(CASE, bytes(16), "CarrierMSP")
+        units.take(CASE, UnitKind.LOGISTIC, bytes(16), "CarrierMSP")
+
+
+def test_a_logistic_unit_that_was_packed_anew_is_another_one(store: Store) -> None:
+    units = Units(store, KEY)
+    first = units.made(CASE)
+    second = units.new(CASE, UnitKind.LOGISTIC)
+    assert (first.generation, second.generation) == (0, 1)
+    assert first.id != second.id
+    assert units.of(CASE) == second
+    assert units.take(CASE, UnitKind.LOGISTIC, first.secret, "CarrierMSP") == first
+    third = units.take(CASE, UnitKind.LOGISTIC, os.urandom(32), "CarrierMSP")
+    assert [unit.number for unit in units.generations(CASE)] == [third.number, second.number, first.number]
 
 
 def test_packs_are_named_under_the_secret_of_their_lot(store: Store) -> None:
     units = Units(store, KEY)
     lot, other = units.made(LOT), units.made(LOT + "x")
-    assert units.put_packs(lot, [pack(1), pack(2)]) == []
+    assert units.put_packs(lot, [pack(1), pack(2)], leaf=5) == []
     assert units.put_packs(other, [pack(2), pack(3)]) == [pack(2)]
+    assert (units.commissioned_at(pack(2)), units.commissioned_at(pack(9))) == (5, None)
     assert units.lot_of(pack(2)) == lot
     assert units.id_of(pack(1)) == unit_id(lot.secret, pack(1))
     assert list(units.packs(lot)) == [pack(1), pack(2)]
@@ -125,7 +139,6 @@ def test_a_tree_of_three_levels(store: Store) -> None:
         verify_inclusion(leaf_hash(ids[index]), index, len(ids), place.path, tree.root)
     assert list(trees.ids(tree, 65_990)) == ids[65_990:]
     assert trees.build(7, []) == tree == trees.get(7)
-    assert trees.newest(7) == (0, tree)
 
 
 @pytest.mark.parametrize("bad", [[b"b" * 32, b"a" * 32], [b"a" * 32, b"a" * 32], [b"a" * 31]])

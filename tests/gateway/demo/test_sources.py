@@ -10,12 +10,13 @@ from itertools import pairwise
 import pytest
 
 from chain.record import RecordFlag
-from gateway.demo.codereader import library_digest, read
 from gateway.demo.label import photograph
 from gateway.demo.packing import PackingLine
 from gateway.demo.temperatures import temperatures
 from gateway.preprocess import kinds
 from gateway.preprocess.kind import Context, Limits
+from gateway.station.code import library_digest
+from gateway.station.inspection import Inspector
 
 NOW_US = 1_795_000_000_000_000
 CONTEXT = Context(NOW_US, NOW_US)
@@ -79,8 +80,10 @@ def test_the_inference_binds_reader_image_and_pixels() -> None:
     pixels = Image.open(BytesIO(inspection.image)).convert("L").tobytes()
     assert fields["model_digest"] == library_digest()
     assert fields["input_digest"] == sha256(inspection.image).hexdigest()
-    assert fields["preprocessing"] == [["decode-jpeg", sha256(pixels).hexdigest(), {"mode": "L"}]]
-    assert fields["decision"] == "read"
+    decoded, read = fields["preprocessing"]
+    assert decoded[:2] == ["decode", sha256(pixels).hexdigest()]
+    assert read[0] == "read-code"
+    assert fields["decision"] == "accept"
     assert fields["score"] is None
     assert fields["latency_ms"]
 
@@ -89,7 +92,7 @@ def test_a_print_defect_is_reported_as_unreadable() -> None:
     inspection = PackingLine(seed=11, defect_rate=1.0).inspect(1, NOW_US)
     fields = dict(kinds.by_name("inference").prepare(inspection.inference, CONTEXT).fields)
     assert inspection.production is None
-    assert fields["decision"] == "unreadable"
+    assert (fields["decision"], fields["attribution"]) == ("reject", [["no-code", -1.0]])
     assert fields["label"] is None
     assert fields["input_digest"] == sha256(inspection.image).hexdigest()
 
@@ -101,7 +104,8 @@ def test_a_code_that_lacks_an_element_is_incomplete() -> None:
     code = zxingcpp.create_barcode("(01)09506000134352(10)AB", zxingcpp.BarcodeFormat.DataMatrix, gs1=True)
     out = BytesIO()
     Image.fromarray(code.to_image(scale=6)).save(out, "JPEG")
-    assert read(out.getvalue()).decision == "incomplete"
+    seen = Inspector(text=None).inspect(out.getvalue(), NOW_US)
+    assert [reason.name for reason in seen.verdict.reasons] == ["incomplete"]
 
 
 def test_the_line_repeats_from_its_seed() -> None:

@@ -1,0 +1,52 @@
+"""Finds the unit on its way to us that a receiving event is about: itself, or around what the event names."""
+
+from gateway.custody.containers import Containers
+from gateway.custody.database import Store
+from gateway.custody.names import is_lot, is_pack
+from gateway.custody.schema import UnitState
+from gateway.custody.tasks import Tasks
+from gateway.custody.units import Unit, Units
+
+
+class Coming:
+    """What was handed over to us."""
+
+    def __init__(self, store: Store, units: Units, containers: Containers, tasks: Tasks) -> None:
+        self._store, self._units, self._containers, self._tasks = store, units, containers, tasks
+
+    def resolve(self) -> int:
+        """Let receipts go on whose hand-over is here; how many. Blocks."""
+        count, after = 0, 0
+        while page := self._tasks.waiting_for_data(after):
+            for task in page:
+                unit = self.around(task.things[0], task.detail[0])
+                if unit is not None:
+                    self._tasks.found(task, [*task.detail[:2], unit.number], unit.uri)
+                    count += 1
+            after = page[-1].id
+        return count
+
+    def around(self, thing: str, amount: int | None) -> Unit | None:
+        """The outermost unit that is or was on its way to us with this thing in it; one that still is comes first."""
+        if is_lot(thing):
+            return self._with_amount(thing, amount or 0)
+        found = self._containers.above(thing)
+        if not is_pack(thing) and (unit := self._units.get(thing)):
+            found = [unit, *found]
+        handed = [unit for unit in found if unit.origin]
+        return next((unit for unit in reversed(handed) if unit.state == UnitState.COMING), None) or next(
+            iter(reversed(handed)), None
+        )
+
+    def _with_amount(self, lot: str, amount: int) -> Unit | None:
+        """A unit with this amount of the lot, or with any of it where none has just that."""
+        query = """SELECT parent FROM amount JOIN unit lot ON lot.id = amount.lot JOIN unit ON unit.id = amount.parent
+            WHERE lot.uri = ? AND unit.state = ? ORDER BY count = ? DESC, parent LIMIT 1"""
+        with self._store.reading() as db:
+            row = db.execute(query, (lot, int(UnitState.COMING), amount)).fetchone()
+        if row is None:
+            return None
+        unit = self._units.numbered(row[0])
+        while unit.parent is not None:
+            unit = self._units.numbered(unit.parent)
+        return unit

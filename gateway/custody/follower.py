@@ -1,0 +1,109 @@
+"""Follows the log: each EPCIS event of this company is taken once, with the position behind it, in one transaction.
+
+Events that partners handed over are in the log too, under sources of their own; they are their companies' transitions.
+"""
+
+import logging
+from contextlib import suppress
+
+from chain.errors import LogError
+from chain.log.proofs import root_at
+from chain.record import parts
+from chain.site import SiteReader
+from crypto import cbor
+from crypto.errors import FormatError
+from crypto.merkle import EMPTY_ROOT
+from gateway.custody.database import Store
+from gateway.custody.errors import CustodyError
+from gateway.custody.tasks import Tasks
+from gateway.custody.transitions import Transitions
+from gateway.epcis.event import Event, read_event
+from gateway.events.follower import EPCIS_KIND
+from gateway.index.following import stored_events
+
+log = logging.getLogger(__name__)
+STEP = 64  # leaves at once: an event may have 60 KB
+PARTNER = "partner."  # how names of sources begin that hold what partners handed over
+
+
+def source_of(organisation: str) -> str:
+    """The source in this log under which a partner's events stand."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in organisation.lower())
+    return (PARTNER + plain)[:64]
+
+
+class Follower:
+    """Use it from one thread at a time."""
+
+    def __init__(self, store: Store, reader: SiteReader, transitions: Transitions, tasks: Tasks) -> None:
+        """CustodyError where custody.db followed another log than this one."""
+        self._store, self._reader, self._transitions, self._tasks = store, reader, transitions, tasks
+        self.unread = 0  # events whose payload does not open here
+        self._require_same_history()
+
+    @property
+    def position(self) -> int:
+        with self._store.reading() as db:
+            row = db.execute("SELECT next_leaf FROM position").fetchone()
+        return int(row[0]) if row else 0
+
+    def step(self) -> int:
+        """Take up to 64 more records; how many, 0 at the end of the log."""
+        start, size = self.position, self._reader.entries.size()
+        stop = min(size, start + STEP)
+        if start == stop:
+            return 0
+        leaves = []
+        for leaf, entry in enumerate(self._reader.entries.entries(start, stop), start):
+            source, (kind, *_) = parts(entry)
+            if kind == EPCIS_KIND and not source.startswith(PARTNER):
+                leaves.append(leaf)
+        with self._store.transaction() as tx:
+            opened = 0
+            for leaf, stored in stored_events(self._reader, leaves):
+                opened += 1
+                self._take(leaf, cbor.unpack(stored.event)[9])
+            root = root_at(self._reader.entries, stop)
+            tx.execute("INSERT OR REPLACE INTO position VALUES (0, ?, ?)", (stop, root))
+        self.unread += len(leaves) - opened
+        return stop - start
+
+    def _take(self, leaf: int, payload: bytes) -> None:
+        try:
+            event = read_event(payload)
+        except FormatError as e:  # it was checked before it was logged: by an earlier version, or not by this program
+            self._tasks.refuse_at_once(leaf, "read", (), f"the event cannot be read: {e}", "malformed")
+            return
+        if event.error is not None:
+            self._declared(event, leaf)
+        elif self._is_new(event, leaf):
+            self._transitions.take(event, leaf)
+
+    def _is_new(self, event: Event, leaf: int) -> bool:
+        with self._store.transaction() as tx:
+            return tx.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (event.hash, leaf)).rowcount == 1
+
+    def _declared(self, event: Event, leaf: int) -> None:
+        """An event is declared erroneous: what the ledger was not told is not done, and the rest is told to people."""
+        with self._store.reading() as db:
+            row = db.execute("SELECT leaf FROM seen WHERE hash = ?", (event.hash,)).fetchone()
+        if row is None:
+            return
+        _, taken = self._tasks.void(row[0])
+        if taken:
+            said = f"record {row[0]} is declared erroneous, but the ledger was told already; correct it by events"
+            things = [thing.uri for thing in event.things[:16]]
+            self._tasks.refuse_at_once(leaf, "declare", things, said, "declared-too-late")
+
+    def _require_same_history(self) -> None:
+        with self._store.reading() as db:
+            row = db.execute("SELECT next_leaf, root FROM position").fetchone()
+        if row is None:
+            return
+        with suppress(LogError):
+            if row[1] == (root_at(self._reader.entries, row[0]) if row[0] else EMPTY_ROOT):
+                return
+        raise CustodyError(
+            f"custody.db followed another log than this one, or this one further than it goes now ({row[0]:,} records);"
+            " restore both from one backup"
+        )

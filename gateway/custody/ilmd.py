@@ -1,0 +1,39 @@
+"""What is printed on packs and stands in an event's ilmd: lot and expiry, in CBV's master data vocabulary."""
+
+from datetime import date, datetime
+
+from gateway.custody.errors import CustodyError
+from gateway.epcis.context import expanded
+from gateway.epcis.event import Event
+
+_MDA = "{urn:epcglobal:cbv:mda:}"
+_LOT, _EXPIRY = f"{_MDA}lotNumber", f"{_MDA}itemExpirationDate"
+_EPOCH = date(1970, 1, 1)
+
+
+def lot_number(event: Event) -> str | None:
+    """The lot of what the event makes."""
+    return _value(event, _LOT)
+
+
+def expiry_day(event: Event) -> int | None:
+    """The last good day, counted from 1970.
+
+    Raises:
+        CustodyError: it is no date.
+    """
+    text = _value(event, _EXPIRY)
+    if text is None:
+        return None
+    try:
+        day = date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text).date()
+    except ValueError as e:
+        raise CustodyError(f"itemExpirationDate must be a date like 2027-12-31, got {text[:40]!r}") from e
+    return (day - _EPOCH).days
+
+
+def _value(event: Event, wanted: str) -> str | None:
+    for name, value in event.ilmd.items():
+        if type(value) is str and value and expanded(name, event.prefixes) == wanted:
+            return value
+    return None

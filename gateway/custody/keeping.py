@@ -1,0 +1,227 @@
+"""Keeps the ledger behind this company's events: follows the log, and tells what is to be told, as long as it runs.
+
+A refusal of the contract ends one task, with its reason, and holds up no other. While the ledger is away nothing is
+lost: tasks wait, in their order. A call whose answer was lost is made again, and the contract knows it.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import ParamSpec, TypeVar
+
+from chain.errors import LedgerError, LogError, StoreError
+from chain.ledger.interface import Submitted
+from chaincode.errors import Code, ContractError
+from crypto.errors import SealtrailError
+from gateway.custody.coming import Coming
+from gateway.custody.database import Store
+from gateway.custody.errors import CustodyError
+from gateway.custody.follower import Follower
+from gateway.custody.lots import COMMISSION, Lots
+from gateway.custody.schema import LotState, TaskState, UnitKind, UnitState
+from gateway.custody.sealing import Sealing
+from gateway.custody.tasks import Task, Tasks, now_us
+from gateway.custody.telling import Arguments, refusal_in, units_of, was_taken
+from gateway.custody.transitions import RECEIVE, SHIP
+from gateway.custody.units import Units
+from gateway.supply.ground import Ground
+from gateway.supply.proving import Prover
+
+log = logging.getLogger(__name__)
+PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+AT_ONCE = 16
+# The contract will say otherwise once the ledger has caught up with this gateway's own key or checkpoint.
+_LATER = frozenset({Code.UNKNOWN_CHECKPOINT, Code.KEY_CLOSED, Code.NOT_ENROLLED, Code.UNKNOWN_LOG})
+Ended = Callable[[Task], None]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Keeping:
+    """Runs on the event loop, the database in threads. `ended` is called in the transaction that ends a task."""
+
+    def __init__(
+        self, ground: Ground, store: Store, units: Units, lots: Lots, sealing: Sealing, tasks: Tasks, coming: Coming,
+        follower: Follower, arguments: Arguments,
+    ) -> None:  # fmt: skip
+        self._ground, self._store, self._units, self._lots, self._sealing = ground, store, units, lots, sealing
+        self._tasks, self._coming, self._follower, self._arguments = tasks, coming, follower, arguments
+        self._prover = Prover(ground)
+        self._news, self._alone = asyncio.Event(), set[int]()
+        self.ended: list[Ended] = []
+        self.overdue: Callable[[Task], None] = lambda task: None
+        self.problem = ""
+        self.idle = False  # everything that is logged was taken, and everything that can be told was told
+
+    def wake(self) -> None:
+        """Something was logged, or a hand-over came."""
+        self.idle = False
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        pause = PAUSE_S
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause if self.problem else PAUSE_S):
+                    await self._news.wait()
+            self._news.clear()
+            try:
+                await self.turn()
+                self.problem, pause = "", PAUSE_S
+            except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
+                if self.problem != str(e):
+                    log.warning("custody waits: %s", e, exc_info=not isinstance(e, SealtrailError))
+                self.problem, pause = str(e) or repr(e), min(2 * pause, LONGEST_PAUSE_S)
+
+    async def turn(self) -> None:
+        """Take what is logged, and tell what can be told now."""
+        while await _finished(self._take):
+            pass
+        while await self._tell_ready():
+            pass
+        self.idle = not self._news.is_set()
+
+    def _take(self) -> bool:
+        """Some records, and receipts whose hand-over is here. Whether there may be more."""
+        more = self._follower.step() > 0
+        self._coming.resolve()
+        for task in self._tasks.overdue(now_us()):
+            with self._store.transaction():
+                self.overdue(task)
+                self._end(task, TaskState.REFUSED, "no hand-over of it came", "no-data", "")
+        return more
+
+    async def _tell_ready(self) -> bool:
+        """Tell the ledger of some tasks that do not wait for each other; False when there are none."""
+        ready = await _finished(self._tasks.ready, 4 * AT_ONCE)
+        groups = list(self._grouped(ready))
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(group: Sequence[Task]) -> None:
+            async with gate:
+                await self._tell(group)
+
+        results = await asyncio.gather(*(one(group) for group in groups), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return bool(groups)
+
+    def _grouped(self, ready: Sequence[Task]) -> list[list[Task]]:
+        """Receipts of one event go in one call; all others alone."""
+        groups: list[list[Task]] = []
+        for (name, _, alone), tasks in groupby(ready, lambda task: (task.name, task.leaf, task.id in self._alone)):
+            found = list(tasks)
+            together = name == RECEIVE and not alone
+            groups += [found[i : i + 32] for i in range(0, len(found), 32)] if together else [[one] for one in found]
+        return groups
+
+    async def _tell(self, group: Sequence[Task]) -> None:
+        group = [task for task in group if not await _finished(self._needless, task)]
+        if not group:
+            return
+        sent_before = any(task.sent for task in group)
+        try:
+            evidence = await self._prover.evidence(group[0].leaf)
+            function, args = await _finished(self._arguments.of, group, evidence)
+            await _finished(self._tasks.sending, [task.id for task in group])
+            answer = await self._ground.ledger.submit(function, *args)
+        except ContractError as e:
+            if e.code in _LATER:
+                raise
+            await self._refused(group, e, sent_before=sent_before)
+        except CustodyError as e:
+            await _finished(self._end_all, group, TaskState.REFUSED, str(e), "not-possible", "")
+        except (LedgerError, LogError, StoreError):
+            raise
+        else:
+            await _finished(self._done, group, answer)
+
+    def _needless(self, task: Task) -> bool:
+        """Whether a receipt is done: what it names came in a unit that was received, or was only accepted after."""
+        if task.name != RECEIVE:
+            return False
+        _, accepting, number = task.detail
+        unit = self._units.numbered(number)
+        if unit.state == UnitState.COMING or not (accepting or task.things[0] != unit.uri):
+            return False
+        self._end(task, TaskState.DONE, f"it came with {unit.uri}", "", "")
+        return True
+
+    async def _refused(self, group: Sequence[Task], error: ContractError, *, sent_before: bool) -> None:
+        if len(group) > 1:  # one of them; each is told alone
+            self._alone.update(task.id for task in group)
+            return
+        (task,) = group
+        if task.name == SHIP:
+            numbers, organisation = task.detail
+            if sent_before and await was_taken(
+                self._ground.ledger, [self._units.numbered(number) for number in numbers], organisation
+            ):
+                await _finished(self._end_all, group, TaskState.DONE, "its answer was lost", "", "")
+                return
+            if len(numbers) > 1:
+                await _finished(self._split, task)
+                return
+        words = str(error).partition(": ")[2]
+        await _finished(self._end_all, group, TaskState.REFUSED, words, str(error.code), "")
+
+    def _split(self, task: Task) -> None:
+        """A shipment of several units, each a task of its own."""
+        numbers, organisation = task.detail
+        with self._store.transaction():
+            self._tasks.end(task.id, TaskState.VOID, reason="one of its units is refused; each is told alone")
+            for number in numbers:
+                self._tasks.add(task.leaf, SHIP, [self._units.numbered(number).uri], [[number], organisation])
+
+    def _done(self, group: Sequence[Task], answer: Submitted) -> None:
+        refusal = refusal_in(group[0], answer)
+        if refusal:
+            self._end_all(group, TaskState.REFUSED, refusal[1], refusal[0], answer.tx_id)
+        else:
+            self._end_all(group, TaskState.DONE, "", "", answer.tx_id)
+
+    def _end_all(self, group: Sequence[Task], state: TaskState, reason: str, code: str, tx_id: str) -> None:
+        with self._store.transaction():
+            if group[0].name == RECEIVE and state is TaskState.DONE:
+                for number in units_of(group):
+                    self._received(number, group[0].leaf)
+            for task in group:
+                self._end(task, state, reason, code, tx_id)
+
+    def _end(self, task: Task, state: TaskState, reason: str, code: str, tx_id: str) -> None:
+        with self._store.transaction():
+            if task.name == COMMISSION:
+                lot = self._units.numbered(task.detail[0])
+                self._lots.settled(lot, LotState.KNOWN if state is TaskState.DONE else LotState.REFUSED)
+            self._tasks.end(task.id, state, reason=reason, code=code, tx_id=tx_id)
+            ended = self._tasks.get(task.id)
+            for hear in self.ended if ended else ():
+                hear(ended or task)
+        if state is TaskState.REFUSED:
+            log.warning("%s of record %d is refused (%s): %s", task.name, task.leaf, code, reason)
+
+    def _received(self, number: int, leaf: int) -> None:
+        """It is ours. A consignment is no thing that stays: what was in it is loose."""
+        unit = self._units.numbered(number)
+        if unit.state != UnitState.COMING:
+            return
+        for inside in self._sealing.all_in(unit):
+            if inside.state == UnitState.COMING:
+                self._units.set_state(inside, UnitState.SEALED)
+        if unit.kind is UnitKind.CONSIGNMENT:
+            self._sealing.open(unit, leaf)
+
+
+async def _finished(work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+    """In a thread, and to its end even where the gateway stops meanwhile: the database is closed next."""
+    thread = asyncio.ensure_future(asyncio.to_thread(work, *args, **named))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait([thread])
+        raise

@@ -1,0 +1,198 @@
+"""What the ledger is still to be told, in order, and what it answered: a durable queue of transitions.
+
+A task about a thing waits for earlier ones about the same thing, and for nothing else: one that was refused holds up
+nobody. A task may wait for a lot to be closed or for a hand-over; that is seen, and ends at a set time.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crypto import cbor
+from gateway.custody.database import Store
+from gateway.custody.schema import TaskState
+
+MAX_WORK_BYTES = 64 * 1024
+MAX_PAGE = 500
+KEPT = 1_000_000  # ended tasks; then the oldest go
+DATA = "data "  # how `waits` begins where a task waits for a hand-over
+_COLUMNS = "id, leaf, name, work, state, waits, until_us, sent, made_us, ended_us, reason, code, tx_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One transition. `leaf`: the record of the event that it rests on. `things`: what it is about, by URI; `detail`
+    depends on `name`. Times are microseconds since 1970."""
+
+    id: int
+    leaf: int
+    name: str
+    things: tuple[str, ...]
+    detail: Any
+    state: TaskState
+    waits: str | None
+    until_us: int | None
+    sent: bool
+    made_us: int
+    ended_us: int | None
+    reason: str
+    code: str
+    tx_id: str
+
+
+class Tasks:
+    """The queue. Safe to call from several threads; calls block for moments."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(
+        self, leaf: int, name: str, things: Iterable[str], detail: cbor.CborValue = None, *, waits: str | None = None,
+        until_us: int | None = None, reason: str = "",
+    ) -> int:  # fmt: skip
+        """Put a transition behind all others; its number. It waits where `waits` is given."""
+        about = list(dict.fromkeys(things))
+        state = TaskState.PENDING if waits is None else TaskState.WAITING
+        work = cbor.encode([list(about), detail])
+        with self._store.transaction() as tx:
+            query = (
+                "INSERT INTO task (leaf, name, work, state, waits, until_us, made_us, reason) VALUES (?,?,?,?,?,?,?,?)"
+            )
+            row = (leaf, name, work, int(state), waits, until_us, now_us(), reason)
+            number = int(tx.execute(query, row).lastrowid or 0)
+            tx.executemany("INSERT INTO about VALUES (?, ?)", [(uri, number) for uri in about])
+        return number
+
+    def refuse_at_once(self, leaf: int, name: str, things: Iterable[str], reason: str, code: str) -> int:
+        """Note what an event asks for and what cannot be; its number."""
+        number = self.add(leaf, name, things)
+        self.end(number, TaskState.REFUSED, reason=reason, code=code)
+        return number
+
+    def end(self, number: int, state: TaskState, *, reason: str = "", code: str = "", tx_id: str = "") -> None:
+        """It is done, refused or void; what waited for it goes on."""
+        with self._store.transaction() as tx:
+            query = (
+                "UPDATE task SET state = ?, ended_us = ?, reason = ?, code = ?, tx_id = ?, waits = NULL WHERE id = ?"
+            )
+            tx.execute(query, (int(state), now_us(), reason[:1000], code, tx_id, number))
+            tx.execute("DELETE FROM about WHERE task = ?", (number,))
+
+    def sending(self, numbers: Sequence[int]) -> None:
+        """They are being submitted: from now on the ledger may have taken them."""
+        with self._store.transaction() as tx:
+            tx.executemany("UPDATE task SET sent = 1 WHERE id = ?", [(number,) for number in numbers])
+
+    def wait(self, number: int, waits: str, until_us: int | None, reason: str) -> None:
+        with self._store.transaction() as tx:
+            query = "UPDATE task SET state = ?, waits = ?, until_us = ?, reason = ? WHERE id = ?"
+            tx.execute(query, (int(TaskState.WAITING), waits, until_us, reason[:1000], number))
+
+    def found(self, task: Task, detail: cbor.CborValue, uri: str) -> None:
+        """What it waited for is there: it is about this unit too, and is to be done."""
+        with self._store.transaction() as tx:
+            query = "UPDATE task SET state = ?, waits = NULL, until_us = NULL, reason = '', work = ? WHERE id = ?"
+            about = list(dict.fromkeys([*task.things, uri]))
+            tx.execute(query, (int(TaskState.PENDING), cbor.encode([list(about), detail]), task.id))
+            tx.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (uri, task.id))
+
+    def release(self, waits: str) -> int:
+        """What waited for this is to be done; how many."""
+        with self._store.transaction() as tx:
+            query = "UPDATE task SET state = ?, waits = NULL, reason = '' WHERE state = ? AND waits = ?"
+            return tx.execute(query, (int(TaskState.PENDING), int(TaskState.WAITING), waits)).rowcount
+
+    def again(self, number: int) -> bool:
+        """Try a refused one again, behind all others that are there; False where it is not refused."""
+        found = self.get(number)
+        if found is None or found.state is not TaskState.REFUSED:
+            return False
+        with self._store.transaction() as tx:
+            query = "UPDATE task SET state = ?, ended_us = NULL, reason = '', code = '' WHERE id = ?"
+            tx.execute(query, (int(TaskState.PENDING), number))
+            tx.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", [(uri, number) for uri in found.things])
+        return True
+
+    def void(self, leaf: int) -> tuple[int, int]:
+        """The event of this record is declared erroneous: its tasks that were not submitted are not done. How many
+        those were, and how many the ledger has, or may have, taken."""
+        with self._store.transaction() as tx:
+            open_states = (int(TaskState.PENDING), int(TaskState.WAITING))
+            query = "SELECT id FROM task WHERE leaf = ? AND sent = 0 AND state IN (?, ?)"
+            numbers = [row[0] for row in tx.execute(query, (leaf, *open_states))]
+            for number in numbers:
+                self.end(number, TaskState.VOID, reason="its event was declared erroneous")
+            query = "SELECT COUNT(*) FROM task WHERE leaf = ? AND (state = ? OR (sent = 1 AND state IN (?, ?)))"
+            taken = tx.execute(query, (leaf, int(TaskState.DONE), *open_states)).fetchone()[0]
+        return len(numbers), int(taken)
+
+    def ready(self, limit: int) -> list[Task]:
+        """The first that can be done now: nothing earlier about the same thing is open, but for what waits for it."""
+        query = f"""SELECT {_COLUMNS} FROM task WHERE state = 0 AND NOT EXISTS (
+            SELECT 1 FROM about mine JOIN about other ON other.uri = mine.uri AND other.task < mine.task
+            JOIN task earlier ON earlier.id = other.task
+            WHERE mine.task = task.id AND (earlier.state = 0 OR earlier.waits <> mine.uri)
+            ) ORDER BY id LIMIT ?"""
+        return self._all(query, limit)
+
+    def overdue(self, at_us: int, limit: int = 100) -> list[Task]:
+        """Those that have waited for as long as they may."""
+        query = f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND until_us <= ? ORDER BY id LIMIT ?"
+        return self._all(query, at_us, limit)
+
+    def waiting_for_data(self, after: int, limit: int = 100) -> list[Task]:
+        """Those that wait for a hand-over, in order behind the number `after`."""
+        query = (
+            f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND waits >= ? AND waits < ? AND id > ? ORDER BY id LIMIT ?"
+        )
+        return self._all(query, DATA, DATA + "\x7f", after, limit)
+
+    def waiting_for(self, waits: str, limit: int = 100) -> list[Task]:
+        return self._all(f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND waits = ? ORDER BY id LIMIT ?", waits, limit)
+
+    def get(self, number: int) -> Task | None:
+        found = self._all(f"SELECT {_COLUMNS} FROM task WHERE id = ?", number)
+        return found[0] if found else None
+
+    def of_record(self, leaf: int) -> list[Task]:
+        """What the event of this record led to."""
+        return self._all(f"SELECT {_COLUMNS} FROM task WHERE leaf = ? ORDER BY id LIMIT ?", leaf, MAX_PAGE)
+
+    def page(self, state: TaskState | None, after: int, limit: int) -> list[Task]:
+        """In the order of their numbers, behind `after`; of one state, or all."""
+        limit = min(limit, MAX_PAGE)
+        if state is None:
+            return self._all(f"SELECT {_COLUMNS} FROM task WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+        query = f"SELECT {_COLUMNS} FROM task WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
+        return self._all(query, int(state), after, limit)
+
+    def counts(self) -> dict[str, int]:
+        """How many there are of each state, by its name in lower case."""
+        with self._store.reading() as db:
+            rows = dict(db.execute("SELECT state, COUNT(*) FROM task GROUP BY state").fetchall())
+        return {state.name.lower(): int(rows.get(int(state), 0)) for state in TaskState}
+
+    def trim(self) -> None:
+        """Forget the oldest that are done or void beyond the bound. Refused ones stay until a person has seen them."""
+        with self._store.transaction() as tx:
+            query = "DELETE FROM task WHERE state IN (2, 4) AND id <= (SELECT MAX(id) FROM task) - ?"
+            tx.execute(query, (KEPT,))
+
+    def _all(self, query: str, *values: object) -> list[Task]:
+        with self._store.reading() as db:
+            rows = db.execute(query, values).fetchall()
+        return [_task(row) for row in rows]
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _task(row: tuple[Any, ...]) -> Task:
+    number, leaf, name, work, state, waits, until_us, sent, made_us, ended_us, reason, code, tx_id = row
+    things, detail = cbor.decode(work, MAX_WORK_BYTES)
+    return Task(
+        number, leaf, name, tuple(things), detail, TaskState(state), waits, until_us, bool(sent), made_us, ended_us,
+        reason, code, tx_id,
+    )  # fmt: skip

@@ -1,0 +1,338 @@
+"""From one EPCIS event of this company to what the ledger is to be told, and to what this company knows itself.
+
+The event was checked when it was captured (gateway.epcis.rules); that its sender may do what it says is the contract's
+to judge. What can be judged here already (a pack without a lot, a recipient that is no partner) is noted as refused,
+with the reason. Everything is done inside the transaction that moves the follower on, so each event counts once.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from crypto import cbor
+from gateway.custody import amounts, ilmd
+from gateway.custody.containers import Amount, Containers
+from gateway.custody.database import Store
+from gateway.custody.errors import CustodyError
+from gateway.custody.lots import LotFacts, Lots
+from gateway.custody.names import gtin_of, is_container, is_lot, is_pack
+from gateway.custody.partners import Partner, Partners
+from gateway.custody.schema import LotState, UnitKind, UnitState
+from gateway.custody.sealing import Sealing
+from gateway.custody.tasks import DATA, Tasks, now_us
+from gateway.custody.units import Unit, Units
+from gateway.epcis.event import Event, Thing
+from gateway.epcis.identifiers import lgtin_of
+
+SHIP, RECEIVE, DISPENSE, DECOMMISSION, DESTROY, DISCARD = (
+    "ship", "receive", "dispense", "decommission", "destroy", "discard",
+)  # fmt: skip
+MAX_SHIPPED = 32
+_SHIPPING, _RECEIVING = frozenset({"shipping"}), frozenset({"receiving", "accepting"})
+_DISPENSING = frozenset({"dispensing", "retail_selling"})
+_MAKING = frozenset({"commissioning", "creating_class_instance"})
+# How goods leave the trade, by business step and then by disposition; anything else that is deleted is destroyed.
+_FATES = {
+    "damaged": "damaged", "expired": "expired", "recalled": "recalled", "stolen": "stolen", "destroyed": "destroyed",
+    "sampling": "sampled", "destroying": "destroyed", "unavailable": "lost", "unknown": "lost",
+}  # fmt: skip
+_PARTIES = ("possessing_party", "owning_party", "location")
+
+
+class Transitions:
+    """Takes events in the order of the log."""
+
+    def __init__(
+        self, store: Store, units: Units, containers: Containers, lots: Lots, sealing: Sealing, tasks: Tasks,
+        partners: Partners, *, data_wait_s: float,
+        duplicate: Callable[[int, str, int | None], None] = lambda leaf, pack, first: None,
+    ) -> None:  # fmt: skip
+        """`duplicate(leaf, pack, first)`: the event at `leaf` commissions a pack that the one at `first` did before."""
+        self._store, self._units, self._containers = store, units, containers
+        self._lots, self._sealing, self._tasks, self._partners = lots, sealing, tasks, partners
+        self._data_wait_s, self._duplicate = data_wait_s, duplicate
+
+    def take(self, event: Event, leaf: int) -> None:
+        """Everything that follows from one event."""
+        step = event.biz_step or ""
+        if event.error is not None:
+            return  # the follower finds the event that it declares
+        if event.type == "TransformationEvent":
+            self._guard(leaf, "commission", event, self._transform)
+            return
+        if event.type == "AggregationEvent" and event.action in ("ADD", "DELETE"):
+            self._guard(leaf, "pack" if event.action == "ADD" else "unpack", event, self._aggregate)
+        elif event.type == "ObjectEvent" and event.action == "ADD":
+            self._guard(leaf, "commission", event, self._commission)
+        elif step in _DISPENSING or (event.type == "ObjectEvent" and event.action == "DELETE"):
+            self._guard(leaf, DISPENSE if step in _DISPENSING else DECOMMISSION, event, self._end)
+        if step in _SHIPPING:
+            self._guard(leaf, SHIP, event, self._ship)
+        elif step in _RECEIVING:
+            self._guard(leaf, RECEIVE, event, self._receive)
+
+    def _guard(self, leaf: int, name: str, event: Event, work: Callable[[Event, int], None]) -> None:
+        """What an event asks for and what cannot be is noted with the reason, and nothing of it is done."""
+        try:
+            with self._store.savepoint():
+                work(event, leaf)
+        except CustodyError as e:
+            things = [thing.uri for thing in event.things[:16]]
+            self._tasks.refuse_at_once(leaf, name, things, str(e), "not-possible")
+
+    # -- made
+
+    def _commission(self, event: Event, leaf: int) -> None:
+        """Packs come into the world, each of the lot in ilmd; or a lot gets its amount."""
+        packs = [thing.uri for thing in event.things if is_pack(thing.uri)]
+        number, expiry = ilmd.lot_number(event), ilmd.expiry_day(event)
+        if packs and number is None:
+            raise CustodyError("packs are commissioned without a lot; put cbvmda:lotNumber into ilmd")
+        lots = []
+        for gtin in dict.fromkeys(map(gtin_of, packs)):
+            lot = self._open_lot(lgtin_of(gtin, number or ""), leaf)
+            self._lots.note(lot, leaf, LotFacts(expiry_day=expiry))
+            for pack in self._units.put_packs(lot, [one for one in packs if gtin_of(one) == gtin], leaf):
+                self._duplicate(leaf, pack, self._units.commissioned_at(pack))
+            lots.append(lot)
+        for thing in event.things:
+            if is_lot(thing.uri):
+                lots.append(self._declare(thing, leaf, LotFacts(expiry_day=expiry)))
+            elif is_container(thing.uri):
+                self._units.made(thing.uri, leaf)
+        for lot in lots:
+            self._lots.close_if_whole(lot)
+
+    def _transform(self, event: Event, leaf: int) -> None:
+        """Lots become other lots. Inputs whose secret is not known here are none of the ledger's and are left out."""
+        inputs = self._inputs(event, leaf)
+        number = ilmd.lot_number(event)
+        expiry = ilmd.expiry_day(event)
+        outputs = [thing for thing in event.things if thing.role == "output"]
+        packs = [thing.uri for thing in outputs if is_pack(thing.uri)]
+        lots: list[Unit] = []
+        for thing in outputs:
+            if is_lot(thing.uri):
+                # What went in counts once: for the first of several outputs.
+                lots.append(self._declare(thing, leaf, LotFacts(expiry_day=expiry, inputs=() if lots else inputs)))
+        if packs and number is None:
+            raise CustodyError("packs are made without a lot; put cbvmda:lotNumber into ilmd")
+        for gtin in dict.fromkeys(map(gtin_of, packs)):
+            lot = self._open_lot(lgtin_of(gtin, number or ""), leaf)
+            self._lots.note(lot, leaf, LotFacts(expiry_day=expiry, inputs=() if lots else inputs))
+            for pack in self._units.put_packs(lot, [one for one in packs if gtin_of(one) == gtin], leaf):
+                self._duplicate(leaf, pack, self._units.commissioned_at(pack))
+            lots.append(lot)
+        for lot in lots:
+            self._lots.close_if_whole(lot)
+
+    def _inputs(self, event: Event, leaf: int) -> tuple[tuple[str, int], ...]:
+        counts: dict[str, int] = {}
+        for thing in event.things:
+            if thing.role != "input":
+                continue
+            if is_pack(thing.uri) and (lot := self._units.find_lot(thing.uri)):
+                self._sealing.loosen(thing.uri, leaf)
+                counts[lot.uri] = counts.get(lot.uri, 0) + 1
+            elif is_lot(thing.uri) and thing.quantity and (lot := self._units.get(thing.uri)):
+                self._lots.close_as_amount(lot)
+                counts[lot.uri] = counts.get(lot.uri, 0) + amounts.whole(thing.quantity, thing.uom)
+        return tuple(counts.items())
+
+    def _declare(self, thing: Thing, leaf: int, facts: LotFacts) -> Unit:
+        lot = self._open_lot(thing.uri, leaf)
+        count = None if thing.quantity is None else amounts.whole(thing.quantity, thing.uom)
+        self._lots.note(lot, leaf, LotFacts(count, thing.uom, facts.expiry_day, facts.inputs))
+        return lot
+
+    def _open_lot(self, uri: str, leaf: int) -> Unit:
+        lot = self._units.made(uri, leaf)
+        if lot.origin:
+            raise CustodyError(f"{uri} was made by others: {lot.origin} handed it over")
+        if lot.state != LotState.OPEN:
+            raise CustodyError(f"{uri} is closed; what was not commissioned before that is not part of it")
+        return lot
+
+    # -- packed and unpacked
+
+    def _aggregate(self, event: Event, leaf: int) -> None:
+        parent = next((thing.uri for thing in event.things if thing.role == "parent"), None)
+        if parent is None or not is_container(parent):
+            raise CustodyError(
+                "goods are packed into a thing with an identity of its own, an SSCC say; name it as parentID"
+            )
+        children = [thing for thing in event.things if thing.role == "child"]
+        if event.action == "ADD":
+            self._put_in(parent, children, leaf)
+        else:
+            self._take_out(parent, children, leaf)
+
+    def _put_in(self, parent: str, children: Sequence[Thing], leaf: int) -> None:
+        unit = self._to_pack_into(parent, leaf)
+        things = [child.uri for child in children if is_pack(child.uri) or is_container(child.uri)]
+        for thing in things:
+            if self._containers.parent_of(thing) is not None:
+                self._sealing.loosen(thing, leaf)
+        unknown = self._containers.put_in(unit, things, leaf)
+        if unknown:
+            raise CustodyError(f"no lot of {unknown[0]} is known: it was neither commissioned here nor handed over")
+        for child in children:
+            if is_lot(child.uri) and child.quantity:
+                self._containers.put_amount(unit, self._amount(child))
+
+    def _to_pack_into(self, parent: str, leaf: int) -> Unit:
+        """The unit, open. One that was sealed is opened, and what is in it goes over into a new one of its name."""
+        unit = self._units.made(parent, leaf)
+        if unit.state == UnitState.OPEN:
+            return unit
+        made = self._units.new(parent, UnitKind.LOGISTIC, leaf)
+        if unit.state == UnitState.SEALED:
+            self._sealing.open(unit, leaf, made)
+        return made
+
+    def _take_out(self, parent: str, children: Sequence[Thing], leaf: int) -> None:
+        """Without children everything is taken out."""
+        unit = self._units.of(parent)
+        if unit.state == UnitState.OPEN:
+            rest: Unit | None = unit
+        elif unit.state in (UnitState.SEALED, UnitState.COMING):
+            self._sealing.loosen(parent, leaf)
+            rest = self._units.new(parent, UnitKind.LOGISTIC, leaf) if children else None
+            self._sealing.open(unit, leaf, rest)
+        else:
+            return  # it was opened before, when something was taken out alone
+        if not children and rest is not None:
+            self._containers.empty(rest)
+        for child in children:
+            if is_lot(child.uri) and child.quantity and rest is not None:
+                self._containers.take_amount(rest, self._amount(child))
+            elif self._containers.parent_of(child.uri) == rest:
+                self._containers.take_out(child.uri)
+
+    def _amount(self, thing: Thing) -> Amount:
+        lot = self._units.of(thing.uri)
+        self._lots.close_as_amount(lot)
+        return Amount(lot, amounts.whole(thing.quantity or 0, thing.uom))
+
+    # -- handed over
+
+    def _ship(self, event: Event, leaf: int) -> None:
+        partner = self._recipient(event)
+        units = []
+        loose: list[Thing] = []
+        for thing in self._outermost(event):
+            if is_container(thing.uri):
+                units.append(self._ready_to_go(thing.uri, leaf))
+            else:
+                loose.append(thing)
+        if loose:
+            units.append(self._consignment(event, loose, leaf))
+        for unit in units:
+            self._close_lots(unit)
+        if not units:
+            raise CustodyError("nothing that is shipped is a pack, a lot's amount or a logistic unit")
+        for start in range(0, len(units), MAX_SHIPPED):
+            part = units[start : start + MAX_SHIPPED]
+            detail: cbor.CborValue = [[unit.number for unit in part], partner.organisation]
+            self._tasks.add(leaf, SHIP, [unit.uri for unit in part], detail)
+            for unit in part:
+                self._units.set_state(unit, UnitState.SHIPPED)
+
+    def _ready_to_go(self, uri: str, leaf: int) -> Unit:
+        unit = self._units.of(uri)
+        if unit.parent is not None:
+            self._sealing.loosen(uri, leaf)
+        self._sealing.seal(unit)
+        return self._units.numbered(unit.number)
+
+    def _consignment(self, event: Event, loose: Sequence[Thing], leaf: int) -> Unit:
+        """A unit of what is shipped without one; it is named after the event."""
+        unit = self._units.new(event.hash_id, UnitKind.CONSIGNMENT, leaf)
+        packs = [thing.uri for thing in loose if is_pack(thing.uri)]
+        for pack in packs:
+            self._sealing.loosen(pack, leaf)
+        unknown = self._containers.put_in(unit, packs, leaf)
+        if unknown:
+            raise CustodyError(f"no lot of {unknown[0]} is known: it was neither commissioned here nor handed over")
+        for thing in loose:
+            if not is_pack(thing.uri):
+                self._containers.put_amount(unit, self._amount(thing))
+        self._sealing.seal(unit)
+        return unit
+
+    def _close_lots(self, unit: Unit) -> None:
+        """What is sent off is finished."""
+        for part in self._containers.inside(unit):
+            for lot, _ in self._containers.lots(part):
+                self._lots.close(lot)
+
+    def _recipient(self, event: Event) -> Partner:
+        """Who is to have it: by custody first, then by ownership, then by place."""
+        named = {party.type: party.uri for party in reversed(event.destinations)}
+        if not named:
+            raise CustodyError("it is shipped to nobody; name the recipient in destinationList (possessing_party)")
+        for kind in (*_PARTIES, *(kind for kind in named if kind not in _PARTIES)):
+            if kind in named and (partner := self._partners.at(named[kind])):
+                return partner
+        raise CustodyError(f"{next(iter(named.values()))} is nobody's of the partners; add its GLN to [[partners]]")
+
+    def _receive(self, event: Event, leaf: int) -> None:
+        until = now_us() + int(self._data_wait_s * 1e6)
+        for thing in self._outermost(event):
+            amount: int | None = None
+            if is_lot(thing.uri) and thing.quantity:
+                amount = amounts.whole(thing.quantity, thing.uom)
+            elif not (is_pack(thing.uri) or is_container(thing.uri)):
+                continue
+            detail: cbor.CborValue = [amount, event.biz_step == "accepting", None]
+            reason = "no hand-over of it came so far"
+            self._tasks.add(leaf, RECEIVE, [thing.uri], detail, waits=DATA + thing.uri, until_us=until, reason=reason)
+
+    def _outermost(self, event: Event) -> Iterator[Thing]:
+        """The things of an event that are not inside of others of it. Of an aggregation the parent stands for all."""
+        if any(thing.role == "parent" for thing in event.things):
+            things = [thing for thing in event.things if thing.role == "parent"]
+        else:
+            things = list(event.things)
+        named = {thing.uri for thing in things}
+        for thing in things:
+            if is_pack(thing.uri) or is_container(thing.uri):
+                if not any(unit.uri in named for unit in self._containers.above(thing.uri)):
+                    yield thing
+            elif is_lot(thing.uri):
+                yield thing
+
+    # -- ended
+
+    def _end(self, event: Event, leaf: int) -> None:
+        dispensed = (event.biz_step or "") in _DISPENSING
+        fate = self._fate(event)
+        for thing in event.things:
+            if is_pack(thing.uri):
+                lot = self._units.find_lot(thing.uri)
+                if lot is not None:
+                    self._sealing.loosen(thing.uri, leaf)
+                    self._lots.close(lot)
+                about = [thing.uri, *([lot.uri] if lot else [])]
+                name = DISPENSE if dispensed else DECOMMISSION
+                self._tasks.add(leaf, name, about, None if dispensed else fate)
+            elif is_container(thing.uri) and not dispensed and (unit := self._units.get(thing.uri)):
+                self._destroy(unit, fate, leaf)
+            elif is_lot(thing.uri) and thing.quantity:
+                amount = self._amount(thing)
+                self._tasks.add(leaf, DISCARD, [thing.uri], [amount.count, "dispensed" if dispensed else fate])
+
+    def _destroy(self, unit: Unit, fate: str, leaf: int) -> None:
+        """A unit with all that is in it; one that was empty just is no more."""
+        if unit.state == UnitState.OPEN and not self._containers.has_contents(unit):
+            self._units.set_state(unit, UnitState.OPENED)
+            return
+        self._sealing.loosen(unit.uri, leaf)
+        self._sealing.seal(unit)
+        self._tasks.add(leaf, DESTROY, [unit.uri], [unit.number, fate])
+        self._units.set_state(unit, UnitState.OPENED)
+
+    @staticmethod
+    def _fate(event: Event) -> str:
+        for word in (event.disposition, event.biz_step):
+            if word in _FATES:
+                return _FATES[word]
+        return "destroyed"
