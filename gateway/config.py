@@ -11,12 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from chain.site import ORIGIN
 from crypto.errors import SealtrailError
-<<<<<<< HEAD
 from gateway.capture.settings import EpcisConfig
-from gateway.custody.settings import MAX_PARTNERS, PartnerConfig, require_distinct
-=======
 from gateway.custody.settings import MAX_PARTNERS, CustodyConfig, PartnerConfig, require_distinct
->>>>>>> main
 from gateway.delivery.settings import DeliveryConfig
 
 Port = Annotated[int, Field(ge=0, le=65_535)]

@@ -79,7 +79,7 @@ class Guards:
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A handshake counts as a request does; it is refused as one, before there is a WebSocket."""
-        refusal = self._refusal(scope | {"method": "GET"})
+        refusal = self._refusal({**scope, "method": "GET"})
         if refusal is None:
             await self._app(scope, receive, send)
             return
@@ -87,7 +87,7 @@ class Guards:
         async def send_refusal(message: Message) -> None:
             if message["type"] == "http.response.start":
                 _secure(MutableHeaders(scope=message))
-            await send(message | {"type": f"websocket.{message['type']}"})
+            await send({**message, "type": f"websocket.{message['type']}"})
 
         await refusal(scope, receive, send_refusal)
 
