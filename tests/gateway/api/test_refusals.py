@@ -25,8 +25,8 @@ PUBLIC = {
 }  # fmt: skip
 PAGES = {"/", "/records", "/records/{id}", "/sources/{name}", "/login", "/logout", "/static/{name}", "/live"}
 READS, PAYLOADS = {Scope.AUDITOR, Scope.OPERATOR, Scope.DEVICE_ADMIN}, {Scope.AUDITOR, Scope.OPERATOR}
-EXAMPLES = {"{id}": "3", "{name}": "cold-1", "{kind}": "reading", "{path:path}": "0/000.p/1",
-            "{name:path}": "hospital", "{recipient:path}": "hospital", "{kid}": "00"}  # fmt: skip
+EXAMPLES = {"{id}": "3", "{name}": "cold-1", "{kind}": "reading", "{path:path}": "0/000.p/1", "{id:path}": "3",
+            "{collection}": "epcs", "{value:path}": "x", "{name:path}": "hospital", "{recipient:path}": "hospital", "{kid}": "00"}  # fmt: skip
 
 
 def routes(app: FastAPI) -> list[APIRoute]:
