@@ -22,7 +22,6 @@ from gateway.service import Gateway
 if TYPE_CHECKING:
     from crypto.tls.server import TlsServer
 
-MAX_FRAME = 64 * 1024  # of what a client says over a WebSocket, which nobody listens to
 HANDSHAKE_S = 10.0  # TLS, from the connection on
 
 
@@ -96,6 +95,8 @@ def _server(app: Any, connections: int, tls: "TlsServer | None") -> Any:
     import uvicorn
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+    from gateway.sockets import MAX_FRAME, SocketProtocol
+
     class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # a class that uvicorn chooses
         """Ends a connection over the bound, and one that asks nothing for as long as one may be idle later."""
 
@@ -127,7 +128,7 @@ def _server(app: Any, connections: int, tls: "TlsServer | None") -> Any:
     return Server(
         uvicorn.Config(
             app, http=http, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3,
-            backlog=backlog, ws="websockets-sansio", ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
+            backlog=backlog, ws=SocketProtocol, ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
         )
     )  # fmt: skip
 

@@ -85,9 +85,9 @@ class Guards:
             return
 
         async def send_refusal(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                _secure(MutableHeaders(scope=message))
-            await send({**message, "type": f"websocket.{message['type']}"})
+            if message["type"] == "websocket.http.response.start":
+                _secure(MutableHeaders(raw=message["headers"]))
+            await send(message)
 
         await refusal(scope, receive, send_refusal)
 
