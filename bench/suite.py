@@ -16,6 +16,7 @@ from typing import Any
 
 from bench import machine
 from bench.append import append
+from bench.epcis import epcis
 from bench.footprint import footprint
 from bench.front import front
 from bench.latency import latency
@@ -33,7 +34,7 @@ from bench.targets import judged
 VERSION = 1
 PARTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "front": front, "side": side, "signed": signed, "append": append, "sizes": sizes, "receipts": receipts,
-    "latency": latency, "footprint": footprint, "sealed": sealed, "sessions": sessions,
+    "latency": latency, "footprint": footprint, "epcis": epcis, "sealed": sealed, "sessions": sessions,
     "station": station,
 }  # fmt: skip
 QUICK_SCALE, ROUNDS = 0.1, 3

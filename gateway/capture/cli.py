@@ -1,9 +1,14 @@
 """`sealtrail epcis capture`: bring a file of EPCIS events to a gateway, in documents that it takes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from gateway.capture.remote import Told
+
+PART = 3  # some events were refused
 
 
 def capture(
@@ -17,12 +22,12 @@ def capture(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Capture events. The file is checked here first; what is in the log already is not stored twice, so a capture that
-    broke off is simply repeated. Exit codes: 0 all are in the log, 1 some were refused, 2 the file or gateway cannot
-    be used."""
-    from gateway.capture.remote import Told, bring, pieces
+    broke off is simply repeated. Exit codes: 0 all events are in the log; 3 with --proceed, some were refused; 1 the
+    file or the gateway cannot be used, or without --proceed an event does not hold."""
+    from gateway.capture.remote import bring, pieces
 
     lot = pieces(file, proceed=proceed)
-    told = list[Told]()
+    told: list[Told] = []
     with typer.progressbar(length=lot.total, label="capturing", file=typer.get_text_stream("stderr"),
                            hidden=as_json) as bar:  # fmt: skip
         for one in bring(url, token, lot, batch, proceed=proceed):
@@ -30,10 +35,10 @@ def capture(
             bar.update(one.events)
     _say(told, as_json)
     if any(one.refused for one in told):
-        raise typer.Exit(1)
+        raise typer.Exit(PART)
 
 
-def _say(told: "list", as_json: bool) -> None:  # type: ignore[type-arg]
+def _say(told: "list[Told]", as_json: bool) -> None:
     import json
 
     stored, known = sum(one.stored for one in told), sum(one.duplicates for one in told)
