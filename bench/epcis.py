@@ -117,4 +117,3 @@ def _payloads(number: int) -> Any:
 def _mqtt(settings: Settings, gateway: Gateway, devices: list[Device], each: int) -> float:
     gateway.quiet()
     return send(settings, gateway, devices, settings.scaled(MQTT_EVENTS // LANES, each), each, WINDOW).rate
-

@@ -212,6 +212,16 @@ def _station(part: Found) -> str:
     return grid((f"label station, images of {size}", "a second", "code, ms p50 / p99", "print, ms p50 / p99"), rows)
 
 
+def _trace(part: Found) -> str:
+    rows = []
+    for name, row in part.items():
+        if isinstance(row, Mapping):
+            about = f"{name} ({_number(row['events_a_second'])} indexed a second)" if name.isdigit() else name
+            kinds = row["ms"] if "p50" not in row["ms"] else {"down": row["ms"]}
+            rows += [(about, kind, _took(took)) for kind, took in kinds.items()]
+    return grid(("trace, events in the index", "of a", "ms p50 / p99"), rows)
+
+
 def _took(milliseconds: Found) -> str:
     return f"{_number(milliseconds['p50'])} / {_number(milliseconds['p99'])}"
 
@@ -227,7 +237,7 @@ def _epcis(part: Found) -> str:
 _TABLES: dict[str, Callable[[Found], str]] = {
     "front": _front, "side": _side, "signed": _signed, "append": _append, "sizes": _sizes, "receipts": _receipts,
     "latency": _latency, "footprint": _footprint, "sealed": _sealed, "sessions": _sessions,
-    "station": _station, "epcis": _epcis,
+    "station": _station, "trace": _trace, "epcis": _epcis,
 }  # fmt: skip
 
 

@@ -30,12 +30,13 @@ from bench.signed import signed
 from bench.sizes import sizes
 from bench.station import station
 from bench.targets import judged
+from bench.traces import traces
 
 VERSION = 1
 PARTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "front": front, "side": side, "signed": signed, "append": append, "sizes": sizes, "receipts": receipts,
-    "latency": latency, "footprint": footprint, "epcis": epcis, "sealed": sealed, "sessions": sessions,
-    "station": station,
+    "latency": latency, "footprint": footprint, "sealed": sealed, "sessions": sessions,
+    "station": station, "trace": traces, "epcis": epcis,
 }  # fmt: skip
 QUICK_SCALE, ROUNDS = 0.1, 3
 

@@ -38,6 +38,16 @@ TARGETS = (
     Target("receipts verified, sharing nothing", ("receipts", "sharing nothing", "a_second"), 2000, unit="/s"),
     Target("event to PUBACK at half load, p99", ("latency", "half load", "puback_ms", "p99"), 20, True, "ms"),
     Target("event to receipt at half load, p99", ("latency", "half load", "receipt_ms", "p99"), 100, True, "ms"),
+    Target(
+        "trace of a pack in 10^6 events, p99", ("trace", "1000000", "ms", "pack, both ways", "p99"), 1000, True, "ms"
+    ),
+    Target(
+        "trace of a lot of 2,000 packs in 10^6 events, p99",
+        ("trace", "1000000", "ms", "lot of 2,000 packs, down", "p99"),
+        1000,
+        True,
+        "ms",
+    ),
     Target("memory, peak", ("footprint", "memory_mb", "peak"), 250, True, "MB"),
     Target("disk an event", ("footprint", "bytes_an_event"), DISK, True, "bytes"),
     Target(

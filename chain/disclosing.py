@@ -88,7 +88,7 @@ def build_disclosure(
             has another key of the gateway than `key`, so that nobody could verify the file.
     """
     with reader.db.snapshot():
-        builder = ReceiptBuilder(reader, ledger)
+        builder = ReceiptBuilder(reader, ledger, at_once=True)
         receipts = [_receipt(builder, reader, leaf, fields) for leaf in leaves]
         own, known = ledger.evidence_for(identity_key(origin)), ledger.value(identity_key(origin))
     if own is None or known is None:

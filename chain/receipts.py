@@ -10,7 +10,7 @@ from chain.errors import ReceiptError, SealedError
 from chain.event import SignedSeal, Span
 from chain.ledger.reading import LedgerReader
 from chain.log.proofs import ProofBuilder, inclusion_path
-from chain.receipt import FORMAT, ErasurePart, Field, Receipt, SealPart
+from chain.receipt import FORMAT, ErasurePart, Field, LedgerPart, Receipt, SealPart
 from chain.record import ERASURE_KIND, LOGS_OWN, SEAL_KIND, Record
 from chain.site import SiteReader
 from chain.store.segment import Segment, StoredEvent
@@ -23,11 +23,15 @@ from crypto.note import parse_note
 
 
 class ReceiptBuilder:
-    """Receipts over one reading connection."""
+    """Receipts over one reading connection. With `at_once` many are made of one state: then the ledger is asked once
+    for each proof, and what was read of the log's tiles is kept."""
 
-    def __init__(self, reader: SiteReader, ledger: LedgerReader) -> None:
+    def __init__(self, reader: SiteReader, ledger: LedgerReader, *, at_once: bool = False) -> None:
         self._reader = reader
         self._ledger = ledger
+        self._at_once = at_once
+        self._evidence: dict[str, LedgerPart | None] = {}
+        self._proofs: tuple[int, ProofBuilder] | None = None
         self._sealed: tuple[str, Span, list[bytes]] | None = None  # neighbours mostly share their seal
 
     def build(self, index: int, disclose: Sequence[str] | None = None) -> Receipt:
@@ -42,7 +46,7 @@ class ReceiptBuilder:
         """
         note, checkpoint = self._anchored(index)
         size = checkpoint.size
-        proofs = ProofBuilder(self._reader.entries, size)
+        proofs = self._proof_builder(size)
         leaf = self._reader.entries.entry(index)
         record = Record.decode(leaf)
         seal = self._seal(record, index, size, proofs)
@@ -54,9 +58,21 @@ class ReceiptBuilder:
         event = content[1].event if content and disclose is None else None
         return Receipt(
             FORMAT, index, leaf, tuple(proofs.inclusion(index)), note, count, fields, event, seal,
-            self._ledger.evidence_for(identity_key(source_handle(checkpoint.origin, record.source))),
-            self._ledger.evidence_for(checkpoint_key(checkpoint.origin, size)), erasure, sealed_to,
+            self._evidence_for(identity_key(source_handle(checkpoint.origin, record.source))),
+            self._evidence_for(checkpoint_key(checkpoint.origin, size)), erasure, sealed_to,
         )  # fmt: skip
+
+    def _proof_builder(self, size: int) -> ProofBuilder:
+        if not self._at_once or self._proofs is None or self._proofs[0] != size:
+            self._proofs = size, ProofBuilder(self._reader.entries, size)
+        return self._proofs[1]
+
+    def _evidence_for(self, key: str) -> LedgerPart | None:
+        if not self._at_once:
+            return self._ledger.evidence_for(key)
+        if key not in self._evidence:
+            self._evidence[key] = self._ledger.evidence_for(key)
+        return self._evidence[key]
 
     def field_names(self, index: int) -> list[str]:
         """Which fields the event at `index` commits to; none where it is no event. ReceiptError as in `build`."""

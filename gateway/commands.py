@@ -21,11 +21,13 @@ def application(wanted: str = "") -> typer.Typer:
 def _mount(app: typer.Typer) -> None:
     from bench import cli as bench_cli
     from chain import cli as chain_cli
+    from chain.conditions import cli as conditions_cli
     from chain.sealed import cli as sealed_cli
     from chaincode import cli as chaincode_cli
     from crypto.keystore import cli as keys_cli
-    from gateway import disclose_command, erase_command, joining, open_command
+    from gateway import conditions_command, disclose_command, erase_command, joining, open_command
     from gateway.capture import cli as capture_cli
+    from gateway.custody import cli as custody_cli
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
     from gateway.drill import cli as drill_cli
@@ -34,6 +36,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway.objects import cli as objects_cli
     from gateway.objects import partner_cli
     from gateway.station import cli as station_cli
+    from gateway.trace import cli as trace_cli
     from network import cli as network_cli
 
     app.command("demo")(demo_cli.demo)
@@ -58,6 +61,8 @@ def _mount(app: typer.Typer) -> None:
     app.add_typer(keys_cli.app, name="keys")
     app.add_typer(objects_cli.app, name="objects")
     app.add_typer(partner_cli.app, name="partner")
+    app.add_typer(custody_cli.app, name="exceptions")
+    app.add_typer(custody_cli.custody, name="custody")
     app.add_typer(network_cli.app, name="network")
     app.add_typer(chaincode_cli.app, name="chaincode")
     app.command("seal")(sealed_cli.seal)
@@ -65,8 +70,11 @@ def _mount(app: typer.Typer) -> None:
     app.command("inspect")(sealed_cli.inspect)
     app.command("grant")(sealed_cli.grant_command)
     app.command("fsck")(chain_cli.fsck)
+    app.command("trace")(trace_cli.trace_command)
     app.command("erase")(erase_command.erase)
     app.command("disclose")(disclose_command.disclose)
+    conditions_cli.app.command("export")(conditions_command.export)
+    app.add_typer(conditions_cli.app, name="conditions")
     app.command("open-records")(open_command.open_records)
     index = typer.Typer(help="The search index, which can always be built again.", no_args_is_help=True)
     index.callback()(lambda: None)

@@ -21,7 +21,17 @@ BELOW = {
 COMMAND_LINE = {"sealtrail.py", "gateway/commands.py"}  # mounts what nobody else imports
 BENCH_ON_FABRIC = {"bench/channel.py", "bench/gateways.py"}  # run from the source tree, with the tests' own actors
 EDGE_ONLY = {"pydantic", "fastapi", "starlette", "uvicorn"}
-OFFLINE = ("chain.verify", "chain.checks", "chain.receipt", "chain.policy", "chain.ledger.evidence", "chain.cli")
+OFFLINE = (
+    "chain.verify",
+    "chain.checks",
+    "chain.receipt",
+    "chain.policy",
+    "chain.ledger.evidence",
+    "chain.cli",
+    "chain.conditions.opened",
+    "chain.conditions.recompute",
+    "chain.conditions.printed",
+)
 HEAVY = ("grpc", "fastapi", "pydantic", "starlette", "uvicorn", "httpx", "paho", "jinja2", "PIL", "zxingcpp",
          "sqlite3", "asyncio", "socket")  # fmt: skip
 

@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LedgerCall:
-    """A committed call of the contract: on which ledger, the function, its arguments, what it answered, and in words
-    who vouches for it."""
+    """A committed call of the contract: on which ledger, the function, its arguments, what it answered, in words who
+    vouches for it, and when it was made by the caller's claim (µs since 1970)."""
 
     ledger: str
     function: str
     args: tuple[bytes, ...]
     result: bytes
     vouched: str
+    time_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Prover:
         head = self._head(evidence.note)
         leaf = embedded.verify(evidence, head.checkpoint, self._leaf)
         vouched = f"transaction {evidence.index}, signed by the ledger's {head.keys} keys"
-        return LedgerCall(leaf.request.ledger, leaf.request.function, leaf.request.args, leaf.result, vouched)
+        request = leaf.request
+        return LedgerCall(request.ledger, request.function, request.args, leaf.result, vouched, request.time_us)
 
 
 def anchored_checkpoint(call: LedgerCall) -> Checkpoint:
@@ -130,7 +132,9 @@ def call_of(proved: "Proved") -> LedgerCall:
         f"said to be valid by {_names(proved.attested_by)}"
     )
     name = f"the Fabric channel {transaction.channel}"
-    return LedgerCall(name, transaction.function, transaction.arguments, transaction.result, vouched)
+    return LedgerCall(
+        name, transaction.function, transaction.arguments, transaction.result, vouched, transaction.time_us
+    )
 
 
 def _names(organisations: frozenset[str]) -> str:

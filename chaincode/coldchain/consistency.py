@@ -133,25 +133,25 @@ def _grows(old: LoggerReport, new: LoggerReport, before: Report, policy: Policy,
     for what, less, more in pairs:
         if (less is not None and more is not None and less > more) or (old.count and not new.count):
             raise _shrinking(f"logger {place}, {what}: {less} and {more}; what was reported once stays reported")
-    # 2. Readings that came late may fill a gap, or end what was held to last on: their number shows that.
-    if new.late > old.late:
-        return
-    # 3. Else only the time behind the last reading may look different from what was assumed of it.
+    # 2. Time behind the last reading may look different from what was assumed of it; and each reading that came late
+    #    takes over from another one for the gap at most.
     last_us = before.from_us if old.last_us is None else old.last_us
-    behind_s = seconds(before.to_us - last_us)
-    assumed_s = min(behind_s, policy.gap_s) + 1
-    for limit, was, now in zip(policy.limits, old.outside, new.outside, strict=True):
-        if now.total_s + assumed_s < was.total_s or now.longest_s + assumed_s < was.longest_s:
-            beyond = f"{limit.direction} {limit.threshold} m°C"
-            raise _shrinking(f"logger {place}: {was.total_s} s {beyond} were reported, and now {now.total_s} s")
-    filled = old.longest_gap_s > behind_s and new.longest_gap_s < old.longest_gap_s
-    if filled or _missing_before(new, behind_s, policy) < old.missing_s:
+    behind_s, came = seconds(before.to_us - last_us), new.late - old.late
+    _outside_grows(old, new, policy, place, came, min(behind_s, policy.gap_s))
+    # 3. So may what was missing; and the longest gap, where it was not behind the last reading.
+    filled_s = max(0, behind_s - policy.gap_s) + came * policy.gap_s + 1
+    shorter = not came and new.longest_gap_s < old.longest_gap_s and old.longest_gap_s > behind_s
+    if shorter or new.missing_s + filled_s < old.missing_s:
         raise _shrinking(f"logger {place}: {old.missing_s} s were missing, and now {new.missing_s} s")
 
 
-def _missing_before(new: LoggerReport, behind_s: int, policy: Policy) -> int:
-    """The most that can have been missing before, where readings followed into the time behind the last one."""
-    return new.missing_s + max(0, behind_s - policy.gap_s) + 1
+def _outside_grows(old: LoggerReport, new: LoggerReport, policy: Policy, place: int, came: int, assumed_s: int) -> None:
+    """A late reading in its midst makes two of one stretch, so then only all together are compared."""
+    for limit, was, now in zip(policy.limits, old.outside, new.outside, strict=True):
+        all_s = now.total_s + assumed_s + came * policy.gap_s + 1
+        if all_s < was.total_s or (not came and now.longest_s + assumed_s + 1 < was.longest_s):
+            beyond = f"{limit.direction} {limit.threshold} m°C"
+            raise _shrinking(f"logger {place}: {was.total_s} s {beyond} were reported, and now {now.total_s} s")
 
 
 class _BadError(ContractError):

@@ -15,12 +15,29 @@ from gateway.api.guards import Guards
 from gateway.api.parameters import strict_query
 from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
-from gateway.api.routes import devices, erasures, keys, objects, partners, proofs, records, site, sources, tiles
+from gateway.api.routes import (
+    custody,
+    devices,
+    erasures,
+    exceptions,
+    handovers,
+    keys,
+    objects,
+    partners,
+    proofs,
+    records,
+    site,
+    sources,
+    tiles,
+    trace,
+)
 from gateway.api.services import ReceiptFactory, Services
+from gateway.consumer import routes as consumer
+from gateway.custody.handover.format import MAX_BODY_BYTES
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
-from gateway.web import pages
+from gateway.web import goods, pages
 
 VERSION = "1"
 _ABOUT = (
@@ -47,7 +64,8 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, pages):
+    supply = (trace, custody, exceptions, handovers, goods, consumer)
+    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
         app.include_router(module.router)
     binding.mount(app)
     handle_problems(app, pages.problem_page)
@@ -57,11 +75,11 @@ def create_app(
 
 
 def _large_bodies(live: Live) -> dict[tuple[str, str], int]:
-    """The requests whose bodies may be larger than others, by method and path: objects are streamed, documents are
-    counted."""
+    """The requests whose bodies may be larger than others, by method and path."""
     document = live.supply.capture.config.max_document_bytes
     return {
         ("POST", "/v1/objects"): live.objects.keeper.most_bytes, ("POST", "/epcis/capture"): document,
+        ("POST", "/v1/handovers"): MAX_BODY_BYTES,
     }  # fmt: skip
 
 

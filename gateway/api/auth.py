@@ -82,6 +82,7 @@ class Requires:
         return who
 
 
+partner_only = Requires(frozenset({Scope.PARTNER}))
 reader = Requires(READ)
 payload_reader = Requires(PAYLOADS)
 operator = Requires(OPERATE)
@@ -97,6 +98,7 @@ PayloadReader = Annotated[Caller, Depends(payload_reader)]
 Operator = Annotated[Caller, Depends(operator)]
 DeviceAdmin = Annotated[Caller, Depends(device_admin)]
 Exchanger = Annotated[Caller, Depends(exchanger)]
+PartnerOnly = Annotated[Caller, Depends(partner_only)]
 Partaker = Annotated[Caller, Depends(partaker)]
 Capturer = Annotated[Caller, Depends(capturer)]
 JobReader = Annotated[Caller, Depends(job_reader)]

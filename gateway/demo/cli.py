@@ -24,12 +24,12 @@ def demo(
     fabric: Annotated[bool, typer.Option("--fabric", help="Anchor on a Fabric network of three companies.")] = False,
 ) -> None:
     """Play a year of real temperatures and a packing line through a gateway, and verify a receipt."""
-    from gateway.demo.partners import partners
+    from gateway.demo.partners import COMPANIES, partners
 
     with nullcontext(str(data)) if data else TemporaryDirectory(prefix="sealtrail-demo-") as folder:
         home = Path(folder).absolute()
-        with partners(home, keep=data is not None) if fabric else nullcontext() as profile:
-            asyncio.run(_demo(home, once, json_file, port, profile))
+        with partners(home, keep=data is not None) if fabric else nullcontext() as profiles:
+            asyncio.run(_demo(home, once, json_file, port, profiles[COMPANIES[0]] if profiles else None))
         if once and data:
             print(_next_steps(home))
 

@@ -1,4 +1,4 @@
-"""The partners of the demo: three companies' Fabric network on this machine, by the program's own command.
+"""The partners of a demo: their companies' Fabric network on this machine, by the program's own command.
 
 `sealtrail network` runs as a process of its own, as an operator runs it: the gateway meets the network through the
 connection profile only. What was started is ended again; a network in a folder that is kept comes back next time.
@@ -6,37 +6,28 @@ connection profile only. What was started is ended again; a network in a folder 
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.demo.errors import DemoError
 
-GATEWAYS_MSP = "PlantMSP"
+COMPANIES = ("PlantMSP", "CarrierMSP", "PharmacyMSP")  # the first one's gateway is the demo's
 TIMEOUT_S = 300
-TOPOLOGY = """# Three companies that do not trust each other; four orderers, one of which may lie.
+TOPOLOGY = """# Companies that do not trust each other; four orderers, one of which may lie.
 data = "network"
-
-[[organisations]]
-msp_id = "PlantMSP"
-
-[[organisations]]
-msp_id = "CarrierMSP"
-
-[[organisations]]
-msp_id = "PharmacyMSP"
 """
 
 
 @contextmanager
-def partners(data: Path, *, keep: bool) -> Iterator[Path]:
-    """The network in `data`/network, and the connection profile of the demo's own company."""
+def partners(data: Path, msp_ids: Sequence[str] = COMPANIES, *, keep: bool) -> Iterator[dict[str, Path]]:
+    """The network in `data`/network, and each company's connection profile by its MSP id."""
     data.mkdir(parents=True, exist_ok=True)
     topology = data / "partners.toml"
-    topology.write_text(TOPOLOGY)
+    topology.write_text(TOPOLOGY + "".join(f'\n[[organisations]]\nmsp_id = "{msp_id}"\n' for msp_id in msp_ids))
     try:
         _network(topology, "up")
-        yield data / "network" / "organisations" / GATEWAYS_MSP / "profile.json"
+        yield {msp_id: data / "network" / "organisations" / msp_id / "profile.json" for msp_id in msp_ids}
     finally:
         _network(topology, *(["down"] if keep else ["clean", "--yes"]))
 

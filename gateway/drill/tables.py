@@ -12,8 +12,8 @@ from gateway.custody.schema import TABLES as CUSTODY_TABLES
 
 FSCK, INDEX = "fsck", "index check"
 SITE_DB, LEDGER_DB, KEPT_DB = "site.db", f"ledger/{LEDGER}", f"ledger/{KEPT}"
-INDEX_DB, EVENTS_DB, ACCESS_DB, OBJECTS_DB, CUSTODY_DB = (
-    "index.db", "events.db", "access.db", "objects.db", "custody.db",
+INDEX_DB, EVENTS_DB, ACCESS_DB, OBJECTS_DB, CUSTODY_DB, SCANS_DB = (
+    "index.db", "events.db", "access.db", "objects.db", "custody.db", "scans.db",
 )  # fmt: skip
 
 # What a log is made of, for those who write it anew.
@@ -26,6 +26,7 @@ _HINT = "a hint: the witness corrects one that is too small, and one that is too
 _ACCESS = "who may connect is the operator's word; keys of sources are on the ledger"
 _OBJECTS = "the gateway's own list of sealed objects; `sealtrail objects check` compares it with the log and the files"
 _CUSTODY = "secrets and a company's own lists, no evidence: a wrong id or root is none that the ledger has"
+_SCANS = "what the consumer page says beside a pack's state: a caution, no evidence"
 _CHANNEL = "read anew from the channel; what is shown to others is proved by the evidence itself"
 
 
@@ -143,5 +144,6 @@ TABLES: tuple[Table, ...] = (
     Table(OBJECTS_DB, "object", open=_OBJECTS),
     Table(OBJECTS_DB, "grant_file", open="a grant file opens for its recipient alone; the ledger has its digest"),
     *(Table(CUSTODY_DB, name, open=_CUSTODY) for name in CUSTODY_TABLES),
+    *(Table(SCANS_DB, name, open=_SCANS) for name in ("pack", "place", "salt", "secret")),
     Table(ACCESS_DB, "disclosure", open="the operator's own list; who was shown something holds the signed file"),
 )  # fmt: skip

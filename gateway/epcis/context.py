@@ -13,6 +13,7 @@ from gateway.epcis.errors import EpcisError
 from gateway.epcis.identifiers import canonical
 
 STANDARD = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
+MAX_ENTRIES = 64
 GS1_PREFIXES: Mapping[str, str] = {
     "epcis": "https://ref.gs1.org/epcis/", "cbv": "https://ref.gs1.org/cbv/", "cbvmda": "urn:epcglobal:cbv:mda:",
     "gs1": "https://gs1.org/voc/", "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
@@ -66,6 +67,12 @@ def check_values(value: object, prefixes: Mapping[str, str]) -> None:
         raise EpcisError(f"expected whole numbers within 2^53, got {value}; send it as text")
 
 
+def identifier(value: str, prefixes: Mapping[str, str]) -> str:
+    """The canonical form of a URI; a CURIE of a declared prefix is read as what it stands for. Raises EpcisError."""
+    prefix, colon, rest = value.partition(":")
+    return canonical(prefixes[prefix] + rest if colon and prefix in prefixes else value)
+
+
 def expanded(key: str, prefixes: Mapping[str, str]) -> str:
     """The name as the event hash writes it: {namespace}local; full URIs and bare words as they are."""
     prefix, colon, local = key.partition(":")
@@ -86,8 +93,8 @@ def _is_gs1(entry: object) -> bool:
 
 def _entries(context: object) -> Iterator[object]:
     if type(context) is list:
-        if not context:
-            raise EpcisError(f"expected at least one context, for example {STANDARD}, got an empty list")
+        if not 1 <= len(context) <= MAX_ENTRIES:
+            raise EpcisError(f"expected 1 to {MAX_ENTRIES} contexts, for example {STANDARD}, got {len(context)}")
         for i, entry in enumerate(context):
             if type(entry) not in (str, dict) or entry in context[:i]:
                 raise EpcisError("expected URIs and objects, each once").inside(i)

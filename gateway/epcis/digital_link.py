@@ -8,7 +8,7 @@ Sources: GS1 Digital Link URI Syntax 1.3 sections 4 and 5; GS1 General Specifica
 
 import re
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote, unquote
 
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.gs1_parts import checked
@@ -16,6 +16,7 @@ from gateway.epcis.identifiers import MAX_URI_CHARS, ROOT, Gs1Key
 
 GS = "\x1d"  # what a scanner sends for FNC1
 MAX_ELEMENT_CHARS = 512
+MAX_ATTRIBUTES = 64
 _SYMBOLOGY = re.compile(r"\](?:C1|e0|d2|Q3|J1)")  # identifiers that say GS1
 _QUALIFIERS = {"01": ("22", "10", "21"), "8006": ("22", "10", "21"), "414": ("254",), "8010": ("8011",),
                "8017": ("8019",), "8018": ("8019",)}  # fmt: skip
@@ -50,8 +51,10 @@ def link(key: Gs1Key, domain: str = ROOT, attributes: Iterable[tuple[str, str]] 
 def elements_of_link(url: str) -> Elements:
     """(AI, value) of a Digital Link: key, qualifiers, then the attributes in its query that are AIs."""
     key = parse(url)
-    query = parse_qsl(urlsplit(url).query, keep_blank_values=True, max_num_fields=64, separator="&")
-    return (key.ai, key.value), *key.qualifiers, *((ai, value) for ai, value in query if _AI(ai))
+    query = url.partition("#")[0].partition("?")[2]
+    pairs = (part.partition("=") for part in query.split("&")[:MAX_ATTRIBUTES])
+    attributes = [(ai, unquote(value)) for ai, _, value in pairs if _AI(ai)]
+    return (key.ai, key.value), *key.qualifiers, *_checked_all(attributes)
 
 
 def read_elements(scanned: str) -> Elements:
@@ -65,9 +68,11 @@ def read_elements(scanned: str) -> Elements:
 
     text = _SYMBOLOGY.sub("", scanned, count=1) if scanned.startswith("]") else scanned
     try:
-        message = GS1Message.parse(text.lstrip(GS))
+        message = GS1Message.parse(text.strip(GS))
     except (ParseError, ValueError) as e:
         raise EpcisError(f"expected GS1 element strings, got {scanned!r:.100}: {e}") from e
+    if not message.element_strings:
+        raise EpcisError(f"expected GS1 element strings, got {scanned!r:.100}")
     return _checked_all((element.ai.ai, element.value) for element in message.element_strings)
 
 

@@ -28,7 +28,7 @@ from gateway.preprocess.strictjson import check_bounds
 
 MAX_DOCUMENT_BYTES = 16 * 2**20
 MAX_DOCUMENT_DEPTH = MAX_EVENT_DEPTH + 5  # a query document has five levels around an event
-_SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
+_SPACE = re.compile(rb'("(?:[^"\\]++|\\.)*+")|[ \t\r\n]++')
 _MEMBERS: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 _ITEMS: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 

@@ -16,7 +16,9 @@ _ALL_82 = re.compile(f"{CHARSET_82}+").fullmatch
 # What may stand in a URN as it is; the others of character set 82 are escaped.
 _ESCAPED = re.compile(r"(?:[!'()*+,\-.0-9:;=A-Z_a-z]|%[0-9A-Fa-f]{2})+", re.ASCII).fullmatch
 _PLAIN = re.compile(r"[!'()*+,\-.0-9:;=A-Z_a-z]+", re.ASCII).fullmatch
-_SGTIN = re.compile(r"urn:epc:id:sgtin:(\d{6,12})\.(\d)(\d{0,6})\.([!'()*+,\-.0-9:;=A-Z_a-z]{1,20})", re.ASCII).fullmatch
+_SGTIN = re.compile(
+    r"urn:epc:id:sgtin:(\d{6,12})\.(\d)(\d{0,6})\.([!'()*+,\-.0-9:;=A-Z_a-z]{1,20})", re.ASCII
+).fullmatch
 _CPI = re.compile(r"(?:[\-0-9A-Z]|%23|%2[Ff])+").fullmatch
 
 

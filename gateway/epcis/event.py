@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.epcis.context import prefixes_of
+from gateway.epcis.context import identifier, prefixes_of
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event_hash import event_hash, hash_id
-from gateway.epcis.identifiers import canonical
 from gateway.epcis.moments import time_us
 from gateway.epcis.rules import check_event
 from gateway.epcis.vocabulary import BIZ_STEP, DISPOSITION, ERROR_REASON, PARTY, TRANSACTION, Vocabulary
@@ -112,16 +111,33 @@ def strict_json(payload: bytes, depth: int, size: int) -> Any:
     try:
         check_bounds(payload, depth, size)
         value = decode(_DECODER, payload)
-        check_keys(payload)
+        if payload.count(b'"') != 2 * _texts(value):
+            check_keys(payload)
     except PayloadRejected as e:
         raise EpcisError(str(e)) from e
     return value
 
 
+def _texts(value: Any) -> int:
+    """How many texts the decoder kept, names of members included. Where the payload has two quotation marks for each
+    and no more, no member stands twice: that would add two, an escaped mark one, and nothing takes one away."""
+    count, left = 0, [value]
+    while left:
+        item = left.pop()
+        if type(item) is dict:
+            count += len(item)
+            left.extend(item.values())
+        elif type(item) is list:
+            left.extend(item)
+        elif type(item) is str:
+            count += 1
+    return count
+
+
 def check_bare(body: Mapping[str, Any], outer: object = None) -> Mapping[str, str]:
     """Steps 3 and 4; `outer` is the context of the document around it. Returns the prefixes that hold in it."""
     own = body.get("@context")
-    if own is None and outer is None:
+    if own is None and (outer is None or "@context" in body):
         raise EpcisError('expected an "@context" that names the vocabulary; add GS1\'s, and those of your extensions')
     try:
         prefixes = prefixes_of(outer, own)
@@ -144,13 +160,13 @@ def build(body: Mapping[str, Any], prefixes: Mapping[str, str], digest: bytes | 
         _word(BIZ_STEP, body.get("bizStep"), prefixes),
         _word(DISPOSITION, body.get("disposition"), prefixes),
         (_words(persistent.get("set", ()), prefixes), _words(persistent.get("unset", ()), prefixes)),
-        _place(body.get("readPoint")),
-        _place(body.get("bizLocation")),
-        _things(body),
+        _place(body.get("readPoint"), prefixes),
+        _place(body.get("bizLocation"), prefixes),
+        _things(body, prefixes),
         _typed(body.get("bizTransactionList"), "bizTransaction", TRANSACTION, prefixes),
         _typed(body.get("sourceList"), "source", PARTY, prefixes),
         _typed(body.get("destinationList"), "destination", PARTY, prefixes),
-        _canonical(body.get("transformationID")),
+        _uri(body.get("transformationID"), prefixes),
         body.get("ilmd") or {},
         tuple(body.get("sensorElementList") or ()),
         _declaration(body.get("errorDeclaration"), prefixes),
@@ -174,15 +190,15 @@ _WHERE: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
 }  # fmt: skip
 
 
-def _things(body: Mapping[str, Any]) -> tuple[Thing, ...]:
+def _things(body: Mapping[str, Any], prefixes: Mapping[str, str]) -> tuple[Thing, ...]:
     """In the order of the fields above, the parent first; each EPC once a role."""
-    found = [Thing("parent", canonical(body["parentID"]))] if "parentID" in body else []
+    found = [Thing("parent", identifier(body["parentID"], prefixes))] if "parentID" in body else []
     for field, role, quantities in _WHERE[body["type"]]:
         given = body.get(field)
         if given and quantities:
-            found += [Thing(role, canonical(q["epcClass"]), q.get("quantity"), q.get("uom")) for q in given]
+            found += [Thing(role, identifier(q["epcClass"], prefixes), q.get("quantity"), q.get("uom")) for q in given]
         elif given:
-            found += [Thing(role, uri) for uri in dict.fromkeys(map(canonical, given))]
+            found += [Thing(role, uri) for uri in dict.fromkeys([identifier(epc, prefixes) for epc in given])]
     return tuple(found)
 
 
@@ -194,16 +210,16 @@ def _words(values: Any, prefixes: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(DISPOSITION.read(value, prefixes) for value in values)
 
 
-def _place(value: Any) -> str | None:
-    return None if value is None else canonical(value["id"])
+def _place(value: Any, prefixes: Mapping[str, str]) -> str | None:
+    return None if value is None else identifier(value["id"], prefixes)
 
 
-def _canonical(value: Any) -> str | None:
-    return None if value is None else canonical(value)
+def _uri(value: Any, prefixes: Mapping[str, str]) -> str | None:
+    return None if value is None else identifier(value, prefixes)
 
 
 def _typed(given: Any, field: str, vocabulary: Vocabulary, prefixes: Mapping[str, str]) -> tuple[Typed, ...]:
-    return tuple(Typed(_word(vocabulary, i.get("type"), prefixes), canonical(i[field])) for i in given or ())
+    return tuple(Typed(_word(vocabulary, i.get("type"), prefixes), identifier(i[field], prefixes)) for i in given or ())
 
 
 def _declaration(given: Any, prefixes: Mapping[str, str]) -> ErrorDeclaration | None:

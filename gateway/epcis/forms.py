@@ -8,9 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.epcis.context import check_name, check_values
+from gateway.epcis.context import check_name, check_values, identifier
 from gateway.epcis.errors import EpcisError
-from gateway.epcis.identifiers import canonical
 
 Prefixes = Mapping[str, str]
 Check = Callable[[Any, Prefixes], object]
@@ -18,11 +17,11 @@ _UOM = re.compile("[A-Z0-9]{2,3}").fullmatch
 _HEX = re.compile("[A-Fa-f0-9]+").fullmatch
 
 
-def uri(value: Any, _: Prefixes) -> None:
+def uri(value: Any, prefixes: Prefixes) -> None:
     """A URI; a GS1 identifier with its check digit."""
     if type(value) is not str:
         raise EpcisError(f"expected a URI, got {value!r:.60}")
-    canonical(value)
+    identifier(value, prefixes)
 
 
 def number(value: Any, _: Prefixes) -> None:

@@ -189,6 +189,6 @@ def product_of(uri: str) -> tuple[str | None, str | None, str | None]:
     what `canonical` gave."""
     if not uri.startswith(_PRODUCT):
         return None, None, None
-    _, _, _, ai, value, *rest = uri.split("/")
+    _, _, _, _, value, *rest = uri.split("/")
     qualifier, text = (rest[0], unquote(rest[1])) if rest else ("", "")
     return value[:14], text if qualifier == "10" else None, text if qualifier in ("21", "235") else None

@@ -5,19 +5,28 @@ Source: EPCIS 2.0 section 7.3 (time and time zone offset), CBV 2.0 section 8.9 (
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from gateway.epcis.errors import EpcisError
 from gateway.preprocess.moment import MAX_SECONDS
 
+_EXAMPLE = "2027-03-01T09:30:00.000+01:00"
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,30}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII).fullmatch
 _OFFSET = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)").fullmatch
 
 
 def time_us(value: object) -> int:
     """Microseconds since the Unix epoch, finer parts cut off. Raises EpcisError."""
-    found = _TIME(value) if type(value) is str else None
+    if type(value) is not str:
+        raise EpcisError(f"expected a time as {_EXAMPLE}, got {value!r:.60}")
+    return _read(value)
+
+
+@lru_cache(maxsize=1_024)  # each is read when it is checked, when it is used and when it is hashed
+def _read(value: str) -> int:
+    found = _TIME(value)
     if not found:
-        raise EpcisError(f"expected a time as 2027-03-01T09:30:00.000+01:00, with its offset, got {value!r:.60}")
+        raise EpcisError(f"expected a time as {_EXAMPLE}, with its offset, got {value!r:.60}")
     clock, fraction, sign, hours, minutes = found.groups()
     try:
         seconds = int(datetime.fromisoformat(clock + "+00:00").timestamp())

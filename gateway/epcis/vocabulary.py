@@ -37,10 +37,6 @@ class Vocabulary:
             return value
         return self._other(value, prefixes)
 
-    def uri(self, word: str) -> str:
-        """The URI of what `read` gave."""
-        return word if ":" in word else self.root + word
-
     def _other(self, value: str, prefixes: Mapping[str, str]) -> str:
         prefix, colon, rest = value.partition(":")
         if not colon:

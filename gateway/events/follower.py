@@ -4,11 +4,13 @@ look at each record's kind."""
 import logging
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
+from chain.errors import StoreError
 from chain.record import parts
-from chain.site import Folder, SiteReader
+from chain.site import Folder, Lock, SiteReader
 from crypto import cbor
 from crypto.errors import FormatError
 from gateway.epcis.event import read_event
@@ -16,7 +18,7 @@ from gateway.events.rows import Logged, hash_of_id, write_events
 from gateway.events.schema import SCHEMA, TABLES, VERSION
 from gateway.index.following import BATCH, LogIndex, Write, stored_events
 
-__all__ = ["BATCH", "EPCIS_KIND", "EventIndex", "forget_events"]
+__all__ = ["BATCH", "EPCIS_KIND", "EventIndex", "bring_up_to_date", "forget_events"]
 
 log = logging.getLogger(__name__)
 EPCIS_KIND = 7
@@ -54,6 +56,17 @@ def _events(reader: SiteReader, received: dict[int, int]) -> Iterator[Logged]:
             yield Logged(leaf, received[leaf], read_event(cbor.unpack(stored.event)[9], digest))
         except FormatError as e:  # it was checked before it was logged: by an earlier version, or not by this program
             log.warning("record %d is not indexed as an EPCIS event: %s", leaf, e)
+
+
+def bring_up_to_date(folder: Folder) -> None:
+    """Index what is not indexed yet, unless a running gateway does so."""
+    try:
+        lock = Lock(folder.root)
+    except StoreError:
+        return
+    with lock, closing(SiteReader.open(folder)) as reader, closing(EventIndex(folder)) as index:
+        while index.follow(reader):
+            pass
 
 
 def forget_events(folder: Folder) -> None:

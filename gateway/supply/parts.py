@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.capture.parts import Captures, open_captures
+from gateway.consumer.parts import Consumer, open_consumer
 from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
@@ -18,6 +19,7 @@ class Supply:
     ground: Ground
     outbox: Outbox
     custody: Custody
+    consumer: Consumer
     capture: Captures
     enquiries: Enquiries
 
@@ -34,7 +36,8 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    captures, enquiries = open_captures(ground), open_enquiries(ground, outbox)
-    supply = Supply(ground, outbox, await open_custody(ground), captures, enquiries)
+    custody = await open_custody(ground, outbox)
+    consumer = await open_consumer(ground, custody)
+    supply = Supply(ground, outbox, custody, consumer, open_captures(ground), open_enquiries(ground, outbox))
     supply.custody.start(ground)
     return supply

@@ -48,6 +48,9 @@ with atheris.instrument_imports(include=["chain", "chaincode", "crypto", "gatewa
     from crypto.session.messages import Hello, Terms
     from crypto.session.static import open_announcement
     from crypto.session.suites import Suite
+    from gateway.epcis import digital_link
+    from gateway.epcis.document import query_document, sift_document
+    from gateway.epcis.event import read_event
     from gateway.ingest.mqtt import decode
     from gateway.preprocess import kinds
     from gateway.preprocess.kind import Context, Limits
@@ -88,6 +91,25 @@ def messages(data: bytes) -> None:
 def payloads(data: bytes) -> None:
     """The first byte is the kind's number."""
     kinds.by_code(data[0] if data else 0).prepare(data[1:], CONTEXT)
+
+
+def documents(data: bytes) -> None:
+    """EPCIS: what is good in a document can be named, and made a document again. Else what a scanner saw."""
+    if data[:1] != b"{":
+        links(data.decode("utf-8", "replace"))
+        return
+    good = sift_document(data).document.events
+    for event in good:
+        _ = read_event(event).hash_id
+    sift_document(query_document(good, "2026-11-18T12:00:00Z"))
+
+
+def links(text: str) -> None:
+    """A Digital Link or an EPC URN, then element strings."""
+    with contextlib.suppress(SealtrailError):
+        digital_link.elements_of_link(text)
+        digital_link.link(digital_link.parse(text))
+    digital_link.link_of_elements(digital_link.read_elements(text))
 
 
 def leaves(data: bytes) -> None:
@@ -179,7 +201,8 @@ def planted(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], object]] = {
-    "packets": packets, "messages": messages, "payloads": payloads, "leaves": leaves, "receipts": receipts,
+    "packets": packets, "messages": messages, "payloads": payloads, "documents": documents,
+    "leaves": leaves, "receipts": receipts,
     "notes": notes, "policies": parse_policy, "answers": answers, "sealed": sealed,
     "grants": Grant.decode, "keys": keys, "handshakes": handshakes, "frames": frames, "exchange": exchange,
     "disclosures": disclosures, "erasures": decode_erasure, "key_changes": key_changes, "planted": planted,

@@ -31,6 +31,7 @@ from gateway.drill.tables import (
     KEPT_DB,
     LEDGER_DB,
     OBJECTS_DB,
+    SCANS_DB,
     SITE_DB,
     TABLES,
 )
@@ -136,6 +137,7 @@ def test_every_table_and_column_of_a_site_is_declared(site: Folder, tmp_path: Pa
         ACCESS_DB: site.access,
         OBJECTS_DB: site.root / OBJECTS_DB,
         CUSTODY_DB: site.root / CUSTODY_DB,
+        SCANS_DB: site.root / SCANS_DB,
     }
     found = {
         (file, table): columns
@@ -259,7 +261,7 @@ def check(name: str, folder: Folder) -> None:
 def test_any_byte_of_any_guarded_cell_is_found(untouched: Folder, tmp_path: Path) -> None:
     chance = Random(f"cells {SEED}")
     tables = [table for table in TABLES if table.guarded and filled(untouched, table.file, table.name)]
-    for n in range(scaled(32, 2000)):
+    for n in range(scaled(20, 2000)):
         table, copy = tables[n % len(tables)], copy_folder(untouched, tmp_path / str(n))
         with opened(copy.root / table.file) as db:
             where = flip(db, table.name, table.guarded, table.rows, chance)

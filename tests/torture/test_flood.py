@@ -20,7 +20,7 @@ from tests.torture.scale import scaled
 
 THREADS = 4
 BURST = 3000  # messages in one connection
-POLITE_EVENTS = scaled(8, 2000)
+POLITE_EVENTS = scaled(5, 2000)
 QUEUE_BYTES = 8 << 20  # some 27,000 messages of the flood: seven commits, if they were taken in the order they came
 MAX_COMMITS_EACH = 4  # the one in flight when it was sent, its own, and two for a slow client
 MIN_FLOOD_EACH = 500  # of a batch of at most 4096: less is no flood

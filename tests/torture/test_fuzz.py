@@ -66,7 +66,28 @@ def _payloads() -> Iterator[bytes]:
     yield b"\1" + payload_bytes(None)
     yield b'\1[{"bn":"urn:dev:ops:a:","bt":1795611664.03,"bu":"Cel","v":4},{"n":"out","u":"degF","v":-40.25,"t":-5}]'
     yield b'\2{"gtin":"09506000134352","lot":"AB-1","serial":"1","line":"7","expiry":"2028-01-31"}'
+    yield b"\7" + next(_documents())
     yield b'\3{"model":{"name":"m","digest":"sha256:00"},"input":"sha256:00","decision":"pass","score":0.5}'
+
+
+def _documents() -> Iterator[bytes]:
+    event = {
+        "type": "ObjectEvent", "eventTime": "2026-11-18T12:00:00.000+01:00", "eventTimeZoneOffset": "+01:00",
+        "action": "ADD", "epcList": ["urn:epc:id:sgtin:4012345.011111.9876"], "bizStep": "cbv:BizStep-packing",
+        "quantityList": [{"epcClass": "https://id.gs1.org/01/09506000134352/10/A", "quantity": 2.5, "uom": "KGM"}],
+        "sensorElementList": [{"sensorReport": [{"type": "Temperature", "value": 26, "uom": "CEL"}]}],
+        "ilmd": {"ex:a": [{"ex:b": "1"}, "07"]}, "ex:c": True,
+    }  # fmt: skip
+    context = {"@context": ["https://ref.gs1.org/standards/epcis/epcis-context.jsonld", {"ex": "urn:ex:"}]}
+    head = {"type": "EPCISDocument", "schemaVersion": "2.0", "creationDate": "2026-11-18T12:00:00Z"}
+    yield json.dumps(context | event).encode()
+    yield json.dumps(context | head | {"epcisBody": {"eventList": [event, event]}}).encode()
+    body = {"queryResults": {"queryName": "q", "resultsBody": {"eventList": [event]}}}
+    yield json.dumps(context | {"type": "EPCISQueryDocument", "epcisBody": body}).encode()
+    yield b"https://id.gs1.org/01/09506000134352/10/AB-1/21/1%2F2?17=280131"
+    yield b"urn:epc:id:sgtin:4012345.011111.9876"
+    yield b"]d201095060001343521728013110AB-1\x1d211"
+    yield b"(01)09506000134352(10)AB-1"
 
 
 def _notes() -> Iterator[bytes]:
@@ -153,7 +174,8 @@ def _key_changes() -> Iterator[bytes]:
 
 def _seeds(name: str) -> list[bytes]:
     made = {
-        "packets": _packets, "messages": _messages, "payloads": _payloads, "notes": _notes, "leaves": _leaves,
+        "packets": _packets, "messages": _messages, "payloads": _payloads, "documents": _documents,
+        "notes": _notes, "leaves": _leaves,
         "sealed": _sealed, "grants": _grants, "keys": _keys, "disclosures": _disclosures, "erasures": _erasures,
         "handshakes": _handshakes, "frames": _frames, "exchange": _exchange, "key_changes": _key_changes,
     }  # fmt: skip
@@ -185,6 +207,7 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
         "packets",
         "messages",
         "payloads",
+        "documents",
         "leaves",
         "receipts",
         "notes",

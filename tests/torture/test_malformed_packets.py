@@ -16,7 +16,7 @@ from tests.torture.doors import Device, enrolled, unshaken
 from tests.torture.malformed import ROWS, SILENCE, Row
 from tests.torture.scale import scaled
 
-CASES = scaled(1_700, 300_000)
+CASES = scaled(1_000, 300_000)
 CONNACK_3 = {0x84: 1}  # 3.2.2.3 of MQTT 3.1.1 has no code for what is malformed: the network connection is closed
 
 

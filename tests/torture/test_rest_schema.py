@@ -16,7 +16,7 @@ from tests.support.source import Source, message
 from tests.torture.doors import Device, enrolled, metrics, plain, unshaken
 from tests.torture.scale import scaled
 
-EXAMPLES = scaled(12, 3_000)  # of each operation
+EXAMPLES = scaled(6, 3_000)  # of each operation
 
 
 @pytest.fixture(scope="module")

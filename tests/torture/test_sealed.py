@@ -17,7 +17,7 @@ from tests.torture.scale import scaled
 from tests.torture.world import Shim, mounted
 
 MIB = 1 << 20
-SIZE = scaled(320, 5 * 1024) * MIB
+SIZE = scaled(192, 5 * 1024) * MIB
 ENVIRONMENT = os.environ | {"SEALTRAIL_PASSPHRASE": PASSPHRASE}
 
 

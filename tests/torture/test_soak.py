@@ -26,7 +26,7 @@ from tests.torture.soak_writer import EVENTS
 
 MIB = 2**20
 NAME = "soaker"
-SECONDS = scaled(12, 3600)
+SECONDS = scaled(8, 3600)
 SAMPLES = scaled(24, 120)
 PREPARED = scaled(400, 4000)  # messages for measuring full speed
 WARM_UP = 0.3  # of the samples; meanwhile SQLite's caches fill, 16 MiB a connection, the ledger's within 30 minutes

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 
 from chain.errors import EvidenceError, LedgerError
 from chain.ledger.fabric.evidence import FabricEvidence, verify
@@ -28,6 +29,7 @@ IDENTITY = (
     "identities.enrolled", "identities.rotated", "identities.revoked", "identities.recovery-key",
     "identities.recovered",
 )  # fmt: skip
+SHIPMENT = tuple(f"coldchain.{name}" for name in ("opened", "reported", "excursion", "closed", "released"))
 OnKept = Callable[[LedgerEvent], Awaitable[None]]
 
 
@@ -66,12 +68,13 @@ class ProofKeeper:
             self._head = AnchoredCheckpoint.decode(head).size
 
     def _ours(self, name: str, payload: bytes) -> bool:
-        """Whether an event is of this log (origin first) or of one of its identities (origin second)."""
+        """Whether an event is of this log (origin first), or of one of its identities or of a shipment on which it
+        reports (origin second)."""
         try:
             items = cbor.decode(payload, MAX_EVENT_BYTES)
         except FormatError:
             return False
-        place = 0 if name in (ANCHORED, FORK) else 1 if name in IDENTITY else None
+        place = 0 if name in (ANCHORED, FORK) else 1 if name in (*IDENTITY, *SHIPMENT) else None
         return place is not None and type(items) is list and items[place : place + 1] == [self._origin]
 
     async def _deal_with(self, event: LedgerEvent) -> None:
@@ -82,14 +85,16 @@ class ProofKeeper:
             return
         try:
             evidence = await self._evidence(event.index)
+            policy = await self._policy(event) if event.name == SHIPMENT[0] else b""
         except EvidenceError as e:
             log.error("no receipt can show transaction %s of the ledger: %s", event.tx_id, e)
             self._kept.pass_by(event.index)
             if event.name in IDENTITY:  # it counts all the same
                 await self._tell(event)
             return
-        self._keep(event, evidence)
-        await self._tell(event)
+        self._keep(event, evidence, policy)
+        if event.name not in SHIPMENT:
+            await self._tell(event)
 
     def _outrun(self, event: LedgerEvent) -> bool:
         """Whether a newer checkpoint was anchored before this follower began."""
@@ -119,11 +124,26 @@ class ProofKeeper:
             else:
                 return found
 
-    def _keep(self, event: LedgerEvent, encoded: bytes) -> None:
+    async def _policy(self, event: LedgerEvent) -> bytes:
+        """The policy of a shipment that was opened, by its hash; empty where the peer that is asked has another."""
+        items = cbor.decode(event.payload, MAX_EVENT_BYTES)
+        policy_id = items[2] if len(items) > 2 and type(items[2]) is bytes else b""
+        while True:
+            try:
+                found = await self._ledger.evaluate("coldchain.get-policy", policy_id)
+            except ContractError as e:
+                log.error("the policy of a shipment is not on the ledger: %s", e)
+                return b""
+            except LedgerError as e:
+                self.problem = str(e)
+                await asyncio.sleep(PAUSE_S)
+                continue
+            return found if sha256(found).digest() == policy_id else b""
+
+    def _keep(self, event: LedgerEvent, encoded: bytes, policy: bytes) -> None:
         """On the loop: a thread would go on writing after a cancelled task, and proofs come seconds apart."""
         evidence = FabricEvidence.decode(encoded)
         config_hash = evidence.config_header.hash
         proved = verify(evidence, {config_hash})
-        key, value = written(proved)
         pin = ChannelLine(proved.transaction.channel, config_hash)
-        self._kept.keep(key, value, encoded, pin, event.index)
+        self._kept.keep_all(written(proved), encoded, pin, event.index, policy)

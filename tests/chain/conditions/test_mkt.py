@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.conditions.mkt import Held, highest_mkt, mkt
@@ -34,6 +34,7 @@ def by_floats(weighted: list[tuple[int, int]], rate: float = 83_144 / 8.3144) ->
     return (rate / -math.log(mean) - 273.15) * 1000
 
 
+@settings(max_examples=50)
 @given(courses)
 def test_it_lies_between_and_above_the_mean(weighted: list[tuple[int, int]]) -> None:
     found = mkt(weighted)
@@ -81,6 +82,7 @@ def test_over_a_window_the_worst_stretch_counts_and_not_the_last() -> None:
     assert highest_mkt([], 0, end, 24 * HOUR_US) is None
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5), temperatures), min_size=1, max_size=8), st.integers(1, 20)
 )

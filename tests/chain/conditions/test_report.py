@@ -1,7 +1,12 @@
 """Reports are the same from the same readings, fit together by the contract's own rules, and only grow."""
 
+import csv
+import importlib.util
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,14 +22,18 @@ from chaincode.coldchain.policy import Direction, Limit, Policy
 from chaincode.coldchain.report import LoggerReport, Outside, Report
 from crypto.errors import FormatError
 from tests.chain.conditions.readings import MINUTE_US, POLICY, SECOND_US, START_US, any_readings, course
+from tests.chain.conditions.test_mkt import by_floats
 
 HOUR_US = 60 * MINUTE_US
+LONG = 2_000 if os.environ.get("SEALTRAIL_TORTURE") == "long" else 0
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "formats" / "conditions.md"
 
 
 def of(samples: list[Sample], to_us: int = START_US + HOUR_US, policy: Policy = POLICY) -> LoggerReport:
     return logger_report(policy, (START_US, to_us), samples)
 
 
+@settings(max_examples=40)
 @given(any_readings(), st.randoms())
 def test_the_same_readings_in_any_order_make_the_same_bytes(samples: list[Sample], random: object) -> None:
     shuffled = [*samples, *samples[:3]]
@@ -36,7 +45,7 @@ def test_the_same_readings_in_any_order_make_the_same_bytes(samples: list[Sample
     require_consistent(report, POLICY, 2)
 
 
-@settings(max_examples=200)
+@settings(max_examples=LONG or 60)
 @given(any_readings(), st.lists(st.tuples(st.integers(0, 25), st.integers(1, 9000)), min_size=2, max_size=5))
 def test_honest_reports_only_grow(samples: list[Sample], cuts: list[tuple[int, int]]) -> None:
     """Whatever the readings, and wherever the reports are cut: the contract refuses none of them."""
@@ -169,3 +178,50 @@ def test_a_low_excursion_never_passes_on_the_mean() -> None:
     assert report.loggers[0].mkt < 8_000
     (found,) = findings(policy, report, [START_US // (24 * HOUR_US)])
     assert (found.cause, policy.limits[found.limit or 0].direction) == (Cause.LIMIT, Direction.BELOW)
+
+
+def test_the_examples_of_the_page() -> None:
+    """Byte for byte, so that others can write and read them."""
+    text, cold = PAGE.read_text(), READY_MADE["refrigerated"]
+    report = build_report(cold, 1, (START_US, START_US + 15 * MINUTE_US), (0, 3), [course(5, 9, 5)])
+    assert f"`{cold.encode().hex()}`" in text
+    assert f"`{report.encode().hex()}`" in text
+    for policy in READY_MADE.values():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{policy.name}` |"))
+        assert f"`{policy.id.hex()[:8]}…`" in row
+
+
+def real_series(name: str, vectors: Callable[[str], Path]) -> list[float]:
+    """Hourly temperatures as somebody measured them, in °C."""
+    if name == "nab":
+        file, column = vectors("nab") / "ambient_temperature_system_failure.csv", "value"
+    else:
+        spec = importlib.util.find_spec("vega_datasets")
+        if spec is None or spec.origin is None:
+            pytest.skip("vega_datasets is not installed (extra demo)")
+        file, column = Path(spec.origin).parent / "_data" / "sf-temps.csv", "temp"
+    with file.open() as rows:
+        return [(float(row[column]) - 32) * 5 / 9 for row in csv.DictReader(rows)][:2000]
+
+
+@pytest.mark.parametrize("name", ["nab", "sf-temps"])
+def test_real_temperatures(name: str, vectors: Callable[[str], Path]) -> None:
+    """Every hour counts an hour on its side of each limit."""
+    values = real_series(name, vectors)
+    samples = course(*values, every_us=HOUR_US)
+    room = READY_MADE["room-temperature"]
+    limits = (Limit(Direction.ABOVE, 22_000), Limit(Direction.AT_MOST, 12_500), *room.limits)
+    policy = replace(room, limits=limits)
+    window = START_US, START_US + len(values) * HOUR_US
+    report = build_report(policy, 1, window, (0, len(values)), [samples])
+    require_consistent(report, policy, 1)
+    (found,) = report.loggers
+    milli = [round(value * 1000) for value in values]
+    for limit, outside in zip(limits, found.outside, strict=True):
+        sides = [limit.outside(value) for value in milli]
+        runs = "".join("x" if side else " " for side in sides).split()
+        assert outside.total_s == 3600 * sum(sides)
+        assert outside.longest_s == 3600 * max(map(len, runs), default=0)
+    assert (found.count, found.least, found.most, found.missing_s) == (len(values), min(milli), max(milli), 0)
+    assert found.mkt is not None
+    assert abs(found.mkt - by_floats([(value, 1) for value in milli])) <= 1

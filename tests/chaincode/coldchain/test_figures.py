@@ -8,7 +8,7 @@ import pytest
 
 from chaincode.coldchain.consistency import require_consistent, require_growth
 from chaincode.coldchain.report import LoggerReport, Outside, Report
-from chaincode.errors import Code, ContractError
+from chaincode.errors import Code
 from tests.chain.conditions.readings import MINUTE_US, POLICY, START_US, course
 from tests.chaincode.coldchain.world import ColdWorld
 
@@ -129,19 +129,25 @@ def test_readings_that_came_late_may_fill_a_gap(world: ColdWorld) -> None:
     assert filled.loggers[0].late > 0
     assert filled.loggers[0].outside[1].total_s == 300
     world.submit(world.carrier, REPORT, *trip.reporting(filled))
-    # Time that was outside cannot vanish in the same way without their number.
-    sly = replace(filled.loggers[0], late=0)
-    before = trip.report(1, to_us, course(5, 9))
-    require_growth(before, filled, POLICY)
-    with pytest.raises(ContractError) as caught:
-        require_growth(
-            replace(before, loggers=(replace(before.loggers[0], missing_s=1501),)), _one(filled, sly), POLICY
-        )
-    assert caught.value.code is Code.SHRINKING_REPORT
 
 
-def _one(report: Report, logger: LoggerReport) -> Report:
-    return replace(report, loggers=(logger,))
+def test_late_readings_explain_no_more_than_they_can(world: ColdWorld) -> None:
+    """Hours outside, and then one late reading that is said to have been in their midst."""
+    trip = world.opened()
+    before = trip.report(1, world.at(60), course(*[9] * 12))
+    world.submit(world.carrier, REPORT, *trip.reporting(before))
+    (old,) = before.loggers
+    later = trip.report(2, world.at(61), course(*[9] * 12))
+    for late, total_s, honest in ((0, 2_000, False), (1, 2_000, False), (2, 2_000, True), (2, 1_400, False)):
+        single = replace(old.outside[1], total_s=total_s, longest_s=total_s // 2, beyond_s=total_s // 2 - 600)
+        together = replace(single, beyond_s=total_s - 1200)
+        shrunk = old.outside[0], single, together, old.outside[3]
+        lie = replace(later, loggers=(replace(later.loggers[0], late=late, outside=shrunk),))
+        require_consistent(lie, POLICY, 1)
+        if honest:
+            require_growth(before, lie, POLICY)
+        else:
+            world.refused(Code.SHRINKING_REPORT, world.carrier, REPORT, *trip.reporting(lie))
 
 
 def test_a_report_is_small_and_read_back() -> None:

@@ -33,6 +33,7 @@ from gateway.anchoring import Anchorer
 from gateway.capture.parts import make_captures
 from gateway.closing import Closing
 from gateway.config import Config, ObjectsConfig, StorageConfig
+from gateway.consumer.parts import open_consumer
 from gateway.custody.parts import open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.enquiry.parts import make_enquiries
@@ -140,9 +141,10 @@ class Site:
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
         outbox = open_outbox(ground)
-        self.supply = Supply(
-            ground, outbox, asyncio.run(open_custody(ground)), make_captures(ground), make_enquiries(ground, outbox)
-        )
+        custody = asyncio.run(open_custody(ground, outbox))
+        consumer = asyncio.run(open_consumer(ground, custody))
+        captures, enquiries = make_captures(ground), make_enquiries(ground, outbox)
+        self.supply = Supply(ground, outbox, custody, consumer, captures, enquiries)
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0

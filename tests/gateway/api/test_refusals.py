@@ -23,10 +23,11 @@ PUBLIC = {
     "/v1/status", "/v1/policy", "/v1/enrol", "/v1/enrol/offer", "/v1/sources/{name}/rotate", "/log/checkpoint",
     "/log/tile/{path:path}", "/schemas/{kind}", "/healthz", "/readyz",
 }  # fmt: skip
-PAGES = {"/", "/records", "/records/{id}", "/sources/{name}", "/login", "/logout", "/static/{name}", "/live"}
+PAGES = {"/", "/records", "/records/{id}", "/sources/{name}", "/goods", "/login", "/logout", "/static/{name}", "/live"}
 READS, PAYLOADS = {Scope.AUDITOR, Scope.OPERATOR, Scope.DEVICE_ADMIN}, {Scope.AUDITOR, Scope.OPERATOR}
 EXAMPLES = {"{id}": "3", "{name}": "cold-1", "{kind}": "reading", "{path:path}": "0/000.p/1", "{id:path}": "3",
-            "{collection}": "epcs", "{value:path}": "x", "{name:path}": "hospital", "{recipient:path}": "hospital", "{kid}": "00"}  # fmt: skip
+            "{name:path}": "hospital", "{recipient:path}": "hospital", "{kid}": "00", "{collection}": "epcs",
+            "{value:path}": "x", "{gtin}": "09520002000019", "{lot}": "LOT-1"}  # fmt: skip
 
 
 def routes(app: FastAPI) -> list[APIRoute]:

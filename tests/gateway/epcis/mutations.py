@@ -7,7 +7,8 @@ from typing import Any
 
 WORDS = [
     "", "x", "shipping", "in_transit", "ADD", "OBSERVE", "DELETE", "Temperature", "ALARM_CONDITION", "po", "location",
-    "owning_party", "did_not_occur", "latitude", "CEL", "KGM", "kgm", "f0", "2026-02-30T00:00:00Z", "2026-02-03T00:00:00Z",
+    "owning_party", "did_not_occur", "latitude", "CEL", "KGM", "kgm", "f0", "2026-02-30T00:00:00Z",
+    "2026-02-03T00:00:00Z",
     "2026-02-03T00:00:00", "2026-02-03 00:00:00Z", "2026-02-03T00:00:00.123456789+14:00", "2026-02-03T24:00:00Z",
     "+01:00", "+15:00", "-00:30", "+1:00", "urn:x:y", "urn:x y", "http://a/%zz", "http://[::1]/", "http://a b", "x:",
     "urn:epc:id:sgtin:4012345.011111.9876", "urn:epc:id:sgtin:4012345.01111.9876", "urn:epcglobal:cbv:bizstep:shipping",
@@ -17,7 +18,8 @@ WORDS = [
 ]  # fmt: skip
 NAMES = [
     "action", "type", "eventTime", "epcList", "quantityList", "parentID", "childEPCs", "ilmd", "sensorElementList",
-    "bizStep", "disposition", "persistentDisposition", "readPoint", "id", "uom", "quantity", "epcClass", "weight", "set",
+    "bizStep", "disposition", "persistentDisposition", "readPoint", "id", "uom", "quantity", "epcClass", "weight",
+    "set",
     "errorDeclaration", "reason", "correctiveEventIDs", "certificationInfo", "ex:name", "undeclared:name", "plain",
     "inputEPCList", "outputEPCList", "transformationID", "value", "time", "exception", "sensorReport", "@context",
     "startTime", "bizTransactionList", "source", "destinationList", "eventID", "recordTime", "http://x/y", "a b:c",

@@ -76,6 +76,14 @@ def document(*events: dict[str, Any], **members: Any) -> bytes:
     return json.dumps({name: value for name, value in made.items() if value is not None}).encode()
 
 
+def test_a_context_of_null_is_none() -> None:
+    given = json.loads(document(event()))
+    given["epcisBody"]["eventList"][0]["@context"] = None
+    with pytest.raises(EpcisError, match="@context") as caught:
+        open_document(json.dumps(given).encode())
+    assert caught.value.place == "/epcisBody/eventList/0"
+
+
 def test_a_number_keeps_its_digits() -> None:
     given = document(event(epcList=None, quantityList=[{"epcClass": "urn:x:y", "quantity": 7.5, "uom": "KGM"}]))
     spelt = given.replace(b"7.5", b"7.50000000000000000001")
@@ -137,6 +145,16 @@ def test_what_is_no_strict_json_is_refused(data: bytes) -> None:
     for opener in (open_document, open_event):
         with pytest.raises(EpcisError):
             opener(data)
+
+
+def test_hostile_documents_cost_little() -> None:
+    """Each would take minutes or gigabytes if a step were quadratic or remembered every byte."""
+    with pytest.raises(EpcisError, match="1 to 64 contexts"):
+        open_document(document(event(), **{"@context": ["urn:a:b"] * 1_000_000}))
+    odd = document(event(**{"rdfs:label": "QUOTE"}))
+    with pytest.raises(EpcisError, match="at most 60000"):
+        open_document(odd.replace(b"QUOTE", b'\\"' * 2_000_000))
+    assert len(open_document(document(*[event()] * 2_000)).events) == 2_000
 
 
 def test_sizes_are_bounded() -> None:

@@ -16,7 +16,7 @@ from gateway.events.view import EventsView
 from gateway.index.check import IndexMismatchError
 from gateway.query.errors import BusyError, NotFoundError, NotIndexedError
 from gateway.server import running
-from tests.gateway.events.conftest import Trade, everything
+from tests.support.captures import Trade, everything
 from tests.support.source import message
 from tests.support.trade import (
     START_US,

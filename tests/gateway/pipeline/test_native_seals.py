@@ -63,7 +63,7 @@ def encoded_seals(draw: st.DrawFn) -> bytes:
     return encoded
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(st.lists(encoded_seals(), min_size=1, max_size=4))
 def test_what_a_seal_says_and_covers_is_what_python_reads(encoded: list[bytes]) -> None:
     came = _seals([message(EVENTS, *(SignedSeal(seal, b"signature") for seal in encoded))])

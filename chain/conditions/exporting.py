@@ -1,0 +1,119 @@
+"""Builds the bundle of a shipment from the folder of the site that reports on it.
+
+Reads only; what it builds is as true as what is stored, and whoever receives it verifies it (chain.conditions.opened).
+"""
+
+from collections.abc import Iterator, Sequence
+
+from chain.conditions.bundle import FORMAT, Header, encode_bundle
+from chain.conditions.errors import ConditionsError
+from chain.conditions.samples import FIELD, READING_KIND, Sorter
+from chain.disclosing import Purpose, build_disclosure
+from chain.disclosure import MAX_RECORDS
+from chain.ledger.reading import LedgerReader
+from chain.receipt import LedgerPart
+from chain.record import LOGS_OWN, Record, parts
+from chain.site import SiteReader
+from chaincode.coldchain.records import Logger, ReportRecord, Shipment
+from chaincode.coldchain.report import Report
+from chaincode.coldchain.state import policy_key, progress_key, report_key, shipment_key
+from crypto.keys import PrivateKey
+
+
+def export_bundle(
+    reader: SiteReader, ledger: LedgerReader, shipment_id: bytes, purpose: Purpose, key: PrivateKey
+) -> tuple[bytes, list[bytes], list[int]]:
+    """The file, the disclosures in it, and the places of the records that they show.
+
+    Raises:
+        ConditionsError: this ledger has no such shipment, or this site's log does not report on it.
+        ReceiptError: a record is not anchored yet.
+    """
+    shipment = Shipment.decode(_value(ledger, shipment_key(shipment_id), shipment_id))
+    prefix = report_key(shipment_id, 0)[:-20]
+    taken = [ReportRecord.decode(value).report for _, value in ledger.values(prefix, prefix + ":")]
+    reports = [Report.decode(one) for one in taken]
+    readings, others = _leaves(reader, shipment, reports)
+    disclosures = [
+        build_disclosure(reader, ledger, shipment.reporter_origin, leaves, fields, purpose, key)[0]
+        for fields, wanted in (([FIELD], readings), ([], others))
+        for leaves in _portions(wanted)
+    ]
+    header = Header(
+        FORMAT, shipment_id, _value(ledger, policy_key(shipment.policy_id), shipment_id),
+        _evidence(ledger, shipment_key(shipment_id)), _evidence(ledger, progress_key(shipment_id)),
+        tuple(_evidence(ledger, report_key(shipment_id, one.seq)) for one in reports), (),
+    )  # fmt: skip
+    return encode_bundle(header, tuple(disclosures)), disclosures, sorted((*readings, *others))
+
+
+def _value(ledger: LedgerReader, key: str, shipment_id: bytes) -> bytes:
+    found = ledger.value(key)
+    if found is None:
+        raise ConditionsError(f"the ledger here has no shipment {shipment_id.hex()[:16]}…, or not all of it")
+    return found
+
+
+def _evidence(ledger: LedgerReader, key: str) -> LedgerPart:
+    found = ledger.evidence_for(key)
+    if found is None:
+        raise ConditionsError(f"the ledger here keeps no proof of {key}")
+    return found
+
+
+def _leaves(reader: SiteReader, shipment: Shipment, reports: Sequence[Report]) -> tuple[list[int], list[int]]:
+    """Places of the loggers' readings, and of what else their sources numbered: those of the reports' entries, and what
+    stands before as far as it was sensed in the window, with the first that was not."""
+    if not reports:
+        return [], []
+    first, end = reports[0].first, reports[-1].end
+    sources = Sorter(shipment.loggers).sources
+    found: dict[int, int] = {}
+    earliest: dict[str, tuple[int, int]] = {}
+    for leaf, entry in enumerate(reader.entries.entries(first, end), first):
+        source, (kind, boot, seq, *_) = parts(entry)
+        if source in sources and kind not in LOGS_OWN:
+            found[leaf] = kind
+            earliest[source] = min(earliest.get(source, (boot, seq)), (boot, seq))
+    for source, place in earliest.items():
+        found |= dict(_before(reader, source, place, shipment))
+    by_place = sorted(found.items())
+    return [leaf for leaf, kind in by_place if kind == READING_KIND], [
+        leaf for leaf, kind in by_place if kind != READING_KIND
+    ]
+
+
+def _before(reader: SiteReader, source: str, place: tuple[int, int], shipment: Shipment) -> Iterator[tuple[int, int]]:
+    """Back through the numbers of one boot, up to the first reading that was sensed before the shipment's beginning."""
+    boot, seq = place
+    while seq:
+        seq -= 1
+        leaf = reader.ranges.leaf_of(source, boot, seq)
+        if leaf is None:
+            return
+        record = Record.decode(reader.entries.entry(leaf))
+        yield leaf, record.kind
+        if record.kind == READING_KIND and _newest_us(reader, leaf, shipment.loggers, record) < shipment.from_us:
+            return
+
+
+def _newest_us(reader: SiteReader, leaf: int, loggers: Sequence[Logger], record: Record) -> int:
+    """When the newest reading of a record was sensed; of one without readings: now, so that it stops nothing."""
+    sorter = Sorter(loggers)
+    rows = rows_of(reader, leaf)
+    if rows is not None:
+        sorter.add(leaf, record, rows)
+    return max((sample.time_us for one in sorter.samples for sample in one), default=record.sensed_us)
+
+
+def rows_of(reader: SiteReader, leaf: int) -> object:
+    """The rows of a stored reading; None where its content is gone."""
+    segment = reader.payloads.segment_of(leaf)
+    if segment is None:
+        return None
+    return dict(segment.events[leaf - segment.first_leaf].fields).get(FIELD)
+
+
+def _portions(leaves: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(leaves), MAX_RECORDS):
+        yield leaves[start : start + MAX_RECORDS]

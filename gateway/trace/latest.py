@@ -1,0 +1,55 @@
+"""Where each thing was last: by its own events, and by those of what it lay in at the time."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from gateway.events.schema import Role
+from gateway.trace.model import Mode, Relation, Row, Walk
+from gateway.trace.spans import ALWAYS, Span, common
+
+
+class Latest:
+    """The newest rows of the things of one walk, whose rows are in order of time (gateway.trace.walk.in_time)."""
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+        self._in: dict[int, list[tuple[int, Span]]] = defaultdict(list)
+        for link in walk.links:
+            if link.relation is Relation.CONTAINED:
+                self._in[link.source].append((link.target, link.span or ALWAYS))
+        self._known: dict[tuple[int, Span], Row | None] = {}
+
+    def of(self, thing: int) -> Row | None:
+        """The newest row that counts; None where there is none."""
+        return self._of(thing, ALWAYS, frozenset())
+
+    def _of(self, thing: int, span: Span, above: frozenset[int]) -> Row | None:
+        if (thing, span) in self._known:
+            return self._known[thing, span]
+        own = next((row for row in reversed(self._walk.rows.get(thing, ())) if _within(row, span)), None)
+        found = [own] if own else []
+        for container, inside in self._in[thing]:
+            shared = common(inside, span)
+            if shared and container not in above:
+                found += [row] if (row := self._of(container, shared, above | {thing})) else []
+        newest = max(found, key=lambda row: (row.time_us, row.leaf), default=None)
+        self._known[thing, span] = newest
+        return newest
+
+    def goods(self) -> Iterable[int]:
+        """Things that are somewhere now for their own sake: packs, and lots that were moved as such. What became
+        something else, or was emptied of what is followed, is not."""
+        gone = {link.source for link in self._walk.links if link.relation is not Relation.CONTAINED}
+        goods = {thing for thing, known in self._walk.things.items() if known.mode is Mode.GOODS}
+        holds = {
+            link.target for link in self._walk.links if link.relation is Relation.CONTAINED and link.source in goods
+        }
+        return (thing for thing in sorted(goods) if self._moved(thing) or thing not in gone | holds)
+
+    def _moved(self, thing: int) -> bool:
+        rows = self._walk.rows.get(thing, ())
+        return any(row.counts and row.quantity is not None and row.role in (Role.EPC, Role.CHILD) for row in rows)
+
+
+def _within(row: Row, span: Span) -> bool:
+    return row.counts and span[0] <= row.time_us <= span[1]
