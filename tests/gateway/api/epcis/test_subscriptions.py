@@ -145,7 +145,7 @@ def test_what_the_outbox_cannot_hold_waits_in_the_log(tmp_path: Path, monkeypatc
     monkeypatch.setattr("gateway.enquiry.reports.MAX_EVENTS", 3)
     sent = [objects(i, "shipping", pack(1, i)) for i in range(20)]
     receiver = Receiver()
-    with site(tmp_path / "data") as (running, maker, operator):
+    with site(tmp_path / "data") as (_, maker, operator):
         named(operator, "out", EQ_bizStep="shipping")
         location = subscribed(operator, "out", receiver.url)
         captured(maker, listed(*sent))

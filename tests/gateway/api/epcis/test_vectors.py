@@ -1,4 +1,4 @@
-"""GS1's and OpenEPCIS's own documents through a real gateway: the valid ones come back equal, the invalid are refused."""
+"""GS1's and OpenEPCIS's documents through a real gateway: the valid come back equal, the invalid are refused."""
 
 import json
 from collections.abc import Callable
