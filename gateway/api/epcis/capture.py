@@ -99,7 +99,7 @@ async def jobs(
 
 
 @router.get("/capture/{id}", summary="One capture job", response_class=Response,
-            responses=documented(401, 403, 404, 406))  # fmt: skip
+            responses=documented(400, 401, 403, 404, 406))  # fmt: skip
 async def job(
     job_id: Annotated[str, Path(alias="id", pattern="^[0-9a-f]{32}$")], who: JobReader, here: Here
 ) -> Response:  # fmt: skip

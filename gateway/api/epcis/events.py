@@ -23,7 +23,7 @@ _ANSWER = {"content": {"application/json": {"schema": {"type": "object"}}}}
 DOCUMENT: dict[int | str, dict[str, Any]] = {200: {"description": "an EPCISQueryDocument", **_ANSWER}}
 _COLLECTION: dict[int | str, dict[str, Any]] = {200: {"description": "a Collection", **_ANSWER}}
 TOP = ["queries", "capture", "events", "eventTypes", "epcs", "readPoints", "bizLocations", "dispositions", "bizSteps"]
-Value = Annotated[str, Path(min_length=1, max_length=2048, description="URL-encoded")]
+Value = Annotated[str, Path(min_length=1, description="URL-encoded")]
 PerPage = Annotated[int, Query(alias="perPage", ge=1, le=MAX_PER_PAGE)]
 Token = Annotated[str | None, Query(alias="nextPageToken", min_length=1, max_length=96)]
 

@@ -5,7 +5,7 @@ from typing import Any
 from gateway.enquiry.fixed import FIXED
 from gateway.enquiry.query import MAX_COUNT, MAX_PER_PAGE
 
-_TEXT = {"type": "string", "minLength": 1, "maxLength": 2048}
+_TEXT = {"type": "string", "minLength": 1}
 _TIME = {"type": "string", "format": "date-time"}
 _TRUTH = {"type": "string", "enum": ["true", "false"]}
 _ONE_OF: dict[str, list[str]] = {
