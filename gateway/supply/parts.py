@@ -40,4 +40,5 @@ async def open_supply(ground: Ground) -> Supply:
     consumer = await open_consumer(ground, custody)
     supply = Supply(ground, outbox, custody, consumer, open_captures(ground), open_enquiries(ground, outbox))
     supply.custody.start(ground)
+    supply.consumer.start(ground)
     return supply
