@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,7 +144,10 @@ class Company:
     def event(self, kind: str, step: str | None, action: str | None = None, **members: Any) -> bytes:
         self._minute += 1
         given = {"bizStep": step, "action": action, "readPoint": {"id": f"{ID}/414/{NAMES[self.name]}"}}
-        when = f"2026-11-23T{self._minute // 60:02}:{self._minute % 60:02}:00Z"
+        moment = datetime(2026, 11, 23, tzinfo=UTC) + timedelta(
+            minutes=self._minute % 1440, seconds=self._minute // 1440
+        )
+        when = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         named = {name: value for name, value in given.items() if value}
         body: dict[str, Any] = {
             "@context": CONTEXT, "type": kind, "eventTime": when, "eventTimeZoneOffset": "+00:00", **named, **members,
