@@ -1,8 +1,8 @@
 """Asks partners' gateways where a trace leaves this company: who sold what came in, who bought what went out.
 
 Trust boundary: what a partner answers is untrusted; it is bounded, must have the form of a trace, and is shown under
-the partner's name. A partner that is away or refuses is told, not hidden. Only direct partners are asked, and each decides
-what it shows (gateway.trace.sharing).
+the partner's name. A partner that is away or refuses is told, not hidden. Only direct partners are asked, and each
+decides what it shows (gateway.trace.sharing).
 """
 
 import asyncio
