@@ -73,6 +73,7 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: tuple[SeriesLimits, ...] = ()
     subject: str = ""  # pseudonym of the person whom all it reports concerns, or erased/… once that was erased
     session_required: bool = False  # what it sends in no session is refused
+    alarms: bool = False  # hears the alarms of this gateway
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ def _mount(app: typer.Typer) -> None:
     from chaincode import cli as chaincode_cli
     from crypto.keystore import cli as keys_cli
     from gateway import conditions_command, disclose_command, erase_command, joining, open_command
+    from gateway.alarms import cli as alarms_cli
+    from gateway.coldchain import cli as coldchain_cli
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
     from gateway.drill import cli as drill_cli
@@ -48,6 +50,8 @@ def _mount(app: typer.Typer) -> None:
     app.add_typer(gateway_cli.tokens, name="token")
     app.add_typer(device_cli.app, name="device")
     app.add_typer(station_cli.app, name="station")
+    app.add_typer(coldchain_cli.app, name="shipment")
+    app.add_typer(alarms_cli.app, name="alarms")
     keys_cli.app.command("migrate")(keychange_cli.migrate)
     keys_cli.app.command("set-recovery")(keychange_cli.set_recovery)
     keys_cli.app.command("recover")(keychange_cli.recover)

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from chain.site import ORIGIN
 from crypto.errors import SealtrailError
+from gateway.alarms.settings import MAX_TARGETS, AlarmTarget, require_named_once
 from gateway.custody.settings import MAX_PARTNERS, CustodyConfig, PartnerConfig, require_distinct
 from gateway.delivery.settings import DeliveryConfig
 
@@ -181,6 +182,7 @@ class Config(_Section):
     objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
     bucket: BucketConfig | None = None
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
+    alarms: Annotated[list[AlarmTarget], AfterValidator(require_named_once)] = Field([], max_length=MAX_TARGETS)
     delivery: DeliveryConfig = DeliveryConfig()  # type: ignore[call-arg]
     custody: CustodyConfig = CustodyConfig()  # type: ignore[call-arg]
     partners: Annotated[list[PartnerConfig], AfterValidator(require_distinct)] = Field([], max_length=MAX_PARTNERS)

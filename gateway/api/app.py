@@ -14,7 +14,21 @@ from gateway.api.guards import Guards
 from gateway.api.parameters import strict_query
 from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
-from gateway.api.routes import devices, erasures, keys, objects, partners, proofs, records, site, sources, tiles, trace
+from gateway.api.routes import (
+    alarms,
+    devices,
+    erasures,
+    keys,
+    objects,
+    partners,
+    proofs,
+    records,
+    shipments,
+    site,
+    sources,
+    tiles,
+    trace,
+)
 from gateway.api.services import ReceiptFactory, Services
 from gateway.consumer import routes as consumer
 from gateway.events.view import EventsViews
@@ -48,21 +62,9 @@ def create_app(
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
     for module in (
-        records,
-        proofs,
-        sources,
-        devices,
-        erasures,
-        keys,
-        objects,
-        partners,
-        site,
-        tiles,
-        trace,
-        goods,
-        pages,
-        consumer,
-    ):
+        records, proofs, sources, devices, erasures, keys, objects, partners, shipments, alarms, site, tiles, trace,
+        goods, pages, consumer,
+    ):  # fmt: skip
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)
     _describe(app)

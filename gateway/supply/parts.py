@@ -1,7 +1,12 @@
 """The parts for goods of one gateway, put together."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gateway.alarms.opening import open_alarms
+from gateway.alarms.parts import Alarms
+from gateway.coldchain.parts import ColdChain
+from gateway.coldchain.start import open_cold
 from gateway.consumer.parts import Consumer, open_consumer
 from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
@@ -18,16 +23,30 @@ class Supply:
     outbox: Outbox
     custody: Custody
     consumer: Consumer
+    cold: ColdChain
+    alarms: Alarms
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
         self.custody.keeping.wake()
+        self.cold.committed(news)
+
+    def subscribed(self, source: str) -> None:
+        """A source listens to something."""
+        self.alarms.mqtt.subscribed(source)
+
+    def problems(self) -> Iterator[str]:
+        """What keeps these parts from working, in words."""
+        yield from self.outbox.problems()
+        yield from self.alarms.problems()
+        yield from (f"shipment {of.hex()[:16]}… waits: {why}" for of, why in self.cold.problems().items())
 
 
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
     custody = await open_custody(ground)
-    supply = Supply(ground, outbox, custody, await open_consumer(ground, custody))
+    cold, consumer = await open_cold(ground, custody.units), await open_consumer(ground, custody)
+    supply = Supply(ground, outbox, custody, consumer, cold, await open_alarms(ground, cold, outbox))
     supply.custody.start(ground)
     return supply

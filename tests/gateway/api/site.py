@@ -29,8 +29,12 @@ from crypto import labels
 from crypto.keys import Algorithm, PrivateKey
 from crypto.merkle import root_of
 from gateway.access import Access, Scope, SeriesLimits, SourceSettings
+from gateway.alarms.parts import Alarms
+from gateway.alarms.store import AlarmStore
 from gateway.anchoring import Anchorer
 from gateway.closing import Closing
+from gateway.coldchain.parts import ColdChain
+from gateway.coldchain.store import ShipmentStore
 from gateway.config import Config, ObjectsConfig, StorageConfig
 from gateway.consumer.parts import open_consumer
 from gateway.custody.parts import open_custody
@@ -138,9 +142,10 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        custody = asyncio.run(open_custody(ground))
+        custody, outbox = asyncio.run(open_custody(ground)), open_outbox(ground)
         consumer = asyncio.run(open_consumer(ground, custody))
-        self.supply = Supply(ground, open_outbox(ground), custody, consumer)
+        cold = ColdChain(ground, ShipmentStore(root), custody.units)  # nothing runs by itself here
+        self.supply = Supply(ground, outbox, custody, consumer, cold, Alarms(ground, AlarmStore(root), cold, outbox))
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0
