@@ -28,6 +28,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway import conditions_command, disclose_command, erase_command, joining, open_command
     from gateway.alarms import cli as alarms_cli
     from gateway.coldchain import cli as coldchain_cli
+    from gateway.custody import cli as custody_cli
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
     from gateway.drill import cli as drill_cli
@@ -63,6 +64,8 @@ def _mount(app: typer.Typer) -> None:
     app.add_typer(keys_cli.app, name="keys")
     app.add_typer(objects_cli.app, name="objects")
     app.add_typer(partner_cli.app, name="partner")
+    app.add_typer(custody_cli.app, name="exceptions")
+    app.add_typer(custody_cli.custody, name="custody")
     app.add_typer(network_cli.app, name="network")
     app.add_typer(chaincode_cli.app, name="chaincode")
     app.command("seal")(sealed_cli.seal)

@@ -1,4 +1,4 @@
-"""What keeps a unit where it is: a quarantine, or an exception that is not resolved, on it or on what it came out of.
+"""What keeps a unit where it is: a quarantine of it or of what it came out of, or an open exception on it.
 
 Both are written elsewhere and believed as the state has them. Who has a unit, and what is recalled, is looked at where
 units are changed.
@@ -39,13 +39,13 @@ async def holds(tx: Transaction, unit_id: bytes) -> tuple[bytes, ...]:
 
 
 async def require_no_exception(tx: Transaction, unit: UnitRecord) -> None:
-    """ContractError (`exception-open`) while an exception is open on the unit or on one that it came out of."""
-    for unit_id in await past(tx, unit):
-        held = await holds(tx, unit_id)
-        if held:
-            raise ContractError(
-                Code.EXCEPTION_OPEN, f"exception {held[0].hex()[:16]}… on {short(unit_id)} is not resolved"
-            )
+    """ContractError (`exception-open`) while an exception is open on the unit. One on the opened unit that it came out
+    of does not count: who opened that may be a stranger to the unit by now."""
+    held = await holds(tx, unit.unit_id)
+    if held:
+        raise ContractError(
+            Code.EXCEPTION_OPEN, f"exception {held[0].hex()[:16]}… on {short(unit.unit_id)} is not resolved"
+        )
 
 
 async def require_free_to_go(tx: Transaction, unit: UnitRecord) -> None:

@@ -16,8 +16,11 @@ from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
 from gateway.api.routes import (
     alarms,
+    custody,
     devices,
     erasures,
+    exceptions,
+    handovers,
     keys,
     objects,
     partners,
@@ -61,10 +64,8 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    for module in (
-        records, proofs, sources, devices, erasures, keys, objects, partners, shipments, alarms, site, tiles, trace,
-        goods, pages, consumer,
-    ):  # fmt: skip
+    supply = (trace, custody, exceptions, handovers, shipments, alarms, goods, consumer)
+    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)
     _describe(app)

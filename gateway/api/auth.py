@@ -81,6 +81,7 @@ class Requires:
         return who
 
 
+partner_only = Requires(frozenset({Scope.PARTNER}))
 reader = Requires(READ)
 payload_reader = Requires(PAYLOADS)
 operator = Requires(OPERATE)
@@ -94,6 +95,7 @@ PayloadReader = Annotated[Caller, Depends(payload_reader)]
 Operator = Annotated[Caller, Depends(operator)]
 DeviceAdmin = Annotated[Caller, Depends(device_admin)]
 Exchanger = Annotated[Caller, Depends(exchanger)]
+PartnerOnly = Annotated[Caller, Depends(partner_only)]
 Partaker = Annotated[Caller, Depends(partaker)]
 KeyReader = Annotated[Caller, Depends(key_reader)]
 DataProtection = Annotated[Caller, Depends(data_protection)]

@@ -28,6 +28,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+HAND_OVER, MAX_MESSAGE_BYTES = ("POST", "/v1/handovers"), 6 * 2**20  # as gateway.custody.handover.format bounds it
 UPLOAD = ("POST", "/v1/objects")  # the one request whose body may be large; it is streamed
 _log = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ class Guards:
 
     def _most(self, scope: Scope) -> int:
         """Bytes that this request's body may have."""
+        if (scope["method"], scope["path"]) == HAND_OVER:
+            return MAX_MESSAGE_BYTES
         return self._most_upload if (scope["method"], scope["path"]) == UPLOAD else MAX_BODY_BYTES
 
     def _wait(self, scope: Scope, headers: Headers) -> float:

@@ -1,18 +1,21 @@
 """Finds the unit on its way to us that a receiving event is about: itself, or around what the event names."""
 
+from collections.abc import Callable
+
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
+from gateway.custody.handover.book import Book
 from gateway.custody.names import is_lot, is_pack
 from gateway.custody.schema import UnitState
-from gateway.custody.tasks import Tasks
+from gateway.custody.tasks import Task, Tasks
 from gateway.custody.units import Unit, Units
 
 
 class Coming:
     """What was handed over to us."""
 
-    def __init__(self, store: Store, units: Units, containers: Containers, tasks: Tasks) -> None:
-        self._store, self._units, self._containers, self._tasks = store, units, containers, tasks
+    def __init__(self, store: Store, units: Units, containers: Containers, tasks: Tasks, book: Book) -> None:
+        self._store, self._units, self._containers, self._tasks, self._book = store, units, containers, tasks, book
 
     def resolve(self) -> int:
         """Let receipts go on whose hand-over is here; how many. Blocks."""
@@ -22,9 +25,20 @@ class Coming:
                 unit = self.around(task.things[0], task.detail[0])
                 if unit is not None:
                     self._tasks.found(task, [*task.detail[:2], unit.number], unit.uri)
+                    self._book.mention([unit.uri], task.leaf)
                     count += 1
             after = page[-1].id
         return count
+
+    def revive(self, came: Callable[[Task], None]) -> None:
+        """Receipts that were given up, whose hand-over is here now, go on; `came` hears of each. Blocks."""
+        for task in self._tasks.without_data():
+            unit = self.around(task.things[0], task.detail[0])
+            if unit is not None:
+                with self._store.transaction():
+                    self._tasks.found(task, [*task.detail[:2], unit.number], unit.uri)
+                    self._book.mention([unit.uri], task.leaf)
+                    came(task)
 
     def around(self, thing: str, amount: int | None) -> Unit | None:
         """The outermost unit that is or was on its way to us with this thing in it; one that still is comes first."""
@@ -40,9 +54,8 @@ class Coming:
 
     def _with_amount(self, lot: str, amount: int) -> Unit | None:
         """A unit with this amount of the lot, or with any of it where none has just that."""
-        query = """SELECT amount.parent FROM amount
-            JOIN unit lot ON lot.id = amount.lot JOIN unit ON unit.id = amount.parent
-            WHERE lot.uri = ? AND unit.state = ? ORDER BY count = ? DESC, amount.parent LIMIT 1"""
+        query = """SELECT unit.id FROM amount JOIN unit lot ON lot.id = amount.lot JOIN unit ON unit.id = amount.parent
+            WHERE lot.uri = ? AND unit.state = ? ORDER BY count = ? DESC, unit.id LIMIT 1"""
         with self._store.reading() as db:
             row = db.execute(query, (lot, int(UnitState.COMING), amount)).fetchone()
         if row is None:

@@ -91,7 +91,7 @@ class Containers:
         number = into.number if into else None
         with self._store.transaction() as tx:
             tx.execute("UPDATE pack SET parent = ?, out_of = ? WHERE parent = ?", (number, unit.number, unit.number))
-            tx.execute("UPDATE unit SET parent = ? WHERE parent = ?", (number, unit.number))
+            tx.execute("UPDATE unit SET parent = ?, out_of = ? WHERE parent = ?", (number, unit.number, unit.number))
             if into:
                 tx.execute("UPDATE amount SET parent = ? WHERE parent = ?", (number, unit.number))
             else:

@@ -15,6 +15,8 @@ from crypto.errors import FormatError
 from crypto.merkle import EMPTY_ROOT
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
+from gateway.custody.handover.book import Book
+from gateway.custody.names import is_container, is_lot
 from gateway.custody.tasks import Tasks
 from gateway.custody.transitions import Transitions
 from gateway.epcis.event import Event, read_event
@@ -35,9 +37,10 @@ def source_of(organisation: str) -> str:
 class Follower:
     """Use it from one thread at a time."""
 
-    def __init__(self, store: Store, reader: SiteReader, transitions: Transitions, tasks: Tasks) -> None:
+    def __init__(self, store: Store, reader: SiteReader, transitions: Transitions, tasks: Tasks, book: Book) -> None:
         """CustodyError where custody.db followed another log than this one."""
         self._store, self._reader, self._transitions, self._tasks = store, reader, transitions, tasks
+        self._book = book
         self.unread = 0  # events whose payload does not open here
         self._require_same_history()
 
@@ -77,6 +80,8 @@ class Follower:
         if event.error is not None:
             self._declared(event, leaf)
         elif self._is_new(event, leaf):
+            named = [thing.uri for thing in event.things if is_container(thing.uri) or is_lot(thing.uri)]
+            self._book.mention([*named, event.hash_id], leaf)
             self._transitions.take(event, leaf)
 
     def _is_new(self, event: Event, leaf: int) -> bool:

@@ -7,9 +7,8 @@ lost: tasks wait, in their order. A call whose answer was lost is made again, an
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
-from typing import ParamSpec, TypeVar
 
 from chain.errors import LedgerError, LogError, StoreError
 from chain.ledger.interface import Submitted
@@ -18,11 +17,12 @@ from crypto.errors import SealtrailError
 from gateway.custody.coming import Coming
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
+from gateway.custody.finishing import finished
 from gateway.custody.follower import Follower
 from gateway.custody.lots import COMMISSION, Lots
 from gateway.custody.schema import LotState, TaskState, UnitKind, UnitState
 from gateway.custody.sealing import Sealing
-from gateway.custody.tasks import Task, Tasks, now_us
+from gateway.custody.tasks import NO_DATA, Task, Tasks, now_us
 from gateway.custody.telling import Arguments, refusal_in, units_of, was_taken
 from gateway.custody.transitions import RECEIVE, SHIP
 from gateway.custody.units import Units
@@ -36,8 +36,6 @@ AT_ONCE = 16
 # The contract will say otherwise once the ledger has caught up with this gateway's own key or checkpoint.
 _LATER = frozenset({Code.UNKNOWN_CHECKPOINT, Code.KEY_CLOSED, Code.NOT_ENROLLED, Code.UNKNOWN_LOG})
 Ended = Callable[[Task], None]
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Keeping:
@@ -52,6 +50,10 @@ class Keeping:
         self._prover = Prover(ground)
         self._news, self._alone = asyncio.Event(), set[int]()
         self.ended: list[Ended] = []
+        self.begin: Callable[[], Awaitable[None]] = _nothing
+        self.answered: Callable[[Task, Submitted], None] = lambda task, answer: None
+        self.alert: Callable[[Task], Awaitable[None]] = _nobody
+        self.told: Callable[[], None] = lambda: None  # called on the loop after some were told
         self.overdue: Callable[[Task], None] = lambda task: None
         self.problem = ""
         self.idle = False  # everything that is logged was taken, and everything that can be told was told
@@ -79,10 +81,14 @@ class Keeping:
 
     async def turn(self) -> None:
         """Take what is logged, and tell what can be told now."""
-        while await _finished(self._take):
+        await self.begin()
+        while await finished(self._take):
             pass
         while await self._tell_ready():
-            pass
+            self.told()
+        for task in await finished(self._tasks.not_told):
+            await self.alert(task)
+            await finished(self._tasks.was_told, task.id)
         self.idle = not self._news.is_set()
 
     def _take(self) -> bool:
@@ -92,12 +98,12 @@ class Keeping:
         for task in self._tasks.overdue(now_us()):
             with self._store.transaction():
                 self.overdue(task)
-                self._end(task, TaskState.REFUSED, "no hand-over of it came", "no-data", "")
+                self._end(task, TaskState.REFUSED, "no hand-over of it came", NO_DATA, "")
         return more
 
     async def _tell_ready(self) -> bool:
         """Tell the ledger of some tasks that do not wait for each other; False when there are none."""
-        ready = await _finished(self._tasks.ready, 4 * AT_ONCE)
+        ready = await finished(self._tasks.ready, 4 * AT_ONCE)
         groups = list(self._grouped(ready))
         gate = asyncio.Semaphore(AT_ONCE)
 
@@ -121,25 +127,25 @@ class Keeping:
         return groups
 
     async def _tell(self, group: Sequence[Task]) -> None:
-        group = [task for task in group if not await _finished(self._needless, task)]
+        group = [task for task in group if not await finished(self._needless, task)]
         if not group:
             return
         sent_before = any(task.sent for task in group)
         try:
             evidence = await self._prover.evidence(group[0].leaf)
-            function, args = await _finished(self._arguments.of, group, evidence)
-            await _finished(self._tasks.sending, [task.id for task in group])
+            function, args = await finished(self._arguments.of, group, evidence)
+            await finished(self._tasks.sending, [task.id for task in group])
             answer = await self._ground.ledger.submit(function, *args)
         except ContractError as e:
             if e.code in _LATER:
                 raise
             await self._refused(group, e, sent_before=sent_before)
         except CustodyError as e:
-            await _finished(self._end_all, group, TaskState.REFUSED, str(e), "not-possible", "")
+            await finished(self._end_all, group, TaskState.REFUSED, str(e), "not-possible", "")
         except (LedgerError, LogError, StoreError):
             raise
         else:
-            await _finished(self._done, group, answer)
+            await finished(self._done, group, answer)
 
     def _needless(self, task: Task) -> bool:
         """Whether a receipt is done: what it names came in a unit that was received, or was only accepted after."""
@@ -162,13 +168,13 @@ class Keeping:
             if sent_before and await was_taken(
                 self._ground.ledger, [self._units.numbered(number) for number in numbers], organisation
             ):
-                await _finished(self._end_all, group, TaskState.DONE, "its answer was lost", "", "")
+                await finished(self._end_all, group, TaskState.DONE, "its answer was lost", "", "")
                 return
             if len(numbers) > 1:
-                await _finished(self._split, task)
+                await finished(self._split, task)
                 return
         words = str(error).partition(": ")[2]
-        await _finished(self._end_all, group, TaskState.REFUSED, words, str(error.code), "")
+        await finished(self._end_all, group, TaskState.REFUSED, words, str(error.code), "")
 
     def _split(self, task: Task) -> None:
         """A shipment of several units, each a task of its own."""
@@ -183,7 +189,9 @@ class Keeping:
         if refusal:
             self._end_all(group, TaskState.REFUSED, refusal[1], refusal[0], answer.tx_id)
         else:
-            self._end_all(group, TaskState.DONE, "", "", answer.tx_id)
+            with self._store.transaction():
+                self.answered(group[0], answer)
+                self._end_all(group, TaskState.DONE, "", "", answer.tx_id)
 
     def _end_all(self, group: Sequence[Task], state: TaskState, reason: str, code: str, tx_id: str) -> None:
         with self._store.transaction():
@@ -199,9 +207,9 @@ class Keeping:
                 lot = self._units.numbered(task.detail[0])
                 self._lots.settled(lot, LotState.KNOWN if state is TaskState.DONE else LotState.REFUSED)
             self._tasks.end(task.id, state, reason=reason, code=code, tx_id=tx_id)
-            ended = self._tasks.get(task.id)
-            for hear in self.ended if ended else ():
-                hear(ended or task)
+            ended = self._tasks.get(task.id) or task
+            for hear in self.ended:
+                hear(ended)
         if state is TaskState.REFUSED:
             log.warning("%s of record %d is refused (%s): %s", task.name, task.leaf, code, reason)
 
@@ -217,11 +225,9 @@ class Keeping:
             self._sealing.open(unit, leaf)
 
 
-async def _finished(work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """In a thread, and to its end even where the gateway stops meanwhile: the database is closed next."""
-    thread = asyncio.ensure_future(asyncio.to_thread(work, *args, **named))
-    try:
-        return await asyncio.shield(thread)
-    except asyncio.CancelledError:
-        await asyncio.wait([thread])
-        raise
+async def _nobody(task: Task) -> None:
+    """Nobody is told."""
+
+
+async def _nothing() -> None:
+    """Nothing is to be known before."""

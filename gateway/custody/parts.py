@@ -7,23 +7,34 @@ from chain.site import SiteReader
 from gateway.custody.coming import Coming
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
+from gateway.custody.exceptions.register import Register
+from gateway.custody.exceptions.workflow import ANSWER, REPORT, RESOLVE, Alert, Workflow
+from gateway.custody.finishing import finished
 from gateway.custody.follower import Follower
+from gateway.custody.handover.book import Book
+from gateway.custody.handover.building import Builder
+from gateway.custody.handover.exchanging import Handovers
+from gateway.custody.handover.taking import Taking
 from gateway.custody.keeping import Keeping
 from gateway.custody.lots import Lots
 from gateway.custody.partners import Partners
 from gateway.custody.places import Places
 from gateway.custody.sealing import Sealing
-from gateway.custody.tasks import Tasks
+from gateway.custody.senders import SenderOf
+from gateway.custody.tasks import Task, Tasks
 from gateway.custody.telling import Arguments
 from gateway.custody.transitions import Transitions
 from gateway.custody.trees import Trees
 from gateway.custody.units import Units
+from gateway.delivery.opening import note_alert
+from gateway.delivery.outbox import Outbox
 from gateway.supply.ground import Ground
 
 
 @dataclass(frozen=True, slots=True)
 class Custody:
-    """Secrets and ids of units, serial trees, what is in what, the partners, and what the ledger is being told."""
+    """Secrets and ids of units, serial trees, what is in what, the partners, what the ledger is being told, and what
+    passes between partners' gateways."""
 
     store: Store
     units: Units
@@ -33,32 +44,76 @@ class Custody:
     tasks: Tasks
     partners: Partners
     keeping: Keeping
+    book: Book
+    handovers: Handovers
+    exceptions: Register
+    workflow: Workflow
 
     def start(self, ground: Ground) -> None:
-        """Follow the log from now on; ends with the gateway."""
+        """Follow the log, send and take hand-overs from now on; ends with the gateway."""
         ground.closing.task(self.keeping.run())
+        ground.closing.task(self.handovers.run())
 
 
-async def open_custody(ground: Ground) -> Custody:
+async def open_custody(ground: Ground, outbox: Outbox) -> Custody:
     """Open custody.db; it is closed with the gateway."""
     store = await asyncio.to_thread(Store, ground.folder.root)
     ground.closing.callback(store.close)
     reader = await asyncio.to_thread(SiteReader.open, ground.folder)
     ground.closing.callback(reader.close)
-    return await asyncio.to_thread(_made, ground, store, reader)
+    return await asyncio.to_thread(_made, ground, outbox, store, reader)
 
 
-def _made(ground: Ground, store: Store, reader: SiteReader) -> Custody:
-    config = ground.config
-    units, trees, tasks = Units(store, ground.folder.site_key()), Trees(store), Tasks(store)
-    partners, containers = Partners(config.partners), Containers(store, units)
+def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> Custody:
+    config, folder = ground.config, ground.folder
+    units, trees, tasks, book = Units(store, folder.site_key()), Trees(store), Tasks(store), Book(store)
+    partners, containers, places = Partners(config.partners), Containers(store, units), Places(store, trees)
     lots = Lots(store, units, tasks)
     sealing = Sealing(store, units, containers, lots, trees, tasks)
     transitions = Transitions(
         store, units, containers, lots, sealing, tasks, partners, data_wait_s=config.custody.data_wait_s
     )
-    arguments = Arguments(units, containers, lots, trees, Places(store, trees))
-    coming = Coming(store, units, containers, tasks)
-    follower = Follower(store, reader, transitions, tasks)
+    coming, arguments = Coming(store, units, containers, tasks, book), Arguments(units, containers, lots, trees, places)
+    follower = Follower(store, reader, transitions, tasks, book)
     keeping = Keeping(ground, store, units, lots, sealing, tasks, coming, follower, arguments)
-    return Custody(store, units, trees, containers, lots, tasks, partners, keeping)
+
+    async def alert(kind: str, source: str, text: str) -> None:
+        await asyncio.to_thread(note_alert, folder, kind, source, text)
+
+    handovers = Handovers(
+        ground, store, units, book, Builder(folder, store, units, containers, trees, places, book),
+        Taking(folder, store, units, containers, trees, places, book, ground.own_log), partners, outbox, alert=alert,
+    )  # fmt: skip
+    register = Register(store)
+    workflow = Workflow(
+        store, register, units, tasks, book, ground.ledger, us=handovers.organisation, say=handovers.say, alert=alert,
+        wake=keeping.wake, partner_of=SenderOf(folder, partners), log_size=ground.log_size,
+        answer_us=int(config.custody.answer_days * 86_400e6),
+    )  # fmt: skip
+    _tie(keeping, handovers, workflow, arguments, transitions, coming, alert)
+    return Custody(store, units, trees, containers, lots, tasks, partners, keeping, book, handovers, register, workflow)
+
+
+def _tie(
+    keeping: Keeping, handovers: Handovers, workflow: Workflow, arguments: Arguments, transitions: Transitions,
+    coming: Coming, alert: Alert,
+) -> None:  # fmt: skip
+    """What each part tells the others."""
+    keeping.ended += [handovers.ended, workflow.ended]
+    keeping.told, keeping.answered, keeping.overdue = handovers.wake, workflow.answered, workflow.product_without_data
+    keeping.begin = workflow.begin
+    arguments.others = dict.fromkeys((REPORT, ANSWER, RESOLVE), workflow.call)
+    transitions.duplicate = workflow.commissioned_twice
+    handovers.overdue, handovers.complete = workflow.data_without_product, workflow.product_came
+    handovers.doubled = workflow.handed_over_twice
+    handovers.heard |= dict.fromkeys(("exception", "exception-answer", "exception-end"), workflow.heard)
+
+    async def refused(task: Task) -> None:
+        things = ", ".join(task.things[:3])
+        await alert("custody", "", f"{task.name} of {things} (record {task.leaf}) is refused: {task.reason}")
+
+    async def taken() -> None:
+        await finished(coming.revive, workflow.data_came)
+        keeping.wake()
+
+    keeping.alert, handovers.taken = refused, taken

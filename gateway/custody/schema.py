@@ -47,6 +47,21 @@ class TaskState(IntEnum):
     VOID = 4  # its event was declared erroneous before the ledger was told
 
 
+class HandoverState(IntEnum):
+    """How far a hand-over is. The first five are of one from us, the others of one to us."""
+
+    BUILDING = 0
+    SENT = 1
+    TAKEN = 2  # the recipient's gateway has checked and taken it
+    ARRIVED = 3  # the recipient has received the goods
+    REFUSED = 4  # the recipient's gateway did not take it
+    COMING = 5  # parts are missing
+    CHECKING = 6
+    KEPT = 7  # checked and taken here
+    RECEIVED = 8  # the goods are here, too
+    REJECTED = 9  # it is not what the ledger says
+
+
 SCHEMA: tuple[str, ...] = (
     "CREATE TABLE IF NOT EXISTS position (id INTEGER PRIMARY KEY CHECK (id = 0), next_leaf INTEGER NOT NULL,"
     " root BLOB NOT NULL)",
@@ -58,7 +73,7 @@ SCHEMA: tuple[str, ...] = (
     # of the event that made it what it is. Of a lot `state` is a LotState.
     "CREATE TABLE IF NOT EXISTS unit (id INTEGER PRIMARY KEY, uri TEXT NOT NULL, generation INTEGER NOT NULL,"
     " kind INTEGER NOT NULL, secret BLOB NOT NULL, origin TEXT NOT NULL, made_us INTEGER NOT NULL,"
-    " state INTEGER NOT NULL, parent INTEGER, leaf INTEGER, UNIQUE (uri, generation))",
+    " state INTEGER NOT NULL, parent INTEGER, out_of INTEGER, leaf INTEGER, UNIQUE (uri, generation))",
     "CREATE INDEX IF NOT EXISTS unit_parent ON unit (parent) WHERE parent IS NOT NULL",
     # What only lots have. `declared`: the amount that an event gave, as gateway.custody.amounts counts it. `inputs`:
     # what it was made of, CBOR [[URI, amount] …].
@@ -86,7 +101,7 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE IF NOT EXISTS task (id INTEGER PRIMARY KEY AUTOINCREMENT, leaf INTEGER NOT NULL, name TEXT NOT NULL,"
     " work BLOB NOT NULL, state INTEGER NOT NULL, waits TEXT, until_us INTEGER, sent INTEGER NOT NULL DEFAULT 0,"
     " made_us INTEGER NOT NULL, ended_us INTEGER, reason TEXT NOT NULL DEFAULT '', code TEXT NOT NULL DEFAULT '',"
-    " tx_id TEXT NOT NULL DEFAULT '')",
+    " tx_id TEXT NOT NULL DEFAULT '', told INTEGER NOT NULL DEFAULT 0)",
     "CREATE INDEX IF NOT EXISTS task_state ON task (state, id)",
     "CREATE INDEX IF NOT EXISTS task_waits ON task (waits, id) WHERE state = 1",
     "CREATE INDEX IF NOT EXISTS task_leaf ON task (leaf)",
@@ -94,5 +109,37 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE IF NOT EXISTS about (uri TEXT NOT NULL, task INTEGER NOT NULL, PRIMARY KEY (uri, task))"
     " WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS about_task ON about (task)",
+    # Records of events that name a lot or unit.
+    "CREATE TABLE IF NOT EXISTS mention (uri TEXT NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY (uri, leaf))"
+    " WITHOUT ROWID",
+    # Events that partners handed over: where they stand in this log (`leaf`) and in their own, and the proof of that:
+    # CBOR [size, record, [source, boot, seq, schema, sensed, blind], [hash …]].
+    "CREATE TABLE IF NOT EXISTS shared (leaf INTEGER PRIMARY KEY, origin TEXT NOT NULL, number INTEGER NOT NULL,"
+    " proof BLOB NOT NULL, UNIQUE (origin, number))",
+    # Hand-overs, from us and to us. `units`: CBOR list of URIs of what was shipped; `leaf`: the record of the shipping
+    # event, where it is ours; `next`: parts made or taken so far.
+    "CREATE TABLE IF NOT EXISTS handover (id BLOB PRIMARY KEY, incoming INTEGER NOT NULL, organisation TEXT NOT NULL,"
+    " state INTEGER NOT NULL, leaf INTEGER, units BLOB NOT NULL, made_us INTEGER NOT NULL, changed_us INTEGER NOT NULL,"
+    " parts INTEGER, reason TEXT NOT NULL DEFAULT '', until_us INTEGER) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS handover_state ON handover (state, made_us)",
+    # Parts of those that are not taken yet.
+    "CREATE TABLE IF NOT EXISTS part (handover BLOB NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL,"
+    " PRIMARY KEY (handover, number))",
+    # What is to be told to partners, until the outbox has it. `body`: CBOR.
+    "CREATE TABLE IF NOT EXISTS say (id INTEGER PRIMARY KEY AUTOINCREMENT, organisation TEXT NOT NULL,"
+    " handover BLOB NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL)",
+    # Exceptions, reported by us or to us. `facts`: CBOR [things, records, compared]; `ledger_id`: what the ledger calls
+    # it; `detail`: the secret that makes ids of things whose own secrets we do not have.
+    "CREATE TABLE IF NOT EXISTS exception (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,"
+    " state TEXT NOT NULL, owner TEXT NOT NULL, organisation TEXT NOT NULL, facts BLOB NOT NULL, leaf INTEGER NOT NULL,"
+    " ledger_id BLOB UNIQUE, opened_us INTEGER NOT NULL, changed_us INTEGER NOT NULL, deadline_us INTEGER NOT NULL,"
+    " answer TEXT NOT NULL DEFAULT '', resolution TEXT NOT NULL DEFAULT '', remark TEXT NOT NULL DEFAULT '',"
+    " cause TEXT NOT NULL UNIQUE)",
+    "CREATE INDEX IF NOT EXISTS exception_state ON exception (state, id)",
+    # One row while events of a hand-over are being logged: where the log stood before.
+    "CREATE TABLE IF NOT EXISTS logging (id INTEGER PRIMARY KEY CHECK (id = 0), first_leaf INTEGER NOT NULL)",
 )
-TABLES = ("position", "seen", "unit", "lot", "pack", "amount", "place", "tree", "tile", "task", "about")
+TABLES = (
+    "position", "seen", "unit", "lot", "pack", "amount", "place", "tree", "tile", "task", "about",
+    "mention", "shared", "handover", "part", "say", "exception", "logging",
+)  # fmt: skip

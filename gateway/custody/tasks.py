@@ -16,6 +16,7 @@ from gateway.custody.schema import TaskState
 MAX_WORK_BYTES = 64 * 1024
 MAX_PAGE = 500
 KEPT = 1_000_000  # ended tasks; then the oldest go
+NO_DATA = "no-data"  # the code of a receipt whose hand-over did not come in time
 DATA = "data "  # how `waits` begins where a task waits for a hand-over
 _COLUMNS = "id, leaf, name, work, state, waits, until_us, sent, made_us, ended_us, reason, code, tx_id"
 
@@ -92,10 +93,11 @@ class Tasks:
     def found(self, task: Task, detail: cbor.CborValue, uri: str) -> None:
         """What it waited for is there: it is about this unit too, and is to be done."""
         with self._store.transaction() as tx:
-            query = "UPDATE task SET state = ?, waits = NULL, until_us = NULL, reason = '', work = ? WHERE id = ?"
+            changes = "state = ?, waits = NULL, until_us = NULL, ended_us = NULL, reason = '', code = '', work = ?"
+            query = f"UPDATE task SET {changes} WHERE id = ?"
             about = list(dict.fromkeys([*task.things, uri]))
             tx.execute(query, (int(TaskState.PENDING), cbor.encode([list(about), detail]), task.id))
-            tx.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (uri, task.id))
+            tx.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", [(one, task.id) for one in about])
 
     def release(self, waits: str) -> int:
         """What waited for this is to be done; how many."""
@@ -109,7 +111,7 @@ class Tasks:
         if found is None or found.state is not TaskState.REFUSED:
             return False
         with self._store.transaction() as tx:
-            query = "UPDATE task SET state = ?, ended_us = NULL, reason = '', code = '' WHERE id = ?"
+            query = "UPDATE task SET state = ?, ended_us = NULL, reason = '', code = '', told = 0 WHERE id = ?"
             tx.execute(query, (int(TaskState.PENDING), number))
             tx.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", [(uri, number) for uri in found.things])
         return True
@@ -150,6 +152,18 @@ class Tasks:
 
     def waiting_for(self, waits: str, limit: int = 100) -> list[Task]:
         return self._all(f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND waits = ? ORDER BY id LIMIT ?", waits, limit)
+
+    def not_told(self, limit: int = 100) -> list[Task]:
+        """Refused ones that people were not told of."""
+        return self._all(f"SELECT {_COLUMNS} FROM task WHERE state = 3 AND told = 0 ORDER BY id LIMIT ?", limit)
+
+    def was_told(self, number: int) -> None:
+        with self._store.transaction() as tx:
+            tx.execute("UPDATE task SET told = 1 WHERE id = ?", (number,))
+
+    def without_data(self) -> list[Task]:
+        """Receipts that were given up because no hand-over came."""
+        return self._all(f"SELECT {_COLUMNS} FROM task WHERE state = 3 AND code = ? ORDER BY id", NO_DATA)
 
     def get(self, number: int) -> Task | None:
         found = self._all(f"SELECT {_COLUMNS} FROM task WHERE id = ?", number)

@@ -3,7 +3,7 @@
 Trust boundary: what the contract answers is believed. A refusal is an answer: it ends the task with its code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chain.ledger.interface import Ledger, Submitted
 from chaincode.errors import Code, ContractError
@@ -30,6 +30,7 @@ class Arguments:
     def __init__(self, units: Units, containers: Containers, lots: Lots, trees: Trees, places: Places) -> None:
         self._units, self._containers, self._lots = units, containers, lots
         self._trees, self._places = trees, places
+        self.others: dict[str, Callable[[Task, bytes], Call]] = {}  # of tasks that others made, by name
 
     def of(self, tasks: Sequence[Task], evidence: bytes) -> Call:
         """The function and its arguments. Several tasks are those of one event that one call can do.
@@ -38,6 +39,8 @@ class Arguments:
             CustodyError: something that it needs is not known here.
         """
         task = tasks[0]
+        if task.name in self.others:
+            return self.others[task.name](task, evidence)
         if task.name == RECEIVE:
             return "lots.receive", (*(self._units.numbered(number).id for number in units_of(tasks)), evidence)
         return {

@@ -43,12 +43,12 @@ class Transitions:
     def __init__(
         self, store: Store, units: Units, containers: Containers, lots: Lots, sealing: Sealing, tasks: Tasks,
         partners: Partners, *, data_wait_s: float,
-        duplicate: Callable[[int, str, int | None], None] = lambda leaf, pack, first: None,
     ) -> None:  # fmt: skip
-        """`duplicate(leaf, pack, first)`: the event at `leaf` commissions a pack that the one at `first` did before."""
         self._store, self._units, self._containers = store, units, containers
         self._lots, self._sealing, self._tasks, self._partners = lots, sealing, tasks, partners
-        self._data_wait_s, self._duplicate = data_wait_s, duplicate
+        self._data_wait_s = data_wait_s
+        # (leaf, pack, first): the event at `leaf` commissions a pack that the one at `first` did before.
+        self.duplicate: Callable[[int, str, int | None], None] = lambda leaf, pack, first: None
 
     def take(self, event: Event, leaf: int) -> None:
         """Everything that follows from one event."""
@@ -91,7 +91,7 @@ class Transitions:
             lot = self._open_lot(lgtin_of(gtin, number or ""), leaf)
             self._lots.note(lot, leaf, LotFacts(expiry_day=expiry))
             for pack in self._units.put_packs(lot, [one for one in packs if gtin_of(one) == gtin], leaf):
-                self._duplicate(leaf, pack, self._units.commissioned_at(pack))
+                self.duplicate(leaf, pack, self._units.commissioned_at(pack))
             lots.append(lot)
         for thing in event.things:
             if is_lot(thing.uri):
@@ -119,7 +119,7 @@ class Transitions:
             lot = self._open_lot(lgtin_of(gtin, number or ""), leaf)
             self._lots.note(lot, leaf, LotFacts(expiry_day=expiry, inputs=() if lots else inputs))
             for pack in self._units.put_packs(lot, [one for one in packs if gtin_of(one) == gtin], leaf):
-                self._duplicate(leaf, pack, self._units.commissioned_at(pack))
+                self.duplicate(leaf, pack, self._units.commissioned_at(pack))
             lots.append(lot)
         for lot in lots:
             self._lots.close_if_whole(lot)

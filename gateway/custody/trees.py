@@ -69,6 +69,38 @@ class Trees:
             row = db.execute("SELECT id, size, root FROM tree WHERE unit = ?", (unit,)).fetchone()
         return None if row is None else Tree(*row)
 
+    # -- trees that come from elsewhere, in pieces
+
+    def put_ids(self, unit: int, first: int, ids: bytes) -> None:
+        """Keep ids of a unit's tree from index `first` on, for `build_from_ids`."""
+        with self._store.transaction() as tx:
+            tx.execute("INSERT OR REPLACE INTO tile VALUES (?, ?, ?)", (-unit, first, ids))
+
+    def build_from_ids(self, unit: int) -> Tree:
+        """The tree of the ids that were kept. CustodyError where they do not ascend; nothing is kept then."""
+        try:
+            return self.build(unit, self._pieces(unit))
+        finally:
+            with self._store.transaction() as tx:
+                tx.execute("DELETE FROM tile WHERE tree = ?", (-unit,))
+
+    def drop(self, unit: int) -> None:
+        """Forget a unit's tree."""
+        with self._store.transaction() as tx:
+            tx.execute("DELETE FROM tile WHERE tree = (SELECT id FROM tree WHERE unit = ?)", (unit,))
+            tx.execute("DELETE FROM tree WHERE unit = ?", (unit,))
+
+    def _pieces(self, unit: int) -> Iterator[bytes]:
+        after = -1
+        query = "SELECT id, hashes FROM tile WHERE tree = ? AND id > ? ORDER BY id LIMIT 1"
+        while True:
+            with self._store.reading() as db:
+                row = db.execute(query, (-unit, after)).fetchone()
+            if row is None:
+                return
+            after = row[0]
+            yield from bulk.split(bytes(row[1]))
+
     def prove(self, tree: Tree, one: bytes) -> Place:
         """Where an id stands, with its proof: O(log size) reads. UnknownUnitError where it is not in the tree."""
         tiles = _Tiles(self._store, tree)

@@ -4,8 +4,9 @@ Trust boundary: URIs are canonical and checked by whoever calls. Secrets lie sea
 files can test guesses of serials against the ledger, and do nothing else with them.
 """
 
+import hmac
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from crypto import labels
@@ -17,15 +18,17 @@ from gateway.custody.names import PRODUCT, is_lot, is_pack, pack_name
 from gateway.custody.schema import LotState, UnitKind, UnitState
 
 PACKS_AT_ONCE = 4096
-_COLUMNS = "unit.id, unit.uri, unit.generation, unit.kind, unit.secret, unit.origin, unit.state, unit.parent, unit.leaf"
-_Row = tuple[int, str, int, int, bytes, str, int, int | None, int | None]
+_NAMES = ("id", "uri", "generation", "kind", "secret", "origin", "state", "parent", "out_of", "leaf")
+_COLUMNS = ", ".join(f"unit.{name}" for name in _NAMES)
+_Row = tuple[int, str, int, int, bytes, str, int, int | None, int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A thing with a secret of its own: a lot, by the URI of its LGTIN, or a logistic unit. `origin`: the organisation
-    that handed it over, empty for one that was made here. `parent`: the number of the unit it is in. `leaf`: the record
-    of the event that made it what it is. Of a lot `state` is a LotState."""
+    that handed it over, empty for one that was made here. `parent`: the number of the unit it is in; `out_of`: of the
+    one that was opened around it last. `leaf`: the record of the event that made it what it is. Of a lot `state` is a
+    LotState."""
 
     number: int
     uri: str
@@ -35,6 +38,7 @@ class Unit:
     origin: str
     state: int
     parent: int | None
+    out_of: int | None
     leaf: int | None
 
     @property
@@ -56,6 +60,7 @@ class Units:
 
     def __init__(self, store: Store, site_key: bytes) -> None:
         self._store, self._key = store, AtRestKey(site_key)
+        self._own = hmac.digest(site_key, labels.UNIT_SECRET, "sha256")
 
     def get(self, uri: str) -> Unit | None:
         """The lot or logistic unit of this URI, its newest generation, if its secret is known here."""
@@ -114,6 +119,23 @@ class Units:
     def id_of(self, uri: str) -> bytes:
         """What the ledger calls this lot, logistic unit or pack; UnknownUnitError where its secret is not known."""
         return self.lot_of(uri).id_of(uri) if is_pack(uri) else self.of(uri).id
+
+    def private_id(self, uri: str) -> bytes:
+        """A name for a thing whose secret is not here, that nobody else can tell or guess."""
+        return unit_id(self._own, uri)
+
+    def named(self, ids: Sequence[bytes]) -> list[str]:
+        """URIs of those of these ids that are known here. Looks at every unit, and at every pack of the lots among
+        them: for what happens seldom."""
+        wanted, found = set(ids), list[str]()
+        with self._store.reading() as db:
+            numbers = [row[0] for row in db.execute("SELECT id FROM unit ORDER BY id").fetchall()]
+        for unit in map(self.numbered, numbers):
+            if unit.id in wanted:
+                found.append(unit.uri)
+                if unit.is_lot:
+                    found += [pack for pack in self.packs(unit) if unit.id_of(pack) in wanted]
+        return found
 
     # -- packs
 
@@ -191,9 +213,9 @@ class Units:
         return None if row is None else self._unit(row)
 
     def _unit(self, row: _Row) -> Unit:
-        number, uri, generation, kind, sealed, origin, state, parent, leaf = row
+        number, uri, generation, kind, sealed, origin, state, parent, out_of, leaf = row
         secret = self._key.open(sealed, _place(uri))
-        return Unit(number, uri, generation, UnitKind(kind), secret, origin, state, parent, leaf)
+        return Unit(number, uri, generation, UnitKind(kind), secret, origin, state, parent, out_of, leaf)
 
 
 def kind_of(uri: str) -> UnitKind:

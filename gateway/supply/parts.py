@@ -45,7 +45,7 @@ class Supply:
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
-    custody = await open_custody(ground)
+    custody = await open_custody(ground, outbox)
     cold, consumer = await open_cold(ground, custody.units), await open_consumer(ground, custody)
     supply = Supply(ground, outbox, custody, consumer, cold, await open_alarms(ground, cold, outbox))
     supply.custody.start(ground)

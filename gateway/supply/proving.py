@@ -29,10 +29,11 @@ class Prover:
         Raises:
             LedgerError: the ledger is away. LogError: the log has no such record, or the gateway is stopping.
         """
-        size = await self._anchored_above(max(leaves))
+        size = await self.anchored_above(max(leaves))
         return await asyncio.to_thread(self._build, leaves, size)
 
-    async def _anchored_above(self, leaf: int) -> int:
+    async def anchored_above(self, leaf: int) -> int:
+        """A size that the ledger has anchored, in which this record is."""
         async with self._one:  # whoever waits meanwhile finds it done
             if leaf >= self._anchored:
                 await self._ground.anchor()

@@ -19,6 +19,7 @@ from tests.contract_suite.actors import Actor, MemoryLog, log_signers
 from tests.contract_suite.parties import Partner, Thing
 from tests.contract_suite.shipments import CARRIER as OTHERS
 from tests.contract_suite.shipments import SIZE, Party, Trip, logger_of
+from tests.torture.scale import scaled
 
 ORIGIN = "plant.example/gw1"
 GATEWAY, THING = Actor("plant/gateway", ORIGIN), Actor("thing", ORIGIN)
@@ -148,14 +149,14 @@ def test_the_arguments_are_good_before_they_are_spoilt(function: str) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@settings(max_examples=40)
+@settings(max_examples=scaled(20, 400))
 @given(args=st.lists(st.binary(max_size=5000), max_size=8))
 def test_arbitrary_bytes(function: str, args: list[bytes]) -> None:
     answers(lambda: ledger_once().call(GATEWAY.key.public, function, *args))
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@settings(max_examples=60)
+@settings(max_examples=scaled(30, 2_000))
 @given(data=st.data())
 def test_valid_calls_with_spoilt_arguments(function: str, data: st.DataObject) -> None:
     args = list(VALID[function])

@@ -142,7 +142,8 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        custody, outbox = asyncio.run(open_custody(ground)), open_outbox(ground)
+        outbox = open_outbox(ground)
+        custody = asyncio.run(open_custody(ground, outbox))
         consumer = asyncio.run(open_consumer(ground, custody))
         cold = ColdChain(ground, ShipmentStore(root), custody.units)  # nothing runs by itself here
         self.supply = Supply(ground, outbox, custody, consumer, cold, Alarms(ground, AlarmStore(root), cold, outbox))

@@ -26,7 +26,8 @@ PUBLIC = {
 PAGES = {"/", "/records", "/records/{id}", "/sources/{name}", "/login", "/logout", "/static/{name}", "/live"}
 READS, PAYLOADS = {Scope.AUDITOR, Scope.OPERATOR, Scope.DEVICE_ADMIN}, {Scope.AUDITOR, Scope.OPERATOR}
 EXAMPLES = {"{id}": "3", "{name}": "cold-1", "{kind}": "reading", "{path:path}": "0/000.p/1",
-            "{name:path}": "hospital", "{recipient:path}": "hospital", "{kid}": "00"}  # fmt: skip
+            "{name:path}": "hospital", "{recipient:path}": "hospital", "{kid}": "00",
+            "{gtin}": "09520002000019", "{lot}": "LOT-1"}  # fmt: skip
 
 
 def routes(app: FastAPI) -> list[APIRoute]:

@@ -1,22 +1,30 @@
 """Companies with real gateways on one shared ledger, and their EPCIS events."""
 
+import asyncio
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from chain.site import Folder
 from chaincode.lots.records import Balance, LotRecord
 from chaincode.lots.unit_records import UnitRecord
+from gateway.access import Access, Scope
+from gateway.config import Config
 from gateway.custody.parts import Custody
 from gateway.custody.tasks import Task
 from gateway.preprocess.gs1 import check_digit
-from tests.support.site import Site
+from gateway.server import running
+from gateway.service import Gateway
+from tests.support.mosquitto import quiet_port
 
 CONTEXT = ["https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"]
 ID = "https://id.gs1.org"
 GTIN = "09520002000019"
+DEADLINE_S = 20.0
+T = TypeVar("T")
 NAMES = {"maker": "9520002000002", "wholesaler": "9520004000000", "pharmacy": "9520005000009"}
 
 
@@ -43,15 +51,17 @@ def sscc(number: int) -> str:
 
 @dataclass
 class Company:
-    """One company's gateway, and its events."""
+    """One company's gateway, and its events. All gateways of a test run on one loop, whenever a company waits."""
 
     name: str
-    site: Site
+    gateway: Gateway
+    runner: asyncio.Runner
+    url: str
     _minute: int = field(default=0)
 
     @property
     def custody(self) -> Custody:
-        return self.site.gateway.supply.custody
+        return self.gateway.supply.custody
 
     @property
     def organisation(self) -> str:
@@ -60,6 +70,17 @@ class Company:
     @property
     def party(self) -> str:
         return f"{ID}/417/{NAMES[self.name]}"
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    def wait(self, true: Callable[[], Any]) -> None:
+        async def until() -> None:
+            async with asyncio.timeout(DEADLINE_S):
+                while not true():
+                    await asyncio.sleep(0.01)
+
+        self.run(until())
 
     # -- events
 
@@ -78,8 +99,8 @@ class Company:
         return json.dumps(body).encode()
 
     def capture_all(self, payloads: Sequence[bytes]) -> list[int]:
-        own = self.site.gateway.supply.ground.own_log("epcis-capture", "epcis")
-        return self.site.run(own.append_all(payloads))
+        own = self.gateway.supply.ground.own_log("epcis-capture", "epcis")
+        return self.run(own.append_all(payloads))
 
     def commissioned(self, things: Sequence[str], lot: str, expiry: str = "2028-12-31") -> int:
         return self.capture("ObjectEvent", "commissioning", "ADD", epcList=list(things),
@@ -105,18 +126,19 @@ class Company:
 
     def settle(self) -> None:
         """Everything that is logged was taken, and everything that can be told the ledger was told."""
-        self.site.wait(self._settled)
+        self.wait(self._settled)
 
     def _settled(self) -> bool:
-        keeping = self.custody.keeping
+        keeping, handovers = self.custody.keeping, self.custody.handovers
         assert not keeping.problem, keeping.problem
-        return keeping.idle
+        assert not handovers.problem, handovers.problem
+        return keeping.idle and handovers.idle
 
     def tasks(self, leaf: int) -> list[Task]:
         return self.custody.tasks.of_record(leaf)
 
     def evaluate(self, function: str, *args: bytes) -> bytes:
-        return self.site.run(self.site.gateway.ledger.evaluate(function, *args))
+        return self.run(self.gateway.ledger.evaluate(function, *args))
 
     def unit(self, uri: str) -> UnitRecord:
         return UnitRecord.decode(self.evaluate("lots.unit", self.custody.units.id_of(uri)))
@@ -142,18 +164,37 @@ def between(sender: Company, recipient: Company) -> dict[str, Any]:
 
 @contextmanager
 def companies(root: Path, *names: str, **settings: Any) -> Iterator[list[Company]]:
-    """Their gateways run; each has the others as partners."""
-    with ExitStack() as stack:
-        made = []
-        for name in names:
-            shared = {"name": "trade.example/ledger", "folder": root / "ledger", "organisation": msp(name)}
-            partners = [
-                {"organisation": msp(other), "parties": [NAMES[other]], "url": "http://127.0.0.1:9",
-                 "token_file": root / f"{name}-{other}.token"}
-                for other in names if other != name
-            ]  # fmt: skip
-            site = Site(
-                root / name, origin=f"{name}.example/gw", shared_ledger=shared, partners=partners, **settings
-            )  # fmt: skip
-            made.append(Company(name, stack.enter_context(site)))
-        yield made
+    """Their gateways run with REST; each has the others as partners."""
+    ports = {name: quiet_port() for name in names}
+    for name in names:
+        access = Access(Folder.create(root / name, f"{name}.example/gw"))
+        for other in names:
+            file = root / f"{other}-at-{name}.token"
+            file.write_text(access.new_token(msp(other), frozenset({Scope.PARTNER})))
+            file.chmod(0o600)
+        access.close()
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        try:
+            yield [runner.run(_start(stack, runner, root, name, ports, settings)) for name in names]
+        finally:
+            runner.run(stack.aclose())
+
+
+async def _start(
+    stack: AsyncExitStack, runner: asyncio.Runner, root: Path, name: str, ports: dict[str, int],
+    settings: dict[str, Any],
+) -> Company:  # fmt: skip
+    partners = [
+        {"organisation": msp(other), "parties": [NAMES[other]], "url": f"http://127.0.0.1:{port}",
+         "token_file": root / f"{name}-at-{other}.token"}
+        for other, port in ports.items() if other != name
+    ]  # fmt: skip
+    config = Config.model_validate({
+        "origin": f"{name}.example/gw", "data": root / name, "front_door": {"port": 0}, "api": {"port": ports[name]},
+        "log": {"checkpoint_interval_s": 3600, "anchor_interval_s": 3600}, "delivery": {"retry_max_s": 0.1},
+        "shared_ledger": {"name": "trade.example/ledger", "folder": root / "ledger", "organisation": msp(name)},
+        "partners": partners, **settings,
+    })  # fmt: skip
+    started = await stack.enter_async_context(running(config))
+    return Company(name, started.gateway, runner, started.url)

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain.errors import StoreError
@@ -108,6 +108,7 @@ def test_ids_of_a_lot_come_sorted_however_many(store: Store) -> None:
     assert list(units.sorted_ids(lot)) == sorted(unit_id(lot.secret, one) for one in packs)
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 700), st.data())
 def test_a_serial_tree_is_rfc_6962_over_the_sorted_ids(tmp_path_factory: pytest.TempPathFactory, size: int,
                                                        data: st.DataObject) -> None:  # fmt: skip

@@ -1,0 +1,1 @@
+"""Exceptions: goods and data disagree. Each is told the ledger and the other company, and a person decides."""

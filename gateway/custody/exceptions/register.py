@@ -1,0 +1,110 @@
+"""Exceptions as this company knows them: durable, with what was compared in words, until they are resolved."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crypto import cbor
+from gateway.custody.database import Store
+from gateway.custody.tasks import now_us
+
+OPEN, ANSWERED, RESOLVED = "open", "answered", "resolved"
+STATES = (OPEN, ANSWERED, RESOLVED)
+MAX_FACTS_BYTES = 256 * 1024
+MAX_THINGS = 1000  # that are listed; more are counted in words
+_COLUMNS = (
+    "id, kind, state, owner, organisation, facts, leaf, ledger_id, opened_us, changed_us, deadline_us, answer,"
+    " resolution, remark, cause"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionCase:
+    """`kind` as on the ledger. `owner`: the organisation that resolves it; `organisation`: the other one, empty where
+    there is none. `things`: what it is about, by URI; `records`: events in this log; `compared`: what was expected and
+    what was found. `leaf`: the record that evidences it. Times are microseconds since 1970."""
+
+    id: int
+    kind: str
+    state: str
+    owner: str
+    organisation: str
+    things: tuple[str, ...]
+    records: tuple[int, ...]
+    compared: str
+    leaf: int
+    ledger_id: bytes | None
+    opened_us: int
+    changed_us: int
+    deadline_us: int
+    answer: str
+    resolution: str
+    remark: str
+    cause: str
+
+
+class Register:
+    """The table of exceptions. Safe to call from several threads; calls block for moments."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def open(
+        self, kind: str, owner: str, organisation: str, things: Sequence[str], records: Sequence[int], compared: str,
+        leaf: int, cause: str, deadline_us: int, ledger_id: bytes | None = None,
+    ) -> int | None:  # fmt: skip
+        """Note a new one; its number, None where this cause has one already."""
+        facts = cbor.encode([list(things[:MAX_THINGS]), list(records[:MAX_THINGS]), compared[:4000]])
+        row = (kind, OPEN, owner, organisation, facts, leaf, ledger_id, now_us(), now_us(), deadline_us, cause)
+        columns = "kind, state, owner, organisation, facts, leaf, ledger_id, opened_us, changed_us, deadline_us, cause"
+        with self._store.transaction() as tx:
+            cursor = tx.execute(f"INSERT OR IGNORE INTO exception ({columns}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)
+            return int(cursor.lastrowid or 0) if cursor.rowcount == 1 else None
+
+    def get(self, number: int) -> ExceptionCase | None:
+        return self._one("id = ?", number)
+
+    def on_ledger(self, ledger_id: bytes) -> ExceptionCase | None:
+        return self._one("ledger_id = ?", ledger_id)
+
+    def named(self, number: int, ledger_id: bytes) -> None:
+        """The ledger has it under this id."""
+        with self._store.transaction() as tx:
+            tx.execute("UPDATE OR IGNORE exception SET ledger_id = ? WHERE id = ?", (ledger_id, number))
+
+    def owned(self, number: int, owner: str) -> None:
+        with self._store.transaction() as tx:
+            tx.execute("UPDATE exception SET owner = ? WHERE id = ?", (owner, number))
+
+    def change(self, number: int, state: str, **columns: str) -> None:
+        """Set the state and any of answer, resolution, remark."""
+        sets = ", ".join(f"{name} = ?" for name in columns)
+        with self._store.transaction() as tx:
+            query = f"UPDATE exception SET state = ?, changed_us = ?{', ' if sets else ''}{sets} WHERE id = ?"
+            tx.execute(query, (state, now_us(), *columns.values(), number))
+
+    def page(self, state: str | None, after: int, limit: int) -> list[ExceptionCase]:
+        """In the order of their numbers, behind `after`; of one state, or all."""
+        where, values = ("state = ? AND id > ?", (state, after)) if state else ("id > ?", (after,))
+        with self._store.reading() as db:
+            query = f"SELECT {_COLUMNS} FROM exception WHERE {where} ORDER BY id LIMIT ?"
+            return [_case(row) for row in db.execute(query, (*values, limit)).fetchall()]
+
+    def counts(self) -> dict[str, int]:
+        with self._store.reading() as db:
+            rows = dict(db.execute("SELECT state, COUNT(*) FROM exception GROUP BY state").fetchall())
+        return {state: int(rows.get(state, 0)) for state in STATES}
+
+    def caused_by(self, cause: str) -> ExceptionCase | None:
+        return self._one("cause = ?", cause)
+
+    def _one(self, where: str, value: object) -> ExceptionCase | None:
+        with self._store.reading() as db:
+            row = db.execute(f"SELECT {_COLUMNS} FROM exception WHERE {where}", (value,)).fetchone()
+        return None if row is None else _case(row)
+
+
+def _case(row: tuple[Any, ...]) -> ExceptionCase:
+    things, records, compared = cbor.decode(row[5], MAX_FACTS_BYTES)
+    values: tuple[Any, ...] = (*row[:5], tuple(things), tuple(records), compared, *row[6:])
+    return ExceptionCase(*values)

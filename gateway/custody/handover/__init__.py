@@ -1,0 +1,1 @@
+"""What passes between two companies' gateways when goods do: secrets, contents, events with their proofs, answers."""

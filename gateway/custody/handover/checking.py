@@ -1,0 +1,315 @@
+"""Compares a hand-over with the ledger, before anything of it is believed. Steps:
+
+ 1. Every part is whole, in order, of one hand-over, and its sender's gateway signed it (`Senders`, when it came).
+ 2. Each unit that was shipped is on its way to us from the sender's company, or with us already: by its id, so the
+    secret is right.
+ 3. Each unit in it is there, and what is said to be in it makes the root, the number and the lots that the ledger has.
+ 4. Each lot is there, and the packs' places, or all its ids, lead to the root that the ledger has.
+ 5. Each event is the one that its record names, is a good EPCIS event, and the record stands in a log at a size that
+    the ledger has anchored.
+
+HandoverError says which of these failed, with what was expected and what came.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chain.event import Event, content_hash
+from chain.ledger.interface import Ledger
+from chain.record import Record
+from chaincode.errors import Code, ContractError
+from chaincode.identity_records import Identity, Role
+from chaincode.log_records import AnchoredCheckpoint
+from chaincode.lots.items import Position
+from chaincode.lots.records import LotRecord
+from chaincode.lots.unit_records import UnitRecord, UnitState
+from crypto.errors import FormatError, ProofError, SealtrailError, SignatureError
+from crypto.merkle import EMPTY_ROOT, leaf_hash, root_of, verify_inclusion
+from crypto.units import unit_id
+from gateway.custody.errors import HandoverError
+from gateway.custody.handover import format as form
+from gateway.custody.handover.format import Message, Part, SharedEvent
+from gateway.custody.names import PRODUCT
+from gateway.custody.schema import UnitKind
+from gateway.epcis.errors import EpcisError
+from gateway.epcis.event import open_event
+from gateway.events.follower import EPCIS_KIND
+
+MAX_UNITS = 200_000
+MAX_DIRECT = 250_000  # packs that are directly in one unit
+MAX_EVENTS = 200_000
+_AT_ONCE = 64
+
+
+class Senders:
+    """Who may have signed: the gateways of a company, by the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def require(self, message: Message, organisation: str) -> None:
+        """Step 1 for one message. HandoverError unless a gateway of this organisation signed it."""
+        name = message.content.heading.sender
+        try:
+            identity = Identity.decode(await self._ledger.evaluate("identities.get", name.encode()))
+        except (ContractError, UnicodeEncodeError) as e:
+            raise HandoverError(f"the ledger knows no gateway {name[:80]!r}: {e}") from e
+        if identity.role is not Role.GATEWAY or identity.organisation != organisation:
+            raise HandoverError(
+                f"{name[:80]} is a {identity.role} of {identity.organisation}, and the token is {organisation}'s"
+            )
+        # One that was rotated away signed what waited meanwhile; one that was revoked, or is in doubt, counts no more.
+        for record in identity.keys:
+            if record.key.kid == message.kid and not record.reason and record.doubt is None:
+                try:
+                    message.require_signed(record.key)
+                except SignatureError as e:
+                    raise HandoverError(f"the message is not what the gateway of {organisation} signed: {e}") from e
+                return
+        raise HandoverError(
+            f"the message is signed with the key {message.kid.hex()[:16]}…, which is none of {name[:80]}"
+        )
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What is said to be in one unit."""
+
+    ids: list[bytes] = field(default_factory=list)
+    packs: dict[str, int] = field(default_factory=dict)  # by lot
+    amounts: dict[str, int] = field(default_factory=dict)
+    children: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Outline:
+    """What a hand-over is about, as far as memory must have it: units and lots with their secrets."""
+
+    units: dict[str, tuple[UnitKind, bytes]] = field(default_factory=dict)
+    inside: set[str] = field(default_factory=set)
+    contents: dict[str, _Contents] = field(default_factory=dict)
+    trees: dict[str, int] = field(default_factory=dict)  # lots whose whole tree comes: ids so far
+    events: int = 0
+
+    def id_of(self, uri: str) -> bytes:
+        """HandoverError where no secret of it came."""
+        if uri not in self.units:
+            raise HandoverError(f"something of {uri[:120]} is handed over, but not its secret")
+        return unit_id(self.units[uri][1], uri)
+
+    @property
+    def shipped(self) -> list[str]:
+        """The outermost units."""
+        return [u for u, (kind, _) in self.units.items() if kind is not UnitKind.LOT and u not in self.inside]
+
+    @property
+    def lots(self) -> list[str]:
+        return [uri for uri, (kind, _) in self.units.items() if kind is UnitKind.LOT]
+
+
+class Checking:
+    """Steps 2 to 5 for one hand-over."""
+
+    def __init__(self, ledger: Ledger, organisation: str, sender: str) -> None:
+        """We are `organisation`; `sender` is the organisation whose gateway signed."""
+        self._ledger, self._us, self._sender = ledger, organisation, sender
+        self._roots: dict[tuple[str, int], bytes] = {}
+        self._lots: dict[str, LotRecord] = {}
+        self.outline = Outline()
+
+    async def check(self, parts: Iterator[bytes]) -> Outline:
+        """Everything; one part is in memory at a time, and of what is in units their ids."""
+        outline = self.outline
+        while (part := await asyncio.to_thread(_next, parts)) is not None:
+            await asyncio.to_thread(self._read, part)
+            for item in part.items:
+                if item[0] == form.TREE:
+                    await self._tree(item)
+                elif item[0] == form.PLACES:
+                    await self._places(item)
+            events = [SharedEvent.of(item) for item in part.items if item[0] == form.EVENT]
+            await self._events(events)
+        if not outline.shipped:
+            raise HandoverError("a hand-over is about one unit at least, and this one names none")
+        await self._all([self._shipped(uri) for uri in outline.shipped])
+        await self._all([self._unit(uri) for uri in outline.units if outline.units[uri][0] is not UnitKind.LOT])
+        for uri, count in outline.trees.items():
+            await self._whole_tree(uri, count)
+        return outline
+
+    async def _all(self, checks: Sequence[Any]) -> None:
+        for start in range(0, len(checks), _AT_ONCE):
+            results = await asyncio.gather(*checks[start : start + _AT_ONCE], return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException):
+                    for rest in checks[start + _AT_ONCE :]:
+                        rest.close()
+                    raise result
+
+    # -- what is said
+
+    def _read(self, part: Part) -> None:
+        outline = self.outline
+        for item in part.items:
+            if item[0] == form.UNIT:
+                if outline.units.get(item[1], (None, item[3]))[1] != item[3] or len(outline.units) >= MAX_UNITS:
+                    raise HandoverError(f"{item[1][:120]} has two secrets, or there are more than {MAX_UNITS:,} units")
+                outline.units[item[1]] = (UnitKind(item[2]), item[3])
+            elif item[0] == form.INSIDE:
+                outline.inside.update(item[2])
+                self._of(item[1]).children += item[2]
+            elif item[0] == form.PACKS:
+                self._packs(item[1], item[2], item[3])
+            elif item[0] == form.AMOUNT:
+                amounts = self._of(item[1]).amounts
+                amounts[item[2]] = amounts.get(item[2], 0) + item[3]
+
+    def _of(self, unit: str) -> _Contents:
+        return self.outline.contents.setdefault(unit, _Contents())
+
+    def _packs(self, unit: str, lot: str, names: Sequence[str]) -> None:
+        contents, (_, secret) = self._of(unit), self.outline.units.get(lot, (None, b""))
+        if not secret:
+            raise HandoverError(f"packs of {lot[:120]} are handed over, but not its secret")
+        contents.ids += [unit_id(secret, PRODUCT + name) for name in names]
+        contents.packs[lot] = contents.packs.get(lot, 0) + len(names)
+        if len(contents.ids) > MAX_DIRECT:
+            raise HandoverError(f"more than {MAX_DIRECT:,} packs are directly in {unit[:120]}; put them into cases")
+
+    # -- steps 2 and 3
+
+    async def _shipped(self, uri: str) -> None:
+        record = await self._record(uri)
+        coming = record.state is UnitState.IN_TRANSIT and record.recipient == self._us
+        if coming and record.custodian == self._sender:
+            return
+        if record.custodian == self._us and (record.supplier == self._sender or record.state is UnitState.OPENED):
+            return
+        raise HandoverError(
+            f"{uri[:120]} is not on its way from {self._sender} to {self._us}: by the ledger it is {record.state} with"
+            f" {record.custodian}" + (f", for {record.recipient}" if record.recipient else "")
+        )
+
+    async def _unit(self, uri: str) -> None:
+        record, said = await self._record(uri), self._of(uri)
+        ids = sorted([*said.ids, *(self.outline.id_of(child) for child in said.children)])
+        unlisted = record.root == EMPTY_ROOT and record.count == 0 and not said.children
+        root, count = root_of([leaf_hash(one) for one in ids]), len(ids)
+        if not unlisted and (root, count) != (record.root, record.count):
+            raise HandoverError(
+                f"what is said to be in {uri[:120]} is not what the ledger has: {count} things with the root"
+                f" {root.hex()[:16]}…, expected {record.count} with {record.root.hex()[:16]}…"
+            )
+        if said.children:
+            return
+        counts: dict[bytes, int] = {}
+        for lots in (said.packs, said.amounts):
+            for lot, number in lots.items():
+                counts[self.outline.id_of(lot)] = counts.get(self.outline.id_of(lot), 0) + number
+        if counts != {quantity.lot_id: quantity.count for quantity in record.contents}:
+            raise HandoverError(f"the lots and amounts said to be in {uri[:120]} are not those that the ledger has")
+
+    async def _record(self, uri: str) -> UnitRecord:
+        try:
+            return UnitRecord.decode(await self._ledger.evaluate("lots.unit", self.outline.id_of(uri)))
+        except ContractError as e:
+            if e.code is not Code.UNKNOWN_UNIT:
+                raise
+            raise HandoverError(f"the ledger has no unit that {uri[:120]} is under the secret that came with it") from e
+
+    # -- step 4
+
+    async def _lot(self, uri: str) -> LotRecord:
+        if uri not in self._lots:
+            try:
+                record = LotRecord.decode(await self._ledger.evaluate("lots.get", self.outline.id_of(uri)))
+            except ContractError as e:
+                if e.code is not Code.UNKNOWN_LOT:
+                    raise
+                raise HandoverError(f"the ledger has no lot that {uri[:120]} is under the secret that came") from e
+            self._lots[uri] = record
+        return self._lots[uri]
+
+    async def _tree(self, item: list[Any]) -> None:
+        if self.outline.trees.get(item[1], 0) != item[2]:
+            raise HandoverError(f"the ids of {item[1][:120]} do not come in order")
+        self.outline.trees[item[1]] = item[2] + len(item[3]) // 32
+        await self._lot(item[1])
+
+    async def _whole_tree(self, uri: str, count: int) -> None:
+        lot = await self._lot(uri)
+        if count != lot.count:
+            raise HandoverError(f"{count} ids of {uri[:120]} came, and the ledger has {lot.count}")
+
+    async def _places(self, item: list[Any]) -> None:
+        lot = await self._lot(item[1])
+        _, secret = self.outline.units[item[1]]
+        for name, index, proof in item[2]:
+            one = unit_id(secret, PRODUCT + name)
+            try:
+                Position(index, tuple(proof)).require(one, lot.count, lot.root)
+            except (ProofError, FormatError) as e:
+                raise HandoverError(f"the pack {name[:80]} is not of {item[1][:120]} as the ledger has it: {e}") from e
+
+    def root_of_lot(self, uri: str) -> tuple[int, bytes] | None:
+        """Size and root that the ledger has for a lot whose whole tree comes; compared when it is built."""
+        record = self._lots.get(uri)
+        return (record.count, record.root) if record else None
+
+    # -- step 5
+
+    async def _events(self, events: Sequence[SharedEvent]) -> None:
+        self.outline.events += len(events)
+        if self.outline.events > MAX_EVENTS:
+            raise HandoverError(f"a hand-over has at most {MAX_EVENTS:,} events")
+        for event in events:
+            await self._root(event.origin, event.size)
+        await asyncio.to_thread(self._check_events, events)
+
+    def _check_events(self, events: Sequence[SharedEvent]) -> None:
+        for event in events:
+            check_event(event, self._roots[event.origin, event.size])
+
+    async def check_one(self, event: SharedEvent) -> None:
+        """Step 5 for one event, of a notice."""
+        check_event(event, await self._root(event.origin, event.size))
+
+    async def _root(self, origin: str, size: int) -> bytes:
+        if (origin, size) not in self._roots:
+            try:
+                answer = await self._ledger.evaluate("logs.checkpoint", origin.encode(), str(size).encode())
+            except ContractError as e:
+                raise HandoverError(f"no checkpoint of {origin[:80]} with {size} entries is anchored: {e}") from e
+            self._roots[origin, size] = AnchoredCheckpoint.decode(answer).root
+        return self._roots[origin, size]
+
+
+def check_event(shared: SharedEvent, root: bytes) -> None:
+    """That the event is the one that its record names, that the record is in the log, and that it is a good event."""
+    place = f"event {shared.index} of {shared.origin[:80]}"
+    try:
+        record, event = Record.decode(shared.leaf), Event.decode(shared.event)
+        if content_hash(shared.event) != record.content_hash:
+            raise HandoverError(f"{place} is not what its record names: it was altered")
+        if record.kind != EPCIS_KIND or (event.source, event.boot, event.seq) != record.event_id:
+            raise HandoverError(f"{place} is no EPCIS event, or its record is another event's")
+        verify_inclusion(leaf_hash(shared.leaf), shared.index, shared.size, shared.proof, root)
+        open_event(event.payload)
+    except ProofError as e:
+        raise HandoverError(f"the record of {place} is not in the log that was anchored: {e}") from e
+    except EpcisError as e:
+        raise HandoverError(f"{place} is not as EPCIS demands: {e}") from e
+    except HandoverError:
+        raise
+    except SealtrailError as e:
+        raise HandoverError(f"{place} cannot be read: {e}") from e
+
+
+def _next(parts: Iterator[bytes]) -> Part | None:
+    for signed in parts:
+        content = form.decode_message(signed)
+        if isinstance(content, Part):
+            return content
+    return None
