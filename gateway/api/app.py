@@ -38,6 +38,7 @@ from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
 from gateway.web import goods, pages
+from gateway.web import shipments as shipment_pages
 
 VERSION = "1"
 _ABOUT = (
@@ -64,7 +65,7 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    supply = (trace, custody, exceptions, handovers, shipments, alarms, goods, consumer)
+    supply = (trace, custody, exceptions, handovers, shipments, alarms, goods, shipment_pages, consumer)
     for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)

@@ -96,6 +96,9 @@ async def a_view(here: Here) -> AsyncIterator[View]:
             yield view
 
 
+viewing = asynccontextmanager(a_view)  # for handlers that ask a ledger first, and hold no connection meanwhile
+
+
 async def an_events_view(here: Here) -> AsyncIterator[EventsView]:
     async with _one_of(here, here.events) as view:
         with view.bounded():
