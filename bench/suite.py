@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from bench import machine
+from bench.alarms import alarms
 from bench.append import append
 from bench.footprint import footprint
 from bench.front import front
@@ -34,7 +35,7 @@ from bench.traces import traces
 VERSION = 1
 PARTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "front": front, "side": side, "signed": signed, "append": append, "sizes": sizes, "receipts": receipts,
-    "latency": latency, "footprint": footprint, "sealed": sealed, "sessions": sessions,
+    "latency": latency, "alarms": alarms, "footprint": footprint, "sealed": sealed, "sessions": sessions,
     "station": station, "trace": traces,
 }  # fmt: skip
 QUICK_SCALE, ROUNDS = 0.1, 3

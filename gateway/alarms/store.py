@@ -113,7 +113,8 @@ class AlarmStore:
         return gone
 
     def close(self) -> None:
-        self._db.close()
+        with self._lock:  # a thread whose task was cancelled may still be at it
+            self._db.close()
 
     def _select(self, condition: str, *values: int) -> list[Alarm]:
         with self._lock:

@@ -17,6 +17,7 @@ from gateway.api.ratelimit import RateLimits
 from gateway.api.routes import (
     alarms,
     custody,
+    deliveries,
     devices,
     erasures,
     exceptions,
@@ -65,7 +66,7 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    supply = (trace, custody, exceptions, handovers, shipments, alarms, goods, shipment_pages, consumer)
+    supply = (shipments, alarms, deliveries, trace, custody, exceptions, handovers, goods, shipment_pages, consumer)
     for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)

@@ -79,7 +79,8 @@ class ShipmentStore:
         return [_tracked(row) for row in rows]
 
     def close(self) -> None:
-        self._db.close()
+        with self._lock:  # a thread whose task was cancelled may still be at it
+            self._db.close()
 
 
 def _tracked(row: tuple[bytes, bytes, bytes, int | None, int | None, int]) -> Tracked:

@@ -27,10 +27,10 @@ _HINT = "a hint: the witness corrects one that is too small, and one that is too
 _ACCESS = "who may connect is the operator's word; keys of sources are on the ledger"
 _OBJECTS = "the gateway's own list of sealed objects; `sealtrail objects check` compares it with the log and the files"
 _CUSTODY = "secrets and a company's own lists, no evidence: a wrong id or root is none that the ledger has"
-_SCANS = "what the consumer page says beside a pack's state: a caution, no evidence"
 _OUTBOX = "what waits for receivers; they check its signature, and what is lost there is told again by nobody"
 _COLDCHAIN = "what the gateway remembers of shipments; the ledger has them, and says what was reported"
 _ALARMS = "whom a person should hear from; what an alarm is about stands in the log or on the ledger"
+_SCANS = "what the consumer page says beside a pack's state: a caution, no evidence"
 _CHANNEL = "read anew from the channel; what is shown to others is proved by the evidence itself"
 
 
@@ -148,9 +148,9 @@ TABLES: tuple[Table, ...] = (
     Table(OBJECTS_DB, "object", open=_OBJECTS),
     Table(OBJECTS_DB, "grant_file", open="a grant file opens for its recipient alone; the ledger has its digest"),
     *(Table(CUSTODY_DB, name, open=_CUSTODY) for name in CUSTODY_TABLES),
-    *(Table(SCANS_DB, name, open=_SCANS) for name in ("pack", "place", "salt", "secret")),
     *(Table(OUTBOX_DB, name, open=_OUTBOX) for name in ("target", "delivery", "put_out")),
     *(Table(COLDCHAIN_DB, name, open=_COLDCHAIN) for name in ("tracked", "position")),
     *(Table(ALARMS_DB, name, open=_ALARMS) for name in ("alarm", "target", "mark")),
+    *(Table(SCANS_DB, name, open=_SCANS) for name in ("pack", "place", "salt", "secret")),
     Table(ACCESS_DB, "disclosure", open="the operator's own list; who was shown something holds the signed file"),
 )  # fmt: skip

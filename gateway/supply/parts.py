@@ -22,9 +22,9 @@ class Supply:
     ground: Ground
     outbox: Outbox
     custody: Custody
-    consumer: Consumer
     cold: ColdChain
     alarms: Alarms
+    consumer: Consumer
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
@@ -46,7 +46,9 @@ async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
     custody = await open_custody(ground, outbox)
-    cold, consumer = await open_cold(ground, custody.units), await open_consumer(ground, custody)
-    supply = Supply(ground, outbox, custody, consumer, cold, await open_alarms(ground, cold, outbox))
+    cold = await open_cold(ground, custody.units)
+    alarms = await open_alarms(ground, cold, outbox)
+    supply = Supply(ground, outbox, custody, cold, alarms, await open_consumer(ground, custody))
     supply.custody.start(ground)
+    supply.consumer.start(ground)
     return supply

@@ -12,6 +12,7 @@ import pytest
 import chaincode
 from crypto.keys import Algorithm, PrivateKey
 from tests.contract_suite.actors import Actor, MemoryLog, log_signers
+from tests.contract_suite.companies import Lot, Unit, case, position
 
 ROOM = Path(chaincode.__file__).parent
 FILES = sorted(path for path in ROOM.rglob("*.py") if path.relative_to(ROOM).parts[0] != "server")
@@ -48,6 +49,25 @@ print(sha256(repr((seen, list(ledger.state.items()))).encode()).hexdigest())
 """
 
 
+def _lots(log: MemoryLog) -> list[tuple[str, list[bytes]]]:
+    """Calls that gather what is in several units of several lots."""
+    proved, lots = log.evidence(3, 7), sorted((Lot(4) for _ in range(5)), key=lambda lot: lot.lot_id)
+    units = [Unit([], [lot.of(2).encode() for lot in lots]), *(case(lot, 0, 1) for lot in lots)]
+    pallet = units[0].pallet(*units[1:])
+    pack = lots[0].packs[3]
+    end = [lots[0].lot_id, pack, position(lots[0].packs, pack), b"", b""]
+    return [
+        *(("lots.commission", lot.commission(proved)) for lot in lots),
+        *(("lots.pack", unit.pack(proved)) for unit in (*units, pallet)),
+        ("lots.report", [b"damaged", pallet.unit_id + pack, b"", proved, b"", b"0"]),
+        ("lots.unpack", [pallet.unit_id, proved]),
+        ("lots.dispense", [*end, proved]),
+        ("lots.dispense", [*end, log.evidence(4, 7)]),
+        ("lots.recall", [lots[1].lot_id, b"1", b"9", b"glass", proved]),
+        ("lots.exceptions", [b"plant"]),
+    ]
+
+
 def test_processes_with_different_hash_seeds_agree() -> None:
     """The same calls, good and bad ones, in two processes whose sets and dicts of text order differently."""
     origin = "plant.example/gw1"
@@ -57,6 +77,7 @@ def test_processes_with_different_hash_seeds_agree() -> None:
         ("identities.bootstrap", gateway.bootstrap()),
         ("logs.register", [origin.encode(), *log.vkeys()]),
         ("logs.anchor", log.anchor(0, 7)),
+        *_lots(log),
         ("logs.anchor", log.fork().anchor(7, 7)),
         ("logs.anchor", [log.note(9, log.signers[:1])]),
         ("logs.rotate", log.rotation(7, log_signers(origin))),

@@ -140,8 +140,8 @@ def test_every_table_and_column_of_a_site_is_declared(site: Folder, tmp_path: Pa
         ACCESS_DB: site.access,
         OBJECTS_DB: site.root / OBJECTS_DB,
         CUSTODY_DB: site.root / CUSTODY_DB,
-        SCANS_DB: site.root / SCANS_DB,
         **{name: site.root / name for name in (OUTBOX_DB, COLDCHAIN_DB, ALARMS_DB)},
+        SCANS_DB: site.root / SCANS_DB,
     }
     found = {
         (file, table): columns

@@ -144,9 +144,9 @@ class Site:
         )  # fmt: skip
         outbox = open_outbox(ground)
         custody = asyncio.run(open_custody(ground, outbox))
-        consumer = asyncio.run(open_consumer(ground, custody))
         cold = ColdChain(ground, ShipmentStore(root), custody.units)  # nothing runs by itself here
-        self.supply = Supply(ground, outbox, custody, consumer, cold, Alarms(ground, AlarmStore(root), cold, outbox))
+        alarms, consumer = Alarms(ground, AlarmStore(root), cold, outbox), asyncio.run(open_consumer(ground, custody))
+        self.supply = Supply(ground, outbox, custody, cold, alarms, consumer)
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0

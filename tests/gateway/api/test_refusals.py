@@ -23,7 +23,7 @@ PUBLIC = {
     "/v1/status", "/v1/policy", "/v1/enrol", "/v1/enrol/offer", "/v1/sources/{name}/rotate", "/log/checkpoint",
     "/log/tile/{path:path}", "/schemas/{kind}", "/healthz", "/readyz",
 }  # fmt: skip
-PAGES = {"/", "/records", "/records/{id}", "/sources/{name}", "/login", "/logout", "/static/{name}", "/live"}
+PAGES = {"/", "/records", "/records/{id}", "/sources/{name}", "/goods", "/login", "/logout", "/static/{name}", "/live"}
 READS, PAYLOADS = {Scope.AUDITOR, Scope.OPERATOR, Scope.DEVICE_ADMIN}, {Scope.AUDITOR, Scope.OPERATOR}
 EXAMPLES = {"{id}": "3", "{name}": "cold-1", "{kind}": "reading", "{path:path}": "0/000.p/1",
             "{name:path}": "hospital", "{recipient:path}": "hospital", "{kid}": "00",

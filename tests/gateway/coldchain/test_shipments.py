@@ -65,15 +65,15 @@ def _alarms(at: Site, shipment_id: bytes) -> list:  # type: ignore[type-arg]
 
 
 def test_what_was_read_before_the_opening_counts_and_what_is_older_does_not(tmp_path: Path) -> None:
-    with trade(tmp_path, "maker", "carrier") as (maker, carrier):
+    with trade(tmp_path, "carrier") as (carrier,):
         logger = truck(carrier)
         begin = now_us()
         logger.reads(20.0, begin - 3_600_000_000)
         logger.reads(7.0, begin + 1000)
-        shipment = opened(maker, carrier, "Pharmacy", from_us=begin)
+        shipment = opened(carrier, carrier, "Pharmacy", from_us=begin)
         logger.reads(1.5)
-        until(maker, shipment, lambda p: p.held)
-        reported = maker.run(maker.gateway.supply.cold.view.reports(shipment.shipment_id))
+        until(carrier, shipment, lambda p: p.held)
+        reported = carrier.run(carrier.gateway.supply.cold.view.reports(shipment.shipment_id))
         (figures,) = Report.decode(reported[-1].report).loggers
         assert (figures.count, figures.least, figures.most) == (2, 1_500, 7_000)
 
@@ -113,44 +113,44 @@ def test_a_reporter_that_falls_silent_is_called_overdue_by_the_others(tmp_path: 
 def test_time_that_is_allowed_is_used_up_without_a_further_reading(tmp_path: Path) -> None:
     policy = replace(POLICY, limits=(LIMITS[0], replace(LIMITS[1], allowed_s=1)))
     assert isinstance(policy.limits[1], Limit)
-    with trade(tmp_path, "maker", "carrier") as (maker, carrier):
+    with trade(tmp_path, "carrier") as (carrier,):
         logger = truck(carrier)
-        shipment = opened(maker, carrier, "Pharmacy", policy)
+        shipment = opened(carrier, carrier, "Pharmacy", policy)
         logger.reads(9.0)
         carrier.run(carrier._drain())
-        assert not progress(maker, shipment).held
-        found = until(maker, shipment, lambda p: p.held)
+        assert not progress(carrier, shipment).held
+        found = until(carrier, shipment, lambda p: p.held)
         assert _causes(found) == [Cause.LIMIT]
 
 
 def test_a_closed_shipment_is_reported_to_its_end_and_no_further(tmp_path: Path) -> None:
-    with trade(tmp_path, "maker", "carrier", "pharmacy") as (maker, carrier, pharmacy):
+    with trade(tmp_path, "carrier", "pharmacy") as (carrier, pharmacy):
         logger = truck(carrier)
-        shipment = opened(maker, carrier, "Pharmacy")
+        shipment = opened(carrier, carrier, "Pharmacy")
         logger.reads(5.0)
         pharmacy.run(pharmacy.gateway.supply.cold.close(shipment.shipment_id, "tests"))
-        found = until(maker, shipment, lambda p: p.complete)
+        found = until(carrier, shipment, lambda p: p.complete)
         assert (found.held, found.alarms) == (False, ())
         assert found.closed is not None
         assert found.through_us == found.closed.at_us
-        for at in (maker, carrier, pharmacy):
+        for at in (carrier, pharmacy):
             at.wait(lambda at=at: at.gateway.supply.cold.concerns(shipment.shipment_id).done)
         count = found.seq
         logger.reads(30.0)
         carrier.run(carrier._drain())
-        assert progress(maker, shipment).seq == count
+        assert progress(carrier, shipment).seq == count
 
 
 def test_after_a_restart_it_goes_on_where_the_ledger_is(tmp_path: Path) -> None:
-    with trade(tmp_path, "maker", "carrier") as (maker, carrier):
+    with trade(tmp_path, "carrier") as (carrier,):
         logger = truck(carrier)
-        shipment = opened(maker, carrier, "Pharmacy")
+        shipment = opened(carrier, carrier, "Pharmacy")
         logger.reads(5.0)
         source = logger.source
-    with trade(tmp_path, "carrier", "maker") as (carrier, maker):
+    with trade(tmp_path, "carrier") as (carrier,):
         logger.site, logger.source = carrier, source
         logger.reads(9.0)
-        found = until(maker, shipment, lambda p: p.held)
+        found = until(carrier, shipment, lambda p: p.held)
         assert found.seq == 1
-        reported = maker.run(maker.gateway.supply.cold.view.reports(shipment.shipment_id))
+        reported = carrier.run(carrier.gateway.supply.cold.view.reports(shipment.shipment_id))
         assert [Report.decode(one.report).loggers[0].count for one in reported] == [2]

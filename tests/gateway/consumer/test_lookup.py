@@ -1,18 +1,24 @@
 """Facts from real gateways: EPCIS events captured, lots on a shared ledger, custody handed on."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 
+from chaincode.coldchain.alarms import Cause, Finding
 from chaincode.coldchain.quarantine import Quarantine
+from chaincode.coldchain.records import Alarm, Logger, Progress
 from chaincode.errors import ContractError
 from crypto import cbor
 from gateway.consumer.facts import Kept, PackFacts, PackQuestion
 from gateway.consumer.lookup import LedgerLookup
+from gateway.consumer.shipments import LedgerShipments
 from gateway.custody.schema import UnitKind
 from gateway.supply.proving import Prover
+from tests.chain.conditions.readings import POLICY
 from tests.gateway.custody.goods import GTIN, Company, companies, lot_uri, pack, packs, sscc
 
 LOT = lot_uri("LOT-1")
@@ -117,6 +123,52 @@ def test_a_quarantine_of_the_case_is_news_of_the_pack(trade: tuple[Company, Comp
     known = len(ledger.asked)
     assert look_up(maker, numbered(99), lookup) == PackFacts()
     assert abs(len(ledger.asked) - known - known) <= 1  # as many questions about a pack that nobody knows
+
+
+class _Reported(_Held):
+    """The real ledger, on which a shipment has come so far."""
+
+    def __init__(self, company: Company, progress: Progress) -> None:
+        super().__init__(company, b"", Quarantine(bytes(32), 1, "tx"))
+        self._progress = progress
+
+    async def evaluate(self, function: str, *args: bytes) -> bytes:
+        answer = await super().evaluate(function, *args)
+        if function != "coldchain.get":
+            return answer
+        shipment, _ = cbor.decode(answer, 1 << 20)
+        return cbor.encode([shipment, self._progress.encode()])
+
+
+def test_what_the_shipments_of_the_case_say_is_said_of_the_pack(trade: tuple[Company, Company]) -> None:
+    """Opened for real; how it went on is what the contract would have written."""
+    maker, wholesaler = trade
+    site, custody = maker.site, maker.custody
+    prover = Prover(site.gateway.supply.ground)
+    site.enrol("logger-1")
+    logger = Logger(f"{site.folder.origin}#logger-1", "urn:dev:ops:logger-1:temperature")
+    case = custody.units.id_of(sscc(1))
+    site.run(site.gateway.ledger.submit("coldchain.policy", POLICY.encode()))
+    args = (
+        bytes(31) + b"1", POLICY.id, site.folder.origin.encode(), wholesaler.organisation.encode(),
+        str(time.time_ns() // 1000 - 10**6).encode(), cbor.encode([logger.items()]), cbor.encode([case]),
+        site.run(prover.evidence(0)),
+    )  # fmt: skip
+    site.run(site.gateway.ledger.submit("coldchain.open", *args))
+    good = Progress(3, 9, complete=True)
+    alarm = Alarm(Finding(Cause.LIMIT, 0, 0, 600), 1, 5, "tx")
+    for progress, kept in (
+        (good, Kept.YES), (replace(good, complete=False), Kept.UNKNOWN), (replace(good, alarms=(alarm,)), Kept.NO),
+    ):  # fmt: skip
+        ledger: Any = _Reported(maker, progress)
+        shipments = LedgerShipments(ledger, site.folder.origin)
+        lookup = LedgerLookup(custody.units, custody.trees, ledger, "x", lambda uri: [sscc(1)], shipments)
+        assert look_up(maker, QUESTION, lookup).kept_cold is kept
+        before = len(ledger.asked)
+        assert look_up(maker, QUESTION, lookup).kept_cold is kept
+        assert "coldchain.list" not in ledger.asked[before:]  # known for ten seconds
+    none = LedgerLookup(custody.units, custody.trees, ledger, "x", lambda uri: [], shipments)
+    assert look_up(maker, QUESTION, none).kept_cold is Kept.UNKNOWN
 
 
 def test_the_event_index_says_into_what_a_pack_was_packed(trade: tuple[Company, Company]) -> None:
