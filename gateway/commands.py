@@ -36,6 +36,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway.keychange import cli as keychange_cli
     from gateway.objects import cli as objects_cli
     from gateway.objects import partner_cli
+    from gateway.recall import cli as recall_cli
     from gateway.station import cli as station_cli
     from gateway.trace import cli as trace_cli
     from network import cli as network_cli
@@ -74,6 +75,7 @@ def _mount(app: typer.Typer) -> None:
     app.command("grant")(sealed_cli.grant_command)
     app.command("fsck")(chain_cli.fsck)
     app.command("trace")(trace_cli.trace_command)
+    app.add_typer(recall_cli.app, name="recall")
     app.command("erase")(erase_command.erase)
     app.command("disclose")(disclose_command.disclose)
     conditions_cli.app.command("export")(conditions_command.export)

@@ -14,6 +14,7 @@ from crypto.errors import SealtrailError
 from gateway.alarms.settings import MAX_TARGETS, AlarmTarget, require_named_once
 from gateway.custody.settings import MAX_PARTNERS, CustodyConfig, PartnerConfig, require_distinct
 from gateway.delivery.settings import DeliveryConfig
+from gateway.recall.settings import RecallConfig
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -179,6 +180,7 @@ class Config(_Section):
     fabric: FabricConfig | None = None
     shared_ledger: SharedLedgerConfig | None = None
     log: LogConfig = LogConfig()  # type: ignore[call-arg]
+    recall: RecallConfig = RecallConfig()  # type: ignore[call-arg]
     objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
     bucket: BucketConfig | None = None
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]

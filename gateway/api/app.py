@@ -26,6 +26,7 @@ from gateway.api.routes import (
     objects,
     partners,
     proofs,
+    recalls,
     records,
     shipments,
     site,
@@ -66,8 +67,9 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    supply = (shipments, alarms, deliveries, trace, custody, exceptions, handovers, goods, shipment_pages, consumer)
-    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
+    supply = (shipments, alarms, deliveries, trace, recalls, custody, exceptions, handovers)
+    shown = (goods, shipment_pages, consumer, pages)
+    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, *shown):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)
     _describe(app)

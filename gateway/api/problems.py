@@ -22,6 +22,7 @@ from crypto.errors import FormatError, KeyMaterialError, SealtrailError, Signatu
 from gateway.access import AccessError
 from gateway.keychange.errors import MigrationError
 from gateway.query.errors import BusyError, NotFoundError, NotIndexedError, QueryError
+from gateway.recall.errors import RecallError, UnknownRecallError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "2"}
@@ -137,8 +138,8 @@ def status_of(error: Exception) -> int:
     if isinstance(error, ContractError):
         return 409 if error.code in _CONFLICTS else 404 if error.code is Code.UNKNOWN_IDENTITY else 422
     table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
-        ((NotFoundError, LogError, ErasureError), 404),
-        (QueryError, 422),
+        ((NotFoundError, LogError, ErasureError, UnknownRecallError), 404),
+        ((QueryError, RecallError), 422),
         (AccessError, 403),
         ((ReceiptError, MigrationError), 409),
         ((BusyError, NotIndexedError, StoreError, LedgerError), 503),

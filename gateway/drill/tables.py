@@ -136,7 +136,7 @@ TABLES: tuple[Table, ...] = (
     _events("word", "id", "text"),
     _events(
         "event", "leaf", "hash", "type", "action", "time_us", "record_us", "step", "disposition", "read_point",
-        "location", "declared", "void", times=("time_us", "record_us"),
+        "location", "declared", "void", "source", times=("time_us", "record_us"),
     ),
     _events("named", "id", "leaf"),
     _events("part", "thing", "leaf", "role", "quantity", "uom"),

@@ -12,6 +12,8 @@ from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
 from gateway.pipeline.committer import Committed
+from gateway.recall.parts import open_recalls
+from gateway.recall.recalls import Recalls
 from gateway.supply.ground import Ground
 
 
@@ -25,6 +27,7 @@ class Supply:
     cold: ColdChain
     alarms: Alarms
     consumer: Consumer
+    recalls: Recalls
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
@@ -39,6 +42,8 @@ class Supply:
         """What keeps these parts from working, in words."""
         yield from self.outbox.problems()
         yield from self.alarms.problems()
+        if self.recalls.problem:
+            yield f"recalls wait: {self.recalls.problem}"
         yield from (f"shipment {of.hex()[:16]}… waits: {why}" for of, why in self.cold.problems().items())
 
 
@@ -47,8 +52,10 @@ async def open_supply(ground: Ground) -> Supply:
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
     custody = await open_custody(ground, outbox)
     cold = await open_cold(ground, custody.units)
-    alarms = await open_alarms(ground, cold, outbox)
-    supply = Supply(ground, outbox, custody, cold, alarms, await open_consumer(ground, custody))
+    alarms, consumer = await open_alarms(ground, cold, outbox), await open_consumer(ground, custody)
+    recalls = await open_recalls(ground, outbox, custody)
+    supply = Supply(ground, outbox, custody, cold, alarms, consumer, recalls)
     supply.custody.start(ground)
+    ground.closing.task(supply.recalls.run())
     supply.consumer.start(ground)
     return supply

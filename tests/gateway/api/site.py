@@ -56,6 +56,7 @@ from gateway.pipeline.sealing import Sealing
 from gateway.pipeline.sources import SourceBook
 from gateway.pipeline.writing import write
 from gateway.preprocess import kinds
+from gateway.recall.parts import open_recalls
 from gateway.supply.ground import Ground
 from gateway.supply.parts import Supply
 
@@ -146,7 +147,8 @@ class Site:
         custody = asyncio.run(open_custody(ground, outbox))
         cold = ColdChain(ground, ShipmentStore(root), custody.units)  # nothing runs by itself here
         alarms, consumer = Alarms(ground, AlarmStore(root), cold, outbox), asyncio.run(open_consumer(ground, custody))
-        self.supply = Supply(ground, outbox, custody, cold, alarms, consumer)
+        recalls = asyncio.run(open_recalls(ground, outbox, custody))
+        self.supply = Supply(ground, outbox, custody, cold, alarms, consumer, recalls)
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0

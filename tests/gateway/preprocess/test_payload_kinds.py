@@ -186,6 +186,7 @@ def test_a_person_is_the_last_field_and_changes_nothing_else(kind: str, payload:
 def test_register() -> None:
     assert [(kind.name, kind.code) for kind in kinds.ALL] == [
         ("reading", 1), ("production", 2), ("inference", 3), ("object", 6), ("epcis", 7), ("shipment", 8),
+        ("recall", 9),
     ]  # fmt: skip
     for kind in kinds.ALL:
         assert kinds.by_name(kind.name) is kinds.by_code(kind.code) is kind
