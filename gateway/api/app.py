@@ -39,8 +39,8 @@ from gateway.consumer import routes as consumer
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
-from gateway.web import goods, pages
-from gateway.web import shipments as shipment_pages
+from gateway.web import pages
+from gateway.web.routes import PAGES
 
 VERSION = "1"
 _ABOUT = (
@@ -68,8 +68,21 @@ def create_app(
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
     supply = (shipments, alarms, deliveries, trace, recalls, custody, exceptions, handovers)
-    shown = (goods, shipment_pages, consumer, pages)
-    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, *shown):
+    for module in (
+        records,
+        proofs,
+        sources,
+        devices,
+        erasures,
+        keys,
+        objects,
+        partners,
+        site,
+        tiles,
+        *supply,
+        consumer,
+        *PAGES,
+    ):
         app.include_router(module.router)
     handle_problems(app, pages.problem_page)
     _describe(app)

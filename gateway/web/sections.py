@@ -16,11 +16,17 @@ class Section:
 
 
 def sections(here: Services, who: Caller) -> tuple[Section, ...]:
-    """Quick: it is asked for every page."""
+    """Quick: it is asked for every page. What goods need is a question of a moment to small tables."""
     if not who.sees_payloads:
         return ()
     supply = here.live.supply
-    found = [Section("/goods", "Goods")]
-    if supply.cold.any():
-        found.append(Section("/shipments", "Shipments"))
-    return tuple(found)
+    exceptions = supply.custody.exceptions.counts()
+    kept, pending = supply.alarms.quick_counts()
+    found = [
+        Section("/goods", "Goods"),
+        Section("/shipments", "Shipments") if supply.cold.any() else None,
+        Section("/exceptions", "Exceptions", exceptions["open"]) if any(exceptions.values()) else None,
+        Section("/recalls", "Recalls", supply.recalls.book.open_count()) if supply.recalls.book.any() else None,
+        Section("/alarms", "Alarms", pending) if kept else None,
+    ]
+    return tuple(section for section in found if section)
