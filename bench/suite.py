@@ -17,6 +17,7 @@ from typing import Any
 from bench import machine
 from bench.alarms import alarms
 from bench.append import append
+from bench.epcis import epcis
 from bench.footprint import footprint
 from bench.front import front
 from bench.latency import latency
@@ -36,7 +37,7 @@ VERSION = 1
 PARTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "front": front, "side": side, "signed": signed, "append": append, "sizes": sizes, "receipts": receipts,
     "latency": latency, "alarms": alarms, "footprint": footprint, "sealed": sealed, "sessions": sessions,
-    "station": station, "trace": traces,
+    "station": station, "trace": traces, "epcis": epcis,
 }  # fmt: skip
 QUICK_SCALE, ROUNDS = 0.1, 3
 

@@ -53,6 +53,7 @@ class Scope(StrEnum):
     DEVICE_ADMIN = "device-admin"  # invite and revoke sources
     EXCHANGE = "exchange"  # keep, grant and revoke sealed objects; enrol partners
     PARTNER = "partner"  # fetch and sign for what is granted to the name in the token's label
+    CAPTURE = "capture"  # capture EPCIS events, under the token's label
     DATA_PROTECTION = "data-protection"  # erase subjects
 
 

@@ -27,6 +27,7 @@ def _mount(app: typer.Typer) -> None:
     from crypto.keystore import cli as keys_cli
     from gateway import conditions_command, disclose_command, erase_command, joining, open_command
     from gateway.alarms import cli as alarms_cli
+    from gateway.capture import cli as capture_cli
     from gateway.coldchain import cli as coldchain_cli
     from gateway.custody import cli as custody_cli
     from gateway.demo import cli as demo_cli
@@ -85,6 +86,7 @@ def _mount(app: typer.Typer) -> None:
     index.callback()(lambda: None)
     index.command("check")(gateway_cli.check_index)
     app.add_typer(index, name="index")
+    epcis_cli.app.command("capture")(capture_cli.capture)
     app.add_typer(epcis_cli.app, name="epcis")
     app.command("drill")(drill_cli.drill)
     app.command("bench")(bench_cli.bench)

@@ -62,6 +62,12 @@ SCHEMA: tuple[str, ...] = (
     " source INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS event_hash ON event (hash)",
     "CREATE INDEX IF NOT EXISTS event_time ON event (time_us)",
+    # For queries by one step, disposition or place, and for the lists of those there are.
+    "CREATE INDEX IF NOT EXISTS event_record ON event (record_us)",
+    "CREATE INDEX IF NOT EXISTS event_step ON event (step) WHERE step IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS event_disposition ON event (disposition) WHERE disposition IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS event_read_point ON event (read_point) WHERE read_point IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS event_location ON event (location) WHERE location IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS event_declared ON event (hash) WHERE declared = 1",
     # eventIDs that are not the event's own hash.
     "CREATE TABLE IF NOT EXISTS named (id TEXT NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY (id, leaf)) WITHOUT ROWID",

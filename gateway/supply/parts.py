@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from gateway.alarms.opening import open_alarms
 from gateway.alarms.parts import Alarms
+from gateway.capture.parts import Captures, open_captures
 from gateway.coldchain.parts import ColdChain
 from gateway.coldchain.start import open_cold
 from gateway.consumer.parts import Consumer, open_consumer
 from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
+from gateway.enquiry.parts import Enquiries, open_enquiries
 from gateway.pipeline.committer import Committed
 from gateway.recall.parts import open_recalls
 from gateway.recall.recalls import Recalls
@@ -28,6 +30,8 @@ class Supply:
     alarms: Alarms
     consumer: Consumer
     recalls: Recalls
+    capture: Captures
+    enquiries: Enquiries
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
@@ -46,6 +50,11 @@ class Supply:
             yield f"recalls wait: {self.recalls.problem}"
         yield from (f"shipment {of.hex()[:16]}… waits: {why}" for of, why in self.cold.problems().items())
 
+    def renew(self) -> None:
+        """Open what reads payloads anew: some were erased. Blocking."""
+        self.capture.views.renew()
+        self.enquiries.views.renew()
+
 
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
@@ -54,7 +63,8 @@ async def open_supply(ground: Ground) -> Supply:
     cold = await open_cold(ground, custody.units)
     alarms, consumer = await open_alarms(ground, cold, outbox), await open_consumer(ground, custody)
     recalls = await open_recalls(ground, outbox, custody)
-    supply = Supply(ground, outbox, custody, cold, alarms, consumer, recalls)
+    captures, enquiries = open_captures(ground), open_enquiries(ground, outbox)
+    supply = Supply(ground, outbox, custody, cold, alarms, consumer, recalls, captures, enquiries)
     supply.custody.start(ground)
     ground.closing.task(supply.recalls.run())
     supply.consumer.start(ground)

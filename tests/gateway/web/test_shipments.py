@@ -11,7 +11,7 @@ from chaincode.coldchain.records import Shipment
 from chaincode.coldchain.report import Report
 from gateway.access import Scope
 from tests.gateway.coldchain.trade import POLICY, now_us, opened, trade, truck, until
-from tests.support.served import ServedSite
+from tests.support.paged import ServedSite
 
 HOSTILE = "<script>alert(1)</script>"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
