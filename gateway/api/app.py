@@ -69,22 +69,9 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
+    core = (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles)
     supply = (shipments, alarms, deliveries, trace, recalls, custody, exceptions, handovers)
-    for module in (
-        records,
-        proofs,
-        sources,
-        devices,
-        erasures,
-        keys,
-        objects,
-        partners,
-        site,
-        tiles,
-        *supply,
-        consumer,
-        *PAGES,
-    ):
+    for module in (*core, *supply, consumer, *PAGES):
         app.include_router(module.router)
     binding.mount(app)
     handle_problems(app, pages.problem_page)
