@@ -54,12 +54,14 @@ class StoredEvents:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Events of consecutive leaves of one subject, and the seed of all their salts."""
+    """Events of consecutive leaves of one subject, and the seed of all their salts. size: its bytes, in clear and not
+    compressed."""
 
     first_leaf: int
     subject: str
     seed: bytes
     events: StoredEvents
+    size: int
 
 
 def encode_event(stored: StoredEvent) -> bytes:
@@ -83,8 +85,9 @@ def encode_segment(seed: bytes, count: int, events: Iterable[bytes]) -> bytes:
 
 def decode_segment(first_leaf: int, subject: str, plain: bytes) -> Segment:
     """Only for bytes whose authenticity was verified before."""
-    seed, items = cbor.unpack(zlib.decompress(plain) if plain[:1] == _ZLIB else plain)
-    return Segment(first_leaf, subject, seed, StoredEvents(items))
+    content = zlib.decompress(plain) if plain[:1] == _ZLIB else plain
+    seed, items = cbor.unpack(content)
+    return Segment(first_leaf, subject, seed, StoredEvents(items), len(content))
 
 
 def _event(event: bytes, parts: list[Any]) -> StoredEvent:
