@@ -27,7 +27,9 @@ def _site(root: Path) -> ServedSite:
         "url": "http://127.0.0.1:9", "token_file": token,
     }  # fmt: skip
     ledger = {"name": "trade.example/ledger", "folder": root / "ledger", "organisation": "Maker"}
-    return ServedSite(root / "maker", origin="maker.example/gw", shared_ledger=ledger, partners=[partner], company=COMPANY)
+    return ServedSite(
+        root / "maker", origin="maker.example/gw", shared_ledger=ledger, partners=[partner], company=COMPANY
+    )
 
 
 def _recalled(site: ServedSite) -> str:
