@@ -111,7 +111,7 @@ def lots_records() -> list[Record]:
             lot, Kind.DAMAGED, (lot, other), "a", parties, ref, ref, lot, 9, 7, "ab",
             End(Resolution.RETURNED, "a", ref, 9, "cd"),
         ),
-        Hold((lot, other)),
+        Hold(((lot, "a"), (other, "b"))),
         RecallRecord("ab", lot, "a", 1, 9, "glass", ref, 7, "cd", Lifted("another lot", ref, 9, "ef")),
         RecallAnswer("ab", lot, lot, 7, "cd"),
     ]  # fmt: skip
