@@ -1,7 +1,8 @@
 """Exceptions and their workflow: reported, answered by the party that is asked, resolved by who reported.
 
 Anybody may report. Only a report by who has a unit, or is to receive it, keeps that unit where it is, and only as long
-as that is so: a stranger stops nobody's goods. Times are callers' claims; behind a deadline is what the caller's transaction says.
+as that is so: a stranger stops nobody's goods. Times are callers' claims; behind a deadline is what the caller's
+transaction says.
 """
 
 from collections.abc import Sequence

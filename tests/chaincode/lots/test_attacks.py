@@ -185,8 +185,8 @@ def test_a_recipient_does_not_use_up_the_exceptions_of_a_unit(trade: Trade) -> N
 
 
 def test_nobody_takes_the_makers_exception_by_reporting_it_first(trade: Trade) -> None:
-    """Who opens a shipment chooses its id: here the leaf hash of a record by which it reports the attempt itself, so that
-    the maker would never hear of it."""
+    """Who opens a shipment chooses its id: here the leaf hash of a record by which it reports the attempt itself, so
+    that the maker would never hear of it."""
     maker, _, dishonest = trade.all
     lot, (unit,) = cases(maker, 1)
     maker.send(dishonest, unit)
