@@ -162,8 +162,8 @@ def test_the_warm_hours_are_left_out_of_the_file(carrier: Carrier) -> None:
 
 
 def test_warm_minutes_behind_the_last_reports_entries(carrier: Carrier) -> None:
-    """The last report before the goods are handed over is of a checkpoint some minutes old: what came since is less than
-    a gap, so the figures say nothing. The readings do, as soon as no report is to come any more."""
+    """The last report before the goods are handed over is of a checkpoint some minutes old: what came since is less
+    than a gap, so the figures say nothing. The readings do, as soon as no report is to come any more."""
     carrier.measure(carrier.truck, *[5] * 11)
     carrier.open(carrier.truck)
     carrier.at(56)
