@@ -4,7 +4,7 @@ import pytest
 
 from chaincode.coldchain.quarantine import Quarantine
 from chaincode.coldchain.records import Progress
-from chaincode.errors import Code
+from chaincode.errors import Code, ContractError
 from chaincode.evidence import Evidence
 from chaincode.lots.exception_records import MAX_OWN_HOLDS, ExceptionRecord, Kind
 from crypto import cbor
@@ -199,6 +199,15 @@ def test_nobody_takes_the_makers_exception_by_reporting_it_first(trade: Trade) -
     kept = trade.exception(answer.exception_id)
     assert (answer.status, kept.owner) == ("quarantined", maker.organisation)
     assert kept in trade.open_exceptions(maker)
+
+
+def test_an_organisation_is_named_so_that_it_is_nobody_elses(trade: Trade) -> None:
+    """Else its exceptions would stand in the listing of another, and no record of it could be read."""
+    maker = trade.maker
+    for name in (f"{maker.organisation}!x", "Caf\u00e9", "a\x00", "a//b", "x" * 129):
+        rival = Actor("rival/gateway", "rival.example/gw", organisation=name)
+        with pytest.raises(ContractError, match="malformed: organisation must be"):
+            maker.world.submit(rival, "identities.bootstrap", *rival.bootstrap())
 
 
 # -- the same again, and not quite
