@@ -13,7 +13,7 @@ from tests.gateway.web.browser import Browser, chromium
 
 pytestmark = pytest.mark.browser
 PATHS = (
-    "/", "/records", "/records/3", "/records/5", "/sources/cold-2", "/sources/cold-3", "/sources/nobody", "/goods",
+    "/", "/records", "/records/3", "/records/5", "/sources/cold-2", "/sources/cold-3", "/sources/nobody",
     "/shipments", "/exceptions", "/recalls", "/alarms",
 )  # fmt: skip
 FRESH_WITHIN_S = 30.0
