@@ -8,11 +8,18 @@ from gateway.api.services import Services
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A link of the navigation; `waiting` is how many things there ask for a person, 0 for none."""
+    """A link of the navigation; `waiting` is how many things there ask for a person, 0 for none, and `asks` what they
+    are, one and several."""
 
     path: str
     word: str
     waiting: int = 0
+    asks: tuple[str, str] = ("", "")
+
+
+_EXCEPTIONS = ("exception is open", "exceptions are open")
+_RECALLS = ("recall is running", "recalls are running")
+_ALARMS = ("alarm that nobody has acknowledged", "alarms that nobody has acknowledged")
 
 
 def sections(here: Services, who: Caller) -> tuple[Section, ...]:
@@ -25,8 +32,10 @@ def sections(here: Services, who: Caller) -> tuple[Section, ...]:
     found = [
         Section("/goods", "Goods"),
         Section("/shipments", "Shipments") if supply.cold.any() else None,
-        Section("/exceptions", "Exceptions", exceptions["open"]) if any(exceptions.values()) else None,
-        Section("/recalls", "Recalls", supply.recalls.book.open_count()) if supply.recalls.book.any() else None,
-        Section("/alarms", "Alarms", pending) if kept else None,
+        Section("/exceptions", "Exceptions", exceptions["open"], _EXCEPTIONS) if any(exceptions.values()) else None,
+        Section("/recalls", "Recalls", supply.recalls.book.open_count(), _RECALLS)
+        if supply.recalls.book.any()
+        else None,
+        Section("/alarms", "Alarms", pending, _ALARMS) if kept else None,
     ]
     return tuple(section for section in found if section)

@@ -4,6 +4,7 @@ The ledger has kind, ids, deadline and hashes; words go by the hand-over's way t
 compared with the hash that the ledger has. Nothing is decided here: the gateway says what it compared.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any
@@ -30,6 +31,7 @@ Alert = Callable[[str, str, str], Awaitable[None]]
 _BY_CONTRACT = {
     "duplicate": Kind.DUPLICATE_SERIAL, "recalled": Kind.RECALLED_PRODUCT, "quarantined": Kind.QUARANTINED_PRODUCT,
 }  # fmt: skip
+_KEPT = re.compile(r"\(exception ([0-9a-f]{64})\)$")  # as gateway.custody.telling words what the contract kept
 
 
 class Workflow:
@@ -148,7 +150,8 @@ class Workflow:
 
     def _by_contract(self, task: Task) -> None:
         """The contract kept an exception itself, when a pack was to be ended that may not be."""
-        ledger_id = bytes.fromhex(task.reason.rpartition("(exception ")[2].rstrip(")") or "")
+        kept = _KEPT.search(task.reason)
+        ledger_id = bytes.fromhex(kept[1]) if kept else b""
         if not ledger_id or self._register.on_ledger(ledger_id):
             return
         kind = _BY_CONTRACT[task.code]
