@@ -68,12 +68,14 @@ def encode_event(stored: StoredEvent) -> bytes:
     """One event of a segment: CBOR [event, part, …], a part being bytes or [from, length]."""
     fields = cbor.pack([list(field) for field in stored.fields])
     parts: list[CborValue] = []
-    at = 0
+    at = behind = 0  # in the fields; in the event, where the next text most likely stands: a thousand things do in order
     for text in _texts([value for _, value in stored.fields]):
-        there, origin = fields.find(text, at), stored.event.find(text)
+        there, origin = fields.find(text, at), stored.event.find(text, behind)
+        if origin < 0:
+            origin = stored.event.find(text)
         if there >= 0 and origin >= 0:
             parts += [fields[at:there], [origin, len(text)]]
-            at = there + len(text)
+            at, behind = there + len(text), origin + len(text)
     return cbor.pack([stored.event, *parts, fields[at:]])
 
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.epcis.event import Event
@@ -60,7 +60,7 @@ def write_events(tx: sqlite3.Connection, events: Sequence[Logged]) -> None:
     things = Names(tx, "thing", "uri", _uris(events, parts))
     words = Names(tx, "word", "text", _words(events, parts, facts))
     tx.executemany(_EVENT, [_event_row(logged, things, words) for logged in events])
-    tx.executemany("INSERT INTO part VALUES (?, ?, ?, ?, ?)", sorted(_part_rows(events, parts, things, words)))
+    _write_parts(tx, _part_rows(events, parts, things, words))
     named = [(e.event.event_id, e.leaf) for e in events if e.event.event_id not in (None, e.event.hash_id)]
     tx.executemany("INSERT INTO named VALUES (?, ?)", named)
     found = [(words[name], text, number, e.leaf) for e, of in zip(events, facts, strict=True) for name, text, number in of]
@@ -107,6 +107,20 @@ def _part_rows(events: Sequence[Logged], parts: Sequence[Sequence[Part]], things
     for logged, found in zip(events, parts, strict=True):
         for part in found:
             yield things[part.uri], logged.leaf, int(part.role), part.quantity, words.get(part.uom)
+
+
+def _write_parts(tx: sqlite3.Connection, rows: Iterable[tuple[int, int, int, float | None, int | None]]) -> None:
+    """Instances without a quantity, by far the most, in one statement for each event and role."""
+    plain = defaultdict[tuple[int, int], list[int]](list)
+    measured = []
+    for thing, leaf, role, quantity, uom in rows:
+        if quantity is None and uom is None:
+            plain[leaf, role].append(thing)
+        else:
+            measured.append((thing, leaf, role, quantity, uom))
+    for (leaf, role), found in plain.items():
+        tx.execute("INSERT INTO part SELECT value, ?, ?, NULL, NULL FROM json_each(?)", (leaf, role, str(sorted(found))))
+    tx.executemany("INSERT INTO part VALUES (?, ?, ?, ?, ?)", sorted(measured))
 
 
 def _mark_void(tx: sqlite3.Connection, events: Sequence[Logged], *, named: bool) -> None:
