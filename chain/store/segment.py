@@ -68,7 +68,9 @@ def encode_event(stored: StoredEvent) -> bytes:
     """One event of a segment: CBOR [event, part, …], a part being bytes or [from, length]."""
     fields = cbor.pack([list(field) for field in stored.fields])
     parts: list[CborValue] = []
-    at = behind = 0  # in the fields; in the event, where the next text most likely stands: a thousand things do in order
+    at = behind = (
+        0  # in the fields; in the event, where the next text most likely stands: a thousand things do in order
+    )
     for text in _texts([value for _, value in stored.fields]):
         there, origin = fields.find(text, at), stored.event.find(text, behind)
         if origin < 0:

@@ -63,7 +63,9 @@ def write_events(tx: sqlite3.Connection, events: Sequence[Logged]) -> None:
     _write_parts(tx, _part_rows(events, parts, things, words))
     named = [(e.event.event_id, e.leaf) for e in events if e.event.event_id not in (None, e.event.hash_id)]
     tx.executemany("INSERT INTO named VALUES (?, ?)", named)
-    found = [(words[name], text, number, e.leaf) for e, of in zip(events, facts, strict=True) for name, text, number in of]
+    found = [
+        (words[name], text, number, e.leaf) for e, of in zip(events, facts, strict=True) for name, text, number in of
+    ]
     tx.executemany("INSERT INTO fact VALUES (?, ?, ?, ?)", found)
     _mark_void(tx, events, named=bool(named))
 
@@ -119,7 +121,9 @@ def _write_parts(tx: sqlite3.Connection, rows: Iterable[tuple[int, int, int, flo
         else:
             measured.append((thing, leaf, role, quantity, uom))
     for (leaf, role), found in plain.items():
-        tx.execute("INSERT INTO part SELECT value, ?, ?, NULL, NULL FROM json_each(?)", (leaf, role, str(sorted(found))))
+        tx.execute(
+            "INSERT INTO part SELECT value, ?, ?, NULL, NULL FROM json_each(?)", (leaf, role, str(sorted(found)))
+        )
     tx.executemany("INSERT INTO part VALUES (?, ?, ?, ?, ?)", sorted(measured))
 
 

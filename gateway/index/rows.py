@@ -23,6 +23,7 @@ _PLACE = "INSERT INTO place VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET kinds = k
 _SERIES = "INSERT INTO series VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET unit = excluded.unit"
 
 _FEW = 16
+_NUL = "\0"  # SQLite's JSON ends a text there
 _NEW_TERMS = """INSERT OR IGNORE INTO term (name, value)
 SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?) ORDER BY key"""
 _TERM_IDS = """SELECT json_group_array(term.id) FROM json_each(?) j CROSS JOIN term
@@ -56,7 +57,7 @@ class RowWriter:
         self._groups[source, boot, kind, leaf >> BLOCK_BITS].append((leaf, seq, last, sensed, received))
         if fields is not None:
             terms = terms_of(kind, fields)
-            if len(terms) > _FEW:
+            if len(terms) > _FEW and all(_NUL not in value for _, value in terms):
                 self._add_many(leaf, terms)
             else:
                 self._mentions += [(self._terms.get(term) or self._term(term), leaf) for term in terms]
