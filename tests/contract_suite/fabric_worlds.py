@@ -38,6 +38,7 @@ class Channel:
         self.newest = -1, ""  # index and id of the newest transaction that was seen
         self.submitted = 0
         self.conflicts = 0  # calls that were committed as invalid for another's, and sent again
+        self._valid: list[bytes] = []  # transactions as they stand in the blocks that were looked at
         self._worlds = self._blocks = self._transactions = 0
         self._started: list[World] = []
 
@@ -56,14 +57,16 @@ class Channel:
         """How many transactions, valid or not, all blocks hold by now."""
         from fabric_protos.common.common_pb2 import Block
         from fabric_protos.common.ledger_pb2 import BlockchainInfo
-        from fabric_protos.peer.transaction_pb2 import MVCC_READ_CONFLICT
+        from fabric_protos.peer.transaction_pb2 import MVCC_READ_CONFLICT, VALID
 
         self.catch_up(self.ledger)
         height = BlockchainInfo.FromString(await self._ask(b"GetChainInfo")).height
         for number in range(self._blocks, height):
             block = Block.FromString(await self._ask(b"GetBlockByNumber", str(number).encode()))
             self._transactions += len(block.data.data)
-            self.conflicts += list(block.metadata.metadata[CODES]).count(MVCC_READ_CONFLICT)
+            codes = block.metadata.metadata[CODES]
+            self.conflicts += codes.count(MVCC_READ_CONFLICT)
+            self._valid += [one for one, code in zip(block.data.data, codes, strict=True) if code == VALID]
         self._blocks = height
         return self._transactions
 
@@ -88,7 +91,13 @@ class Channel:
         def open_as(caller: PrivateKey, organisation: str = "") -> OneWorld:
             return OneWorld(self, caller, name, begin, organisation)
 
-        return World(runner, open_as, lambda: runner.run(self.transactions()))
+        def replayed() -> int:
+            from tests.contract_suite.replay import replay
+
+            runner.run(self.transactions())
+            return replay(name, self._valid)
+
+        return World(runner, open_as, lambda: runner.run(self.transactions()), replayed)
 
     def started(self, runner: asyncio.Runner) -> World:
         """A world that is started. Many are made at once: one by one they would take the suite's time."""

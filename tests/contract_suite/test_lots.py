@@ -1,6 +1,7 @@
 """Lots from the making to the recipient: what is made, packed and handed over, and who may not."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,9 +19,11 @@ Three = list[Company]
 
 
 @pytest.fixture
-def three(world: World) -> Three:
+def three(world: World) -> Iterator[Three]:
     """Maker, wholesaler and pharmacy."""
-    return companies(world)
+    yield companies(world)
+    if world.replayed:
+        assert world.replayed() > 11  # what makes three companies, and what the test did
 
 
 def unit_of(world: World, unit: Unit) -> UnitRecord:
