@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,9 @@ ID = "https://id.gs1.org"
 GTIN = "09520002000019"
 DEADLINE_S = 20.0
 T = TypeVar("T")
-NAMES = {"maker": "9520002000002", "wholesaler": "9520004000000", "pharmacy": "9520005000009"}
+NAMES = {
+    "maker": "9520002000002", "wholesaler": "9520004000000", "pharmacy": "9520005000009", "depot": "9520006000008",
+}  # fmt: skip
 
 
 def msp(name: str) -> str:
@@ -163,8 +165,11 @@ def between(sender: Company, recipient: Company) -> dict[str, Any]:
 
 
 @contextmanager
-def companies(root: Path, *names: str, **settings: Any) -> Iterator[list[Company]]:
-    """Their gateways run with REST; each has the others as partners."""
+def companies(
+    root: Path, *names: str, profiles: Mapping[str, Path] | None = None, **settings: Any
+) -> Iterator[list[Company]]:
+    """Their gateways run with REST; each has the others as partners. With connection profiles by MSP id the ledger
+    is Fabric."""
     ports = {name: quiet_port() for name in names}
     for name in names:
         access = Access(Folder.create(root / name, f"{name}.example/gw"))
@@ -176,9 +181,16 @@ def companies(root: Path, *names: str, **settings: Any) -> Iterator[list[Company
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         try:
-            yield [runner.run(_start(stack, runner, root, name, ports, settings)) for name in names]
+            ledgers = {name: _ledger(root, name, profiles) for name in names}
+            yield [runner.run(_start(stack, runner, root, name, ports, ledgers[name] | settings)) for name in names]
         finally:
             runner.run(stack.aclose())
+
+
+def _ledger(root: Path, name: str, profiles: Mapping[str, Path] | None) -> dict[str, Any]:
+    if profiles is not None:
+        return {"ledger": "fabric", "fabric": {"profile": profiles[msp(name)]}}
+    return {"shared_ledger": {"name": "trade.example/ledger", "folder": root / "ledger", "organisation": msp(name)}}
 
 
 async def _start(
@@ -193,7 +205,6 @@ async def _start(
     config = Config.model_validate({
         "origin": f"{name}.example/gw", "data": root / name, "front_door": {"port": 0}, "api": {"port": ports[name]},
         "log": {"checkpoint_interval_s": 3600, "anchor_interval_s": 3600}, "delivery": {"retry_max_s": 0.1},
-        "shared_ledger": {"name": "trade.example/ledger", "folder": root / "ledger", "organisation": msp(name)},
         "partners": partners, **settings,
     })  # fmt: skip
     started = await stack.enter_async_context(running(config))
