@@ -46,15 +46,17 @@ class Device:
     boot: int = 1
     seq: int = 0
     previous: bytes = FIRST_PREVIOUS
+    kind: int = 1
+    payload: Callable[[int], bytes] = payload_of
     _unsealed: list[bytes] = field(default_factory=list)
 
     def messages(
-        self, count: int, each: int, sealed: int = SEALED, payload: Callable[[int], bytes] = payload_of
+        self, count: int, each: int, sealed: int = SEALED, payload: Callable[[int], bytes] | None = None
     ) -> Iterator[bytes]:
         """`count` events, `each` a message. Behind every `sealed`-th, and behind the last one, comes their seal."""
         waiting: list[bytes] = []
         for left in range(count - 1, -1, -1):
-            waiting.append(self._event(payload(self.seq)))
+            waiting.append(self._event((payload or self.payload)(self.seq)))
             seals = (self._seal(),) if len(self._unsealed) == sealed or not left else ()
             if len(waiting) == each or seals:
                 yield Message(tuple(waiting), seals).encode()
@@ -68,7 +70,7 @@ class Device:
 
     def _event(self, payload: bytes) -> bytes:
         now, blind = time.time_ns() // 1000, os.urandom(BLIND_BYTES)
-        raw = Event(self.name, self.boot, self.seq, 1, 1, now, blind, payload).encode()
+        raw = Event(self.name, self.boot, self.seq, self.kind, 1, now, blind, payload).encode()
         self.seq += 1
         self._unsealed.append(content_hash(raw))
         return raw

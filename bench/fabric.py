@@ -6,7 +6,8 @@ chaincode servers, gateway, device and this program share one machine; ratios co
  1. event to committed anchor, at several checkpoint intervals, both ledgers
  2. events a second through MQTT until acknowledged, both ledgers in turn
  3. one Fabric transaction an event
- 4. anchors a second of many logs on one channel, and how busy each kind of process is then
+ 4. a warm reading to the contract's committed excursion, both ledgers
+ 5. anchors a second of many logs on one channel, and how busy each kind of process is then
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.channel import anchors, per_event
+from bench.excursions import excursions
 from bench.gateways import latency, sustained
 from bench.report import plot, table
 from bench.setting import PARTNERS, Bench
@@ -43,6 +45,9 @@ def measure(bench: Bench, rounds: int, say: Callable[[str], None]) -> dict[str, 
         for ledger in ("embedded", "fabric"):
             say(f"events a second, {ledger}, round {number + 1} of {rounds}")
             found["sustained"][ledger].append(round(sustained(bench, ledger, f"fast-{number}")))
+    for ledger in ("embedded", "fabric"):
+        say(f"warm reading to committed excursion, {ledger}")
+        found.setdefault("excursions", {})[ledger] = asyncio.run(excursions(bench, ledger))
     say("one transaction an event")
     found["per_event"] = round(asyncio.run(per_event(bench)), 1)
     say("anchors of 64 logs")

@@ -91,7 +91,7 @@ def _many(settings: Settings, gateway: Gateway, devices: list[Device], shape: Sh
 
 def send(
     settings: Settings, gateway: Gateway, devices: list[Device], share: int, each: int, window: int, sealed: int = 256,
-    payload: Callable[[int], bytes] = payload_of,
+    payload: Callable[[int], bytes] | None = None,
 ) -> Sent:  # fmt: skip
     """One run through the front door, `share` events from each device, once the gateway has nothing else to do."""
     firsts = [device.seq for device in devices]

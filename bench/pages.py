@@ -155,6 +155,11 @@ def _latency(part: Found) -> str:
     return grid((f"full load is {_number(part['full_load'])} events/s", "event to", "p50", "p99"), rows)
 
 
+def _alarms(part: Found) -> str:
+    rows = [(f"loggers {name}, {row['shipments']} shipments", _took(row["alarm_ms"])) for name, row in part.items()]
+    return grid(("from a warm reading to its alarm at a listener", "ms p50 / p99"), rows)
+
+
 def _footprint(part: Found) -> str:
     rows = [(f"bytes on disk, an event of {part['payload_bytes']} bytes of payload", _number(part["bytes_an_event"]))]
     rows += [(f"of these in {name}", _number(size)) for name, size in part["files"].items()]
@@ -226,10 +231,18 @@ def _took(milliseconds: Found) -> str:
     return f"{_number(milliseconds['p50'])} / {_number(milliseconds['p99'])}"
 
 
+def _epcis(part: Found) -> str:
+    rows = [
+        (f"REST, {size} a document", _number(row["median"]), _took(row["ms"])) for size, row in part["rest"].items()
+    ]
+    rows += [(f"MQTT, {each} a message", _number(row["median"]), "") for each, row in part["mqtt"].items()]
+    return grid((f"EPCIS events of {part['bytes']} bytes", "events a second", "a document, ms p50 / p99"), rows)
+
+
 _TABLES: dict[str, Callable[[Found], str]] = {
     "front": _front, "side": _side, "signed": _signed, "append": _append, "sizes": _sizes, "receipts": _receipts,
-    "latency": _latency, "footprint": _footprint, "sealed": _sealed, "sessions": _sessions,
-    "station": _station, "trace": _trace,
+    "latency": _latency, "alarms": _alarms, "footprint": _footprint, "sealed": _sealed, "sessions": _sessions,
+    "station": _station, "trace": _trace, "epcis": _epcis,
 }  # fmt: skip
 
 

@@ -36,6 +36,10 @@ def table(found: dict[str, Any]) -> str:
         found["machine"],
         grid(("checkpoint every", "ledger", "p50", "p99"), latency),
         grid(("what", "events a second"), rates),
+        grid(
+            ("warm reading to committed excursion", "p50", "p99"),
+            ((name, f"{v['p50_ms']:,.0f} ms", f"{v['p99_ms']:,.0f} ms") for name, v in found["excursions"].items()),
+        ),
         grid(("ratio", ""), ((name.replace("_", " "), f"{value:g}") for name, value in found["ratios"].items())),
         grid(("64 logs anchoring", ""), ((n.replace("_", " "), f"{v:g}") for n, v in found["anchors"].items())),
     ))  # fmt: skip

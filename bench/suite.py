@@ -15,7 +15,9 @@ from types import FrameType
 from typing import Any
 
 from bench import machine
+from bench.alarms import alarms
 from bench.append import append
+from bench.epcis import epcis
 from bench.footprint import footprint
 from bench.front import front
 from bench.latency import latency
@@ -34,8 +36,8 @@ from bench.traces import traces
 VERSION = 1
 PARTS: dict[str, Callable[[Settings], dict[str, Any]]] = {
     "front": front, "side": side, "signed": signed, "append": append, "sizes": sizes, "receipts": receipts,
-    "latency": latency, "footprint": footprint, "sealed": sealed, "sessions": sessions,
-    "station": station, "trace": traces,
+    "latency": latency, "alarms": alarms, "footprint": footprint, "sealed": sealed, "sessions": sessions,
+    "station": station, "trace": traces, "epcis": epcis,
 }  # fmt: skip
 QUICK_SCALE, ROUNDS = 0.1, 3
 

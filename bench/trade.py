@@ -149,4 +149,4 @@ def logged(said: Said, number: int) -> Logged:
         said.type, time_us, None, "+00:00", said.action, said.step, None, ((), ()), said.place, said.place, things,
         (), (), (), None, ilmd, (), None, None, os.urandom(32), {}, _PREFIXES,
     )  # fmt: skip
-    return Logged(number, time_us, event)
+    return Logged(number, time_us, event, "capture")

@@ -53,6 +53,8 @@ class Folder:
         self.events = root / "events.db"
         self.access = root / "access.db"
         self.outbox = root / "outbox.db"
+        self.captures = root / "captures.db"
+        self.queries = root / "queries.db"
         self.erasures = root / "erasures.json"  # in a copy that was put back: what was erased after it was made
         self.witness_policy = root / "witness.policy"  # the gateway's, as it was at its last start
 

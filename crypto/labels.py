@@ -35,3 +35,5 @@ SESSION_KEY = b"sealtrail/session-key/v1"  # the gateway's signature over its st
 UNIT = b"sealtrail/unit/v1"  # HMAC input that makes the ledger's name of a lot, a pack or a logistic unit
 UNIT_SECRET = b"sealtrail/unit-secret/v1"  # additional data of a unit secret at rest
 HANDOVER = b"sealtrail/handover/v1"  # a gateway's signature over what it tells the next holder of a shipment
+RECALL = b"sealtrail/recall/v1"  # a gateway's signature over a notice or an answer in a recall
+RECALL_ANSWER = b"sealtrail/recall-answer/v1"  # begins the hash that commits to an answer on the ledger

@@ -53,6 +53,7 @@ class Scope(StrEnum):
     DEVICE_ADMIN = "device-admin"  # invite and revoke sources
     EXCHANGE = "exchange"  # keep, grant and revoke sealed objects; enrol partners
     PARTNER = "partner"  # fetch and sign for what is granted to the name in the token's label
+    CAPTURE = "capture"  # capture EPCIS events, under the token's label
     DATA_PROTECTION = "data-protection"  # erase subjects
 
 
@@ -73,6 +74,7 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: tuple[SeriesLimits, ...] = ()
     subject: str = ""  # pseudonym of the person whom all it reports concerns, or erased/… once that was erased
     session_required: bool = False  # what it sends in no session is refused
+    alarms: bool = False  # hears the alarms of this gateway
 
 
 @dataclass(frozen=True, slots=True)

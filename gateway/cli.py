@@ -18,6 +18,7 @@ KindOption = Annotated[list[str] | None, typer.Option(help="A kind it may report
 LowOption = Annotated[float | None, typer.Option(help="Lowest allowed reading.")]
 HighOption = Annotated[float | None, typer.Option(help="Highest allowed reading.")]
 SubjectOption = Annotated[str, typer.Option(help="Pseudonym of the person whom all it reports concerns.")]
+AlarmsOption = Annotated[bool, typer.Option("--alarms", help="It hears the alarms of this gateway over MQTT.")]
 SessionRequiredOption = Annotated[
     bool, typer.Option("--session-required", help="Refuse what it sends in no session (docs/formats/session.md).")
 ]
@@ -162,10 +163,11 @@ def invite(
     unit: UnitOption = "Cel",
     subject: SubjectOption = "",
     session_required: SessionRequiredOption = False,
+    alarms: AlarmsOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a one-time code with which a device enrols under this name."""
-    settings = _settings(kind, low, high, unit, subject, plain=False, session_required=session_required)
+    settings = _settings(kind, low, high, unit, subject, plain=False, session_required=session_required, alarms=alarms)
     code = _access(data).invite(name, settings)
     if as_json:
         print(json.dumps({"source": name, "code": code}))
@@ -183,10 +185,11 @@ def plain(
     high: HighOption = None,
     unit: UnitOption = "Cel",
     subject: SubjectOption = "",
+    alarms: AlarmsOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Let in a source that has no key and publishes bare JSON; its records say "gateway only"."""
-    password = _access(data).add_plain(name, _settings(kind, low, high, unit, subject, plain=True))
+    password = _access(data).add_plain(name, _settings(kind, low, high, unit, subject, plain=True, alarms=alarms))
     if as_json:
         print(json.dumps({"source": name, "password": password}))
         return
@@ -267,10 +270,11 @@ def _access(data: Path) -> Any:
 
 
 def _settings(kind: list[str] | None, low: float | None, high: float | None, unit: str, subject: str, *, plain: bool,
-              session_required: bool = False) -> Any:  # fmt: skip
+              session_required: bool = False, alarms: bool = False) -> Any:  # fmt: skip
     from gateway.access import SeriesLimits, SourceSettings
     from gateway.preprocess import kinds
 
-    names = tuple(kinds.by_name(name).name for name in kind) if kind else tuple(k.name for k in kinds.ALL)
+    everything = tuple(k.name for k in kinds.ALL if k.name != "shipment")  # that is what the gateway says itself
+    names = tuple(kinds.by_name(name).name for name in kind) if kind else everything
     limits = () if low is None and high is None else (SeriesLimits("", unit, low, high),)
-    return SourceSettings(names, plain, limits, subject, session_required)
+    return SourceSettings(names, plain, limits, subject, session_required, alarms)

@@ -26,6 +26,9 @@ def _mount(app: typer.Typer) -> None:
     from chaincode import cli as chaincode_cli
     from crypto.keystore import cli as keys_cli
     from gateway import conditions_command, disclose_command, erase_command, joining, open_command
+    from gateway.alarms import cli as alarms_cli
+    from gateway.capture import cli as capture_cli
+    from gateway.coldchain import cli as coldchain_cli
     from gateway.custody import cli as custody_cli
     from gateway.demo import cli as demo_cli
     from gateway.device import cli as device_cli
@@ -34,6 +37,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway.keychange import cli as keychange_cli
     from gateway.objects import cli as objects_cli
     from gateway.objects import partner_cli
+    from gateway.recall import cli as recall_cli
     from gateway.station import cli as station_cli
     from gateway.trace import cli as trace_cli
     from network import cli as network_cli
@@ -49,6 +53,8 @@ def _mount(app: typer.Typer) -> None:
     app.add_typer(gateway_cli.tokens, name="token")
     app.add_typer(device_cli.app, name="device")
     app.add_typer(station_cli.app, name="station")
+    app.add_typer(coldchain_cli.app, name="shipment")
+    app.add_typer(alarms_cli.app, name="alarms")
     keys_cli.app.command("migrate")(keychange_cli.migrate)
     keys_cli.app.command("set-recovery")(keychange_cli.set_recovery)
     keys_cli.app.command("recover")(keychange_cli.recover)
@@ -70,6 +76,7 @@ def _mount(app: typer.Typer) -> None:
     app.command("grant")(sealed_cli.grant_command)
     app.command("fsck")(chain_cli.fsck)
     app.command("trace")(trace_cli.trace_command)
+    app.add_typer(recall_cli.app, name="recall")
     app.command("erase")(erase_command.erase)
     app.command("disclose")(disclose_command.disclose)
     conditions_cli.app.command("export")(conditions_command.export)
@@ -79,6 +86,7 @@ def _mount(app: typer.Typer) -> None:
     index.callback()(lambda: None)
     index.command("check")(gateway_cli.check_index)
     app.add_typer(index, name="index")
+    epcis_cli.app.command("capture")(capture_cli.capture)
     app.add_typer(epcis_cli.app, name="epcis")
     app.command("drill")(drill_cli.drill)
     app.command("bench")(bench_cli.bench)

@@ -11,8 +11,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from chain.site import ORIGIN
 from crypto.errors import SealtrailError
+from gateway.alarms.settings import MAX_TARGETS, AlarmTarget, require_named_once
+from gateway.capture.settings import EpcisConfig
 from gateway.custody.settings import MAX_PARTNERS, CustodyConfig, PartnerConfig, require_distinct
 from gateway.delivery.settings import DeliveryConfig
+from gateway.recall.settings import RecallConfig
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -178,9 +181,12 @@ class Config(_Section):
     fabric: FabricConfig | None = None
     shared_ledger: SharedLedgerConfig | None = None
     log: LogConfig = LogConfig()  # type: ignore[call-arg]
+    recall: RecallConfig = RecallConfig()  # type: ignore[call-arg]
     objects: ObjectsConfig = ObjectsConfig()  # type: ignore[call-arg]
     bucket: BucketConfig | None = None
     sealing: SealingConfig = SealingConfig()  # type: ignore[call-arg]
+    alarms: Annotated[list[AlarmTarget], AfterValidator(require_named_once)] = Field([], max_length=MAX_TARGETS)
+    epcis: EpcisConfig = EpcisConfig()  # type: ignore[call-arg]
     delivery: DeliveryConfig = DeliveryConfig()  # type: ignore[call-arg]
     custody: CustodyConfig = CustodyConfig()  # type: ignore[call-arg]
     partners: Annotated[list[PartnerConfig], AfterValidator(require_distinct)] = Field([], max_length=MAX_PARTNERS)

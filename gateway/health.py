@@ -1,6 +1,6 @@
 """How the running gateway is: the counters of its parts, and in words what keeps it from being ready."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from gateway.anchoring import Anchorer
@@ -30,6 +30,7 @@ class Health:
         self._shortage, self._shares = shortage, shares
         self.waiting: dict[str, str] = {}  # index -> why it waits; told by whoever follows the log for it
         self.api_tls: TlsServer | None = None  # told by whoever serves HTTP
+        self.of_supply: Callable[[], Iterable[str]] = lambda: ()  # told by whoever opens the parts for goods
         self.http_full: Callable[[], bool] = lambda: False  # told by whoever serves HTTP
 
     def status(self) -> LiveStatus:
@@ -59,5 +60,6 @@ class Health:
         yield from self._doors.problems()
         if self.http_full():
             yield f"HTTP: all {self._shares.http} connections are taken; see who holds so many"
+        yield from self.of_supply()
         if self._shortage.problem:
             yield self._shortage.problem

@@ -95,6 +95,8 @@ def _server(app: Any, connections: int, tls: "TlsServer | None") -> Any:
     import uvicorn
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+    from gateway.sockets import MAX_FRAME, SocketProtocol
+
     class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # a class that uvicorn chooses
         """Ends a connection over the bound, and one that asks nothing for as long as one may be idle later."""
 
@@ -126,7 +128,7 @@ def _server(app: Any, connections: int, tls: "TlsServer | None") -> Any:
     return Server(
         uvicorn.Config(
             app, http=http, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3,
-            backlog=backlog,
+            backlog=backlog, ws=SocketProtocol, ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
         )
     )  # fmt: skip
 

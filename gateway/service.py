@@ -106,6 +106,7 @@ class Gateway:
         self.objects = self._open_objects()
         self._closing.task(self.anchorer.run())
         self.supply = await open_supply(self._ground())
+        self.supply.alarms.mqtt.speak(self.doors.front.publish, self.doors.front.listens)
         self.keeper = side.keeper(self.folder.origin, partial(heard, self.registrar, self.anchorer))
         if self.keeper:
             self._closing.task(self.keeper.run())
@@ -113,6 +114,7 @@ class Gateway:
             self._started_us, self.folder.origin, self.anchorer, self.committer, self.doors, self.disk, self.book,
             self.migration, self.keeper, self.shortage, self.shares,
         )  # fmt: skip
+        self.health.of_supply = self.supply.problems
         make_first_token(self.folder, self.access)
         await self.doors.open(self._closing)
 
@@ -173,6 +175,7 @@ class Gateway:
         """A source listens: tell it of changes of the gateway's key, and of objects that are its own."""
         self.acknowledger.subscribed(source)
         self.delivery.subscribed(source)
+        self.supply.subscribed(source)
 
     async def drain(self) -> None:
         """Wait until everything received is durable and anchored, and the proof of that is at hand."""

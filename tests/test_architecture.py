@@ -19,7 +19,11 @@ BELOW = {
     "bench": {"crypto", "chaincode", "chain", "gateway", "network"},
 }
 COMMAND_LINE = {"sealtrail.py", "gateway/commands.py"}  # mounts what nobody else imports
-BENCH_ON_FABRIC = {"bench/channel.py", "bench/gateways.py"}  # run from the source tree, with the tests' own actors
+BENCH_ON_FABRIC = {
+    "bench/channel.py",
+    "bench/gateways.py",
+    "bench/excursions.py",
+}  # run from the source tree, with the tests' own actors
 EDGE_ONLY = {"pydantic", "fastapi", "starlette", "uvicorn"}
 OFFLINE = (
     "chain.verify",

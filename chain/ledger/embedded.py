@@ -76,27 +76,27 @@ class EmbeddedLedger:
         if contract.function_named(function).query:
             raise LedgerError(f"{function} is a query: evaluate it")
         request = self._request(function, args)
-        return await self._worker.run(partial(self._store.submit, request, self._caller))
+        return await self._worker.run(partial(self._store.submit, request, self._caller), changes=True)
 
     async def evaluate(self, function: str, *args: bytes) -> bytes:
         return await self._worker.run(partial(self._store.evaluate, self._request(function, args)))
 
     async def events(self, after: int, wanted: Wanted = every) -> AsyncIterator[LedgerEvent]:
         while not self._worker.closed:
-            finished = self._worker.next_finished
+            changed = self._worker.next_change
             found, last = await self._worker.run(partial(self._store.events_after, after))
             for event in found:
                 if wanted(event.name, event.payload):
                     yield event
             if last == after:
-                await self._news(finished)
+                await self._news(changed)
             after = last
 
-    async def _news(self, finished: asyncio.Event) -> None:
+    async def _news(self, changed: asyncio.Event) -> None:
         """Until something was committed here, or may have been by another gateway on the file."""
         with suppress(TimeoutError):
             async with asyncio.timeout(SHARED_POLL_S if self._organisation else None):
-                await finished.wait()
+                await changed.wait()
 
     async def evidence(self, index: int) -> bytes:
         """Encoded chain.ledger.evidence.EmbeddedEvidence."""

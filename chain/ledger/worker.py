@@ -7,6 +7,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from chain.errors import LedgerError
@@ -16,37 +17,40 @@ _T = TypeVar("_T")
 
 
 class Worker:
-    """Runs jobs in order on its own thread, and wakes those who wait for the next finished one."""
+    """Runs jobs in order on its own thread, and wakes those who wait for the next one that changed something."""
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._waiting = 0
-        self._finished = asyncio.Event()
+        self._changed = asyncio.Event()
         self.closed = False
 
-    async def run(self, job: Callable[[], _T]) -> _T:
-        """The job's result. It runs to its end even when the waiting task is cancelled."""
+    async def run(self, job: Callable[[], _T], *, changes: bool = False) -> _T:
+        """The job's result. It runs to its end even when the waiting task is cancelled. `changes`: who waits for news
+        is woken at its end."""
         if self.closed:
             raise LedgerError("the ledger is closed")
         if self._waiting >= MAX_WAITING:
             raise LedgerError(f"{self._waiting} calls wait for the ledger already; try again later")
         self._waiting += 1
         future = asyncio.get_running_loop().run_in_executor(self._executor, _wrapped, job)
-        future.add_done_callback(self._done)
+        future.add_done_callback(partial(self._done, changes))
         return await asyncio.shield(future)
 
-    def _done(self, _: object) -> None:
+    def _done(self, changes: bool, _: object) -> None:
         self._waiting -= 1
-        self._wake()
+        if changes:
+            self._wake()
 
     def _wake(self) -> None:
-        self._finished.set()
-        self._finished = asyncio.Event()
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     @property
-    def next_finished(self) -> asyncio.Event:
-        """Set when the next job has finished, or the worker was closed. Take it before you look at the data."""
-        return self._finished
+    def next_change(self) -> asyncio.Event:
+        """Set when the next job that changes something has finished, or the worker was closed. Take it before you look
+        at the data. Jobs that only look do not set it, or two who look would wake each other for ever."""
+        return self._changed
 
     async def close(self, last: Callable[[], None]) -> None:
         """Refuse new jobs, finish those that wait, then run `last`. A second call does nothing."""

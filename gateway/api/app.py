@@ -10,12 +10,15 @@ from chain.ledger.interface import Ledger
 from chain.policy import Policy
 from chain.site import Folder
 from gateway.access import Access
+from gateway.api.epcis import binding
 from gateway.api.guards import Guards
 from gateway.api.parameters import strict_query
 from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
 from gateway.api.routes import (
+    alarms,
     custody,
+    deliveries,
     devices,
     erasures,
     exceptions,
@@ -24,7 +27,9 @@ from gateway.api.routes import (
     objects,
     partners,
     proofs,
+    recalls,
     records,
+    shipments,
     site,
     sources,
     tiles,
@@ -32,6 +37,7 @@ from gateway.api.routes import (
 )
 from gateway.api.services import ReceiptFactory, Services
 from gateway.consumer import routes as consumer
+from gateway.custody.handover.format import MAX_BODY_BYTES
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
@@ -62,13 +68,23 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    supply = (trace, custody, exceptions, handovers, goods, consumer)
+    supply = (shipments, alarms, deliveries, trace, recalls, custody, exceptions, handovers, goods, consumer)
     for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
         app.include_router(module.router)
+    binding.mount(app)
     handle_problems(app, pages.problem_page)
     _describe(app)
-    app.add_middleware(Guards, limits=limits or RateLimits(), most_upload=live.objects.keeper.most_bytes)
+    app.add_middleware(Guards, limits=limits or RateLimits(), large=_large_bodies(live))
     return app
+
+
+def _large_bodies(live: Live) -> dict[tuple[str, str], int]:
+    """The requests whose bodies may be larger than others, by method and path."""
+    document = live.supply.capture.config.max_document_bytes
+    return {
+        ("POST", "/v1/objects"): live.objects.keeper.most_bytes, ("POST", "/epcis/capture"): document,
+        ("POST", "/v1/handovers"): MAX_BODY_BYTES,
+    }  # fmt: skip
 
 
 def _describe(app: FastAPI) -> None:

@@ -69,6 +69,7 @@ class Invite(In):
     ] = Field(default=["reading", "production", "inference"], description="what it may report")
     allow_plain: bool = Field(False, description="bare JSON without a key; records say gateway only")
     session_required: bool = Field(False, description="refuse what it sends in no session")
+    alarms: bool = Field(False, description="it hears the alarms of this gateway")
     limits: Annotated[list[LimitsIn], Field(max_length=64), AfterValidator(_limits_in_order)] = []
     subject: Annotated[str, StringConstraints(max_length=64, pattern=r"^([A-Za-z0-9][A-Za-z0-9._:-]*)?$")] = Field(
         "", description="pseudonym of the person whom all it reports concerns", examples=["driver-7"]
@@ -77,7 +78,7 @@ class Invite(In):
     def settings(self) -> SourceSettings:
         limits = tuple(SeriesLimits(x.series, x.unit, x.low, x.high) for x in self.limits)
         kinds = tuple(dict.fromkeys(self.kinds))
-        return SourceSettings(kinds, self.allow_plain, limits, self.subject, self.session_required)
+        return SourceSettings(kinds, self.allow_plain, limits, self.subject, self.session_required, self.alarms)
 
 
 class Invited(BaseModel):

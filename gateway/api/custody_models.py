@@ -38,12 +38,14 @@ class TransitionOut(Out):
 
 
 class TransitionsOut(Out):
-    """A page of them. `counts` is of all, by state; `problem` is why the ledger cannot be told now."""
+    """A page of them. `counts` is of all, by state; `problem` is why the ledger cannot be told now; `idle`: all that is
+    logged was taken, and all that can be told now was told."""
 
     transitions: list[TransitionOut]
     after: str | None = Field(description="go on behind this id; null at the end")
     counts: dict[str, int]
     problem: str
+    idle: bool
 
 
 class HandoverOut(Out):

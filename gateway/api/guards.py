@@ -4,14 +4,17 @@ Pure ASGI, so that bodies are counted while they come in and nothing is buffered
 """
 
 import logging
+from collections.abc import Mapping
 from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
 from math import ceil
+from types import MappingProxyType
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.api.epcis.exceptions import problem_type
 from gateway.api.problems import problem
 from gateway.api.ratelimit import Buckets, RateLimits, address_key
 
@@ -28,19 +31,23 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-HAND_OVER, MAX_MESSAGE_BYTES = ("POST", "/v1/handovers"), 6 * 2**20  # as gateway.custody.handover.format bounds it
-UPLOAD = ("POST", "/v1/objects")  # the one request whose body may be large; it is streamed
 _log = logging.getLogger(__name__)
 
 
 class Guards:
     """The outermost of the application's own layers."""
 
-    def __init__(self, app: ASGIApp, limits: RateLimits, most_upload: int = MAX_BODY_BYTES) -> None:
-        self._app, self._most_upload = app, most_upload
+    def __init__(
+        self, app: ASGIApp, limits: RateLimits, large: Mapping[tuple[str, str], int] = MappingProxyType({})
+    ) -> None:
+        """`large`: method and path of the requests whose bodies may be larger, and how large."""
+        self._app, self._large = app, large
         self._buckets = Buckets(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -62,13 +69,27 @@ class Guards:
         except HTTPException as e:
             if started:
                 raise
-            await problem(e.status_code, e.detail)(scope, receive, send_secured)
+            await _problem(scope, e.status_code, e.detail)(scope, receive, send_secured)
         except Exception:
             # The outermost boundary: whatever was not foreseen becomes one plain answer and one log entry.
             _log.exception("%s %s failed", scope["method"], scope["path"])
             if started:
                 raise
-            await problem(500, "a fault of the gateway; its log says more")(scope, receive, send_secured)
+            await _problem(scope, 500, "a fault of the gateway; its log says more")(scope, receive, send_secured)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A handshake counts as a request does; it is refused as one, before there is a WebSocket."""
+        refusal = self._refusal({**scope, "method": "GET"})
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_refusal(message: Message) -> None:
+            if message["type"] == "websocket.http.response.start":
+                _secure(MutableHeaders(raw=message["headers"]))
+            await send(message)
+
+        await refusal(scope, receive, send_refusal)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         """The answer to a request that is refused by its head alone."""
@@ -77,18 +98,16 @@ class Guards:
         if wait:
             return problem(429, "too many requests", headers={"Retry-After": str(ceil(wait))})
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:
-            return problem(414, f"a request target has at most {MAX_TARGET_BYTES} bytes")
+            return _problem(scope, 414, f"a request target has at most {MAX_TARGET_BYTES} bytes")
         length = headers.get("content-length", "")
         most = self._most(scope)
         if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most):
-            return problem(413, _too_large(most))
+            return _problem(scope, 413, _too_large(most))
         return None
 
     def _most(self, scope: Scope) -> int:
         """Bytes that this request's body may have."""
-        if (scope["method"], scope["path"]) == HAND_OVER:
-            return MAX_MESSAGE_BYTES
-        return self._most_upload if (scope["method"], scope["path"]) == UPLOAD else MAX_BODY_BYTES
+        return self._large.get((scope["method"], scope["path"]), MAX_BODY_BYTES)
 
     def _wait(self, scope: Scope, headers: Headers) -> float:
         client = scope.get("client")
@@ -117,6 +136,11 @@ def _secure(headers: MutableHeaders) -> None:
     for name, value in SECURITY_HEADERS.items():
         headers.setdefault(name, value)
     headers.setdefault("Cache-Control", "no-store")
+
+
+def _problem(scope: Scope, status: int, detail: str) -> ASGIApp:
+    said, _ = problem_type(scope["path"], scope["method"], status)
+    return problem(status, detail, type_=said)
 
 
 def _too_large(most: int) -> str:

@@ -1,10 +1,11 @@
 """Prometheus metrics, read at each scrape from the running gateway; a registry of its own, nothing global."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from gateway.delivery.outbox import QueueState
 from gateway.live import LiveStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -13,8 +14,10 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class _Scrape:
     """A collector of one scrape."""
 
-    def __init__(self, status: LiveStatus, notices: Mapping[str, int], indexed: int) -> None:
-        self._status, self._notices, self._indexed = status, notices, indexed
+    def __init__(
+        self, status: LiveStatus, notices: Mapping[str, int], indexed: int, queues: Sequence[QueueState] = ()
+    ) -> None:
+        self._status, self._notices, self._indexed, self._queues = status, notices, indexed, queues
 
     def collect(self) -> Iterator[Metric]:
         now = self._status
@@ -36,6 +39,7 @@ class _Scrape:
         yield from self._gauges()
         yield from self._kept()
         yield from self._tls()
+        yield from self._outbox()
 
     def _gauges(self) -> Iterator[Metric]:
         now = self._status
@@ -60,6 +64,18 @@ class _Scrape:
         yield kept
         yield dropped
 
+    def _outbox(self) -> Iterator[Metric]:
+        waiting = GaugeMetricFamily("sealtrail_deliveries_waiting", "Deliveries that wait", labels=["receiver"])
+        oldest = GaugeMetricFamily("sealtrail_deliveries_oldest_seconds", "Time of the oldest", labels=["receiver"])
+        taken = CounterMetricFamily("sealtrail_deliveries_taken", "Deliveries taken", labels=["receiver"])
+        lost = CounterMetricFamily("sealtrail_deliveries_put_out", "Deliveries put out", labels=["receiver"])
+        for queue in self._queues:
+            waiting.add_metric([queue.name], queue.waiting)
+            oldest.add_metric([queue.name], queue.oldest_us / 1e6)
+            taken.add_metric([queue.name], queue.delivered)
+            lost.add_metric([queue.name], queue.put_out)
+        yield from (waiting, oldest, taken, lost)
+
     def _tls(self) -> Iterator[Metric]:
         done = CounterMetricFamily(
             "sealtrail_tls_handshakes", "TLS handshakes by the group that each took", labels=["place", "group"]
@@ -73,8 +89,10 @@ class _Scrape:
         yield failed
 
 
-def exposition(status: LiveStatus, notices: Mapping[str, int], indexed: int) -> bytes:
+def exposition(
+    status: LiveStatus, notices: Mapping[str, int], indexed: int, queues: Sequence[QueueState] = ()
+) -> bytes:
     """The answer to one scrape."""
     registry = CollectorRegistry()
-    registry.register(_Scrape(status, notices, indexed))
+    registry.register(_Scrape(status, notices, indexed, queues))
     return generate_latest(registry)

@@ -1,6 +1,7 @@
 """Parameters of requests, strict: one spelling for every number, bounded texts, nothing unknown, nothing twice."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -64,6 +65,8 @@ def strict_query(request: Request) -> None:
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return
+    if any(parses_all(dependency.call) for dependency in _all(route.dependant)):
+        return
     known = _query_names(route.dependant)
     given = [name for name, _ in request.query_params.multi_items()]
     unknown = [name for name in given if name not in known]
@@ -73,6 +76,18 @@ def strict_query(request: Request) -> None:
     repeated = [name for name in given if given.count(name) > 1 and name not in ("disclose", "flag")]
     if repeated or len(given) > 64:
         raise HTTPException(422, f"query parameter {(repeated or given)[0]!r:.80} was given too often")
+
+
+def parses_all(call: object) -> bool:
+    """Whether a dependency takes all query parameters itself, and refuses what it does not know: the names of EPCIS's
+    are not a list."""
+    return getattr(call, "parses_all_parameters", False) is True
+
+
+def _all(dependant: Dependant) -> Iterator[Dependant]:
+    for inner in dependant.dependencies:
+        yield inner
+        yield from _all(inner)
 
 
 def _query_names(dependant: Dependant) -> list[str]:

@@ -20,8 +20,10 @@ from chain.errors import ErasureError, LedgerError, LogError, ReceiptError, Stor
 from chaincode.errors import Code, ContractError
 from crypto.errors import FormatError, KeyMaterialError, SealtrailError, SignatureError
 from gateway.access import AccessError
+from gateway.api.epcis.exceptions import problem_type
 from gateway.keychange.errors import MigrationError
 from gateway.query.errors import BusyError, NotFoundError, NotIndexedError, QueryError
+from gateway.recall.errors import RecallError, UnknownRecallError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "2"}
@@ -40,7 +42,7 @@ class FieldProblem(BaseModel):
 class Problem(BaseModel):
     """RFC 9457 problem details."""
 
-    type: str = Field("about:blank", description="always about:blank: the status says the kind of problem")
+    type: str = Field("about:blank", description="about:blank: the status says the kind; under /epcis its exception")
     title: str = Field(examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field(examples=["there is no record 12; the log has 3 entries, numbered from 0"])
@@ -48,14 +50,16 @@ class Problem(BaseModel):
 
 
 _WORDS = {
-    400: "The body is not JSON that can be read.",
+    400: "The body is not JSON that can be read; under /epcis also what is not acceptable in it or in a parameter.",
     401: "No bearer token, or one that is unknown or revoked.",
     403: "The token's scopes do not allow this.",
     404: "There is no such thing here.",
     405: "The path is known, the method is not.",
+    406: "The client wants another version, format or media type than there is.",
     409: "It cannot be done in the present state; the detail says which.",
     413: "The request body is larger than 64 KiB; of an object, than the bound of objects.",
     414: "The request target is longer than 8 KiB.",
+    415: "The body is of another media type.",
     416: "The range lies behind the end.",
     422: "A parameter or field is not acceptable; `errors` says which.",
     429: "Too many requests for this token or address; Retry-After says when to come back.",
@@ -72,11 +76,12 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def problem(
-    status: int, detail: str, *, errors: list[FieldProblem] | None = None, headers: dict[str, str] | None = None
-) -> Response:
+    status: int, detail: str, *, errors: list[FieldProblem] | None = None, headers: dict[str, str] | None = None,
+    type_: str = "about:blank",
+) -> Response:  # fmt: skip
     """The response for one problem."""
     title = HTTPStatus(status).phrase
-    body = Problem(type="about:blank", title=title, status=status, detail=_printable(detail), errors=errors)
+    body = Problem(type=type_, title=title, status=status, detail=_printable(detail), errors=errors)
     content = body.model_dump(exclude_none=True)
     return JSONResponse(content, status, media_type=MEDIA_TYPE, headers=headers)
 
@@ -87,8 +92,9 @@ def handle_problems(app: FastAPI, page: Callable[[Request, int, str], Response |
 
     def refuse(request: Request, error: Exception) -> Response:
         found = _refusal(request, error)
-        return page(request, found.status, found.detail) or problem(
-            found.status, found.detail, errors=found.errors, headers=found.headers
+        said, status = problem_type(request.url.path, request.method, found.status, error)
+        return page(request, status, found.detail) or problem(
+            status, found.detail, errors=found.errors, headers=found.headers, type_=said
         )
 
     for kind in (HTTPException, RequestValidationError, SealtrailError):
@@ -137,8 +143,8 @@ def status_of(error: Exception) -> int:
     if isinstance(error, ContractError):
         return 409 if error.code in _CONFLICTS else 404 if error.code is Code.UNKNOWN_IDENTITY else 422
     table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
-        ((NotFoundError, LogError, ErasureError), 404),
-        (QueryError, 422),
+        ((NotFoundError, LogError, ErasureError, UnknownRecallError), 404),
+        ((QueryError, RecallError), 422),
         (AccessError, 403),
         ((ReceiptError, MigrationError), 409),
         ((BusyError, NotIndexedError, StoreError, LedgerError), 503),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Annotated
@@ -94,6 +94,11 @@ async def a_view(here: Here) -> AsyncIterator[View]:
     async with _one_of(here, here.views) as view:
         with view.bounded():
             yield view
+
+
+def events_view(here: Services) -> AbstractAsyncContextManager[EventsView]:
+    """For handlers that bound the question themselves."""
+    return _one_of(here, here.events)
 
 
 async def an_events_view(here: Here) -> AsyncIterator[EventsView]:

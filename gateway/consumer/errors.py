@@ -4,7 +4,7 @@ from crypto.errors import SealtrailError
 
 
 class ConsumerError(SealtrailError):
-    """The page cannot answer: its book of scans does not open."""
+    """What was asked for cannot be answered."""
 
 
 class NoPackError(ConsumerError):

@@ -27,7 +27,8 @@ from gateway.epcis.identifiers import Gs1Key, lgtin_of, sgtin
 EPOCH: Final = date(1970, 1, 1)
 MAX_ANSWER: Final = 1 << 20
 Containers = Callable[[str], Sequence[str]]  # URI of a pack -> URIs of the logistic units that it was packed into
-Shipments = Callable[[Sequence[bytes]], Awaitable[Sequence[bytes]]]  # unit ids -> ids of their watched shipments
+# Unit ids -> ids of the shipments that they went with; None where not all are known.
+Shipments = Callable[[Sequence[bytes]], Awaitable[Sequence[bytes] | None]]
 
 
 class LedgerLookup:
@@ -100,6 +101,8 @@ class LedgerLookup:
         if any(record is not None for record in records):
             return held, Kept.NO
         ways = await self._shipments(units) if self._shipments is not None and units else ()
+        if ways is None:
+            return held, Kept.UNKNOWN
         states = [await self._progress(shipment) for shipment in ways]
         if any(state.alarms for state in states):
             return held, Kept.NO

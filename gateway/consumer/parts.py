@@ -1,15 +1,22 @@
 """The consumer page of one gateway, put together."""
 
 import asyncio
+import logging
+import time
 from dataclasses import dataclass
 
+from chain.errors import StoreError
 from gateway.consumer.containers import PackedInto
 from gateway.consumer.facts import PackLookup
-from gateway.consumer.lookup import LedgerLookup, Shipments
+from gateway.consumer.lookup import LedgerLookup
 from gateway.consumer.scans import Scans
+from gateway.consumer.shipments import LedgerShipments
 from gateway.custody.parts import Custody
 from gateway.events.view import EventsViews
 from gateway.supply.ground import Ground
+
+FORGET_S = 1800.0
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +26,27 @@ class Consumer:
     lookup: PackLookup
     scans: Scans
 
+    def start(self, ground: Ground) -> None:
+        """Forget places on time, also while nobody scans; ends with the gateway."""
+        ground.closing.task(self._forgetting())
 
-async def open_consumer(ground: Ground, custody: Custody, shipments: Shipments | None = None) -> Consumer:
-    """Open scans.db; it is closed with the gateway. `shipments`: see LedgerLookup."""
+    async def _forgetting(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self.scans.forget, time.time_ns() // 1000)
+            except StoreError as e:
+                log.warning("scans.db: places of past days were not forgotten: %s", e)
+            await asyncio.sleep(FORGET_S)
+
+
+async def open_consumer(ground: Ground, custody: Custody) -> Consumer:
+    """Open scans.db; it is closed with the gateway."""
     scans = await asyncio.to_thread(Scans, ground.folder.root)
     ground.closing.callback(scans.close)
     views = EventsViews(ground.folder)
     ground.closing.callback(views.close)
+    origin, ledger = ground.folder.origin, ground.ledger
     lookup = LedgerLookup(
-        custody.units, custody.trees, ground.ledger, ground.folder.origin, PackedInto(views), shipments
+        custody.units, custody.trees, ledger, origin, PackedInto(views), LedgerShipments(ledger, origin)
     )
     return Consumer(lookup, scans)

@@ -73,6 +73,7 @@ class Scans:
         except OSError as e:
             raise StoreError(f"cannot open {FILE}: {e.strerror}; see whose the data directory is") from e
         self._db, self._lock, self._most = Database(path, _SCHEMA), Lock(), most_packs
+        self._db.connection.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
         with self._db.transaction() as tx:
             tx.execute("INSERT OR IGNORE INTO secret VALUES (1, ?)", (os.urandom(32),))
             self._key = bytes(tx.execute("SELECT key FROM secret").fetchone()[0])
@@ -87,6 +88,14 @@ class Scans:
             repeated = self._note_place(tx, pack, day, address, now_us)
             before, first_us = self._note_pack(tx, pack, now_us, repeated=repeated)
         return Scan(_judged(before, others, now_us), before, first_us)
+
+    def forget(self, now_us: int) -> None:
+        """Drop salts and places of days that are over, on the disk too. Call it at least each hour.
+        StoreError where the disk does not take it now."""
+        with self._lock:
+            with self._db.transaction() as tx:
+                self._forget(tx, now_us // DAY_US)
+            self._db.empty_journal()
 
     def _forget(self, tx: sqlite3.Connection, day: int) -> None:
         """Salts and places of days that are over."""

@@ -130,6 +130,10 @@ class Keeping:
         group = [task for task in group if not await finished(self._needless, task)]
         if not group:
             return
+        if group[0].leaf >= self._ground.log_size():
+            said = f"record {group[0].leaf}, which it rests on, is not in the log"
+            await finished(self._end_all, group, TaskState.REFUSED, said, "not-possible", "")
+            return
         sent_before = any(task.sent for task in group)
         try:
             evidence = await self._prover.evidence(group[0].leaf)

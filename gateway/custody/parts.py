@@ -15,6 +15,7 @@ from gateway.custody.handover.book import Book
 from gateway.custody.handover.building import Builder
 from gateway.custody.handover.exchanging import Handovers
 from gateway.custody.handover.taking import Taking
+from gateway.custody.holdings import Holdings
 from gateway.custody.keeping import Keeping
 from gateway.custody.lots import Lots
 from gateway.custody.partners import Partners
@@ -40,6 +41,7 @@ class Custody:
     units: Units
     trees: Trees
     containers: Containers
+    places: Places
     lots: Lots
     tasks: Tasks
     partners: Partners
@@ -48,6 +50,7 @@ class Custody:
     handovers: Handovers
     exceptions: Register
     workflow: Workflow
+    holdings: Holdings
 
     def start(self, ground: Ground) -> None:
         """Follow the log, send and take hand-overs from now on; ends with the gateway."""
@@ -91,7 +94,22 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         answer_us=int(config.custody.answer_days * 86_400e6),
     )  # fmt: skip
     _tie(keeping, handovers, workflow, arguments, transitions, coming, alert)
-    return Custody(store, units, trees, containers, lots, tasks, partners, keeping, book, handovers, register, workflow)
+    return Custody(
+        store,
+        units,
+        trees,
+        containers,
+        places,
+        lots,
+        tasks,
+        partners,
+        keeping,
+        book,
+        handovers,
+        register,
+        workflow,
+        Holdings(store, units, containers, book),
+    )
 
 
 def _tie(

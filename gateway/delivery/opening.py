@@ -7,22 +7,25 @@ from contextlib import closing
 from chain.site import Folder
 from chain.store.database import Database
 from chain.store.notices import Notices
+from gateway.alarms.opening import mail_carrier
+from gateway.delivery.carriers import Carrier
 from gateway.delivery.http import HttpCarrier
 from gateway.delivery.outbox import Outbox
 from gateway.supply.ground import Ground
 
 
 def open_outbox(ground: Ground) -> Outbox:
-    """To be entered. It carries http and https; what it loses is an alert of the kind `undelivered`."""
-    wanted = ground.config.delivery
+    """To be entered. It carries http and https, and mail to the servers of the configuration; what it loses is an
+    alert of the kind `undelivered`."""
+    wanted, mail = ground.config.delivery, mail_carrier(ground)
     http = HttpCarrier(wanted.rule, tls_ca=wanted.tls_ca)
+    carriers: dict[str, Carrier] = {"http": http, "https": http, "smtp": mail, "smtps": mail}
 
     async def alert(name: str, text: str) -> None:
         await asyncio.to_thread(note_alert, ground.folder, "undelivered", name, text)
 
     return Outbox(
-        ground.folder.outbox, {"http": http, "https": http}, patience=wanted.patience, most_bytes=wanted.max_bytes,
-        alert=alert,
+        ground.folder.outbox, carriers, patience=wanted.patience, most_bytes=wanted.max_bytes, alert=alert,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from gateway.custody.schema import TABLES as CUSTODY_TABLES
 
 FSCK, INDEX = "fsck", "index check"
 SITE_DB, LEDGER_DB, KEPT_DB = "site.db", f"ledger/{LEDGER}", f"ledger/{KEPT}"
+OUTBOX_DB, COLDCHAIN_DB, ALARMS_DB = "outbox.db", "coldchain.db", "alarms.db"
 INDEX_DB, EVENTS_DB, ACCESS_DB, OBJECTS_DB, CUSTODY_DB, SCANS_DB = (
     "index.db", "events.db", "access.db", "objects.db", "custody.db", "scans.db",
 )  # fmt: skip
@@ -26,6 +27,9 @@ _HINT = "a hint: the witness corrects one that is too small, and one that is too
 _ACCESS = "who may connect is the operator's word; keys of sources are on the ledger"
 _OBJECTS = "the gateway's own list of sealed objects; `sealtrail objects check` compares it with the log and the files"
 _CUSTODY = "secrets and a company's own lists, no evidence: a wrong id or root is none that the ledger has"
+_OUTBOX = "what waits for receivers; they check its signature, and what is lost there is told again by nobody"
+_COLDCHAIN = "what the gateway remembers of shipments; the ledger has them, and says what was reported"
+_ALARMS = "whom a person should hear from; what an alarm is about stands in the log or on the ledger"
 _SCANS = "what the consumer page says beside a pack's state: a caution, no evidence"
 _CHANNEL = "read anew from the channel; what is shown to others is proved by the evidence itself"
 
@@ -132,7 +136,7 @@ TABLES: tuple[Table, ...] = (
     _events("word", "id", "text"),
     _events(
         "event", "leaf", "hash", "type", "action", "time_us", "record_us", "step", "disposition", "read_point",
-        "location", "declared", "void", times=("time_us", "record_us"),
+        "location", "declared", "void", "source", times=("time_us", "record_us"),
     ),
     _events("named", "id", "leaf"),
     _events("part", "thing", "leaf", "role", "quantity", "uom"),
@@ -144,6 +148,9 @@ TABLES: tuple[Table, ...] = (
     Table(OBJECTS_DB, "object", open=_OBJECTS),
     Table(OBJECTS_DB, "grant_file", open="a grant file opens for its recipient alone; the ledger has its digest"),
     *(Table(CUSTODY_DB, name, open=_CUSTODY) for name in CUSTODY_TABLES),
+    *(Table(OUTBOX_DB, name, open=_OUTBOX) for name in ("target", "delivery", "put_out")),
+    *(Table(COLDCHAIN_DB, name, open=_COLDCHAIN) for name in ("tracked", "position")),
+    *(Table(ALARMS_DB, name, open=_ALARMS) for name in ("alarm", "target", "mark")),
     *(Table(SCANS_DB, name, open=_SCANS) for name in ("pack", "place", "salt", "secret")),
     Table(ACCESS_DB, "disclosure", open="the operator's own list; who was shown something holds the signed file"),
 )  # fmt: skip

@@ -35,11 +35,11 @@ class EventIndex(LogIndex):
         super().__init__(folder, path or folder.events)
 
     def read(self, reader: SiteReader, start: int, stop: int) -> Write:
-        received: dict[int, int] = {}
+        received: dict[int, tuple[str, int]] = {}
         for leaf, entry in enumerate(reader.entries.entries(start, stop), start):
-            _, (kind, _, _, _, received_us, *_) = parts(entry)
+            source, (kind, _, _, _, received_us, *_) = parts(entry)
             if kind == EPCIS_KIND:
-                received[leaf] = received_us
+                received[leaf] = source, received_us
 
         def write(tx: sqlite3.Connection) -> None:
             events = _events(reader, received)
@@ -49,11 +49,12 @@ class EventIndex(LogIndex):
         return write
 
 
-def _events(reader: SiteReader, received: dict[int, int]) -> Iterator[Logged]:
+def _events(reader: SiteReader, received: dict[int, tuple[str, int]]) -> Iterator[Logged]:
     for leaf, stored in stored_events(reader, received):
         try:
             digest = hash_of_id(str(dict(stored.fields)["hash"]))
-            yield Logged(leaf, received[leaf], read_event(cbor.unpack(stored.event)[9], digest))
+            source, received_us = received[leaf]
+            yield Logged(leaf, received_us, read_event(cbor.unpack(stored.event)[9], digest), source)
         except FormatError as e:  # it was checked before it was logged: by an earlier version, or not by this program
             log.warning("record %d is not indexed as an EPCIS event: %s", leaf, e)
 

@@ -16,7 +16,7 @@ _TYPES = {
     "TransformationEvent": Type.TRANSFORMATION, "AssociationEvent": Type.ASSOCIATION,
 }  # fmt: skip
 _ACTIONS = {"ADD": Action.ADD, "OBSERVE": Action.OBSERVE, "DELETE": Action.DELETE}
-_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)"
 # Of what this batch adds, and of what its declarations speak of. Nothing that declares is void itself: who would mend
 # a declaration writes the event anew.
 _VOID_NEW = """UPDATE event SET void = 1 WHERE leaf BETWEEN ? AND ? AND declared = 0
@@ -30,11 +30,13 @@ _HASH_ID = ("ni:///sha-256;", "?ver=CBV2.0")
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """An event of the log: its leaf, and when the gateway received it, in microseconds since the Unix epoch."""
+    """An event of the log: its leaf, when the gateway received it, in microseconds since the Unix epoch, and from
+    which source."""
 
     leaf: int
     received_us: int
     event: Event
+    source: str
 
 
 def hash_of_id(event_id: str) -> bytes | None:
@@ -75,7 +77,7 @@ def _uris(events: Sequence[Logged], parts: Sequence[Sequence[Part]]) -> Iterator
 
 def _words(events: Sequence[Logged], parts: Sequence[Sequence[Part]]) -> Iterator[str]:
     for logged, found in zip(events, parts, strict=True):
-        for word in (logged.event.biz_step, logged.event.disposition):
+        for word in (logged.source, logged.event.biz_step, logged.event.disposition):
             if word:
                 yield word
         for part in found:
@@ -89,6 +91,7 @@ def _event_row(logged: Logged, things: Names, words: Names) -> tuple[object, ...
         logged.leaf, event.hash, _TYPES.get(event.type, Type.OTHER), _ACTIONS.get(event.action or "", Action.NONE),
         event.time_us, logged.received_us, words.get(event.biz_step), words.get(event.disposition),
         things.get(event.read_point), things.get(event.biz_location), int(event.error is not None),
+        words[logged.source],
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from gateway.index.following import POSITION
 
-VERSION = 1
+VERSION = 2
 
 
 class Type(IntEnum):
@@ -54,13 +54,20 @@ SCHEMA: tuple[str, ...] = (
     POSITION,
     "CREATE TABLE IF NOT EXISTS thing (id INTEGER PRIMARY KEY, uri TEXT NOT NULL UNIQUE)",
     "CREATE TABLE IF NOT EXISTS word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
-    # record_us is when this gateway received it, whatever the event says itself. declared: it declares another event
-    # to be erroneous; void: another one declares that of it (the same hash or eventID).
+    # source is who reported it here (a word). record_us is when it was received, whatever the event says. declared: it
+    # declares another event to be erroneous; void: another one declares that of it (the same hash or eventID).
     "CREATE TABLE IF NOT EXISTS event (leaf INTEGER PRIMARY KEY, hash BLOB NOT NULL, type INTEGER NOT NULL,"
     " action INTEGER NOT NULL, time_us INTEGER NOT NULL, record_us INTEGER NOT NULL, step INTEGER,"
-    " disposition INTEGER, read_point INTEGER, location INTEGER, declared INTEGER NOT NULL, void INTEGER NOT NULL)",
+    " disposition INTEGER, read_point INTEGER, location INTEGER, declared INTEGER NOT NULL, void INTEGER NOT NULL,"
+    " source INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS event_hash ON event (hash)",
     "CREATE INDEX IF NOT EXISTS event_time ON event (time_us)",
+    # For queries by one step, disposition or place, and for the lists of those there are.
+    "CREATE INDEX IF NOT EXISTS event_record ON event (record_us)",
+    "CREATE INDEX IF NOT EXISTS event_step ON event (step) WHERE step IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS event_disposition ON event (disposition) WHERE disposition IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS event_read_point ON event (read_point) WHERE read_point IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS event_location ON event (location) WHERE location IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS event_declared ON event (hash) WHERE declared = 1",
     # eventIDs that are not the event's own hash.
     "CREATE TABLE IF NOT EXISTS named (id TEXT NOT NULL, leaf INTEGER NOT NULL, PRIMARY KEY (id, leaf)) WITHOUT ROWID",

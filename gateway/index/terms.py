@@ -13,6 +13,7 @@ from gateway.preprocess.inference import Inference
 from gateway.preprocess.production import Production
 from gateway.preprocess.reading import Reading
 from gateway.preprocess.sealed_object import SealedObject
+from gateway.preprocess.shipment import Shipment
 
 TERM_NAMES = ("series", "gtin", "lot", "serial", "line", "model", "input", "decision", "epc")
 MAX_TERM_CHARS = 256
@@ -25,6 +26,7 @@ _TERMS: Mapping[int, Mapping[str, str]] = {
         "model_name": "model", "model_digest": "model", "input_digest": "input", "decision": "decision",
     },
     SealedObject.code: {"object": "input", "digest": "input"},
+    Shipment.code: {"shipment": "input"},
 }  # fmt: skip
 
 

@@ -9,10 +9,14 @@ from gateway.preprocess.inference import Inference
 from gateway.preprocess.kind import Kind
 from gateway.preprocess.production import Production
 from gateway.preprocess.reading import Reading
+from gateway.preprocess.recall import RecallKind
 from gateway.preprocess.sealed_object import SealedObject
+from gateway.preprocess.shipment import Shipment
 
 # Codes 4, seal, and 5, erasure, belong to the log itself.
-ALL: tuple[Kind, ...] = (Reading(), Production(), Inference(), SealedObject(), Epcis())
+ALL: tuple[Kind, ...] = (
+    Reading(), Production(), Inference(), SealedObject(), Epcis(), Shipment(), RecallKind(),
+)  # fmt: skip
 
 _BY_NAME: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in ALL})
 _BY_CODE: Mapping[int, Kind] = MappingProxyType({kind.code: kind for kind in ALL})

@@ -8,6 +8,7 @@ from gateway.preprocess.inference import Inference
 from gateway.preprocess.production import Production
 from gateway.preprocess.reading import Reading
 from gateway.preprocess.sealed_object import SealedObject
+from gateway.preprocess.shipment import Shipment
 
 MAX_CHARS = 120
 UNITS = {"Cel": "°C", "%RH": "% RH", "/": "", "%EL": "% battery", "lx": "lx"}
@@ -24,6 +25,10 @@ def summary_of(kind: int, fields: Fields) -> str:
         text = _parts((said.get("decision"), ""), (said.get("score"), "score "), (said.get("model_name"), "by "))
     elif kind == SealedObject.code:
         text = _parts((_start(said.get("object")), "sealed object "), (said.get("size"), "bytes "))
+    elif kind == Shipment.code:
+        text = _parts(
+            (said.get("act"), ""), (_start(said.get("shipment")), "shipment "), (said.get("text") or None, "")
+        )
     elif kind == Epcis.code:
         text = _event(said)
     else:

@@ -46,7 +46,7 @@ def run(
         str | None,
         typer.Option(help="Program that pushes a rejected pack off the line; gets the reject as JSON on stdin."),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Processor threads of one reading of print.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads of one reading of print.")] = 1,
     once: Annotated[bool, typer.Option("--once", help="End when the folder is empty.")] = False,
     drain: Annotated[float, typer.Option(min=0, help="Seconds to wait at the end for the gateway.")] = 30.0,
     as_json: Json = False,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.station.code import Box, Code, library_digest, read_code
 from gateway.station.errors import ImageRefusedError
 from gateway.station.image import Frame, decode
+from gateway.station.layout import Layout
 from gateway.station.ocr import DETECT_SIDE, Line, TextReader
 from gateway.station.printed import find_expiry, find_lot
 from gateway.station.upright import Upright
@@ -60,6 +61,8 @@ class Inspector:
 
     def __init__(self, text: TextReader | None, lot_pattern: str | None = None) -> None:
         self.text, self._pattern = text, lot_pattern
+        self._layout: Layout | None = None  # of the newest pack that was accepted on a full reading
+        self._turn = 0  # quarter turn between code and print, likewise
         self.inspect(_BLANK, 0)  # what is loaded and hashed once shall not be in the time of the first image
         library_digest()
         if text is not None:
@@ -82,31 +85,63 @@ class Inspector:
         return seen if self.text is None or reasons else self._with_print(seen, frame.pixels, self.text, now_us)
 
     def _with_print(self, seen: Inspection, pixels: "Image", reader: TextReader, now_us: int) -> Inspection:
+        """First where the pack before had its print; what is not accepted so is read in full."""
         started = perf_counter()
-        upright, lines, rgb = self._lines(seen.code, pixels, reader)
-        verdict = compare(seen.code, lines, datetime.fromtimestamp(now_us / 1e6, UTC).date(), self._pattern)
-        detector, recogniser = reader.digests
-        steps = (
-            *seen.steps,
-            Step("upright", {"degrees": round(upright.angle, 2), "code_masked": True}, upright.digest),
-            Step("to-rgb", {"detector": detector, "recogniser": recogniser, "detect_side": DETECT_SIDE}, rgb),
-        )
+        today = datetime.fromtimestamp(now_us / 1e6, UTC).date()
+        read = self._at_known_places(seen.code, pixels, reader)
+        verdict = None if read is None else compare(seen.code, read.lines, today, self._pattern)
+        if read is None or verdict is None or verdict.decision == REJECT:
+            read = self._in_full(seen.code, pixels, reader)
+            verdict = compare(seen.code, read.lines, today, self._pattern)
+            if verdict.decision == ACCEPT:
+                self._layout = Layout.of(read.lines, read.upright.code_box)
+        steps = (*seen.steps, _turned(read.upright), read.step)
         return replace(
-            seen, verdict=verdict, lines=lines, code_box=upright.code_box, steps=steps, text_ms=_since(started),
-            read_by_text=True,
+            seen, verdict=verdict, lines=read.lines, code_box=read.upright.code_box, steps=steps,
+            text_ms=_since(started), read_by_text=True,
         )  # fmt: skip
 
-    def _lines(self, code: Code, pixels: "Image", reader: TextReader) -> tuple[Upright, tuple[Line, ...], str]:
+    def _at_known_places(self, code: Code, pixels: "Image", reader: TextReader) -> "_Read | None":
+        if self._layout is None:
+            return None
+        upright = Upright.of(pixels, code, self._turn)
+        rects = self._layout.rects(upright.code_box, upright.pixels.size)
+        if rects is None:
+            return None
+        lines, digest = reader.read_at(upright.pixels, rects)
+        params: dict[str, bool | int | float | str | None] = {"recogniser": reader.digests[1]}
+        for name, rect in zip(("lot", "expiry"), rects, strict=True):
+            params |= {f"{name}_{edge}": at for edge, at in zip(("left", "top", "right", "bottom"), rect, strict=True)}
+        return _Read(upright, lines, Step("crop-rgb", params, digest))
+
+    def _in_full(self, code: Code, pixels: "Image", reader: TextReader) -> "_Read":
         """Turned as the code is; if no title is read then, turned by quarters, since a code may lie across."""
         first = None
+        detector, recogniser = reader.digests
         for turn in QUARTER_TURNS:
             upright = Upright.of(pixels, code, turn)
             lines, rgb = reader.read(upright.pixels)
-            first = first or (upright, lines, rgb)
+            seen = Step("to-rgb", {"detector": detector, "recogniser": recogniser, "detect_side": DETECT_SIDE}, rgb)
+            read = _Read(upright, lines, seen)
+            first = first or read
             if find_lot(lines) or find_expiry(lines):
-                return upright, lines, rgb
+                self._turn = turn
+                return read
         assert first is not None
         return first
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One reading of print: the image as it was turned, the lines, and the step that led to them."""
+
+    upright: Upright
+    lines: tuple[Line, ...]
+    step: Step
+
+
+def _turned(upright: Upright) -> Step:
+    return Step("upright", {"degrees": round(upright.angle, 2), "code_masked": True}, upright.digest)
 
 
 def _decoded(frame: Frame) -> Step:

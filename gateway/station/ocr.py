@@ -4,6 +4,7 @@ The models are those inside the wheel of rapidocr; nothing is ever fetched. They
 Trust boundary: pixels are untrusted but bounded (image.py); what a model says is a claim with a score, never a fact.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -100,12 +101,27 @@ class TextReader:
 
         colour = np.asarray(pixels.convert("RGB"))
         with self._lock:
-            found = self._engine(colour)
+            found = self._engine(colour, use_det=True)
         if found.boxes is None or found.txts is None:
             return (), sha256(colour.tobytes()).hexdigest()
         rows = zip(found.boxes, found.txts, found.scores, strict=True)
         lines = [_line(box, text, float(score)) for box, text, score in rows if text.strip()]
         return tuple(sorted(lines[:MAX_LINES], key=lambda line: line.top)), sha256(colour.tobytes()).hexdigest()
+
+    def read_at(self, pixels: "Image", rects: Sequence[tuple[int, int, int, int]]) -> tuple[tuple[Line, ...], str]:
+        """One line of print at each place, without looking for any; and the SHA-256 of the RGB bytes of the places, one
+        after the other."""
+        import numpy as np
+
+        lines, seen = [], sha256()
+        for rect in rects:
+            colour = np.asarray(pixels.crop(rect).convert("RGB"))
+            seen.update(colour.tobytes())
+            with self._lock:
+                found = self._engine(colour, use_det=False)
+            if found.txts and found.txts[0].strip():
+                lines.append(Line(found.txts[0].strip(), float(found.scores[0]), *map(float, rect)))
+        return tuple(lines), seen.hexdigest()
 
 
 def _line(box: Any, text: str, score: float) -> Line:

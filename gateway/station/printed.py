@@ -18,11 +18,12 @@ _AFTER: Final = r"(?:\s*(?:NO|NUMBER)?\s*[.:：]*\s*)"
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """One printed value as read, with the model's score for it (0 to 1)."""
+    """One printed value as read, with the model's score for it (0 to 1), its line and its title's, often the same."""
 
     text: str
     score: float
     line: Line
+    title: Line
 
 
 def find_lot(lines: Sequence[Line]) -> Printed | None:
@@ -42,9 +43,9 @@ def _find(lines: Sequence[Line], titles: Sequence[str]) -> Printed | None:
         if (found := title.match(line.text)) is None:
             continue
         if found["value"]:
-            return Printed(found["value"], line.score, line)
+            return Printed(found["value"], line.score, line, line)
         if (value := _beside(line, lines) or _below(line, lines)) is not None:
-            return Printed(value.text.strip(" .:："), min(line.score, value.score), value)
+            return Printed(value.text.strip(" .:："), min(line.score, value.score), value, line)
     return None
 
 

@@ -1,12 +1,21 @@
 """The parts for goods of one gateway, put together."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gateway.alarms.opening import open_alarms
+from gateway.alarms.parts import Alarms
+from gateway.capture.parts import Captures, open_captures
+from gateway.coldchain.parts import ColdChain
+from gateway.coldchain.start import open_cold
 from gateway.consumer.parts import Consumer, open_consumer
 from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
 from gateway.delivery.outbox import Outbox
+from gateway.enquiry.parts import Enquiries, open_enquiries
 from gateway.pipeline.committer import Committed
+from gateway.recall.parts import open_recalls
+from gateway.recall.recalls import Recalls
 from gateway.supply.ground import Ground
 
 
@@ -17,17 +26,46 @@ class Supply:
     ground: Ground
     outbox: Outbox
     custody: Custody
+    cold: ColdChain
+    alarms: Alarms
     consumer: Consumer
+    recalls: Recalls
+    capture: Captures
+    enquiries: Enquiries
 
     def committed(self, news: Committed) -> None:
         """After each commit, on the loop: tell the parts that watch the log. Must be quick."""
         self.custody.keeping.wake()
+        self.cold.committed(news)
+
+    def subscribed(self, source: str) -> None:
+        """A source listens to something."""
+        self.alarms.mqtt.subscribed(source)
+
+    def problems(self) -> Iterator[str]:
+        """What keeps these parts from working, in words."""
+        yield from self.outbox.problems()
+        yield from self.alarms.problems()
+        if self.recalls.problem:
+            yield f"recalls wait: {self.recalls.problem}"
+        yield from (f"shipment {of.hex()[:16]}… waits: {why}" for of, why in self.cold.problems().items())
+
+    def renew(self) -> None:
+        """Open what reads payloads anew: some were erased. Blocking."""
+        self.capture.views.renew()
+        self.enquiries.views.renew()
 
 
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
     custody = await open_custody(ground, outbox)
-    supply = Supply(ground, outbox, custody, await open_consumer(ground, custody))
+    cold = await open_cold(ground, custody.units)
+    alarms, consumer = await open_alarms(ground, cold, outbox), await open_consumer(ground, custody)
+    recalls = await open_recalls(ground, outbox, custody)
+    captures, enquiries = open_captures(ground), open_enquiries(ground, outbox)
+    supply = Supply(ground, outbox, custody, cold, alarms, consumer, recalls, captures, enquiries)
     supply.custody.start(ground)
+    ground.closing.task(supply.recalls.run())
+    supply.consumer.start(ground)
     return supply

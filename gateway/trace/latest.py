@@ -1,7 +1,7 @@
 """Where each thing was last: by its own events, and by those of what it lay in at the time."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gateway.events.schema import Role
 from gateway.trace.model import Mode, Relation, Row, Walk
@@ -11,8 +11,9 @@ from gateway.trace.spans import ALWAYS, Span, common
 class Latest:
     """The newest rows of the things of one walk, whose rows are in order of time (gateway.trace.walk.in_time)."""
 
-    def __init__(self, walk: Walk) -> None:
-        self._walk = walk
+    def __init__(self, walk: Walk, wanted: Callable[[Row], bool] = lambda row: True) -> None:
+        """`wanted`: which rows are looked at."""
+        self._walk, self._wanted = walk, wanted
         self._in: dict[int, list[tuple[int, Span]]] = defaultdict(list)
         for link in walk.links:
             if link.relation is Relation.CONTAINED:
@@ -26,7 +27,9 @@ class Latest:
     def _of(self, thing: int, span: Span, above: frozenset[int]) -> Row | None:
         if (thing, span) in self._known:
             return self._known[thing, span]
-        own = next((row for row in reversed(self._walk.rows.get(thing, ())) if _within(row, span)), None)
+        own = next(
+            (row for row in reversed(self._walk.rows.get(thing, ())) if _within(row, span) and self._wanted(row)), None
+        )
         found = [own] if own else []
         for container, inside in self._in[thing]:
             shared = common(inside, span)

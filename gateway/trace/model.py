@@ -55,6 +55,7 @@ class Row(NamedTuple):
     location: int | None
     declared: int
     void: int
+    source: int
 
     @property
     def counts(self) -> bool:

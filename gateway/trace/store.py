@@ -10,7 +10,7 @@ from gateway.trace.model import Row
 from gateway.trace.spans import Span
 
 _ROWS = """SELECT p.thing, p.leaf, p.role, p.quantity, p.uom, e.type, e.action, e.time_us, e.step, e.disposition,
-e.read_point, e.location, e.declared, e.void FROM json_each(?) j
+e.read_point, e.location, e.declared, e.void, e.source FROM json_each(?) j
 CROSS JOIN part p ON p.thing = json_extract(j.value, '$[0]') {roles}
 CROSS JOIN event e ON e.leaf = p.leaf AND e.time_us BETWEEN json_extract(j.value, '$[1]')
 AND json_extract(j.value, '$[2]') LIMIT ?"""
@@ -21,8 +21,9 @@ _OF_LOT = f"""FROM json_each(?) j CROSS JOIN part l ON l.thing = j.value AND l.r
 CROSS JOIN event e ON e.leaf = l.leaf AND e.declared = 0 AND e.void = 0
 CROSS JOIN part p ON p.leaf = l.leaf AND p.role IN ({Role.EPC:d}, {Role.OUTPUT:d}) AND p.quantity IS NULL
 AND p.thing <> l.thing AND p.thing > ?"""
-_INSTANCES = f"SELECT l.thing, p.leaf, p.thing {_OF_LOT} ORDER BY l.thing, p.thing LIMIT ?"
-_COUNT_INSTANCES = f"SELECT COUNT(*) {_OF_LOT}"
+# Each once, by the first event that says so.
+_INSTANCES = f"SELECT l.thing, MIN(p.leaf), p.thing {_OF_LOT} GROUP BY l.thing, p.thing ORDER BY 1, 3 LIMIT ?"
+_COUNT_INSTANCES = f"SELECT COUNT(DISTINCT p.thing) {_OF_LOT}"
 # What empties a container: it is unpacked without a list of children, or ceases to be.
 _EMPTIED = f"""SELECT p.thing, e.time_us FROM json_each(?) j
 CROSS JOIN part p ON p.thing = j.value AND p.role IN ({Role.PARENT:d}, {Role.EPC:d})

@@ -24,6 +24,8 @@ from gateway.drill.copies import copy_folder, copy_site
 from gateway.drill.rows import flip, opened
 from gateway.drill.tables import (
     ACCESS_DB,
+    ALARMS_DB,
+    COLDCHAIN_DB,
     CUSTODY_DB,
     EVENTS_DB,
     FSCK,
@@ -31,6 +33,7 @@ from gateway.drill.tables import (
     KEPT_DB,
     LEDGER_DB,
     OBJECTS_DB,
+    OUTBOX_DB,
     SCANS_DB,
     SITE_DB,
     TABLES,
@@ -137,6 +140,7 @@ def test_every_table_and_column_of_a_site_is_declared(site: Folder, tmp_path: Pa
         ACCESS_DB: site.access,
         OBJECTS_DB: site.root / OBJECTS_DB,
         CUSTODY_DB: site.root / CUSTODY_DB,
+        **{name: site.root / name for name in (OUTBOX_DB, COLDCHAIN_DB, ALARMS_DB)},
         SCANS_DB: site.root / SCANS_DB,
     }
     found = {

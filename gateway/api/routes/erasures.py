@@ -19,4 +19,5 @@ async def erase(body: Erase, who: DataProtection, here: Here) -> Erased:
     erased = await here.live.erase(body.subject, f"token {who.label}", body.reason)
     await run_in_threadpool(here.views.renew)
     await run_in_threadpool(here.events.renew)
+    await run_in_threadpool(here.live.supply.renew)
     return Erased(entries=[str(one.leaf) for one in erased], events=sum(one.erasure.count for one in erased))

@@ -41,7 +41,9 @@ def records(
     who: Reader, here: Here, view: AView,
     source: Annotated[SourceName | None, Query(examples=["cold-1"])] = None,
     kind: Annotated[
-        Literal["reading", "production", "inference", "object", "epcis", "seal", "erasure"] | None, Query()
+        Literal["reading", "production", "inference", "object", "epcis", "shipment", "recall", "seal", "erasure"]
+        | None,
+        Query(),
     ] = None,
     since: FromTime = None, until: ToTime = None,
     flag: Annotated[list[Literal["suspect", "out-of-range", "late", "urgent", "seal-broken"]] | None,

@@ -15,6 +15,7 @@ from gateway.api.parameters import FromTime, Number, SourceName, Text, ToTime
 from gateway.api.problems import documented
 from gateway.api.services import AView, Here, Services
 from gateway.api.site_models import AlertOut, AnchorOut, DeadLetterOut, ExcursionOut, ReadyOut, StatusOut
+from gateway.delivery.outbox import QueueState
 from gateway.live import LiveStatus
 from gateway.preprocess.errors import UnknownKindError
 from gateway.preprocess.kinds import by_name
@@ -142,10 +143,11 @@ def _index_problem(here: Services) -> list[str]:
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse,
             responses=documented(401, 403))  # fmt: skip
-def metrics(who: Operator, here: Here, view: AView) -> Response:
+async def metrics(who: Operator, here: Here, view: AView) -> Response:
     """Text exposition format."""
-    return Response(_metrics(here, view), media_type=CONTENT_TYPE)
+    queues = await here.live.supply.outbox.states()
+    return Response(await run_in_threadpool(_metrics, here, view, queues), media_type=CONTENT_TYPE)
 
 
-def _metrics(here: Services, view: View) -> bytes:
-    return exposition(here.live.status(), view.site.notices.counts(), indexed_size(view))
+def _metrics(here: Services, view: View, queues: list[QueueState]) -> bytes:
+    return exposition(here.live.status(), view.site.notices.counts(), indexed_size(view), queues)

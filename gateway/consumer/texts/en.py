@@ -44,8 +44,8 @@ TEXTS = {
     ),
     "lead_expired": "The maker recorded it, and its last good day is over. Do not take it.",
     "lead_warm": (
-        "The maker recorded it, and on its way it was outside its allowed temperatures. Ask a pharmacist before you"
-        " take it."
+        "The maker recorded it, and its temperature on the way was not in order, or was not watched all the time. Ask a"
+        " pharmacist before you take it."
     ),
     "lead_genuine": "The maker recorded this pack, and nothing is known against it.",
     "lead_copied": (
@@ -69,7 +69,7 @@ TEXTS = {
     "recall_3": "Recalled since {date}, for a reason that is unlikely to do harm",
     "held_now": "Held until somebody independent has cleared it",
     "cold_yes": "Kept within its temperature limits on the ways that the maker can see",
-    "cold_no": "Was outside its temperature limits on its way",
+    "cold_no": "Its temperature on the way was not in order",
     "cold_unknown": "How warm it was on its way is not known here",
     "dispensed": (
         "Recorded as handed to a patient on {date}. If that was you, all is well. If somebody sells it to you now, do"

@@ -196,9 +196,10 @@ class Workflow:
             raise CustodyError(f"exception {number} is ours to resolve, or not on the ledger yet; nobody asks us")
         if case.state != OPEN:
             raise CustodyError(f"exception {number} is {case.state}; it is answered once")
+        leaf = self._evidence(case)
         with self._store.transaction():
             self._register.change(number, ANSWERED, answer=text[:MAX_TEXT])
-            self._tasks.add(self._evidence(case), ANSWER, [f"exception {number}"], [number])
+            self._tasks.add(leaf, ANSWER, [f"exception {number}"], [number])
         self._wake()
 
     def resolve(self, number: int, resolution: str, remark: str) -> None:
@@ -208,9 +209,10 @@ class Workflow:
             raise CustodyError(f"exception {number} is {case.owner or 'the maker'}'s to resolve; answer it")
         if case.state == RESOLVED or resolution not in list(Resolution):
             raise CustodyError(f"exception {number} is {case.state}; a resolution is one of {', '.join(Resolution)}")
+        leaf = self._evidence(case)
         with self._store.transaction():
             self._register.change(number, RESOLVED, resolution=resolution, remark=remark[:MAX_TEXT])
-            self._tasks.add(self._evidence(case), RESOLVE, [f"exception {number}"], [number])
+            self._tasks.add(leaf, RESOLVE, [f"exception {number}"], [number])
         self._wake()
 
     def _case(self, number: int) -> ExceptionCase:
@@ -221,7 +223,10 @@ class Workflow:
 
     def _evidence(self, case: ExceptionCase) -> int:
         """The record that what we say rests on: the event that it is about, else the newest of our log."""
-        return case.leaf or max(self._log_size() - 1, 0)
+        size = self._log_size()
+        if size == 0:
+            raise CustodyError("our log is empty, and what we say rests on a record of it; capture an event first")
+        return case.leaf or size - 1
 
     # -- what others say
 

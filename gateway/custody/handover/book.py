@@ -204,6 +204,14 @@ class Book:
         query = f"SELECT {_COLUMNS} FROM handover WHERE incoming = 1 AND organisation = ? AND state IN (7, 8)"
         return [one for one in self._all(f"{query} ORDER BY made_us DESC LIMIT 1000", organisation) if uri in one.units]
 
+    def recipients(self, unit: str) -> list[str]:
+        """To whom a unit was handed over from here, the newest first."""
+        with self._store.reading() as db:
+            query = "SELECT organisation, units FROM handover WHERE incoming = 0 AND leaf IN"
+            query += " (SELECT leaf FROM mention WHERE uri = ?) ORDER BY made_us DESC"
+            rows = db.execute(query, (unit,)).fetchall()
+        return list(dict.fromkeys(name for name, units in rows if unit in cbor.decode(units, MAX_UNITS_BYTES)))
+
     def receipts(self, leaf: int) -> list[Task]:
         """What the receiving event of this record led to."""
         return [task for task in Tasks(self._store).of_record(leaf) if task.name == "receive"]

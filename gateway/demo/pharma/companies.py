@@ -5,9 +5,10 @@ Their gateways listen on free loopback ports, which a kept folder remembers. Onl
 
 import asyncio
 import json
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from gateway.access import Access, Scope
 from gateway.demo.errors import DemoError
 
 START_S, STOP_S = 60.0, 30.0
+OWN_TOKEN = "token"  # noqa: S105 - a file name
 LEDGER: Final = "medicines.sealtrail.example/ledger"
 
 
@@ -65,6 +67,22 @@ class Gateway:
     process: asyncio.subprocess.Process
 
 
+def ports(home: Path, pages: int) -> dict[str, tuple[int, int]]:
+    """Ports of pages and of MQTT by company's name: free ones, which a kept folder remembers. `pages`: of the maker."""
+    file = home / "ports.json"
+    if file.exists():
+        return {name: (first, second) for name, (first, second) in json.loads(file.read_text()).items()}
+    home.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2 * len(ALL))]
+        numbers = [one.getsockname()[1] for one in sockets]
+    found = {company.name: (numbers[2 * n], numbers[2 * n + 1]) for n, company in enumerate(ALL)}
+    if pages:
+        found[MAKER.name] = (pages, found[MAKER.name][1])
+    write_durably(file, json.dumps(found).encode())
+    return found
+
+
 def prepare(home: Path, ports: dict[str, tuple[int, int]], profiles: dict[str, Path] | None) -> None:
     """Folders, tokens for neighbours, and configuration files of all companies. `ports`: of pages and of MQTT, by
     name; `profiles`: connection profiles by MSP id, where the ledger is Fabric."""
@@ -78,17 +96,22 @@ def prepare(home: Path, ports: dict[str, tuple[int, int]], profiles: dict[str, P
 
 
 def _give_tokens(home: Path, company: Company) -> None:
-    """Each neighbour gets a token for this company's gateway, once, labelled with the neighbour's organisation."""
+    """Each neighbour gets a token for this company's gateway, once, labelled with the neighbour's organisation; the
+    company itself one that may do everything."""
     access = Access(Folder.create(home / company.name / "data", company.origin))
     try:
+        _give_token(access, home / company.name / OWN_TOKEN, "demo", frozenset(Scope))
         for name in company.trades_with:
-            file = token_file(home, BY_NAME[name], company)
-            if not file.exists():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                token = access.new_token(BY_NAME[name].msp_id, frozenset({Scope.PARTNER}))
-                write_durably(file, token.encode(), mode=0o600)
+            other = BY_NAME[name]
+            _give_token(access, token_file(home, other, company), other.msp_id, frozenset({Scope.PARTNER}))
     finally:
         access.close()
+
+
+def _give_token(access: Access, file: Path, label: str, scopes: frozenset[Scope]) -> None:
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(file, access.new_token(label, scopes).encode(), mode=0o600)
 
 
 def token_file(home: Path, holder: Company, of: Company) -> Path:
@@ -122,12 +145,15 @@ def _config(home: Path, company: Company, ports: dict[str, tuple[int, int]], pro
 
 @asynccontextmanager
 async def running(home: Path) -> AsyncIterator[dict[str, Gateway]]:
-    """All gateways, by name, until the block ends. One after the other: the first makes the ledger."""
+    """All gateways, by name, until the block ends. The first makes the ledger; then the others start together."""
     async with AsyncExitStack() as stack:
-        found: dict[str, Gateway] = {}
-        for company in ALL:
-            found[company.name] = await stack.enter_async_context(_gateway(home / company.name, company))
-        yield found
+        first, *others = ALL
+
+        async def start(company: Company) -> Gateway:
+            return await stack.enter_async_context(_gateway(home / company.name, company))
+
+        found = [await start(first), *await asyncio.gather(*map(start, others))]
+        yield {gateway.company.name: gateway for gateway in found}
 
 
 @asynccontextmanager
@@ -139,7 +165,7 @@ async def _gateway(home: Path, company: Company) -> AsyncIterator[Gateway]:
         )  # fmt: skip
         try:
             where = await _where(process, home)
-            token = (home / "data" / "first-token").read_text().strip()
+            token = (home / OWN_TOKEN).read_text().strip()
             yield Gateway(company, home, where["url"], token, process)
         finally:
             if process.returncode is None:

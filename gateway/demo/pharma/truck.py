@@ -49,10 +49,14 @@ def readings(box: Box, ended_us: int) -> list[bytes]:
     ]
 
 
-def deliver(url: str, code: str, folder: Path, payloads: list[bytes]) -> None:
-    """Enrol where it is not yet, send everything with seals, and wait for the acknowledgements. Blocks."""
+def enrolled(url: str, code: str, folder: Path) -> None:
+    """The logger gets its key and its place at the carrier's gateway, once. Blocks."""
     if not is_enrolled(folder):
         enrol(url, code, folder, Algorithm.ML_DSA_44)
+
+
+def deliver(folder: Path, payloads: list[bytes]) -> None:
+    """Send everything with seals, and wait for the acknowledgements. Blocks."""
     kind = kinds.by_name("reading")
     device = Device(folder, DeviceOptions(seal_events=64, max_events=10_000))
     device.start()

@@ -79,10 +79,16 @@ def objects_filter(source: str) -> str:
     return f"st/1/{source}/objects/#"
 
 
+def alarms_topic(source: str) -> str:
+    """Where a source hears of alarms, if its settings let it."""
+    return f"st/1/{source}/alarms"
+
+
 def own_filters(source: str) -> frozenset[str]:
     """The only topic filters a source may subscribe to."""
     down = (handshake_down(source), frames_down(source))
-    return frozenset({receipts_topic(source), *down, objects_filter(source), every_topic(source)})
+    heard = (objects_filter(source), alarms_topic(source), every_topic(source))
+    return frozenset({receipts_topic(source), *down, *heard})
 
 
 def every_topic(source: str) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from chain.errors import LedgerError
 from chain.ledger.embedded import EmbeddedLedger
-from chain.ledger.store import FILE
+from chain.ledger.interface import LedgerEvent
+from chain.ledger.store import FILE, LedgerStore
 from chain.ledger.worker import MAX_WAITING, Worker
 from chain.log.proofs import consistency_proof
 from chain.log.reader import LogReader
@@ -221,5 +222,29 @@ def test_a_broken_database_is_an_error_of_ours(tmp_path: Path) -> None:
         ledger._store.db.connection.execute("DROP TABLE state")
         with pytest.raises(LedgerError, match="no such table"):
             await ledger.evaluate("logs.head", b"x")
+
+    site.using(tmp_path, act)
+
+
+def test_who_waits_for_events_looks_only_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking is a job of the ledger's thread too; it must wake nobody, or two who listen would keep it busy."""
+    looked = 0
+    before = LedgerStore.events_after
+
+    def counting(store: LedgerStore, after: int) -> tuple[list[LedgerEvent], int]:
+        nonlocal looked
+        looked += 1
+        return before(store, after)
+
+    monkeypatch.setattr(LedgerStore, "events_after", counting)
+
+    async def act(ledger: EmbeddedLedger) -> None:
+        await site.begin(ledger, tmp_path)
+        listening = [asyncio.create_task(anext(ledger.events(-1, lambda *_: False))) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        assert 2 <= looked <= 4
+        for task in listening:
+            task.cancel()
+        await asyncio.gather(*listening, return_exceptions=True)
 
     site.using(tmp_path, act)

@@ -29,12 +29,18 @@ from crypto import labels
 from crypto.keys import Algorithm, PrivateKey
 from crypto.merkle import root_of
 from gateway.access import Access, Scope, SeriesLimits, SourceSettings
+from gateway.alarms.parts import Alarms
+from gateway.alarms.store import AlarmStore
 from gateway.anchoring import Anchorer
+from gateway.capture.parts import make_captures
 from gateway.closing import Closing
+from gateway.coldchain.parts import ColdChain
+from gateway.coldchain.store import ShipmentStore
 from gateway.config import Config, ObjectsConfig, StorageConfig
 from gateway.consumer.parts import open_consumer
 from gateway.custody.parts import open_custody
 from gateway.delivery.opening import open_outbox
+from gateway.enquiry.parts import make_enquiries
 from gateway.enrolment import Offer, Registrar
 from gateway.index import Index
 from gateway.ingest.inbound import Channel, Inbound, Verdict
@@ -52,6 +58,7 @@ from gateway.pipeline.sealing import Sealing
 from gateway.pipeline.sources import SourceBook
 from gateway.pipeline.writing import write
 from gateway.preprocess import kinds
+from gateway.recall.parts import open_recalls
 from gateway.supply.ground import Ground
 from gateway.supply.parts import Supply
 
@@ -140,7 +147,11 @@ class Site:
         )  # fmt: skip
         outbox = open_outbox(ground)
         custody = asyncio.run(open_custody(ground, outbox))
-        self.supply = Supply(ground, outbox, custody, asyncio.run(open_consumer(ground, custody)))
+        cold = ColdChain(ground, ShipmentStore(root), custody.units)  # nothing runs by itself here
+        alarms, consumer = Alarms(ground, AlarmStore(root), cold, outbox), asyncio.run(open_consumer(ground, custody))
+        recalls = asyncio.run(open_recalls(ground, outbox, custody))
+        captures, enquiries = make_captures(ground), make_enquiries(ground, outbox)
+        self.supply = Supply(ground, outbox, custody, cold, alarms, consumer, recalls, captures, enquiries)
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0

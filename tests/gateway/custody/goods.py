@@ -2,18 +2,23 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from chain.site import Folder
+import httpx
+
+from chain.site import Folder, SiteReader
 from chaincode.lots.records import Balance, LotRecord
 from chaincode.lots.unit_records import UnitRecord
 from gateway.access import Access, Scope
 from gateway.config import Config
 from gateway.custody.parts import Custody
+from gateway.custody.schema import HandoverState
 from gateway.custody.tasks import Task
 from gateway.preprocess.gs1 import check_digit
 from gateway.server import running
@@ -51,6 +56,30 @@ def sscc(number: int) -> str:
     return f"{ID}/00/{body}{check_digit(body)}"
 
 
+@dataclass(frozen=True)
+class Goods:
+    """One test's own lot, packs and logistic units."""
+
+    number: int
+
+    @property
+    def lot(self) -> str:
+        return f"LOT-{self.number}"
+
+    @property
+    def lot_uri(self) -> str:
+        return lot_uri(self.lot)
+
+    def pack(self, number: int) -> str:
+        return pack(10_000 * self.number + number)
+
+    def packs(self, first: int, last: int) -> list[str]:
+        return [self.pack(number) for number in range(first, last)]
+
+    def sscc(self, number: int) -> str:
+        return sscc(1000 * self.number + number)
+
+
 @dataclass
 class Company:
     """One company's gateway, and its events. All gateways of a test run on one loop, whenever a company waits."""
@@ -59,6 +88,8 @@ class Company:
     gateway: Gateway
     runner: asyncio.Runner
     url: str
+    token: str = ""
+    deadline_s: float = DEADLINE_S
     _minute: int = field(default=0)
 
     @property
@@ -78,11 +109,33 @@ class Company:
 
     def wait(self, true: Callable[[], Any]) -> None:
         async def until() -> None:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(self.deadline_s):
                 while not true():
                     await asyncio.sleep(0.01)
 
         self.run(until())
+
+    def until(self, true: Callable[[], Any]) -> None:
+        """As `wait`, for what asks a gateway itself."""
+        end = time.monotonic() + self.deadline_s
+        while not true():
+            assert time.monotonic() < end, "it did not come true in time"
+            self.run(asyncio.sleep(0.02))
+
+    def request(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """As an operator of the company."""
+        if not self.token:
+            self.token = self.gateway.access.new_token("operator", frozenset({Scope.OPERATOR}))
+
+        def ask() -> httpx.Response:
+            headers = {"Authorization": f"Bearer {self.token}"} | more.pop("headers", {})
+            return httpx.request(method, self.url + path, headers=headers, timeout=20, **more)
+
+        return self.run(asyncio.to_thread(ask))
+
+    def alerts(self, kind: str) -> list[str]:
+        with closing(SiteReader.open(self.gateway.folder)) as reader:
+            return [alert.text for alert in reader.notices.alerts(limit=10_000) if alert.kind == kind]
 
     # -- events
 
@@ -93,7 +146,10 @@ class Company:
     def event(self, kind: str, step: str | None, action: str | None = None, **members: Any) -> bytes:
         self._minute += 1
         given = {"bizStep": step, "action": action, "readPoint": {"id": f"{ID}/414/{NAMES[self.name]}"}}
-        when = f"2026-11-23T{self._minute // 60:02}:{self._minute % 60:02}:00Z"
+        moment = datetime(2026, 11, 23, tzinfo=UTC) + timedelta(
+            minutes=self._minute % 1440, seconds=self._minute // 1440
+        )
+        when = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         named = {name: value for name, value in given.items() if value}
         body: dict[str, Any] = {
             "@context": CONTEXT, "type": kind, "eventTime": when, "eventTimeZoneOffset": "+00:00", **named, **members,
@@ -153,6 +209,20 @@ class Company:
         return Balance.decode(self.evaluate("lots.balance", lot_id, self.organisation.encode()))
 
 
+def kept(company: Company, *units: str) -> None:
+    """The hand-over of these units came, and was taken."""
+    book = company.custody.book
+    taken = (HandoverState.KEPT, HandoverState.RECEIVED)
+    company.wait(
+        lambda: set(units) <= {u for state in taken for one in book.in_state(state) for u in one.units}
+    )  # fmt: skip
+
+
+def states(company: Company, leaf: int) -> list[tuple[str, str, str]]:
+    """What the event of this record led to: name, state and code."""
+    return [(task.name, task.state.name.lower(), task.code) for task in company.tasks(leaf)]
+
+
 def amount(uri: str, quantity: float, uom: str | None = None) -> dict[str, Any]:
     return {"epcClass": uri, "quantity": quantity} | ({"uom": uom} if uom else {})
 
@@ -166,8 +236,8 @@ def between(sender: Company, recipient: Company) -> dict[str, Any]:
 
 @contextmanager
 def companies(
-    root: Path, *names: str, profiles: Mapping[str, Path] | None = None, **settings: Any
-) -> Iterator[list[Company]]:
+    root: Path, *names: str, deadline_s: float = DEADLINE_S, profiles: Mapping[str, Path] | None = None, **settings: Any
+) -> Iterator[list[Company]]:  # fmt: skip
     """Their gateways run with REST; each has the others as partners. With connection profiles by MSP id the ledger
     is Fabric."""
     ports = {name: quiet_port() for name in names}
@@ -182,7 +252,10 @@ def companies(
         stack = AsyncExitStack()
         try:
             ledgers = {name: _ledger(root, name, profiles) for name in names}
-            yield [runner.run(_start(stack, runner, root, name, ports, ledgers[name] | settings)) for name in names]
+            made = [runner.run(_start(stack, runner, root, name, ports, ledgers[name] | settings)) for name in names]
+            for company in made:
+                company.deadline_s = deadline_s
+            yield made
         finally:
             runner.run(stack.aclose())
 

@@ -33,7 +33,7 @@ def trade(channel: RunningNetwork, depot: Actor, tmp_path: Path) -> Iterator[lis
             await admit(ledger, request)
 
     asyncio.run(admitted())
-    with companies(tmp_path, "maker", "depot", profiles=channel.profiles) as made:
+    with companies(tmp_path, "maker", "depot", deadline_s=60, profiles=channel.profiles) as made:
         yield made
 
 

@@ -185,7 +185,8 @@ def test_a_person_is_the_last_field_and_changes_nothing_else(kind: str, payload:
 
 def test_register() -> None:
     assert [(kind.name, kind.code) for kind in kinds.ALL] == [
-        ("reading", 1), ("production", 2), ("inference", 3), ("object", 6), ("epcis", 7),
+        ("reading", 1), ("production", 2), ("inference", 3), ("object", 6), ("epcis", 7), ("shipment", 8),
+        ("recall", 9),
     ]  # fmt: skip
     for kind in kinds.ALL:
         assert kinds.by_name(kind.name) is kinds.by_code(kind.code) is kind
@@ -212,6 +213,30 @@ def test_a_sealed_object_is_named_by_its_ciphertext() -> None:
 def test_objects_that_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(PayloadRejected):
         prepare("object", {**OBJECT, **change})
+
+
+SHIPMENT: dict[str, Any] = {
+    "act": "explain",
+    "shipment": "01" * 32,
+    "by": "QA",
+    "alarm": 0,
+    "code": "door",
+    "text": "é",
+}
+
+
+def test_an_act_on_a_shipment_is_found_by_it() -> None:
+    prepared = prepare("shipment", SHIPMENT)
+    assert prepared.fields == tuple(SHIPMENT.items())
+    assert prepared.index == (("input", "01" * 32),)
+
+
+@pytest.mark.parametrize(
+    "change", [{"act": "steal"}, {"shipment": "1"}, {"alarm": -1}, {"text": "a" * 4001}, {"by": "a" * 101}, {"x": 1}]
+)
+def test_acts_on_shipments_that_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(PayloadRejected):
+        prepare("shipment", {**SHIPMENT, **change})
 
 
 @pytest.mark.parametrize("name", sorted(files()))

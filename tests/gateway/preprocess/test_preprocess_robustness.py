@@ -19,6 +19,8 @@ EVENT: dict[str, Any] = {
     "epcList": ["urn:epc:id:sgtin:4012345.011111.9876"], "bizStep": "shipping",
 }  # fmt: skip
 OBJECT: dict[str, Any] = {"object": "01" * 32, "digest": "ab" * 32, "size": 9, "recipients": "cd" * 32}
+RECALL: dict[str, Any] = {"recall": "ab", "what": "told", "drill": False, "digest": "ab" * 32}
+SHIPMENT: dict[str, Any] = {"act": "explain", "shipment": "01" * 32, "alarm": 1, "code": "door", "text": "open"}
 PRODUCTION: dict[str, Any] = {"gtin": "4006381333931", "lot": "LOT-7/A", "expiry": "290400", "serial": "SN1"}
 INFERENCE: dict[str, Any] = {
     "model": {"name": "defects", "version": "3", "digest": "ab" * 32},
@@ -107,7 +109,7 @@ def test_arbitrary_packs(pack: list[dict[str, Any]], context: Context) -> None:
 
 
 @pytest.mark.parametrize(("name", "good"), [("production", PRODUCTION), ("inference", INFERENCE), ("object", OBJECT),
-                                           ("epcis", EVENT)])  # fmt: skip
+                                           ("epcis", EVENT), ("shipment", SHIPMENT), ("recall", RECALL)])  # fmt: skip
 @given(data=st.data(), context=CONTEXTS)
 def test_a_good_payload_with_one_field_replaced(
     name: str, good: dict[str, Any], data: st.DataObject, context: Context
@@ -124,7 +126,15 @@ def test_a_good_payload_with_bytes_changed(kind: Kind, data: st.DataObject) -> N
     good = {"reading": [{"bn": "a", "bu": "Cel", "v": 21.5}, {"t": -5, "vs": "x"}]}
     payload = bytearray(
         json.dumps(
-            {**good, "production": PRODUCTION, "inference": INFERENCE, "object": OBJECT, "epcis": EVENT}[kind.name]
+            {
+                **good,
+                "production": PRODUCTION,
+                "inference": INFERENCE,
+                "object": OBJECT,
+                "epcis": EVENT,
+                "shipment": SHIPMENT,
+                "recall": RECALL,
+            }[kind.name]
         ).encode()
     )
     for _ in range(data.draw(st.integers(1, 3))):

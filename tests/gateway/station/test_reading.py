@@ -57,7 +57,7 @@ def test_the_judgement_names_models_steps_and_image(inspector: Inspector) -> Non
 
     assert inspector.text is not None
     image = drawn()
-    seen = inspector.inspect(image, NOW_US)
+    seen = Inspector(inspector.text).inspect(image, NOW_US)
     payload = inference_payload(seen, inspector.text, NOW_US)
     fields = dict(kinds.by_name("inference").prepare(payload, CONTEXT).fields)
     detector, recogniser = (file.read_bytes() for file in inspector.text.files)
@@ -69,6 +69,23 @@ def test_the_judgement_names_models_steps_and_image(inspector: Inspector) -> Non
     assert steps["to-rgb"][2]["recogniser"] == sha256(recogniser).hexdigest()
     assert fields["label"].endswith("| LOT L2611A | EXP 2029-04-30")
     assert fields["latency_ms"] == pytest.approx(seen.code_ms + seen.text_ms, abs=0.01)
-    again = inspector.inspect(image, NOW_US)
+    again = Inspector(inspector.text).inspect(image, NOW_US)
     assert [step.digest for step in again.steps] == [step.digest for step in seen.steps]  # anyone can do it again
     assert (again.lines, again.verdict) == (seen.lines, seen.verdict)
+
+
+def test_where_the_print_is_known_it_is_read_there_and_nothing_passes_by_it(inspector: Inspector) -> None:
+    fresh = Inspector(inspector.text)
+    first, second = (fresh.inspect(drawn(seed), NOW_US) for seed in "ab")
+    assert [one.steps[-1].name for one in (first, second)] == ["to-rgb", "crop-rgb"]
+    assert [one.verdict.decision for one in (first, second)] == ["accept", "accept"]
+    assert [line.text for line in second.lines] == ["LOT L2611A", "EXP 2029-04-30"]
+    assert second.text_ms < first.text_ms
+    payload = inference_payload(second, inspector.text, NOW_US)
+    assert dict(kinds.by_name("inference").prepare(payload, CONTEXT).fields)["decision"] == "accept"
+    for printed in ("L2612B", "L2611AX"):  # the second one is longer than the place
+        wrong = fresh.inspect(drawn("c", lot=printed), NOW_US)
+        assert [reason.name for reason in wrong.verdict.reasons] == ["lot-mismatch"]
+        assert wrong.steps[-1].name == "to-rgb"  # rejected on a full reading only
+    turned_over = fresh.inspect(turned(drawn("d"), 180), NOW_US)
+    assert (turned_over.verdict.decision, turned_over.steps[-1].name) == ("accept", "crop-rgb")

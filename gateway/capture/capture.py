@@ -1,0 +1,209 @@
+"""Captures documents: what is new goes into the log in one commit, what is there already is told.
+
+Captures that wait together are stored together. Steps for each group:
+ 1. What of it is in the log already (gateway.capture.known), or twice in the group.
+ 2. The jobs are noted as running, with the hashes of what is being stored: durable.
+ 3. All new events go through the pipeline as one message: durable, all or none.
+ 4. What came of them is noted: durable. Only then is anybody answered.
+A gateway killed between 2 and 4 finds the running jobs at its next start and asks the index what of them was stored.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from crypto.errors import SealtrailError
+from gateway.access import now_us
+from gateway.capture.errors import BusyCaptureError
+from gateway.capture.jobs import HASH_BYTES, Job, Jobs, Refused
+from gateway.capture.known import Candidate, Known
+
+log = logging.getLogger(__name__)
+GROUP_EVENTS = 2000
+GROUP_BYTES = 4 * 2**20
+MAX_WAITING_BYTES = 64 * 2**20
+_RECOVERY_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A finished job, and for each of its events in order the record, and whether it was there already."""
+
+    job: Job
+    records: tuple[tuple[int, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    job: Job
+    candidates: Sequence[Candidate]
+    answer: "asyncio.Future[Captured]"
+
+    @property
+    def size(self) -> int:
+        return sum(len(candidate.payload) for candidate in self.candidates)
+
+
+class Capture:
+    """`append` makes durable records of payloads and gives their indexes: gateway.own_log."""
+
+    def __init__(self, jobs: Jobs, known: Known, append: Callable[[Sequence[bytes]], Awaitable[list[int]]],
+                 log_size: Callable[[], int]) -> None:  # fmt: skip
+        self.jobs = jobs
+        self._known, self._append, self._log_size = known, append, log_size
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._wake = asyncio.Event()
+        self.size = 0  # one more than the newest record that was captured here
+
+    async def take(self, job: Job, candidates: Sequence[Candidate]) -> Captured:
+        """Store these events as this job; returns when all are durable and the job is finished.
+
+        Raises:
+            BusyCaptureError: not now; nothing of it was stored.
+            StoreError: the disk does not take it; the job says so.
+        """
+        waiting = _Waiting(job, candidates, asyncio.get_running_loop().create_future())
+        self._known.require_room()
+        if self._waiting_bytes + waiting.size > MAX_WAITING_BYTES:
+            raise BusyCaptureError("too many captures wait for the disk; try again in a few seconds")
+        self._waiting.append(waiting)
+        self._waiting_bytes += waiting.size
+        self._wake.set()
+        return await waiting.answer
+
+    async def run(self) -> None:
+        """Store what waits, group by group, until cancelled."""
+        await self._recover()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                group = self._next_group()
+                try:
+                    await self._store(group)
+                except Exception as e:  # told to whoever waits; the next group is tried as if nothing was
+                    if not isinstance(e, SealtrailError):
+                        log.exception("a capture failed")
+                    for one in group:
+                        if not one.answer.done():
+                            one.answer.set_exception(e)
+
+    def _next_group(self) -> list[_Waiting]:
+        events = size = 0
+        group: list[_Waiting] = []
+        while self._waiting and (not group or (events < GROUP_EVENTS and size < GROUP_BYTES)):
+            one = self._waiting.pop(0)
+            self._waiting_bytes -= one.size
+            events, size = events + len(one.candidates), size + one.size
+            group.append(one)
+        return group
+
+    async def _store(self, group: Sequence[_Waiting]) -> None:
+        # 1. What is new.
+        candidates = [candidate for one in group for candidate in one.candidates]
+        found = await asyncio.to_thread(self._known.look, candidates)
+        new, first_of = _sorted_out(candidates, found)
+        # 2. The jobs are running.
+        jobs = await asyncio.to_thread(self.jobs.begin, [self._begun(one) for one in group])
+        # 3. Durable, all or none.
+        try:
+            leaves = await self._append([candidates[at].payload for at in new]) if new else []
+        except SealtrailError as e:
+            failed = [_failed(job, f"not stored: {e}") for job in jobs]
+            await asyncio.to_thread(self.jobs.finish, failed)
+            raise
+        self.size = max(leaves, default=self.size - 1) + 1
+        self._known.add((candidates[at], leaf) for at, leaf in zip(new, leaves, strict=True))
+        # 4. What came of them.
+        await self._finish(group, jobs, _records(found, dict(zip(new, leaves, strict=True)), first_of))
+
+    async def _finish(self, group: Sequence[_Waiting], jobs: Sequence[Job], records: list[tuple[int, bool]]) -> None:
+        captured, at = list[Captured](), 0
+        for one, job in zip(group, jobs, strict=True):
+            own = tuple(records[at : at + len(one.candidates)])
+            at += len(own)
+            stored = [leaf for leaf, known in own if not known]
+            done = replace(job, finished_us=now_us(), stored=len(stored), duplicates=len(own) - len(stored),
+                           spans=_spans(stored), pending=b"")  # fmt: skip
+            captured.append(Captured(done, own))
+        await asyncio.to_thread(self.jobs.finish, [one.job for one in captured])
+        for one, told in zip(group, captured, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(told)
+
+    def _begun(self, one: _Waiting) -> Job:
+        pending = b"".join(candidate.hash for candidate in one.candidates)
+        return replace(one.job, pending=pending, since=self._log_size())
+
+    async def _recover(self) -> None:
+        """Finish what a killed gateway left running."""
+        while True:
+            try:
+                await asyncio.to_thread(self._settle, self.jobs.running())
+                return
+            except BusyCaptureError:  # the index has not caught up yet
+                await asyncio.sleep(_RECOVERY_PAUSE_S)
+
+    def _settle(self, running: Sequence[Job]) -> None:
+        done = []
+        for job in running:
+            hashes = [job.pending[at : at + HASH_BYTES] for at in range(0, len(job.pending), HASH_BYTES)]
+            new, any_time = self._known.stored_since(hashes, job.since), self._known.stored_since(hashes, 0)
+            leaves = sorted({leaf for leaf in new if leaf is not None})
+            missing = any_time.count(None)
+            settled = replace(
+                job, finished_us=now_us(), stored=len(leaves), duplicates=len(hashes) - missing - len(leaves),
+                spans=_spans(leaves), pending=b"",
+            )  # fmt: skip
+            said = f"the gateway ended while it stored this; {missing} events are not in the log: capture it again"
+            done.append(_failed(settled, said) if missing else settled)
+        if done:
+            self.jobs.finish(done)
+
+
+def _sorted_out(candidates: Sequence[Candidate], found: Sequence[int | None]) -> tuple[list[int], dict[int, int]]:
+    """The places of what is to be stored; and of what is in the group before, where that stands."""
+    first: dict[tuple[bytes, str | None], int] = {}
+    new, again = list[int](), dict[int, int]()
+    for at, candidate in enumerate(candidates):
+        if found[at] is not None:
+            continue
+        before = first.get((candidate.key, candidate.own_id))
+        if before is None and candidate.own_id is None:
+            before = first.get((candidate.key, ""))
+        if before is not None:
+            again[at] = before
+            continue
+        first[candidate.key, candidate.own_id] = at
+        first.setdefault((candidate.key, ""), at)  # of any eventID
+        new.append(at)
+    return new, again
+
+
+def _records(found: Sequence[int | None], stored: Mapping[int, int], first_of: Mapping[int, int]
+             ) -> list[tuple[int, bool]]:  # fmt: skip
+    """For each its record, and whether it was known: before, or by what stands before it in the group."""
+    records: list[tuple[int, bool]] = []
+    for at, known in enumerate(found):
+        if known is not None:
+            records.append((known, True))
+        else:
+            records.append((stored[at], False) if at in stored else (stored[first_of[at]], True))
+    return records
+
+
+def _spans(leaves: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """(first, count) of ascending numbers."""
+    spans: list[tuple[int, int]] = []
+    for leaf in leaves:
+        if spans and sum(spans[-1]) == leaf:
+            spans[-1] = spans[-1][0], spans[-1][1] + 1
+        else:
+            spans.append((leaf, 1))
+    return tuple(spans)
+
+
+def _failed(job: Job, reason: str) -> Job:
+    return replace(job, finished_us=now_us(), refused=(*job.refused, Refused(0, "", reason)), pending=b"")

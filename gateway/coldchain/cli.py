@@ -1,0 +1,148 @@
+"""`sealtrail shipment`: goods under a cold chain policy, over a gateway's REST interface."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from gateway.objects.remote import Remote
+
+app = typer.Typer(help="Goods under a cold chain policy: open, watch, explain, release, close.", no_args_is_help=True)
+UrlOption = Annotated[str, typer.Option(help="The gateway's URL.", envvar="SEALTRAIL_URL", show_default=False)]
+TokenOption = Annotated[
+    str, typer.Option(help="A token with scope operator.", envvar="SEALTRAIL_TOKEN", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+IdArgument = Annotated[str, typer.Argument(help="Shipment id, 64 hex digits.", show_default=False)]
+
+
+@app.command("policies")
+def policies(url: UrlOption, token: TokenOption, as_json: JsonOption = False) -> None:
+    """The ready-made policies."""
+    found = _remote(url, token).ask("GET", "/v1/shipments/policies")
+    _say(found, as_json, "\n".join(f"{one['name']:<18} {_limits(one)}" for one in found["policies"]))
+
+
+@app.command("open")
+def open_command(
+    policy: Annotated[str, typer.Option(help="A ready-made policy's name, or a JSON file.", show_default=False)],
+    recipient: Annotated[str, typer.Option(help="The recipient's organisation.", show_default=False)],
+    logger: Annotated[list[str], typer.Option(
+        help="SOURCE=SERIES or SOURCE=SERIES=CALIBRATED (a day, 2026-03-01); may be repeated.", show_default=False)],
+    unit: Annotated[list[str], typer.Option(
+        help="SSCC, EPC URN, Digital Link, or unit id in hex; may be repeated.", show_default=False)],
+    url: UrlOption, token: TokenOption,
+    reporter: Annotated[str, typer.Option(help="Origin of the log that reports; without it this gateway's.")] = "",
+    from_us: Annotated[int, typer.Option(help="Beginning, µs since 1970; 0: now.")] = 0,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Put goods on their way: units of ours, under a policy, with loggers that report."""
+    body = {
+        "policy": _policy(policy), "recipient": recipient, "loggers": [_logger(one) for one in logger], "units": unit,
+        "reporter": reporter, "from_us": from_us,
+    }  # fmt: skip
+    _print(_remote(url, token).ask("POST", "/v1/shipments", json=body), as_json)
+
+
+@app.command("show")
+def show(name: IdArgument, url: UrlOption, token: TokenOption, as_json: JsonOption = False) -> None:
+    """One shipment: how far it is reported, its alarms, who holds or released its units."""
+    _print(_remote(url, token).ask("GET", f"/v1/shipments/{name}"), as_json)
+
+
+@app.command("list")
+def list_command(
+    url: UrlOption, token: TokenOption,
+    state: Annotated[str, typer.Option(help="any, open, closed, complete, excursion or released.")] = "any",
+    organisation: Annotated[str, typer.Option(help="Whose; without it this gateway's.")] = "",
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Ids of the shipments that an organisation opened, reports or receives."""
+    remote, found = _remote(url, token), list[str]()
+    asked = {"state": state} | ({"organisation": organisation} if organisation else {})
+    while page := remote.ask("GET", "/v1/shipments", params=asked)["shipments"]:
+        found += page
+        asked["after"] = page[-1]
+    _say({"shipments": found}, as_json, "\n".join(found) or "none")
+
+
+@app.command("explain")
+def explain(
+    name: IdArgument,
+    alarm: Annotated[int, typer.Option(help="Number of the alarm, as shown.", show_default=False)],
+    code: Annotated[str, typer.Option(help="In one word.", show_default=False)],
+    text: Annotated[str, typer.Option(help="In your words; stays at this gateway.", show_default=False)],
+    url: UrlOption, token: TokenOption, as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Say how an alarm came about, as who reported or shipped."""
+    body = {"alarm": alarm, "code": code, "text": text}
+    done = _remote(url, token).ask("POST", f"/v1/shipments/{name}/explain", json=body)
+    _say(done, as_json, f"alarm {alarm} is explained on the ledger: {code}")
+
+
+@app.command("release")
+def release(
+    name: IdArgument,
+    reason: Annotated[str, typer.Option(help="Why the units may go; stands on the ledger.", show_default=False)],
+    url: UrlOption, token: TokenOption, as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Let held units go, as another organisation than the one that reported."""
+    _print(_remote(url, token).ask("POST", f"/v1/shipments/{name}/release", json={"reason": reason}), as_json)
+
+
+@app.command("close")
+def close(name: IdArgument, url: UrlOption, token: TokenOption, as_json: JsonOption = False) -> None:
+    """Say that the goods have arrived, as their recipient."""
+    _print(_remote(url, token).ask("POST", f"/v1/shipments/{name}/close"), as_json)
+
+
+def _policy(text: str) -> Any:
+    file = Path(text)
+    if file.suffix != ".json":
+        return text
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as e:
+        raise typer.BadParameter(f"cannot read a policy from {file}: {e}") from e
+
+
+def _logger(text: str) -> dict[str, str]:
+    parts = text.split("=")
+    if not 2 <= len(parts) <= 3:
+        raise typer.BadParameter(f"expected SOURCE=SERIES or SOURCE=SERIES=CALIBRATED, got {text!r}")
+    return dict(zip(("source", "series", "calibrated"), parts, strict=False))
+
+
+def _limits(policy: dict[str, Any]) -> str:
+    said = [
+        f"{one['direction']} {one['threshold_milli_c'] / 1000:g} °C"
+        + (f" ({one['mode']}, {one['allowed_s']} s allowed)" if one["allowed_s"] else "")
+        for one in policy["limits"]
+    ]
+    mkt = [f"MKT above {policy['mkt']['most_milli_c'] / 1000:g} °C"] if policy["mkt"] else []
+    return ", ".join(said + mkt)
+
+
+def _print(shown: dict[str, Any], as_json: bool) -> None:
+    state = "held" if shown["held"] else "complete" if shown["complete"] else "under way"
+    lines = [
+        f"shipment {shown['id']}: {state}, {shown['policy']['name']}, {shown['opener']} to {shown['recipient']}",
+        f"{shown['reports']} reports by {shown['reporter']}, {len(shown['units'])} units",
+        *(f"alarm {one['number']}: {one['cause']} {one['figure']}" for one in shown["alarms"]),
+        *(f"explained {one['alarm']} by {one['organisation']}: {one['code']}" for one in shown["explanations"]),
+    ]
+    if shown["released"]:
+        lines.append(f"released by {shown['released']['by']}: {shown['released']['reason']}")
+    _say(shown, as_json, "\n".join(lines))
+
+
+def _remote(url: str, token: str) -> "Remote":
+    from gateway.objects.remote import Remote
+
+    return Remote(url, token)
+
+
+def _say(shown: Any, as_json: bool, line: str) -> None:
+    print(json.dumps(shown, indent=2) if as_json else line)

@@ -1,0 +1,153 @@
+"""The cold chain of one gateway, put together: what REST, commands, pages and other parts work with."""
+
+import asyncio
+from contextlib import closing
+from hashlib import sha256
+
+import msgspec
+
+from chain.ledger.interface import LedgerEvent
+from chain.site import Folder, SiteReader
+from chaincode.coldchain.policy import Policy
+from chaincode.coldchain.records import Explanation, Progress, Shipment
+from crypto import cbor
+from gateway.coldchain.collector import first_leaf_since
+from gateway.coldchain.ledger_view import LedgerView
+from gateway.coldchain.opening import Opening
+from gateway.coldchain.store import ShipmentStore, Tracked
+from gateway.coldchain.watching import Watching
+from gateway.custody.units import Units
+from gateway.pipeline.committer import Committed
+from gateway.supply.evidence import Evidences
+from gateway.supply.ground import Ground
+
+SOURCE = "shipments"  # the gateway's own; its records say "gateway only"
+MAX_EVENT_BYTES = 2**20
+
+
+class ColdChain:
+    """Acts for this gateway's organisation. ContractError where the contract refuses, LedgerError where the ledger
+    cannot be asked, ShipmentError and what custody raises for names that are not known here."""
+
+    def __init__(self, ground: Ground, store: ShipmentStore, units: Units) -> None:
+        self._ground, self._store, self._units = ground, store, units
+        self.view = LedgerView(ground.ledger, ground.folder.origin)
+        self._log, self._evidences = ground.own_log(SOURCE, "shipment"), Evidences(ground)
+        self._watching = Watching(ground, self.view, store, self._note)
+
+    # -- what people do
+
+    async def open(self, wanted: Opening, by: str = "") -> Shipment:
+        """Put goods on their way under a policy: the policy is on the ledger first, then a record of ours says so."""
+        arguments = await asyncio.to_thread(wanted.arguments, self._ground.folder.origin, self._units)
+        rules = wanted.rules()
+        if not await self.view.has_policy(rules.id):
+            await self._ground.ledger.submit("coldchain.policy", rules.encode())
+        evidence = await self._evidence(wanted.shipment_id, "open", by)
+        done = await self._ground.ledger.submit("coldchain.open", *arguments, evidence)
+        shipment = Shipment.decode(done.result)
+        await self._track(shipment, rules)
+        return shipment
+
+    async def explain(self, shipment_id: bytes, alarm: int, code: str, text: str, by: str = "") -> Explanation:
+        """Say how an alarm came about. The text stays here, in a record of the log; the ledger gets its SHA-256."""
+        evidence = await self._evidence(shipment_id, "explain", by, alarm=alarm, code=code, text=text)
+        digest = sha256(text.encode()).digest()
+        done = await self._ground.ledger.submit(
+            "coldchain.explain", shipment_id, str(alarm).encode(), code.encode(), digest, evidence
+        )
+        return Explanation.decode(done.result)
+
+    async def release(self, shipment_id: bytes, reason: str, by: str = "") -> Progress:
+        """Let the units go, as another organisation than the one that reported. The reason stands on the ledger."""
+        return await self._end("coldchain.release", "release", shipment_id, reason, by)
+
+    async def close(self, shipment_id: bytes, by: str = "") -> Progress:
+        """The goods have arrived with us."""
+        return await self._end("coldchain.close", "close", shipment_id, None, by)
+
+    async def get(self, shipment_id: bytes) -> tuple[Shipment, Progress, Policy]:
+        """UnknownShipmentError where the ledger has none."""
+        shipment, progress = await self.view.shipment(shipment_id)
+        return shipment, progress, await self.view.policy(shipment.policy_id)
+
+    async def track(self, shipment_id: bytes) -> None:
+        """Watch a shipment that this gateway has a stake in otherwise, because it came to hold its units, say."""
+        shipment, _ = await self.view.shipment(shipment_id)
+        await self._track(shipment, await self.view.policy(shipment.policy_id))
+
+    def concerns(self, shipment_id: bytes) -> Tracked | None:
+        """The shipment, where it concerns this gateway. Blocks for moments."""
+        return self._store.get(shipment_id)
+
+    def problems(self) -> dict[bytes, str]:
+        """Why shipments cannot be reported now, by their ids."""
+        return self._watching.problems()
+
+    # -- what happens
+
+    def after(self) -> int:
+        """The index of the ledger's transaction that was heeded last. Blocks for moments, as `heeded` does."""
+        return self._store.after()
+
+    def heeded(self, index: int) -> None:
+        """Everything up to this transaction was heeded, by all who listen."""
+        self._store.heeded(index)
+
+    def committed(self, news: Committed) -> None:
+        """After each commit, on the loop."""
+        self._watching.committed(news)
+
+    async def heed(self, event: LedgerEvent) -> None:
+        """An event of the ledger: shipments that concern us are watched from their opening on."""
+        if not event.name.startswith("coldchain.") or event.name == "coldchain.policy":
+            return
+        items = cbor.decode(event.payload, MAX_EVENT_BYTES)
+        if event.name == "coldchain.opened":
+            shipment, _ = await self.view.shipment(items[0])
+            ours = await self.view.organisation()
+            if ours in (shipment.opener, shipment.reporter, shipment.recipient):
+                await self._track(shipment, await self.view.policy(shipment.policy_id))
+        self._watching.wake(items[0])
+
+    async def start(self) -> None:
+        """Go on with what was under way."""
+        for tracked in await asyncio.to_thread(self._store.under_way):
+            self._watching.add(tracked)
+
+    async def end(self) -> None:
+        await self._watching.close()
+
+    async def _track(self, shipment: Shipment, policy: Policy) -> None:
+        tracked = await asyncio.to_thread(self._keep, shipment, policy)
+        self._watching.add(tracked)
+
+    def _keep(self, shipment: Shipment, policy: Policy) -> Tracked:
+        known = self._store.get(shipment.shipment_id)
+        if known is not None:
+            return known
+        first = None
+        if shipment.reporter_origin == self._ground.folder.origin:
+            first = _first_leaf(self._ground.folder, shipment.from_us - policy.clock_s * 1_000_000)
+        tracked = Tracked(shipment, policy, first)
+        self._store.put(tracked)
+        return tracked
+
+    async def _end(self, function: str, act: str, shipment_id: bytes, reason: str | None, by: str) -> Progress:
+        evidence = await self._evidence(shipment_id, act, by, text=reason or "")
+        more = () if reason is None else (reason.encode("ascii", "replace"),)
+        done = await self._ground.ledger.submit(function, shipment_id, *more, evidence)
+        return Progress.decode(done.result)
+
+    async def _evidence(self, shipment_id: bytes, act: str, by: str, **more: object) -> bytes:
+        return await self._evidences.of(await self._note(shipment_id, act, by, **more))
+
+    async def _note(self, shipment_id: bytes, act: str, by: str = "", **more: object) -> int:
+        """A record of our own that says what is done; its index."""
+        said = {"act": act, "shipment": shipment_id.hex(), "by": by[:100], **more}
+        return await self._log.append(msgspec.json.encode(said))
+
+
+def _first_leaf(folder: Folder, at_us: int) -> int:
+    with closing(SiteReader.open(folder)) as reader:
+        return first_leaf_since(reader, at_us)

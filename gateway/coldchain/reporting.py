@@ -1,0 +1,89 @@
+"""Reports one shipment whose loggers report to this gateway: at once when something happened, else in good time.
+
+What was reported stands on the ledger alone: each look asks it first, so after a crash nothing is said twice. A report
+is of entries that were anchored; the contract takes each number once, so of two that crossed on a bad line one counts.
+"""
+
+import asyncio
+import time
+from contextlib import closing
+
+from chain.conditions.samples import Sample
+from chain.site import SiteReader
+from chaincode.coldchain.records import Progress
+from chaincode.coldchain.report import Report
+from gateway.coldchain.collector import Collector
+from gateway.coldchain.judging import end_us, next_look_us, outside_any, outside_now, report_due_us, worth_telling
+from gateway.coldchain.ledger_view import LedgerView
+from gateway.coldchain.store import Tracked
+from gateway.supply.evidence import Evidences
+from gateway.supply.ground import Ground
+
+
+class Reporter:
+    """On the event loop; the log is read and figures are computed in threads, one at a time for a shipment."""
+
+    def __init__(self, ground: Ground, view: LedgerView, evidences: Evidences, tracked: Tracked, leaf: int) -> None:
+        """`leaf`: the record that evidences a report without readings."""
+        assert tracked.first is not None
+        self._ground, self._view, self._evidences, self._leaf = ground, view, evidences, leaf
+        self._tracked, self._shipment, self._policy = tracked, tracked.shipment, tracked.policy
+        self._collector = Collector(tracked.shipment, tracked.policy, tracked.first)
+        self._newest: Sample | None = None  # by its place in the log
+
+    async def look(self) -> int | None:
+        """Look once, report where it is due or something is new. When to look again (µs since 1970), None where the
+        shipment is complete."""
+        # 1. What the ledger has of it.
+        _, progress = await self._view.shipment(self._shipment.shipment_id)
+        if progress.complete:
+            return None
+        # 2. What was logged since the last look.
+        new = await asyncio.to_thread(self._collect, self._ground.log_size())
+        # 3. A reading outside needs no figures to be worth a report.
+        within = [sample.milli for sample in new if sample.time_us >= self._shipment.from_us]
+        at_once = not progress.held and outside_now(self._policy, within)
+        if not at_once and not self._due(progress):
+            report = await asyncio.to_thread(self._report, progress, self._collector.end)
+            outside = outside_any(self._policy, self._collector.newest())
+            at_once = worth_telling(self._shipment, self._policy, progress, report, outside, _now_us())
+        # 4. Then it is reported, from an anchored state of the log.
+        if at_once or self._due(progress):
+            progress = await self._submit(progress)
+        if progress.complete:
+            return None
+        return next_look_us(self._shipment, self._policy, progress, self._collector.newest(), _now_us())
+
+    def _due(self, progress: Progress) -> bool:
+        due_us = report_due_us(self._shipment, self._policy, progress)
+        return progress.closed is not None or _now_us() >= due_us
+
+    async def _submit(self, progress: Progress) -> Progress:
+        end = await self._evidences.anchored(max(self._leaf + 1, self._collector.end))
+        await asyncio.to_thread(self._collect, end)
+        report = await asyncio.to_thread(self._report, progress, end)
+        leaf = self._leaf if self._newest is None or self._newest.leaf >= end else self._newest.leaf
+        evidence = await self._evidences.under(leaf, end)
+        done = await self._ground.ledger.submit(
+            "coldchain.report", self._shipment.shipment_id, report.encode(), evidence
+        )
+        return Progress.decode(done.result)
+
+    def _collect(self, end: int) -> list[Sample]:
+        with closing(SiteReader.open(self._ground.folder)) as reader:
+            new = self._collector.collect(reader, end)
+        if new:
+            self._newest = max(new, key=lambda sample: sample.leaf)
+        return new
+
+    def _newest_us(self) -> list[int | None]:
+        return [sample and sample.time_us for sample in self._collector.newest()]
+
+    def _report(self, progress: Progress, end: int) -> Report:
+        newest = self._newest_us()
+        to_us = end_us(self._shipment, self._policy, progress, newest, _now_us())
+        return self._collector.report(progress.seq + 1, to_us, end)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,262 @@
+"""The story, act by act: made, packed, shipped through a warm afternoon, received, dispensed, copied, recalled.
+
+Every act goes through the companies' own gateways. What must be refused is tried, and the story stops where it is not.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.demo.errors import DemoError
+from gateway.demo.pharma import events, truck
+from gateway.demo.pharma.companies import CARRIER, MAKER, PHARMACY, SUPPLIER, WHOLESALER
+from gateway.demo.pharma.rest import Desk
+
+LOT, EXPIRY, PRODUCT_NUMBER = "EX2611A", "2029-04-30", 1
+ACTIVE, FILLER = "AA-0077", "LC-0312"
+IN_CASE, CASES_ON_PALLET, PALLETS = 10, 6, 2
+PACKS: Final = IN_CASE * CASES_ON_PALLET * PALLETS
+DISPENSED: Final = 4
+RECALL_S: Final = 3600
+HOUR_US: Final = 3_600_000_000
+LOW, HIGH = 8.0, 15.0  # °C, a cool place (USP general chapter 659)
+POLICY: Final = {
+    "name": "cool place, 8 to 15 C",
+    "limits": [
+        {"direction": "below", "threshold_milli_c": 8000}, {"direction": "above", "threshold_milli_c": 15_000,
+                                                            "allowed_s": 3600},
+    ],
+    "gap_s": 7200, "interval_s": 7 * 86_400, "calibration_days": 365,
+}  # fmt: skip
+
+BOXES: Final = (truck.COOL, truck.WARM)  # of the first pallet and of the second
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Goods:
+    """What the story is about: canonical URIs."""
+
+    product: str
+    lot: str
+    packs: list[str]
+    cases: list[str]
+    pallets: list[str]
+    materials: dict[str, str]
+
+    @classmethod
+    def of_the_story(cls) -> "Goods":
+        product = events.gtin(MAKER, PRODUCT_NUMBER)
+        cases = [events.unit_uri(events.sscc(MAKER, n + 1)) for n in range(PACKS // IN_CASE)]
+        return cls(
+            product, events.lot_uri(product, LOT),
+            [events.pack_uri(product, f"{LOT[-3:]}{7919 * (n + 1) % 999_983:06}") for n in range(PACKS)], cases,
+            [events.unit_uri(events.sscc(MAKER, 1001 + n)) for n in range(PALLETS)],
+            {
+                "active": events.lot_uri(events.gtin(SUPPLIER, 1), ACTIVE),
+                "filler": events.lot_uri(events.gtin(SUPPLIER, 2), FILLER),
+            },
+        )  # fmt: skip
+
+    def of_case(self, number: int) -> list[str]:
+        return self.packs[number * IN_CASE : (number + 1) * IN_CASE]
+
+    def on_pallet(self, number: int) -> list[str]:
+        return self.cases[number * CASES_ON_PALLET : (number + 1) * CASES_ON_PALLET]
+
+
+@dataclass(slots=True)
+class Told:
+    """What happened, for the summary."""
+
+    captured: int = 0
+    seconds: float = 0.0
+    shipments: dict[str, str] = field(default_factory=dict)  # pallet -> shipment id
+    excursion: str = ""  # shipment id
+    refusals: list[str] = field(default_factory=list)
+    duplicates: int = 0
+    recall: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, known: dict[str, Any]) -> "Told":
+        return cls(**known)
+
+
+class Story:
+    """Plays on running gateways. `tell` is given a line for each thing that happened."""
+
+    def __init__(self, home: Path, desks: Mapping[str, Desk], tell: Tell) -> None:
+        self.home, self.tell, self.goods, self.told = home, tell, Goods.of_the_story(), Told()
+        self.supplier, self.maker = desks[SUPPLIER.name], desks[MAKER.name]
+        self.carrier, self.wholesaler = desks[CARRIER.name], desks[WHOLESALER.name]
+        self.pharmacy = desks[PHARMACY.name]
+        self.now_us = time.time_ns() // 1000
+        self.left_us = self.now_us - (truck.HOURS + 1) * HOUR_US  # when the truck leaves
+
+    async def play(self) -> Told:
+        for act in (self.materials, self.batch, self.packing, self.road, self.arrival, self.patient, self.recall):
+            await act()
+        self.told.seconds = round(time.time() - self.now_us / 1e6, 1)
+        return self.told
+
+    async def _capture(self, desk: Desk, *made: events.Event) -> None:
+        await desk.capture(*made)
+        self.told.captured += len(made)
+
+    async def materials(self) -> None:
+        """Two materials are made and go to the maker."""
+        day, goods = self.left_us - 72 * HOUR_US, self.goods
+        amounts = [events.quantity(goods.materials["active"], 5000, "GRM"),
+                   events.quantity(goods.materials["filler"], 9000, "GRM")]  # fmt: skip
+        await self._capture(
+            self.supplier,
+            events.made(SUPPLIER, day, goods.materials["active"], 5000, "GRM"),
+            events.made(SUPPLIER, day + HOUR_US, goods.materials["filler"], 9000, "GRM"),
+            events.shipped_lot(SUPPLIER, day + 2 * HOUR_US, amounts, MAKER, "D-1001"),
+        )
+        await self.supplier.settled()
+        await self._capture(self.maker, events.received_lot(MAKER, day + 8 * HOUR_US, amounts, SUPPLIER, "D-1001"))
+        await self.maker.settled()
+        self.tell(f"{SUPPLIER.title} makes two materials; {MAKER.title} receives them, and both sides have said so")
+
+    async def batch(self) -> None:
+        """The materials become a batch; each pack gets a serial."""
+        day, goods = self.left_us - 48 * HOUR_US, self.goods
+        used = [events.quantity(goods.materials["active"], 3000, "GRM"),
+                events.quantity(goods.materials["filler"], 6000, "GRM")]  # fmt: skip
+        await self._capture(
+            self.maker,
+            events.transformed(MAKER, day, used, goods.lot, PACKS),
+            *(events.commissioned(MAKER, day + HOUR_US + n, goods.of_case(n), LOT, EXPIRY)
+              for n in range(len(goods.cases))),
+        )  # fmt: skip
+        await self.maker.settled()
+        self.tell(f"batch {LOT}: {PACKS} packs with serials; the ledger holds their tree, not the serials")
+
+    async def packing(self) -> None:
+        """Packs into cases, cases onto pallets."""
+        day, goods = self.left_us - 24 * HOUR_US, self.goods
+        cases = [events.packed(MAKER, day + n, case, goods.of_case(n)) for n, case in enumerate(goods.cases)]
+        pallets = [
+            events.packed(MAKER, day + HOUR_US + n, pallet, goods.on_pallet(n))
+            for n, pallet in enumerate(goods.pallets)
+        ]
+        await self._capture(self.maker, *cases, *pallets)
+        await self.maker.settled()
+        self.tell(f"{len(goods.cases)} cases on {PALLETS} pallets")
+
+    async def road(self) -> None:
+        """Both pallets leave; the truck's loggers deliver on arrival; the rear of the truck had a warm afternoon."""
+        goods, folder, url = self.goods, self.home / CARRIER.name, self.carrier.gateway.url
+        for pallet, box in zip(goods.pallets, BOXES, strict=True):
+            code = await self.carrier.invite(box.logger, LOW, HIGH)
+            await asyncio.to_thread(truck.enrolled, url, code, folder / box.logger)
+            self.told.shipments[pallet] = await self._opened(pallet, box)
+        await self._capture(
+            self.maker,
+            *(events.shipped(MAKER, self.left_us + n, [pallet], WHOLESALER, f"D-200{n}")
+              for n, pallet in enumerate(goods.pallets)),
+        )  # fmt: skip
+        await self.maker.settled()
+        for box in BOXES:
+            await asyncio.to_thread(truck.deliver, folder / box.logger, truck.readings(box, self.now_us))
+        await self._found_warm(goods.pallets[1])
+
+    async def _opened(self, pallet: str, box: truck.Box) -> str:
+        """The shipment is under the policy, watched by one logger."""
+        today = events.moment(self.now_us)[:10]
+        answer = await self.maker.ask("POST", "/v1/shipments", json={
+            "policy": POLICY, "recipient": WHOLESALER.msp_id, "reporter": CARRIER.origin, "units": [pallet],
+            "from_us": self.now_us - (truck.HOURS - 1) * HOUR_US,
+            "loggers": [{"source": box.logger, "series": box.series, "calibrated": today}],
+        })  # fmt: skip
+        return str(answer["id"])
+
+    async def _found_warm(self, pallet: str) -> None:
+        """The contract finds the excursion by itself, and holds the pallet."""
+        self.told.excursion = self.told.shipments[pallet]
+        path = f"/v1/shipments/{self.told.excursion}"
+        found = await self.wholesaler.until("the excursion", path, lambda shown: shown["alarms"])
+        if not found["held"]:
+            raise DemoError(f"the excursion of {pallet} does not hold it: {found}")
+        self.tell(f"the contract finds the rear of the truck above {HIGH:g} °C for hours, and holds that pallet")
+
+    async def arrival(self) -> None:
+        """The wholesaler takes both pallets; the held one stays shut until the maker's quality unit lets it go."""
+        goods, at = self.goods, self.now_us
+        await self._capture(self.wholesaler, events.received(WHOLESALER, at, goods.pallets, MAKER, "D-2000"))
+        await self.wholesaler.settled()
+        unpacked = [events.packed(WHOLESALER, at + n + 1, pallet, goods.on_pallet(n), "unpacking")
+                    for n, pallet in enumerate(goods.pallets)]  # fmt: skip
+        await self._capture(self.wholesaler, *unpacked)
+        await self.wholesaler.settled()
+        refused = (await self.wholesaler.ask("GET", "/v1/custody", params={"state": "refused"}))["transitions"]
+        if not any("quarantined" in one["reason"] for one in refused):
+            raise DemoError(f"the held pallet could be opened; refused were: {refused}")
+        self.told.refusals += [one["reason"] for one in refused]
+        self.tell(f"{WHOLESALER.title} cannot open the held pallet: {refused[0]['reason']}")
+        reason = "stability data cover 24 h at up to 25 C; released by quality"
+        await self.maker.ask("POST", f"/v1/shipments/{self.told.excursion}/release", json={"reason": reason})
+        for one in refused:
+            await self.wholesaler.ask("POST", f"/v1/custody/{one['id']}/retry")
+        await self.wholesaler.settled()
+        self.tell(f"{MAKER.title} releases it with a reason; {CARRIER.title}, who reported it, could not")
+
+    async def patient(self) -> None:
+        """A case goes to the pharmacy; packs are dispensed; a copy of one turns up."""
+        goods, at = self.goods, self.now_us + 1000
+        case, packs = goods.cases[0], goods.of_case(0)
+        await self._capture(self.wholesaler, events.shipped(WHOLESALER, at, [case], PHARMACY, "D-3000"))
+        await self.wholesaler.settled()
+        await self._capture(self.pharmacy, events.received(PHARMACY, at + 1, [case], WHOLESALER, "D-3000"),
+                            events.packed(PHARMACY, at + 2, case, packs, "unpacking"))  # fmt: skip
+        await self.pharmacy.settled()
+        await self._capture(
+            self.pharmacy, *(events.dispensed(PHARMACY, at + 3 + n, pack) for n, pack in enumerate(packs[:DISPENSED]))
+        )
+        await self.pharmacy.settled()
+        await self._capture(self.pharmacy, events.dispensed(PHARMACY, at + 60, packs[0]))
+        await self.pharmacy.settled()
+
+        def duplicate(found: dict[str, Any]) -> bool:
+            return any(one["kind"] == "duplicate-serial" for one in found["exceptions"])
+
+        found = await self.pharmacy.until("the duplicate serial", "/v1/exceptions", duplicate)
+        self.told.duplicates = sum(one["kind"] == "duplicate-serial" for one in found["exceptions"])
+        self.tell(
+            f"{PHARMACY.title} dispenses {DISPENSED} packs; a copy of one is found out: its serial is a duplicate"
+        )
+
+    async def recall(self) -> None:
+        """The maker recalls the batch; every tier hears of it from its supplier, counts, and answers."""
+        begun = await self.maker.ask("POST", "/v1/recalls", json={
+            "lot": self.goods.lot, "class": 2, "reason": "impurity above the limit in retained samples",
+            "deadline_s": RECALL_S,
+        })  # fmt: skip
+        recall = begun["id"]
+        for desk in (self.wholesaler, self.pharmacy):
+            await desk.until(
+                "the recall", "/v1/recalls", lambda found: any(r["id"] == recall for r in found["recalls"])
+            )
+            await desk.ask("POST", f"/v1/recalls/{recall}/answer", json={})
+        found = await self.maker.until("all answers", f"/v1/recalls/{recall}", lambda found: found["reach"] >= 100)
+        self.told.recall = {"id": recall, "packs": found["packs"], "reach": found["reach"]}
+        await self._not_dispensed(self.goods.of_case(0)[DISPENSED])
+        self.tell(
+            f"{MAKER.title} recalls the batch: {found['reach']:.0f} % of {found['packs']} packs are accounted for"
+        )
+
+    async def _not_dispensed(self, pack: str) -> None:
+        """A pack of the recalled batch leaves no pharmacy."""
+        await self._capture(self.pharmacy, events.dispensed(PHARMACY, self.now_us + 120_000, pack))
+        await self.pharmacy.settled()
+        refused = (await self.pharmacy.ask("GET", "/v1/custody", params={"state": "refused"}))["transitions"]
+        if not any("recalled" in one["reason"] for one in refused):
+            raise DemoError(f"a pack of the recalled batch could be dispensed; refused were: {refused}")
+        self.told.refusals += [one["reason"] for one in refused if "recalled" in one["reason"]]

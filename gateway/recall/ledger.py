@@ -1,0 +1,123 @@
+"""What recalls ask of the ledger: who signs for a company, whether a lot is recalled, and what a customer received."""
+
+import asyncio
+from collections.abc import Iterable
+
+from chaincode.errors import ContractError
+from chaincode.identity_records import Identity, Role
+from chaincode.lots.recall_records import RecallRecord
+from chaincode.lots.unit_records import UnitRecord, UnitState
+from crypto import cbor
+from crypto.errors import FormatError, SignatureError
+from gateway.custody.parts import Custody
+from gateway.custody.schema import TaskState
+from gateway.custody.transitions import SHIP
+from gateway.recall.book import Starting
+from gateway.recall.errors import RecallError, StatementError, UnknownRecallError
+from gateway.recall.statements import Signed
+from gateway.supply.ground import Ground
+from gateway.supply.proving import Prover
+
+MAX_UNITS = 10_000  # shipments that are asked about for one recall
+
+
+class RecallLedger:
+    """One gateway's questions and transactions."""
+
+    def __init__(self, ground: Ground, custody: Custody) -> None:
+        self._ground, self._custody, self._prover = ground, custody, Prover(ground)
+        self._organisation = ""
+
+    async def organisation(self) -> str:
+        """Our own name on the ledger."""
+        if not self._organisation:
+            self._organisation = (await self._identity(self._ground.folder.origin)).organisation
+        return self._organisation
+
+    async def require_sender(self, signed: Signed, organisation: str) -> None:
+        """StatementError unless a gateway of this organisation signed it, with a key that counts."""
+        name = signed.statement.heading.sender
+        identity = await self._identity(name)
+        if identity.role is not Role.GATEWAY or identity.organisation != organisation:
+            raise StatementError(f"{name[:80]} is no gateway of {organisation[:80]}")
+        # One that was rotated away signed what waited meanwhile; one that was revoked, or is in doubt, counts no more.
+        for record in identity.keys:
+            if record.key.kid == signed.kid and not record.reason and record.doubt is None:
+                try:
+                    signed.require_signed(record.key)
+                except SignatureError as e:
+                    raise StatementError(f"this is not what the gateway of {organisation} signed: {e}") from e
+                return
+        raise StatementError(f"it is signed with the key {signed.kid.hex()[:16]}…, which is none of {name[:80]}")
+
+    async def _identity(self, name: str) -> Identity:
+        try:
+            return Identity.decode(await self._ground.ledger.evaluate("identities.get", name.encode()))
+        except (ContractError, UnicodeEncodeError) as e:
+            raise StatementError(f"the ledger knows no gateway {name[:80]!r}: {e}") from e
+
+    async def begin(self, starting: Starting) -> RecallRecord:
+        """Recall the lot on the ledger. The same again, after an answer that was lost, is the same recall."""
+        unit = await asyncio.to_thread(self._custody.units.of, starting.lot)
+        evidence = await self._prover.evidence(starting.leaf)
+        args = (unit.id, str(starting.grade).encode(), str(starting.deadline_us).encode(), starting.reason.encode())
+        return RecallRecord.decode((await self._ground.ledger.submit("lots.recall", *args, evidence)).result)
+
+    async def lift(self, recall: str, reason: str, leaf: int) -> None:
+        evidence = await self._prover.evidence(leaf)
+        await self._ground.ledger.submit("lots.lift", recall.encode(), reason.encode(), evidence)
+
+    async def commit(self, recall: str, commitment: bytes, leaf: int) -> str:
+        """Put a commitment to an answer on the ledger; the transaction's id."""
+        evidence = await self._prover.evidence(leaf)
+        return (await self._ground.ledger.submit("recalls.answer", recall.encode(), commitment, evidence)).tx_id
+
+    async def require_recalled(self, recall: str, lot: str) -> RecallRecord:
+        """The ledger's own record of a recall, which is of this lot where we can tell; StatementError else.
+        UnknownRecallError where the ledger has none."""
+        try:
+            record = RecallRecord.decode(await self._ground.ledger.evaluate("recalls.get", recall.encode()))
+        except ContractError as e:  # perhaps not yet: our peer may be behind
+            raise UnknownRecallError(f"the ledger knows no recall {recall[:80]}: {e}") from e
+        except (FormatError, UnicodeEncodeError) as e:
+            raise StatementError(f"{recall[:80]!r} is no id of a recall: {e}") from e
+        unit = await asyncio.to_thread(self._custody.units.get, lot)
+        if unit is not None and unit.id != record.lot_id:
+            raise StatementError(f"the recall {recall[:16]}… is of another lot than {lot}")
+        return record
+
+    async def received(self, lot: str, organisation: str) -> int | None:
+        """How many packs of the lot this customer received from us, by the units that we shipped to it; None where we
+        know of none. RecallError where there are too many to ask about."""
+        numbers, lot_id = await asyncio.to_thread(self._shipped, lot, organisation)
+        if lot_id is None or not numbers:
+            return None
+        total = 0
+        for unit_id in numbers:
+            try:
+                record = UnitRecord.decode(await self._ground.ledger.evaluate("lots.unit", unit_id))
+            except ContractError:
+                continue
+            if record.state is not UnitState.IN_TRANSIT or record.recipient != organisation:
+                total += sum(one.count for one in record.contents if one.lot_id == lot_id)
+        return total
+
+    def _shipped(self, lot: str, organisation: str) -> tuple[list[bytes], bytes | None]:
+        known = self._custody.units.get(lot)
+        if known is None:
+            return [], None
+        with self._custody.store.reading() as db:
+            query = "SELECT work FROM task WHERE name = ? AND state = ? ORDER BY id LIMIT ?"
+            rows = db.execute(query, (SHIP, int(TaskState.DONE), MAX_UNITS + 1)).fetchall()
+        if len(rows) > MAX_UNITS:
+            raise RecallError(f"over {MAX_UNITS:,} shipments; what customers received by the ledger is not counted")
+        return self._units(rows, organisation), known.id
+
+    def _units(self, rows: Iterable[tuple[bytes]], organisation: str) -> list[bytes]:
+        found: list[bytes] = []
+        for (work,) in rows:
+            _, detail = cbor.unpack(work)
+            numbers, recipient = detail
+            if recipient == organisation:
+                found += [self._custody.units.numbered(number).id for number in numbers]
+        return list(dict.fromkeys(found))

@@ -1,0 +1,140 @@
+"""FMD and DSCSA exceptions from the finding to the end: on the ledger, at both companies, by REST and commands."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from chaincode.lots.exception_records import ExceptionRecord, ExceptionState
+from gateway.commands import application
+from gateway.custody.exceptions.register import ExceptionCase
+from tests.gateway.custody.goods import Company, Goods, kept, states
+
+Trade = list[Company]
+
+
+def cases(company: Company, thing: str) -> list[ExceptionCase]:
+    return [one for one in company.custody.exceptions.page(None, 0, 500) if thing in one.things]
+
+
+def case(company: Company, thing: str) -> ExceptionCase:
+    """The one exception about a thing, once the ledger has it."""
+    company.wait(lambda: [one for one in cases(company, thing) if one.ledger_id])
+    (found,) = cases(company, thing)
+    return found
+
+
+def on_ledger(company: Company, found: ExceptionCase) -> ExceptionRecord:
+    return ExceptionRecord.decode(company.evaluate("lots.exception", found.ledger_id or b""))
+
+
+def run(company: Company, *args: str) -> str:
+    """A command, while the gateways go on."""
+    import asyncio
+
+    company.request("GET", "/v1/exceptions")  # makes the token
+    command = [*args, "--url", company.url, "--token", company.token]
+    result = company.run(asyncio.to_thread(CliRunner().invoke, application(), command))
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.output
+
+
+def test_product_without_data(trade: Trade, goods: Goods) -> None:
+    """Received, and nothing was handed over: reported, asked, answered, resolved; each side reads the other's words."""
+    maker, wholesaler, _ = trade
+    maker.commissioned(goods.packs(0, 1), goods.lot)  # what a company says rests on a record of its log
+    leaf = wholesaler.received(maker, [goods.sscc(1)])
+    wholesaler.wait(lambda: states(wholesaler, leaf)[:1] == [("receive", "refused", "no-data")])
+    found = case(wholesaler, goods.sscc(1))
+    assert (found.kind, found.organisation, found.records) == ("product-without-data", "MakerMSP", (leaf,))
+    record = on_ledger(wholesaler, found)
+    assert (record.owner, [party.organisation for party in record.parties]) == ("WholesalerMSP", ["MakerMSP"])
+    asked = case(maker, goods.sscc(1))
+    assert (asked.compared, asked.owner) == (found.compared, "WholesalerMSP")
+    assert f"Record {leaf} says" in json.loads(run(maker, "exceptions", "show", str(asked.id), "--json"))["compared"]
+    maker.wait(lambda: any(found.compared[:80] in alert for alert in maker.alerts("exception")))
+    # The owner cannot end it as explained before it was answered.
+    run(maker, "exceptions", "answer", str(asked.id), "--text", "shipped by mistake; a hand-over follows")
+    wholesaler.wait(lambda: cases(wholesaler, goods.sscc(1))[0].answer.startswith("shipped by mistake"))
+    assert on_ledger(wholesaler, found).state is ExceptionState.ANSWERED
+    run(wholesaler, "exceptions", "resolve", str(found.id), "--as", "explained", "--remark", "thank you")
+    maker.wait(lambda: cases(maker, goods.sscc(1))[0].state == "resolved")
+    assert cases(maker, goods.sscc(1))[0].remark == "thank you"
+    assert on_ledger(wholesaler, found).state is ExceptionState.RESOLVED
+    assert "resolved" in run(wholesaler, "exceptions", "list")
+
+
+def test_data_that_comes_late_ends_the_exception(trade: Trade, goods: Goods) -> None:
+    maker, wholesaler, _ = trade
+    maker.commissioned(goods.packs(0, 2), goods.lot)
+    maker.packed(goods.sscc(1), goods.packs(0, 2))
+    leaf = wholesaler.received(maker, [goods.sscc(1)])
+    found = case(wholesaler, goods.sscc(1))
+    maker.shipped(wholesaler, [goods.sscc(1)])
+    maker.settle()
+    wholesaler.wait(lambda: states(wholesaler, leaf)[:1] == [("receive", "done", "")])
+    wholesaler.until(lambda: on_ledger(wholesaler, found).state is ExceptionState.RESOLVED)
+    assert cases(wholesaler, goods.sscc(1))[0].resolution == "withdrawn"
+
+
+def test_data_without_product(trade: Trade, goods: Goods, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hand-over came, the goods did not; then they do."""
+    maker, wholesaler, _ = trade
+    monkeypatch.setattr(wholesaler.custody.handovers, "_wait_us", 1)
+    maker.commissioned(goods.packs(0, 2), goods.lot)
+    maker.packed(goods.sscc(1), goods.packs(0, 1))
+    maker.packed(goods.sscc(2), goods.packs(1, 2))
+    maker.shipped(wholesaler, [goods.sscc(1), goods.sscc(2)])
+    maker.settle()
+    kept(wholesaler, goods.sscc(1))
+    found = case(wholesaler, goods.sscc(2))
+    assert (found.kind, set(found.things)) == ("data-without-product", {goods.sscc(1), goods.sscc(2)})
+    assert case(maker, goods.sscc(1)).compared == found.compared
+    # By the ledger nothing of it moves on while that is open; receiving is possible.
+    wholesaler.received(maker, [goods.sscc(1)])
+    wholesaler.received(maker, [goods.sscc(2)])
+    wholesaler.settle()
+    wholesaler.until(lambda: on_ledger(wholesaler, found).state is ExceptionState.RESOLVED)
+
+
+def test_a_serial_that_is_commissioned_twice(trade: Trade, goods: Goods) -> None:
+    maker, _, _ = trade
+    first = maker.commissioned(goods.packs(0, 2), goods.lot)
+    second = maker.commissioned([goods.pack(1), goods.pack(2)], goods.lot)
+    maker.settle()
+    maker.custody.lots.close(maker.custody.units.of(goods.lot_uri))
+    maker.custody.keeping.wake()
+    maker.settle()
+    found = case(maker, goods.pack(1))
+    assert (found.kind, found.records, found.organisation) == ("duplicate-serial", (first, second), "")
+    assert maker.lot(goods.lot_uri).count == 3
+
+
+def test_who_may_do_what(trade: Trade, goods: Goods) -> None:
+    maker, wholesaler, _ = trade
+    wholesaler.received(maker, [goods.sscc(1)])
+    ours, theirs = case(wholesaler, goods.sscc(1)), case(maker, goods.sscc(1))
+    path = f"/v1/exceptions/{ours.id}"
+    assert wholesaler.request("GET", path).json()["ours"] is True
+    assert wholesaler.request("POST", f"{path}/answer", json={"text": "x"}).status_code == 409
+    assert (
+        maker.request("POST", f"/v1/exceptions/{theirs.id}/resolve", json={"resolution": "explained"}).status_code
+        == 409
+    )
+    assert wholesaler.request("POST", f"{path}/resolve", json={"resolution": "nonsense"}).status_code == 422
+    assert wholesaler.request("GET", "/v1/exceptions/999999").status_code == 404
+    assert wholesaler.request("POST", "/v1/exceptions/999999/answer", json={"text": "x"}).status_code == 404
+    counts = wholesaler.request("GET", "/v1/exceptions", params={"state": "open"}).json()["counts"]
+    assert counts["open"] >= 1
+    assert maker.request("POST", f"/v1/exceptions/{theirs.id}/answer", json={"text": "ours"}).status_code == 204
+    assert maker.request("POST", f"/v1/exceptions/{theirs.id}/answer", json={"text": "again"}).status_code == 409
+
+
+def test_commands_of_custody(trade: Trade, goods: Goods) -> None:
+    maker, _, _ = trade
+    maker.commissioned(goods.packs(0, 1), goods.lot)
+    maker.settle()
+    assert "is closed" in run(maker, "custody", "close", "09520002000019", goods.lot)
+    maker.settle()
+    assert goods.lot_uri in run(maker, "custody", "list", "--state", "done")
+    assert maker.request("GET", "/v1/handovers", params={"limit": "5"}).status_code == 200

@@ -1,0 +1,212 @@
+"""A recall over three tiers of real gateways: reach, silence, nobody's customers told to anybody else, no forgeries."""
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaincode.errors import ContractError
+from chaincode.lots.recall_records import RecallAnswer
+from crypto import cbor
+from gateway.recall.branches import branch_file, check_branch, commitment, decode_opening
+from gateway.recall.errors import RecallError, StatementError, UnknownRecallError
+from gateway.recall.recalls import excess
+from gateway.recall.report import as_html, as_text, state_of
+from gateway.recall.statements import Answer, open_signed, signed
+from tests.gateway.recall.conftest import GLN, Companies, companies, party
+from tests.support.trade import case, commissioned, lot, objects, pack, packed, place
+
+DRUG, LOT = 3, lot(3, "L1")
+HOUR_US = 3_600_000_000
+
+
+def shipped(minutes: float, unit: str, source: str, to: str) -> bytes:
+    parties: dict[str, Any] = {
+        "sourceList": [{"type": "owning_party", "source": party(source)}],
+        "destinationList": [{"type": "owning_party", "destination": party(to)}],
+    }
+    return objects(minutes, "shipping", unit, disposition="in_transit", **parties)
+
+
+def received(minutes: float, unit: str, source: str, at: int) -> bytes:
+    parties: dict[str, Any] = {"sourceList": [{"type": "owning_party", "source": party(source)}]}
+    return objects(minutes, "receiving", unit, at=place(at), **parties)
+
+
+async def trade(all_of: Companies) -> None:
+    """60 packs: 10 stay with the maker, 50 go to the wholesaler in cases 1 to 5; of these cases 1, 2 go to the shop and
+    3 to the kiosk; the shop sold 4 packs."""
+    cases = {n: [pack(DRUG, 10 * n + i) for i in range(10)] for n in range(6)}
+    made = commissioned(0, DRUG, "L1", *(p for n in cases for p in cases[n]), at=place(1))
+    filled = {n: packed(1, case(n), *cases[n], at=place(1)) for n in range(1, 6)}
+    await all_of.capture("Maker", made, *filled.values(), *(shipped(2, case(n), "Maker", "Wholesaler") for n in filled))
+    for company, own, at in (("Wholesaler", range(1, 6), 2), ("Shop", (1, 2), 3), ("Kiosk", (3,), 4)):
+        if company in all_of.served:
+            # What came with the goods: how the packs were made and packed.
+            gateway = all_of.served[company].gateway
+            log = gateway._own_log("partner.copy", "epcis")
+            await log.append_all([made, *(filled[n] for n in own)])
+            source = "Maker" if company == "Wholesaler" else "Wholesaler"
+            minutes = 3 if company == "Wholesaler" else 5
+            await all_of.capture(company, *(received(minutes, case(n), source, at) for n in own))
+    await all_of.capture("Wholesaler", *(shipped(4, case(n), "Wholesaler", "Shop") for n in (1, 2)),
+                         shipped(4, case(3), "Wholesaler", "Kiosk"))  # fmt: skip
+    opened = [packed(6, case(1), *cases[1], action="DELETE", at=place(3))]
+    await all_of.capture("Shop", *opened, *(objects(7, "dispensing", p, at=place(3)) for p in cases[1][:4]))
+
+
+def drill(root: Path) -> None:
+    async def run() -> None:
+        async with companies(root) as all_of:
+            await trade(all_of)
+            recalls = all_of["Maker"]
+            deadline_us = recalls_now() + HOUR_US
+            recall = await recalls.start(LOT, 1, "a mock recall", deadline_us, drill=True)
+            await all_of.until(lambda: _tiers(all_of, recall.id) == [(1, 1), (2, 2)])
+            state = await state_now(recalls, recall.id)
+            assert state["own"]["quarantined"] == 10
+            assert state["passed_on"] == {
+                "quarantined": 20 + 16 + 10, "sold": 4, "destroyed": 0, "returned": 0, "in_transit": 0, "unknown": 0,
+            }  # fmt: skip
+            assert (state["packs"], state["reach"], state["unanswered"], state["flagged"]) == (60, 100.0, 0, 0)
+            assert "DRILL" in as_text(state)
+            assert "100 % of 60 packs" in as_html(state)
+            await hidden(all_of, recall.id)
+            await forged(all_of, recall.id)
+
+    asyncio.run(run())
+
+
+async def state_now(recalls: Any, recall_id: str) -> dict[str, Any]:
+    recall, suppliers, customers, found = await recalls.counted(recall_id)
+    return state_of(recall, suppliers, customers, found, recalls_now())
+
+
+def recalls_now() -> int:
+    return time.time_ns() // 1000
+
+
+def _tiers(all_of: Companies, recall: str) -> list[tuple[int, int]]:
+    found = [c.answer for c in all_of["Maker"].book.customers(recall) if c.answer]
+    if not found:
+        return []
+    answer = open_signed(found[0]).statement
+    assert isinstance(answer, Answer)
+    return [(1, 1), *((tier.customers, tier.answered) for tier in answer.tiers)]
+
+
+async def hidden(all_of: Companies, recall: str) -> None:
+    """No byte that the maker's gateway has names who its customer's customers are. The ledger, which all share, lists
+    its members; it stands elsewhere."""
+    for path in all_of.data("Maker").rglob("*"):
+        if path.is_file():
+            content = path.read_bytes().lower()
+            for name in ("shop", "kiosk", GLN["Shop"], GLN["Kiosk"]):
+                assert name.encode() not in content, (path, name)
+
+
+async def forged(all_of: Companies, recall: str) -> None:
+    """Replayed, altered, or signed by another company."""
+    maker, wholesaler = all_of["Maker"], all_of["Wholesaler"]
+    [known] = maker.book.customers(recall)
+    await maker.take_answer("Wholesaler", known.answer)  # the outbox may send it twice
+    first = wholesaler.book.said_number(recall, "Maker", 1)
+    assert known.number > 1
+    with pytest.raises(StatementError, match="not newer"):
+        await maker.take_answer("Wholesaler", first.body)
+    altered = bytearray(known.answer)
+    altered[len(altered) // 2] ^= 1
+    with pytest.raises(StatementError):
+        await maker.take_answer("Wholesaler", bytes(altered))
+    shops = all_of["Shop"].book.said(recall, "Wholesaler").body
+    with pytest.raises(StatementError, match="addressed to"):
+        await maker.take_answer("Shop", shops)
+    with pytest.raises(StatementError, match="no gateway of"):
+        await maker.take_answer("Wholesaler", shops)
+    with pytest.raises(UnknownRecallError, match="not told"):
+        await wholesaler.take_answer("Maker", await _addressed(all_of, recall, "Maker", "Wholesaler"))
+
+
+async def _addressed(all_of: Companies, recall: str, sender: str, to: str) -> bytes:
+    [known] = all_of["Maker"].book.customers(recall)
+    answer = open_signed(known.answer).statement
+    gateway = all_of.served[sender].gateway
+    heading = replace(answer.heading, sender=gateway.folder.origin, recipient=to)
+    return signed(replace(answer, heading=heading), gateway.folder.gateway_key())
+
+
+def test_a_drill_reaches_every_tier_and_names_nobody(tmp_path: Path) -> None:
+    drill(tmp_path)
+
+
+def test_silence_lies_and_lateness_in_a_real_recall(tmp_path: Path) -> None:
+    """The kiosk's gateway is away, the shop answers by hand, late and with more packs than it got; the maker restarts
+    meanwhile. The lot stops on the ledger at once."""
+
+    async def run() -> None:
+        quiet = {"Shop": {"auto_answer": False}}
+        async with companies(tmp_path, ("Maker", "Wholesaler", "Shop"), **quiet) as all_of:
+            await trade(all_of)
+            maker, gateway = all_of["Maker"], all_of.served["Maker"].gateway
+            await all_of.until(lambda: gateway.supply.custody.keeping.idle)
+            recall = await maker.start(LOT, 2, "glass in it", recalls_now() + 4_000_000)
+            assert (await maker.ledger.require_recalled(recall.id, LOT)).grade == 2
+            with pytest.raises(ContractError, match="recalled already"):
+                await maker.start(LOT, 2, "glass in it", recalls_now() + 4_000_000)
+            await all_of.until(lambda: _tiers(all_of, recall.id) == [(1, 1), (2, 0)])
+            await all_of.until(lambda: recalls_now() > recall.deadline_us)
+            await all_of.until(lambda: _last(all_of, recall.id).tiers[0].silent == 2)
+            before = _last(all_of, recall.id)
+            assert (before.unanswered, before.own.quarantined, before.flagged) == (30, 20, 0)
+            with pytest.raises(RecallError, match="nobody to answer"):
+                await maker.answer(recall.id)
+            await all_of["Shop"].answer(recall.id, {"quarantined": 500})
+            await all_of.until(lambda: _last(all_of, recall.id).flagged == 1)
+            kiosk, shop = all_of["Wholesaler"].book.customers(recall.id)
+            assert (shop.late, kiosk.answer) == (True, None)
+            assert excess(shop) == (504, 20)
+            state = await state_now(all_of["Wholesaler"], recall.id)
+            assert "! speaks of 504 packs and got 20" in as_text(state)
+            assert "Kiosk: 10 packs, silent" in as_text(state)
+            await committed(all_of, recall.id)
+            await branch(all_of, recall.id)
+
+    asyncio.run(run())
+
+
+def _last(all_of: Companies, recall: str) -> Answer:
+    [known] = all_of["Maker"].book.customers(recall)
+    answer = open_signed(known.answer).statement
+    assert isinstance(answer, Answer)
+    return answer
+
+
+async def committed(all_of: Companies, recall: str) -> None:
+    """A commitment to the wholesaler's answer is on the ledger, and tells nothing of it."""
+    wholesaler = all_of["Wholesaler"]
+    await all_of.until(lambda: wholesaler.book.said(recall, "Maker").tx_id)
+    said = wholesaler.book.said(recall, "Maker")
+    ledger = all_of.served["Maker"].gateway.ledger
+    found = await ledger.evaluate("recalls.answered", recall.encode(), commitment(said.salt, said.body))
+    assert RecallAnswer.decode(found).recall_id == recall
+    other = await ledger.evaluate("recalls.answered", recall.encode(), commitment(bytes(32), said.body))
+    assert cbor.decode(other, 10) is None
+
+
+async def branch(all_of: Companies, recall: str) -> None:
+    """An authority has the wholesaler's branch opened; a shop that is left out, or another's answer, is found."""
+    said = all_of["Wholesaler"].book.said(recall, "Maker")
+    require = all_of["Maker"].ledger.require_sender
+    heard = decode_opening(said.opening)
+    answer, opened, _ = await check_branch(branch_file(said.body, said.salt, heard), "Wholesaler", require)
+    assert (answer.flagged, [one.organisation for one in opened]) == (1, ["Shop"])
+    with pytest.raises(StatementError, match="not those that the signed answer"):
+        await check_branch(branch_file(said.body, said.salt, []), "Wholesaler", require)
+    renamed = [replace(one, organisation="Kiosk") for one in heard]
+    with pytest.raises(StatementError, match="no gateway of"):
+        await check_branch(branch_file(said.body, said.salt, renamed), "Wholesaler", require)
+    with pytest.raises(StatementError, match="no gateway of"):
+        await check_branch(branch_file(said.body, said.salt, heard), "Maker", require)
