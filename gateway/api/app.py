@@ -41,7 +41,8 @@ from gateway.custody.handover.format import MAX_BODY_BYTES
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
-from gateway.web import goods, pages
+from gateway.web import pages
+from gateway.web.routes import PAGES
 
 VERSION = "1"
 _ABOUT = (
@@ -68,8 +69,9 @@ def create_app(
         redoc_url=None, lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(strict_query)],
     )  # fmt: skip
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
-    supply = (shipments, alarms, deliveries, trace, recalls, custody, exceptions, handovers, goods, consumer)
-    for module in (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles, *supply, pages):
+    core = (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles)
+    supply = (shipments, alarms, deliveries, trace, recalls, custody, exceptions, handovers)
+    for module in (*core, *supply, consumer, *PAGES):
         app.include_router(module.router)
     binding.mount(app)
     handle_problems(app, pages.problem_page)

@@ -96,6 +96,9 @@ async def a_view(here: Here) -> AsyncIterator[View]:
             yield view
 
 
+viewing = asynccontextmanager(a_view)  # for handlers that ask a ledger first, and hold no connection meanwhile
+
+
 def events_view(here: Services) -> AbstractAsyncContextManager[EventsView]:
     """For handlers that bound the question themselves."""
     return _one_of(here, here.events)

@@ -141,3 +141,9 @@ class TraceOut(_Out):
     holders: list[TraceHolder]
     truncated: list[TraceCut] = Field(description="empty when this is all")
     partners: list[TracePartner] = Field([], description="whose gateways were asked")
+
+
+class TracesOut(_Out):
+    """What a gateway shows a partner: a trace of each thing that passed between the two."""
+
+    traces: list[TraceOut] = Field(max_length=64)

@@ -80,6 +80,10 @@ class ColdChain:
         """The shipment, where it concerns this gateway. Blocks for moments."""
         return self._store.get(shipment_id)
 
+    def any(self) -> bool:
+        """Whether a shipment ever concerned this gateway. Blocks for moments."""
+        return self._store.any()
+
     def problems(self) -> dict[bytes, str]:
         """Why shipments cannot be reported now, by their ids."""
         return self._watching.problems()

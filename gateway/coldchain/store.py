@@ -68,6 +68,11 @@ class ShipmentStore:
             row = self._db.connection.execute("SELECT * FROM tracked WHERE id = ?", (shipment_id,)).fetchone()
         return None if row is None else _tracked(row)
 
+    def any(self) -> bool:
+        """Whether a shipment ever concerned us."""
+        with self._lock:
+            return self._db.connection.execute("SELECT 1 FROM tracked LIMIT 1").fetchone() is not None
+
     def under_way(self) -> list[Tracked]:
         with self._lock:
             rows = self._db.connection.execute("SELECT * FROM tracked WHERE NOT done ORDER BY id").fetchall()

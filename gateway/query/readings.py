@@ -24,6 +24,12 @@ _INSIDE_BEFORE = """SELECT time_us FROM point WHERE source = ? AND series = ? AN
 ORDER BY time_us DESC LIMIT 1"""
 _RUN = """SELECT MIN(time_us), COUNT(*), MIN(value), MAX(value), MIN(leaf) FROM point INDEXED BY point_outside
 WHERE source = ? AND series = ? AND outside = 1 AND time_us > ? AND time_us <= ?"""
+_GAPS = """SELECT before_us, time_us FROM (
+SELECT time_us, LAG(time_us) OVER (ORDER BY time_us) AS before_us FROM point
+WHERE source = ? AND series = ? AND time_us BETWEEN ? AND ?) WHERE time_us - before_us > ? ORDER BY time_us LIMIT ?"""
+_NOTABLE = """SELECT leaf, time_us, value FROM point WHERE source = ? AND series = ? AND time_us BETWEEN ? AND ?
+ORDER BY {order} LIMIT 1"""
+_ORDERS = {"first": "time_us", "lowest": "value, time_us", "highest": "value DESC, time_us", "last": "time_us DESC"}
 _AFTER = "SELECT 1 FROM point WHERE source = ? AND series = ? AND time_us > ? LIMIT 1"
 
 
@@ -114,6 +120,47 @@ def extent(view: View, source: str, series: str) -> tuple[int, int] | None:
     query = "SELECT MIN(time_us), MAX(time_us) FROM point WHERE source = ? AND series = ?"
     first, last = view.index.connection.execute(query, (number, series_id)).fetchone()
     return None if first is None else (int(first), int(last))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value and the record that it stands in."""
+
+    leaf: int
+    time_us: int
+    value: float
+
+
+def notable(view: View, source: str, series: str, from_us: int, to_us: int) -> dict[str, Point]:
+    """The first, lowest, highest and last value of a time range (both ends inside), by these words; of several alike
+    the earliest. Empty where there is none."""
+    number, series_id, _ = _series(view, source, series)
+    found = {}
+    for word, order in _ORDERS.items():
+        query = _NOTABLE.format(order=order)
+        row = view.index.connection.execute(query, (number, series_id, from_us, to_us)).fetchone()
+        if row:
+            found[word] = Point(*row)
+    return found
+
+
+def gaps(
+    view: View, source: str, series: str, from_us: int, to_us: int, longest_us: int, limit: int = 100
+) -> tuple[tuple[int, int], ...]:
+    """Stretches (first and last µs) of a time range in which no value is for longer than `longest_us`, its ends
+    included, in the order of time; at most `limit` between values."""
+    number, series_id, _ = _series(view, source, series)
+    run = view.index.connection.execute
+    asked = (number, series_id, from_us, to_us)
+    first, last = run(
+        "SELECT MIN(time_us), MAX(time_us) FROM point WHERE source = ? AND series = ? AND time_us BETWEEN ? AND ?",
+        asked,
+    ).fetchone()
+    if first is None:
+        return ((from_us, to_us),) if to_us - from_us > longest_us else ()
+    between = run(_GAPS, (*asked, longest_us, limit)).fetchall()
+    found = [(from_us, first), *between, (last, to_us)]
+    return tuple((start, end) for start, end in found if end - start > longest_us)
 
 
 def excursions(

@@ -1,5 +1,6 @@
 """Lists of records: by source, kind, time, flags and what their payloads say, in the order of the log."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chain.record import Authentication
@@ -82,6 +83,16 @@ def list_records(
     rows = tuple(_row(view.site, values, anchored, payloads) for values in found[: min(limit, MAX_PAGE)])
     more = len(found) > len(rows)
     return RecordPage(rows, encode_cursor(question, rows[-1].leaf) if more else None, indexed)
+
+
+def records_at(view: View, leaves: Sequence[int], *, payloads: bool = True) -> tuple[RecordRow, ...]:
+    """Those of these leaves that the index holds, at most 500, in the order of the log."""
+    wanted = sorted({*leaves})[:MAX_PAGE]
+    marks = ",".join("?" * len(wanted))
+    query = _SELECT.format(start="record r", where=f"r.leaf IN ({marks})", order="r.leaf")
+    found = view.index.connection.execute(query, (*wanted, len(wanted))).fetchall() if wanted else []
+    anchored = anchored_size(view.site)
+    return tuple(_row(view.site, values, anchored, payloads) for values in found)
 
 
 def indexed_size(view: View) -> int:

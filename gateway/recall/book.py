@@ -166,6 +166,13 @@ class Book:
         """Newest first."""
         return [_recall(row) for row in self._rows("SELECT * FROM recall ORDER BY begun_us DESC, id")]
 
+    def any(self) -> bool:
+        return bool(self._rows("SELECT 1 FROM recall LIMIT 1"))
+
+    def open_count(self) -> int:
+        """How many recalls, drills aside, are not closed."""
+        return int(self._rows("SELECT COUNT(*) FROM recall WHERE NOT closed AND NOT drill")[0][0])
+
     def open(self) -> list[Recall]:
         return [recall for recall in self.all() if not recall.closed]
 

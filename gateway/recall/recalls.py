@@ -8,46 +8,38 @@ that comes later counts and is marked late.
 import asyncio
 import json
 import logging
-import os
 import secrets
-import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
 from chain.errors import LedgerError, LogError, StoreError
 from crypto.errors import SealtrailError
-from gateway.custody.errors import PartnerError
 from gateway.custody.parts import Custody
-from gateway.delivery.errors import DeliveryError
 from gateway.delivery.outbox import Outbox
-from gateway.delivery.target import Target
 from gateway.events.view import EventsView
 from gateway.query.errors import NotIndexedError
-from gateway.recall.book import Book, Customer, Recall, Said, Starting, Supplier
-from gateway.recall.branches import Heard, commitment, encode_opening, passed_on, tiers, tree_of
-from gateway.recall.errors import RecallError, StatementError, UnknownRecallError
+from gateway.recall.answering import Answering
+from gateway.recall.book import Book, Customer, Recall, Starting, Supplier
+from gateway.recall.errors import RecallError, StatementError
 from gateway.recall.holdings import Holdings, holdings
 from gateway.recall.ledger import RecallLedger
 from gateway.recall.settings import RecallConfig
 from gateway.recall.statements import (
     MAX_TIERS,
-    MEDIA_TYPE,
     Answer,
     Counts,
-    Heading,
     Notice,
     Statement,
     open_signed,
-    signed,
 )
+from gateway.recall.telling import Telling, now_us
 from gateway.supply.ground import Ground
 from gateway.trace.identify import identified
 
 log = logging.getLogger(__name__)
-SOURCE, KIND = "recalls", "recall"
 TURN_S, INDEX_S = 2.0, 0.2  # between two looks, and while the event index catches up
 COUNT_S = 120.0  # how long counting the packs of a lot may take
 MAX_DEADLINE_S = 90 * 86_400
@@ -57,10 +49,10 @@ class Recalls:
     """One gateway's part in recalls. Runs on the event loop, database and index in threads."""
 
     def __init__(self, ground: Ground, outbox: Outbox, custody: Custody, book: Book, settings: RecallConfig) -> None:
-        self._ground, self._outbox, self._custody, self.book = ground, outbox, custody, book
-        self._settings = settings
+        self._ground, self._custody, self.book = ground, custody, book
         self.ledger = RecallLedger(ground, custody)
-        self._log = ground.own_log(SOURCE, KIND)
+        self._telling = Telling(ground, outbox, custody)
+        self._answering = Answering(ground, book, self.ledger, self._telling, settings)
         self._news, self._one = asyncio.Event(), asyncio.Lock()
         self._counted: dict[str, _Counted] = {}
         self.problem = ""
@@ -78,14 +70,14 @@ class Recalls:
         uri = identified(lot)
         if not 1 <= grade <= 3 or not 0 < len(reason) <= 256:
             raise RecallError("a recall has a class from 1 (gravest) to 3 and a reason of 1 to 256 characters")
-        if not 0 < deadline_us - _now() <= MAX_DEADLINE_S * 10**6:
+        if not 0 < deadline_us - now_us() <= MAX_DEADLINE_S * 10**6:
             raise RecallError("the deadline lies ahead, by 90 days at most")
         async with self._one:
             said = sha256(json.dumps([uri, grade, reason, deadline_us, secrets.token_hex(8)]).encode()).digest()
-            leaf = await self._note("", "begun", said, drill=drill)
+            leaf = await self._telling.note("", "begun", said, drill=drill)
             starting = Starting(leaf, uri, grade, reason, deadline_us)
             if drill:
-                recall = self._begun(f"drill-{secrets.token_hex(16)}", starting, _now(), drill=True)
+                recall = self._begun(f"drill-{secrets.token_hex(16)}", starting, now_us(), drill=True)
                 await asyncio.to_thread(self.book.put, recall)
             else:
                 await asyncio.to_thread(self.book.put_starting, starting)
@@ -117,7 +109,7 @@ class Recalls:
         if not recall.maker:
             raise RecallError("a recall is lifted by the company that began it")
         if not recall.drill:
-            leaf = await self._note(recall_id, "lifted", sha256(reason.encode()).digest(), drill=False)
+            leaf = await self._telling.note(recall_id, "lifted", sha256(reason.encode()).digest(), drill=False)
             await self.ledger.lift(recall_id, reason, leaf)
         await asyncio.to_thread(self.book.end, recall_id)
 
@@ -144,7 +136,7 @@ class Recalls:
                 raise StatementError("class and deadline are not those of the recall on the ledger")
         recall = Recall(
             heading.recall, heading.drill, False, identified(heading.lot), notice.grade, notice.reason,
-            notice.deadline_us, _now(), notice.tier, False,
+            notice.deadline_us, now_us(), notice.tier, False,
         )  # fmt: skip
         async with self._one:
             await asyncio.to_thread(self.book.put, recall)
@@ -152,9 +144,9 @@ class Recalls:
             if known.lot != recall.lot or known.drill is not recall.drill:
                 raise StatementError("another lot is known under the id of this recall")
             if organisation not in {s.organisation for s in await asyncio.to_thread(self.book.suppliers, recall.id)}:
-                await self._note(recall.id, "heard", opened.digest, drill=recall.drill)
+                await self._telling.note(recall.id, "heard", opened.digest, drill=recall.drill)
                 await asyncio.to_thread(
-                    self.book.put_supplier, recall.id, organisation, body, notice.packs, _now()
+                    self.book.put_supplier, recall.id, organisation, body, notice.packs, now_us()
                 )  # fmt: skip
         self._news.set()
         return recall.id
@@ -182,7 +174,7 @@ class Recalls:
                 return
             if answer.number <= customer.number:
                 raise StatementError(f"answer {answer.number} is not newer than {customer.number}, known already")
-            now = _now()
+            now = now_us()
             await asyncio.to_thread(
                 self.book.put_answer, customer, answer.number, body, now, late=now > recall.deadline_us
             )
@@ -248,13 +240,7 @@ class Recalls:
         try:
             await self._tell(recall, found)
         finally:
-            await self._answer_all(recall, suppliers, found)
-
-    async def _answer_all(self, recall: Recall, suppliers: list[Supplier], found: Mapping[str, Holdings]) -> None:
-        auto = self._settings.auto_answer_drills if recall.drill else self._settings.auto_answer
-        for supplier in suppliers:
-            if supplier.confirmed or auto:
-                await self._answer_to(recall, supplier, suppliers, found)
+            await self._answering.all(recall, suppliers, found)
 
     async def _count(self, recall: Recall, suppliers: list[Supplier], *, all_logged: bool = True
                      ) -> Mapping[str, Holdings]:  # fmt: skip
@@ -287,100 +273,18 @@ class Recalls:
                 sent[organisation] = sent.get(organisation, 0) + packs
         for organisation, packs in sent.items():
             ledger = await self.ledger.received(recall.lot, organisation)
-            await asyncio.to_thread(self.book.put_customer, recall.id, organisation, packs, ledger, _now())
+            await asyncio.to_thread(self.book.put_customer, recall.id, organisation, packs, ledger, now_us())
         failed: list[RecallError] = []
         for customer in await asyncio.to_thread(self.book.customers, recall.id):
             if customer.told or recall.tier >= MAX_TIERS:
                 continue
             try:
-                await self._send_notice(recall, customer.organisation, customer.packs)
+                await self._telling.notice(recall, customer.organisation, customer.packs)
                 await asyncio.to_thread(self.book.told, customer)
             except RecallError as e:  # the others are told all the same, and this one again
                 failed.append(e)
         if failed:
             raise failed[0]
-
-    async def _send_notice(self, recall: Recall, organisation: str, packs: int) -> None:
-        notice = Notice(
-            await self._heading(recall, organisation), recall.grade, recall.reason, recall.deadline_us, _now(), packs,
-            recall.tier + 1,
-        )  # fmt: skip
-        body = signed(notice, self._ground.folder.gateway_key())
-        await self._note(recall.id, "told", sha256(body).digest(), drill=recall.drill)
-        await self._send(organisation, "notices", body, f"notice-{recall.id}")
-
-    async def _heading(self, recall: Recall, organisation: str) -> Heading:
-        return Heading(self._ground.folder.origin, organisation, recall.id, recall.drill, recall.lot)
-
-    async def _send(self, organisation: str, what: str, body: bytes, message: str) -> None:
-        try:
-            partner = self._custody.partners.of(organisation)
-            headers = {"Authorization": f"Bearer {partner.token}", "Content-Type": MEDIA_TYPE}
-            target = Target(
-                f"recall-{what}@{organisation}", f"{partner.url}/v1/recalls/{what}", headers=headers, configured=True,
-                tls_ca=str(partner.tls_ca or ""),
-            )  # fmt: skip
-            await self._outbox.add(target, body, message=f"msg_{sha256(message.encode()).hexdigest()[:32]}")
-        except (PartnerError, DeliveryError) as e:
-            raise RecallError(f"{organisation} cannot be told: {e}") from e
-
-    async def _answer_to(
-        self, recall: Recall, supplier: Supplier, suppliers: list[Supplier], found: Mapping[str, Holdings]
-    ) -> None:  # fmt: skip
-        """Say what became of a supplier's packs, where that is not what was said before."""
-        before = await asyncio.to_thread(self.book.said, recall.id, supplier.organisation)
-        here = found.get(supplier.organisation, Holdings())
-        told = await asyncio.to_thread(self.book.customers, recall.id)
-        names = [one.organisation for one in suppliers]
-        mine = [one for one in told if _owner(one.organisation, names, found) == supplier.organisation]
-        heard = [Heard(one.organisation, one.salt, one.answer) for one in mine if one.answer is not None]
-        answer = self._answer(await self._heading(recall, supplier.organisation), recall, supplier, here, mine, heard)
-        if before is not None:
-            last = open_signed(before.body).statement
-            if isinstance(last, Answer) and replace(answer, number=last.number, answered_us=last.answered_us) == last:
-                await self._deliver(recall, before)
-                return
-        answer = replace(answer, number=before.number + 1 if before else 1)
-        await self._say(recall, supplier, answer, heard)
-
-    @staticmethod
-    def _answer(
-        heading: Heading, recall: Recall, supplier: Supplier, here: Holdings, mine: list[Customer], heard: list[Heard]
-    ) -> Answer:  # fmt: skip
-        waiting = [one for one in mine if one.answer is None]
-        own = replace(here.own, **json.loads(supplier.counts)) if supplier.counts else here.own
-        last_us = max((one.answered_us for one in mine), default=0)
-        silent = len(waiting) if _now() > recall.deadline_us else 0
-        return Answer(
-            heading, 1, _now(), supplier.confirmed, here.received, own, passed_on(heard),
-            sum(here.customers.get(one.organisation, 0) for one in waiting),
-            tiers(len(mine), silent, last_us, heard),
-            sum(1 for one in mine if excess(one)) + sum(one.answer.flagged for one in heard), tree_of(heard),
-        )  # fmt: skip
-
-    async def _say(self, recall: Recall, supplier: Supplier, answer: Answer, heard: list[Heard]) -> None:
-        body, salt = signed(answer, self._ground.folder.gateway_key()), os.urandom(32)
-        leaf = await self._note(recall.id, "answered", commitment(salt, body), drill=recall.drill)
-        said = Said(
-            recall.id, supplier.organisation, answer.number, body, salt, leaf, "", encode_opening(heard)
-        )  # fmt: skip
-        await asyncio.to_thread(self.book.put_said, said)
-        await self._deliver(recall, said)
-
-    async def _deliver(self, recall: Recall, said: Said) -> None:
-        """Send an answer, and commit to it on the ledger; what was done before is not done again."""
-        if said.tx_id:
-            return
-        message = f"answer-{said.recall}-{said.organisation}-{said.number}"
-        await self._send(said.organisation, "answers", said.body, message)
-        tx_id = "none"
-        if self._settings.commit and not recall.drill:
-            tx_id = await self.ledger.commit(recall.id, commitment(said.salt, said.body), said.leaf)
-        await asyncio.to_thread(self.book.put_said, replace(said, tx_id=tx_id))
-
-    async def _note(self, recall: str, what: str, digest: bytes, *, drill: bool) -> int:
-        payload = {"recall": recall, "what": what, "drill": drill, "digest": digest.hex()}
-        return await self._log.append(json.dumps(payload).encode())
 
     # -- looked at
 
@@ -399,25 +303,3 @@ class _Counted:
     last: int
     suppliers: tuple[str, ...]
     found: Mapping[str, Holdings]
-
-
-def _owner(customer: str, suppliers: list[str], found: Mapping[str, Holdings]) -> str:
-    """Which supplier hears a customer's answer: the one of whom most of its packs are; so it is counted once."""
-    return max(suppliers, key=lambda name: found[name].customers.get(customer, 0) if name in found else 0, default="")
-
-
-def excess(customer: Customer) -> tuple[int, int] | None:
-    """The number of packs that a customer speaks of and the number that it got, where the first is larger. What it got
-    is what our events say that we sent or the ledger that it received, whichever is more."""
-    if customer.answer is None:
-        return None
-    answer = open_signed(customer.answer).statement
-    got = max(customer.packs, customer.ledger or 0)
-    return (answer.claimed, got) if isinstance(answer, Answer) and answer.claimed > got else None
-
-
-def _now() -> int:
-    return time.time_ns() // 1000
-
-
-__all__ = ["Recalls", "UnknownRecallError", "excess"]

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 
+from gateway.recall.answering import excess
 from gateway.recall.book import Customer, Recall, Supplier
 from gateway.recall.branches import Heard, passed_on, tiers
 from gateway.recall.holdings import Holdings
-from gateway.recall.recalls import excess
 from gateway.recall.statements import Counts
 
 US_A_MINUTE = 60_000_000

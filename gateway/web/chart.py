@@ -61,14 +61,14 @@ def chart(curve: Curve, low: float | None, high: float | None) -> Chart | None:
         return None
     scale = _scale(curve, low, high)
     stretches = [[(scale.x((b.first_us + b.last_us) / 2), b) for b in part] for part in unbroken(curve.buckets)]
-    line = "".join(_path([(x, scale.y(b.mean)) for x, b in points]) for points in stretches)
-    envelope = "".join(_envelope(points, scale) for points in stretches)
+    line = "".join(path_of([(x, scale.y(b.mean)) for x, b in points]) for points in stretches)
+    envelope = "".join(envelope_of(points, scale) for points in stretches)
     outside = tuple(path for points in stretches for path in _outside(points, scale))
     band_top = scale.y(high) if high is not None else 0.0
     band_end = scale.y(low) if low is not None else HEIGHT
     band = None if low is None and high is None else (band_top, round(band_end - band_top, 1))
     edges = tuple(scale.y(edge) for edge in (low, high) if edge is not None)
-    return Chart(line, envelope, outside, band, edges, _y_ticks(scale), _x_ticks(scale))
+    return Chart(line, envelope, outside, band, edges, y_ticks(scale), x_ticks(scale))
 
 
 def unbroken(buckets: Sequence[Bucket]) -> list[list[Bucket]]:
@@ -83,7 +83,7 @@ def unbroken(buckets: Sequence[Bucket]) -> list[list[Bucket]]:
     return parts
 
 
-def _envelope(points: list[tuple[float, Bucket]], scale: Scale) -> str:
+def envelope_of(points: list[tuple[float, Bucket]], scale: Scale) -> str:
     top = [f"{x} {scale.y(b.high)}" for x, b in points]
     bottom = [f"{x} {scale.y(b.low)}" for x, b in reversed(points)]
     return "M" + "L".join(top + bottom) + "Z"
@@ -109,17 +109,17 @@ def _outside(points: list[tuple[float, Bucket]], scale: Scale) -> list[str]:
                 runs.append([])
             runs[-1].append((x, scale.y(bucket.high if above else bucket.low)))
         open_run = bool(bucket.outside)
-    return [_path(run) for run in runs]
+    return [path_of(run) for run in runs]
 
 
-def _path(points: list[tuple[float, float]]) -> str:
+def path_of(points: list[tuple[float, float]]) -> str:
     if len(points) == 1:  # a line of no length would not be drawn
         x, y = points[0]
         points = [(x - MIN_MARK / 2, y), (x + MIN_MARK / 2, y)]
     return "M" + "L".join(f"{x} {y}" for x, y in points)
 
 
-def _y_ticks(scale: Scale) -> tuple[Tick, ...]:
+def y_ticks(scale: Scale) -> tuple[Tick, ...]:
     rough = (scale.high - scale.low) / 4
     magnitude = 10.0 ** math.floor(math.log10(rough))
     step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= rough * 0.99)
@@ -128,9 +128,9 @@ def _y_ticks(scale: Scale) -> tuple[Tick, ...]:
     return tuple(Tick(round(scale.y(v) / HEIGHT * 100), scale.y(v), f"{v:g}".replace("-", "−")) for v in values)
 
 
-def _x_ticks(scale: Scale) -> tuple[Tick, ...]:
+def x_ticks(scale: Scale, form: str = "") -> tuple[Tick, ...]:
     days = scale.to_us - scale.from_us > 2 * 86_400_000_000
-    form = "%-d %b" if days else "%H:%M"
+    form = form or ("%-d %b" if days else "%H:%M")
     places = (0, 25, 50, 75, 100)
     at = [scale.from_us + (scale.to_us - scale.from_us) * p // 100 for p in places]
     return tuple(Tick(p, p * WIDTH / 100, moment(us, form)) for p, us in zip(places, at, strict=True))

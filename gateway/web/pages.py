@@ -29,6 +29,7 @@ from gateway.query.view import View
 from gateway.web import chart, text
 from gateway.web.fields import shown_fields
 from gateway.web.home import gather, series_chart
+from gateway.web.sections import sections
 
 router = APIRouter(include_in_schema=False)
 STATIC = Path(__file__).parent / "static"
@@ -36,7 +37,7 @@ FILES = {"app.css": "text/css", "app.js": "text/javascript", "icon.svg": "image/
 PAGE_SIZE = 50
 SOURCE_SERIES = 6
 MAX_FORM_BYTES = 4096
-OWN_PAGE = re.compile(r"/((records|sources)(/[a-z0-9][a-z0-9._-]{0,63})?)?")
+OWN_PAGE = re.compile(r"/((records|sources|shipments|exceptions|recalls)(/[a-z0-9][a-z0-9._-]{0,63})?|goods|alarms)?")
 
 _templates = Environment(
     loader=PackageLoader("gateway.web"),
@@ -53,7 +54,9 @@ _templates.globals |= {
 def render(request: Request, name: str, who: Caller, code: int = 200, **values: Any) -> HTMLResponse:
     """A page from its template."""
     here: Services = request.app.state.services
-    page = _templates.get_template(name).render(path=request.url.path, who=who, origin=here.folder.origin, **values)
+    page = _templates.get_template(name).render(
+        path=request.url.path, who=who, origin=here.folder.origin, sections=sections(here, who), **values
+    )
     return HTMLResponse(page, code)
 
 

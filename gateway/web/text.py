@@ -33,6 +33,18 @@ def span(us: int) -> str:
     return "less than 1 s"
 
 
+def span_exact(seconds: int) -> str:
+    """Seconds in words, of two units at most, like `1 h 20 min`."""
+    parts, left = list[str](), max(seconds, 0)
+    for size, unit in _STEPS:
+        if left >= size and len(parts) < 2:
+            parts.append(f"{left // size} {unit}")
+            left %= size
+        elif parts:
+            break
+    return " ".join(parts) or "0 s"
+
+
 def ago(us: int) -> str:
     """How long ago, by this machine's clock."""
     if not us:

@@ -90,6 +90,13 @@ class Register:
             query = f"SELECT {_COLUMNS} FROM exception WHERE {where} ORDER BY id LIMIT ?"
             return [_case(row) for row in db.execute(query, (*values, limit)).fetchall()]
 
+    def newest(self, state: str | None, before: int, limit: int) -> list[ExceptionCase]:
+        """The newest first, of lower numbers than `before`; of one state, or all."""
+        where, values = ("state = ? AND id < ?", (state, before)) if state else ("id < ?", (before,))
+        with self._store.reading() as db:
+            query = f"SELECT {_COLUMNS} FROM exception WHERE {where} ORDER BY id DESC LIMIT ?"
+            return [_case(row) for row in db.execute(query, (*values, limit)).fetchall()]
+
     def counts(self) -> dict[str, int]:
         with self._store.reading() as db:
             rows = dict(db.execute("SELECT state, COUNT(*) FROM exception GROUP BY state").fetchall())

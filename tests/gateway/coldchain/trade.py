@@ -88,7 +88,7 @@ def until(at: Site, shipment: Shipment, true: Callable[[Progress], Any], within_
 
 
 @contextmanager
-def trade(root: Path, *names: str, **settings: dict[str, Any]) -> Iterator[list[Site]]:
+def trade(root: Path, *names: str, site: type[Site] = Site, **settings: dict[str, Any]) -> Iterator[list[Any]]:
     """Gateways of these companies; `settings` by name."""
     loop = OneLoop()
     try:
@@ -96,7 +96,7 @@ def trade(root: Path, *names: str, **settings: dict[str, Any]) -> Iterator[list[
             sites = []
             for name in names:
                 shared = LEDGER | {"folder": root / "ledger", "organisation": name.title()}
-                made = Site(root / name, origin=f"{name}.example/gw", shared_ledger=shared, **settings.get(name, {}))
+                made = site(root / name, origin=f"{name}.example/gw", shared_ledger=shared, **settings.get(name, {}))
                 made._runner.close()
                 made._runner = loop  # type: ignore[assignment]
                 sites.append(stack.enter_context(made))

@@ -11,11 +11,11 @@ import pytest
 from chaincode.errors import ContractError
 from chaincode.lots.recall_records import RecallAnswer
 from crypto import cbor
+from gateway.recall.answering import excess
 from gateway.recall.branches import branch_file, check_branch, commitment, decode_opening
 from gateway.recall.errors import RecallError, StatementError, UnknownRecallError
-from gateway.recall.recalls import excess
 from gateway.recall.report import as_html, as_text, state_of
-from gateway.recall.statements import Answer, open_signed, signed
+from gateway.recall.statements import Answer, Heading, Notice, open_signed, signed
 from tests.gateway.recall.conftest import GLN, Companies, companies, party
 from tests.support.trade import case, commissioned, lot, objects, pack, packed, place
 
@@ -54,6 +54,8 @@ async def trade(all_of: Companies) -> None:
             await all_of.capture(company, *(received(minutes, case(n), source, at) for n in own))
     await all_of.capture("Wholesaler", *(shipped(4, case(n), "Wholesaler", "Shop") for n in (1, 2)),
                          shipped(4, case(3), "Wholesaler", "Kiosk"))  # fmt: skip
+    if "Shop" not in all_of.served:
+        return
     opened = [packed(6, case(1), *cases[1], action="DELETE", at=place(3))]
     await all_of.capture("Shop", *opened, *(objects(7, "dispensing", p, at=place(3)) for p in cases[1][:4]))
 
@@ -76,6 +78,7 @@ def drill(root: Path) -> None:
             assert "100 % of 60 packs" in as_html(state)
             await hidden(all_of, recall.id)
             await forged(all_of, recall.id)
+            await invented(all_of)
 
     asyncio.run(run())
 
@@ -128,6 +131,27 @@ async def forged(all_of: Companies, recall: str) -> None:
         await maker.take_answer("Wholesaler", shops)
     with pytest.raises(UnknownRecallError, match="not told"):
         await wholesaler.take_answer("Maker", await _addressed(all_of, recall, "Maker", "Wholesaler"))
+
+
+async def invented(all_of: Companies) -> None:
+    """A recall that the maker did not begin, a drill that looks like a recall, and one that is for somebody else."""
+    gateway, wholesaler = all_of.served["Maker"].gateway, all_of["Wholesaler"]
+
+    def notice(recall: str, *, drill: bool = False, to: str = "Wholesaler") -> bytes:
+        heading = Heading(gateway.folder.origin, to, recall, drill, LOT)
+        said = Notice(heading, 1, "invented", recalls_now() + HOUR_US, recalls_now(), 1, 1)
+        return signed(said, gateway.folder.gateway_key())
+
+    with pytest.raises(UnknownRecallError, match="ledger knows no recall"):
+        await wholesaler.take_notice("Maker", notice("ab" * 32))
+    for body in (notice("drill-ab"), notice("ab" * 32, drill=True)):
+        with pytest.raises(StatementError, match="a drill has an id"):
+            await wholesaler.take_notice("Maker", body)
+    with pytest.raises(StatementError, match="addressed to"):
+        await wholesaler.take_notice("Maker", notice("drill-ab", drill=True, to="Shop"))
+    with pytest.raises(StatementError, match="no gateway of"):
+        await wholesaler.take_notice("Shop", notice("drill-ab", drill=True))
+    assert len(wholesaler.book.all()) == 1
 
 
 async def _addressed(all_of: Companies, recall: str, sender: str, to: str) -> bytes:
