@@ -4,6 +4,7 @@ The ledger has kind, ids, deadline and hashes; words go by the hand-over's way t
 compared with the hash that the ledger has. Nothing is decided here: the gateway says what it compared.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any
@@ -20,6 +21,7 @@ from gateway.custody.handover.book import Book, Handover
 from gateway.custody.handover.format import Notice
 from gateway.custody.schema import TaskState, UnitState
 from gateway.custody.tasks import Task, Tasks, now_us
+from gateway.custody.transitions import DECOMMISSION, DISPENSE
 from gateway.custody.units import Units
 
 REPORT, ANSWER, RESOLVE = "report", "answer", "resolve"
@@ -30,6 +32,7 @@ Alert = Callable[[str, str, str], Awaitable[None]]
 _BY_CONTRACT = {
     "duplicate": Kind.DUPLICATE_SERIAL, "recalled": Kind.RECALLED_PRODUCT, "quarantined": Kind.QUARANTINED_PRODUCT,
 }  # fmt: skip
+_KEPT = re.compile(r"\(exception ([0-9a-f]{64})\)$")  # gateway.custody.telling.refusal_in
 
 
 class Workflow:
@@ -129,7 +132,7 @@ class Workflow:
         """Something was told the ledger, or refused there."""
         if task.name in (REPORT, ANSWER, RESOLVE) and task.state is TaskState.DONE:
             self._told(task)
-        elif task.state is TaskState.REFUSED and task.code in _BY_CONTRACT:
+        elif task.state is TaskState.REFUSED and task.name in (DISPENSE, DECOMMISSION) and task.code in _BY_CONTRACT:
             self._by_contract(task)
 
     def _told(self, task: Task) -> None:
@@ -148,7 +151,8 @@ class Workflow:
 
     def _by_contract(self, task: Task) -> None:
         """The contract kept an exception itself, when a pack was to be ended that may not be."""
-        ledger_id = bytes.fromhex(task.reason.rpartition("(exception ")[2].rstrip(")") or "")
+        kept = _KEPT.search(task.reason)
+        ledger_id = bytes.fromhex(kept[1]) if kept else b""
         if not ledger_id or self._register.on_ledger(ledger_id):
             return
         kind = _BY_CONTRACT[task.code]
