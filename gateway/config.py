@@ -171,6 +171,7 @@ class Config(_Section):
 
     origin: str = Field(description="the log's name for ever, like plant-7.example/line-3")
     data: Path = Field(description="data directory of this gateway alone")
+    company: str = Field("", max_length=80, description="name of the company, as its pages show it")
     front_door: FrontDoorConfig = FrontDoorConfig()  # type: ignore[call-arg] # pydantic's defaults
     side_door: SideDoorConfig | None = None
     api: ApiConfig = ApiConfig()  # type: ignore[call-arg]

@@ -8,15 +8,15 @@ from gateway.alarms.parts import Alarms
 from gateway.alarms.settings import AlarmTarget
 from gateway.alarms.store import AlarmStore
 from gateway.alarms.telling import PREFIX
-from gateway.coldchain.following import Following
+from gateway.coldchain.following import Following, Heed
 from gateway.coldchain.parts import ColdChain
 from gateway.delivery.outbox import Outbox
 from gateway.supply.ground import Ground
 
 
-async def open_alarms(ground: Ground, cold: ColdChain, outbox: Outbox) -> Alarms:
+async def open_alarms(ground: Ground, cold: ColdChain, outbox: Outbox, *heed: Heed) -> Alarms:
     """Everything ends with the gateway. Events of the ledger go to the cold chain first: alarms ask it what concerns
-    us."""
+    us. `heed`: who else hears of them."""
     store = await asyncio.to_thread(AlarmStore, ground.folder.root)
     ground.closing.callback(store.close)
     made = Alarms(ground, store, cold, outbox)
@@ -24,7 +24,7 @@ async def open_alarms(ground: Ground, cold: ColdChain, outbox: Outbox) -> Alarms
     await made.telling.start()
     ground.closing.task(made.telling.run())
     ground.closing.task(made.run())
-    made.following = Following(ground.ledger, cold.after, cold.heeded, (cold.heed, made.heed))
+    made.following = Following(ground.ledger, cold.after, cold.heeded, (cold.heed, made.heed, *heed))
     ground.closing.task(made.following.run())
     return made
 

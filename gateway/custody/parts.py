@@ -7,6 +7,7 @@ from chain.site import SiteReader
 from gateway.custody.coming import Coming
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
+from gateway.custody.exceptions.listening import Listening
 from gateway.custody.exceptions.register import Register
 from gateway.custody.exceptions.workflow import ANSWER, REPORT, RESOLVE, Alert, Workflow
 from gateway.custody.finishing import finished
@@ -51,11 +52,13 @@ class Custody:
     exceptions: Register
     workflow: Workflow
     holdings: Holdings
+    listening: Listening
 
     def start(self, ground: Ground) -> None:
         """Follow the log, send and take hand-overs from now on; ends with the gateway."""
         ground.closing.task(self.keeping.run())
         ground.closing.task(self.handovers.run())
+        ground.closing.task(self.listening.run())
 
 
 async def open_custody(ground: Ground, outbox: Outbox) -> Custody:
@@ -109,6 +112,7 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         register,
         workflow,
         Holdings(store, units, containers, book),
+        Listening(workflow),
     )
 
 

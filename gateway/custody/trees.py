@@ -58,6 +58,8 @@ class Trees:
             size, root = writer.finish()
             with self._store.transaction() as tx:
                 tx.execute("INSERT INTO tree VALUES (?, ?, ?, ?)", (writer.tree, unit, size, root))
+                # Not before: a tree of nothing has no other tile that holds its number.
+                tx.execute("DELETE FROM tile WHERE tree = ? AND id = -1", (writer.tree,))
         except BaseException:
             with self._store.transaction() as tx:
                 tx.execute("DELETE FROM tile WHERE tree = ?", (writer.tree,))
@@ -163,8 +165,6 @@ class _Writer:
             # The incomplete subtree of the levels below stands right of this level's full ones.
             right = bulk.root(bytes(hashes) + right) if hashes or right else b""
         self._flush()
-        with self._store.transaction() as tx:
-            tx.execute("DELETE FROM tile WHERE tree = ? AND id = -1", (self.tree,))
         return self._size, right or EMPTY_ROOT
 
     def _carry(self, level: int, one: bytes) -> None:

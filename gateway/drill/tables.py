@@ -13,6 +13,7 @@ from gateway.custody.schema import TABLES as CUSTODY_TABLES
 FSCK, INDEX = "fsck", "index check"
 SITE_DB, LEDGER_DB, KEPT_DB = "site.db", f"ledger/{LEDGER}", f"ledger/{KEPT}"
 OUTBOX_DB, COLDCHAIN_DB, ALARMS_DB = "outbox.db", "coldchain.db", "alarms.db"
+CAPTURES_DB, QUERIES_DB, RECALL_DB = "captures.db", "queries.db", "recall.db"
 INDEX_DB, EVENTS_DB, ACCESS_DB, OBJECTS_DB, CUSTODY_DB, SCANS_DB = (
     "index.db", "events.db", "access.db", "objects.db", "custody.db", "scans.db",
 )  # fmt: skip
@@ -31,6 +32,10 @@ _OUTBOX = "what waits for receivers; they check its signature, and what is lost 
 _COLDCHAIN = "what the gateway remembers of shipments; the ledger has them, and says what was reported"
 _ALARMS = "whom a person should hear from; what an alarm is about stands in the log or on the ledger"
 _SCANS = "what the consumer page says beside a pack's state: a caution, no evidence"
+_CAPTURES = "what became of a capture, and whose token brought which records; the events themselves are in the log"
+_QUERIES = "what its owners asked to be told, and how far they were told; the events themselves are in the log"
+_ASKED = "whom a recall was told, and their answers; those are signed, and an opened branch is verified with the ledger"
+_SAID = "what was answered, to say it again; the supplier holds what was signed, and the ledger its commitment"
 _CHANNEL = "read anew from the channel; what is shown to others is proved by the evidence itself"
 
 
@@ -152,5 +157,9 @@ TABLES: tuple[Table, ...] = (
     *(Table(COLDCHAIN_DB, name, open=_COLDCHAIN) for name in ("tracked", "position")),
     *(Table(ALARMS_DB, name, open=_ALARMS) for name in ("alarm", "target", "mark")),
     *(Table(SCANS_DB, name, open=_SCANS) for name in ("pack", "place", "salt", "secret")),
+    *(Table(CAPTURES_DB, name, open=_CAPTURES) for name in ("bringer", "job", "brought")),
+    *(Table(QUERIES_DB, name, open=_QUERIES) for name in ("query", "subscription")),
+    *(Table(RECALL_DB, name, open=_ASKED) for name in ("starting", "recall", "supplier", "customer")),
+    Table(RECALL_DB, "said", open=_SAID),
     Table(ACCESS_DB, "disclosure", open="the operator's own list; who was shown something holds the signed file"),
 )  # fmt: skip

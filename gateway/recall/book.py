@@ -166,6 +166,9 @@ class Book:
         """Newest first."""
         return [_recall(row) for row in self._rows("SELECT * FROM recall ORDER BY begun_us DESC, id")]
 
+    def has(self, recall: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM recall WHERE id = ?", recall))
+
     def any(self) -> bool:
         return bool(self._rows("SELECT 1 FROM recall LIMIT 1"))
 

@@ -46,6 +46,8 @@ class Supply:
         """What keeps these parts from working, in words."""
         yield from self.outbox.problems()
         yield from self.alarms.problems()
+        if self.custody.listening.problem:
+            yield f"exceptions wait: {self.custody.listening.problem}"
         if self.recalls.problem:
             yield f"recalls wait: {self.recalls.problem}"
         yield from (f"shipment {of.hex()[:16]}… waits: {why}" for of, why in self.cold.problems().items())
@@ -61,7 +63,8 @@ async def open_supply(ground: Ground) -> Supply:
     outbox = await ground.closing.enter_async_context(open_outbox(ground))
     custody = await open_custody(ground, outbox)
     cold = await open_cold(ground, custody.units)
-    alarms, consumer = await open_alarms(ground, cold, outbox), await open_consumer(ground, custody)
+    alarms = await open_alarms(ground, cold, outbox, custody.listening.heed)
+    consumer = await open_consumer(ground, custody)
     recalls = await open_recalls(ground, outbox, custody)
     captures, enquiries = open_captures(ground), open_enquiries(ground, outbox)
     supply = Supply(ground, outbox, custody, cold, alarms, consumer, recalls, captures, enquiries)

@@ -55,8 +55,9 @@ def render(request: Request, name: str, who: Caller, code: int = 200, **values: 
     """A page from its template."""
     here: Services = request.app.state.services
     page = _templates.get_template(name).render(
-        path=request.url.path, who=who, origin=here.folder.origin, sections=sections(here, who), **values
-    )
+        path=request.url.path, who=who, origin=here.folder.origin, company=here.live.supply.ground.config.company,
+        sections=sections(here, who), **values,
+    )  # fmt: skip
     return HTMLResponse(page, code)
 
 

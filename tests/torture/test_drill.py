@@ -25,6 +25,7 @@ from gateway.drill.rows import flip, opened
 from gateway.drill.tables import (
     ACCESS_DB,
     ALARMS_DB,
+    CAPTURES_DB,
     COLDCHAIN_DB,
     CUSTODY_DB,
     EVENTS_DB,
@@ -34,6 +35,8 @@ from gateway.drill.tables import (
     LEDGER_DB,
     OBJECTS_DB,
     OUTBOX_DB,
+    QUERIES_DB,
+    RECALL_DB,
     SCANS_DB,
     SITE_DB,
     TABLES,
@@ -140,9 +143,10 @@ def test_every_table_and_column_of_a_site_is_declared(site: Folder, tmp_path: Pa
         ACCESS_DB: site.access,
         OBJECTS_DB: site.root / OBJECTS_DB,
         CUSTODY_DB: site.root / CUSTODY_DB,
-        **{name: site.root / name for name in (OUTBOX_DB, COLDCHAIN_DB, ALARMS_DB)},
-        SCANS_DB: site.root / SCANS_DB,
+        **{name: site.root / name for name in (OUTBOX_DB, COLDCHAIN_DB, ALARMS_DB, SCANS_DB)},
+        **{name: site.root / name for name in (CAPTURES_DB, QUERIES_DB, RECALL_DB)},
     }
+    assert {str(path.relative_to(site.root)) for path in site.root.rglob("*.db")} <= files.keys()
     found = {
         (file, table): columns
         for file, path in (files | {KEPT_DB: tmp_path / "kept.db"}).items()

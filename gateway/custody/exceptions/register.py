@@ -72,9 +72,18 @@ class Register:
         with self._store.transaction() as tx:
             tx.execute("UPDATE OR IGNORE exception SET ledger_id = ? WHERE id = ?", (ledger_id, number))
 
-    def owned(self, number: int, owner: str) -> None:
+    def owned(self, number: int, owner: str, organisation: str) -> None:
+        """Who resolves it is known now, and with that who the other one is, where nobody was."""
         with self._store.transaction() as tx:
-            tx.execute("UPDATE exception SET owner = ? WHERE id = ?", (owner, number))
+            query = """UPDATE exception SET owner = ?, organisation = CASE organisation WHEN '' THEN ?
+                ELSE organisation END WHERE id = ?"""
+            tx.execute(query, (owner, organisation, number))
+
+    def described(self, number: int, things: Sequence[str], records: Sequence[int], compared: str, leaf: int) -> None:
+        """What it is about is known better now."""
+        facts = cbor.encode([list(things[:MAX_THINGS]), list(records[:MAX_THINGS]), compared[:4000]])
+        with self._store.transaction() as tx:
+            tx.execute("UPDATE exception SET facts = ?, leaf = ? WHERE id = ?", (facts, leaf, number))
 
     def change(self, number: int, state: str, **columns: str) -> None:
         """Set the state and any of answer, resolution, remark."""
@@ -101,6 +110,13 @@ class Register:
         with self._store.reading() as db:
             rows = dict(db.execute("SELECT state, COUNT(*) FROM exception GROUP BY state").fetchall())
         return {state: int(rows.get(state, 0)) for state in STATES}
+
+    def unresolved(self, most: int) -> tuple[bool, int]:
+        """Whether there ever was one, and how many are open, counted up to `most`. Quick however many."""
+        with self._store.reading() as db:
+            some = db.execute("SELECT 1 FROM exception LIMIT 1").fetchone() is not None
+            query = "SELECT COUNT(*) FROM (SELECT 1 FROM exception WHERE state = ? LIMIT ?)"
+            return some, int(db.execute(query, (OPEN, most)).fetchone()[0])
 
     def caused_by(self, cause: str) -> ExceptionCase | None:
         return self._one("cause = ?", cause)

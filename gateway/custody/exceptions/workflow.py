@@ -21,18 +21,19 @@ from gateway.custody.handover.book import Book, Handover
 from gateway.custody.handover.format import Notice
 from gateway.custody.schema import TaskState, UnitState
 from gateway.custody.tasks import Task, Tasks, now_us
-from gateway.custody.transitions import DECOMMISSION, DISPENSE
 from gateway.custody.units import Units
 
 REPORT, ANSWER, RESOLVE = "report", "answer", "resolve"
 NOBODY = bytes(32)  # in the heading of a notice that is about no hand-over
 MAX_TEXT = 2000
+MAX_PAGES = 64  # of the ledger's listing, of 1,000 entries each
+_AND = " and "  # between two organisations that are asked; no name has spaces
 Say = Callable[[str, bytes, str, Any], None]
 Alert = Callable[[str, str, str], Awaitable[None]]
 _BY_CONTRACT = {
     "duplicate": Kind.DUPLICATE_SERIAL, "recalled": Kind.RECALLED_PRODUCT, "quarantined": Kind.QUARANTINED_PRODUCT,
 }  # fmt: skip
-_KEPT = re.compile(r"\(exception ([0-9a-f]{64})\)$")  # gateway.custody.telling.refusal_in
+_KEPT = re.compile(r"\(exception ([0-9a-f]{64})\)$")  # as gateway.custody.telling words what the contract kept
 
 
 class Workflow:
@@ -132,7 +133,7 @@ class Workflow:
         """Something was told the ledger, or refused there."""
         if task.name in (REPORT, ANSWER, RESOLVE) and task.state is TaskState.DONE:
             self._told(task)
-        elif task.state is TaskState.REFUSED and task.name in (DISPENSE, DECOMMISSION) and task.code in _BY_CONTRACT:
+        elif task.state is TaskState.REFUSED and task.code in _BY_CONTRACT:
             self._by_contract(task)
 
     def _told(self, task: Task) -> None:
@@ -140,23 +141,30 @@ class Workflow:
         case = self._register.get(task.detail[0])
         if case is None or not case.organisation or case.ledger_id is None:
             return
-        other = case.organisation
         if task.name == REPORT:
-            body: Any = [case.ledger_id, case.kind, list(case.things[:MAX_ABOUT]), case.compared, case.deadline_us]
-            self._say(other, NOBODY, "exception", body)
+            things = list(case.things[:MAX_ABOUT])
+            body: tuple[str, list[Any]]
+            body = "exception", [case.ledger_id, case.kind, things, case.compared, case.deadline_us]
         elif task.name == ANSWER:
-            self._say(other, NOBODY, "exception-answer", [case.ledger_id, case.answer])
+            body = "exception-answer", [case.ledger_id, case.answer]
         else:
-            self._say(other, NOBODY, "exception-end", [case.ledger_id, case.resolution, case.remark])
+            body = "exception-end", [case.ledger_id, case.resolution, case.remark]
+        for other in case.organisation.split(_AND):
+            self._say(other, NOBODY, *body)
 
     def _by_contract(self, task: Task) -> None:
         """The contract kept an exception itself, when a pack was to be ended that may not be."""
         kept = _KEPT.search(task.reason)
         ledger_id = bytes.fromhex(kept[1]) if kept else b""
-        if not ledger_id or self._register.on_ledger(ledger_id):
+        if not ledger_id:
             return
         kind = _BY_CONTRACT[task.code]
         compared = f"Record {task.leaf} ends {task.things[0]}. The contract refused: {task.reason}."
+        known = self._register.on_ledger(ledger_id)
+        if known is not None:  # the ledger's event was quicker, and knows less
+            if not known.leaf:
+                self._register.described(known.id, [task.things[0]], [task.leaf], compared, task.leaf)
+            return
         self._register.open(
             str(kind), "", "", [task.things[0]], [task.leaf], compared, task.leaf, f"ledger {ledger_id.hex()}", 0,
             ledger_id,
@@ -285,7 +293,7 @@ class Workflow:
             raise HandoverError("the end of an exception is a list of its id, a resolution and words")
         if record.end is None or record.end.resolution != body[1]:
             raise HandoverError("by the ledger this exception did not end so")
-        if case.state != RESOLVED:
+        if case.state != RESOLVED or (record.detail is None and not case.remark):
             await finished(self._register.change, case.id, RESOLVED, resolution=body[1], remark=body[2][:MAX_TEXT])
 
     async def _record(self, ledger_id: bytes) -> ExceptionRecord:
@@ -297,33 +305,47 @@ class Workflow:
             raise HandoverError(f"the ledger has no such exception: {e}") from e
 
     async def look_up(self) -> list[ExceptionCase]:
-        """Take from the ledger what the contract itself opened, and what others reported, that concerns us."""
+        """Take in what the contract itself opened that concerns us; the new ones. It looks at 64,000 that are open."""
         await self.begin()
-        answer = await self._ledger.evaluate("lots.exceptions", self.organisation.encode())
-        found, _ = cbor.decode(answer, 2**22)
-        new = []
-        for encoded in found:
-            record = ExceptionRecord.decode(encoded)
-            known = await finished(self._register.on_ledger, record.exception_id)
-            if known is None or (not known.owner and record.owner):
-                case = await finished(self._from_ledger, record)
-                new += [case] if case else []
+        new, after = list[ExceptionCase](), list[bytes]()
+        for _ in range(MAX_PAGES):
+            answer = await self._ledger.evaluate("lots.exceptions", self.organisation.encode(), *after)
+            found, last = cbor.decode(answer, 2**22)
+            for encoded in found:
+                record = ExceptionRecord.decode(encoded)
+                known = await finished(self._register.on_ledger, record.exception_id)
+                if known is None or (not known.owner and record.owner):
+                    case = await finished(self._from_ledger, record)
+                    new += [case] if case else []
+            if last is None:
+                break
+            after = [last]
         return new
+
+    async def look_at_end(self, exception_id: bytes) -> None:
+        """An exception ended. Of one that the contract opened, whoever ended it may be no partner who could tell us."""
+        case = await finished(self._register.on_ledger, exception_id)
+        if case is None or case.state == RESOLVED:
+            return
+        record = await self._record(exception_id)
+        if record.detail is None and record.end is not None:
+            await finished(self._register.change, case.id, RESOLVED, resolution=str(record.end.resolution))
 
     def _from_ledger(self, record: ExceptionRecord) -> ExceptionCase | None:
         known = self._register.on_ledger(record.exception_id)
         if known is not None:
-            self._register.owned(known.id, record.owner)
+            self._register.owned(known.id, record.owner, "" if record.owner == self.organisation else record.owner)
             return None
-        if record.kind not in _BY_CONTRACT.values():
+        if record.detail is not None or record.kind not in _BY_CONTRACT.values():
             return None  # whoever reported it tells us the words
-        parties = " and ".join(party.organisation for party in record.parties)
+        parties = _AND.join(party.organisation for party in record.parties)
         compared = (
             f"The contract kept this itself: {record.kind} of a pack, by {parties}. Its ids on the ledger:"
             f" {', '.join(one.hex()[:16] for one in record.about)}."
         )
+        others = _AND.join(one.organisation for one in record.parties if one.organisation != self.organisation)
         number = self._register.open(
-            str(record.kind), record.owner, parties if record.owner == self.organisation else record.owner,
+            str(record.kind), record.owner, others if record.owner == self.organisation else record.owner,
             self._things(record), [], compared, 0, f"ledger {record.exception_id.hex()}", record.deadline_us,
             record.exception_id,
         )  # fmt: skip

@@ -96,7 +96,7 @@ class Story:
         self.supplier, self.maker = desks[SUPPLIER.name], desks[MAKER.name]
         self.carrier, self.wholesaler = desks[CARRIER.name], desks[WHOLESALER.name]
         self.pharmacy = desks[PHARMACY.name]
-        self.now_us = time.time_ns() // 1000
+        self.now_us = _now_us()
         self.left_us = self.now_us - (truck.HOURS + 1) * HOUR_US  # when the truck leaves
 
     async def play(self) -> Told:
@@ -152,29 +152,29 @@ class Story:
         self.tell(f"{len(goods.cases)} cases on {PALLETS} pallets")
 
     async def road(self) -> None:
-        """Both pallets leave; the truck's loggers deliver on arrival; the rear of the truck had a warm afternoon."""
+        """Both pallets leave. On arrival the truck's loggers deliver, and each pallet's whole trip is put under the
+        policy; the rear of the truck had a warm afternoon."""
         goods, folder, url = self.goods, self.home / CARRIER.name, self.carrier.gateway.url
-        for pallet, box in zip(goods.pallets, BOXES, strict=True):
-            code = await self.carrier.invite(box.logger, LOW, HIGH)
-            await asyncio.to_thread(truck.enrolled, url, code, folder / box.logger)
-            self.told.shipments[pallet] = await self._opened(pallet, box)
         await self._capture(
             self.maker,
             *(events.shipped(MAKER, self.left_us + n, [pallet], WHOLESALER, f"D-200{n}")
               for n, pallet in enumerate(goods.pallets)),
         )  # fmt: skip
         await self.maker.settled()
-        for box in BOXES:
+        for pallet, box in zip(goods.pallets, BOXES, strict=True):
+            code = await self.carrier.invite(box.logger, LOW, HIGH)
+            await asyncio.to_thread(truck.enrolled, url, code, folder / box.logger)
             await asyncio.to_thread(truck.deliver, folder / box.logger, truck.readings(box, self.now_us))
+            self.told.shipments[pallet] = await self._opened(pallet, box)
         await self._found_warm(goods.pallets[1])
 
     async def _opened(self, pallet: str, box: truck.Box) -> str:
         """The shipment is under the policy, watched by one logger."""
-        today = events.moment(self.now_us)[:10]
+        calibrated = events.moment(self.now_us - 90 * 24 * HOUR_US)[:10]
         answer = await self.maker.ask("POST", "/v1/shipments", json={
             "policy": POLICY, "recipient": WHOLESALER.msp_id, "reporter": CARRIER.origin, "units": [pallet],
             "from_us": self.now_us - (truck.HOURS - 1) * HOUR_US,
-            "loggers": [{"source": box.logger, "series": box.series, "calibrated": today}],
+            "loggers": [{"source": box.logger, "series": box.series, "calibrated": calibrated}],
         })  # fmt: skip
         return str(answer["id"])
 
@@ -197,7 +197,7 @@ class Story:
         await self._capture(self.wholesaler, *unpacked)
         await self.wholesaler.settled()
         refused = (await self.wholesaler.ask("GET", "/v1/custody", params={"state": "refused"}))["transitions"]
-        if not any("quarantined" in one["reason"] for one in refused):
+        if not any(one["code"] == "quarantined" for one in refused):
             raise DemoError(f"the held pallet could be opened; refused were: {refused}")
         self.told.refusals += [one["reason"] for one in refused]
         self.tell(f"{WHOLESALER.title} cannot open the held pallet: {refused[0]['reason']}")
@@ -212,16 +212,14 @@ class Story:
         """A case goes to the pharmacy; packs are dispensed; a copy of one turns up."""
         goods, at = self.goods, self.now_us + 1000
         case, packs = goods.cases[0], goods.of_case(0)
-        await self._capture(self.wholesaler, events.shipped(WHOLESALER, at, [case], PHARMACY, "D-3000"))
+        await self._capture(self.wholesaler, events.shipped(WHOLESALER, _now_us(), [case], PHARMACY, "D-3000"))
         await self.wholesaler.settled()
         await self._capture(self.pharmacy, events.received(PHARMACY, at + 1, [case], WHOLESALER, "D-3000"),
                             events.packed(PHARMACY, at + 2, case, packs, "unpacking"))  # fmt: skip
         await self.pharmacy.settled()
-        await self._capture(
-            self.pharmacy, *(events.dispensed(PHARMACY, at + 3 + n, pack) for n, pack in enumerate(packs[:DISPENSED]))
-        )
+        await self._capture(self.pharmacy, *(events.dispensed(PHARMACY, _now_us(), pack) for pack in packs[:DISPENSED]))
         await self.pharmacy.settled()
-        await self._capture(self.pharmacy, events.dispensed(PHARMACY, at + 60, packs[0]))
+        await self._capture(self.pharmacy, events.dispensed(PHARMACY, _now_us(), packs[0]))
         await self.pharmacy.settled()
 
         def duplicate(found: dict[str, Any]) -> bool:
@@ -254,9 +252,13 @@ class Story:
 
     async def _not_dispensed(self, pack: str) -> None:
         """A pack of the recalled batch leaves no pharmacy."""
-        await self._capture(self.pharmacy, events.dispensed(PHARMACY, self.now_us + 120_000, pack))
+        await self._capture(self.pharmacy, events.dispensed(PHARMACY, _now_us(), pack))
         await self.pharmacy.settled()
         refused = (await self.pharmacy.ask("GET", "/v1/custody", params={"state": "refused"}))["transitions"]
-        if not any("recalled" in one["reason"] for one in refused):
+        if not any("recalled" in one["code"] for one in refused):
             raise DemoError(f"a pack of the recalled batch could be dispensed; refused were: {refused}")
-        self.told.refusals += [one["reason"] for one in refused if "recalled" in one["reason"]]
+        self.told.refusals += [one["reason"] for one in refused if "recalled" in one["code"]]
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

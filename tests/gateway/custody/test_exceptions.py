@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from chaincode.lots.exception_records import ExceptionRecord, ExceptionState
 from gateway.commands import application
+from gateway.custody.exceptions.listening import Listening
 from gateway.custody.exceptions.register import ExceptionCase
 from tests.gateway.custody.goods import Company, Goods, kept, states
 
@@ -108,6 +109,53 @@ def test_a_serial_that_is_commissioned_twice(trade: Trade, goods: Goods) -> None
     found = case(maker, goods.pack(1))
     assert (found.kind, found.records, found.organisation) == ("duplicate-serial", (first, second), "")
     assert maker.lot(goods.lot_uri).count == 3
+
+
+def sold_twice(maker: Company, wholesaler: Company, goods: Goods) -> int:
+    """The wholesaler sells one pack of ours twice; the record of the second sale, which the contract refused."""
+    maker.commissioned(goods.packs(0, 2), goods.lot)
+    maker.packed(goods.sscc(1), goods.packs(0, 2))
+    maker.shipped(wholesaler, [goods.sscc(1)])
+    maker.settle()
+    kept(wholesaler, goods.sscc(1))
+    wholesaler.received(maker, [goods.sscc(1)])
+    wholesaler.packed(goods.sscc(1), [], "DELETE")
+    wholesaler.ended([goods.pack(0)])
+    leaf = wholesaler.ended([goods.pack(0)])
+    wholesaler.settle()
+    assert states(wholesaler, leaf)[-1] == ("dispense", "refused", "duplicate")
+    return leaf
+
+
+def test_the_maker_hears_of_a_duplicate_that_another_company_sells(trade: Trade, goods: Goods) -> None:
+    """The contract opened it at the wholesaler's call. The maker is told by the ledger alone, and goes on with it."""
+    maker, wholesaler, _ = trade
+    leaf = sold_twice(maker, wholesaler, goods)
+    ours, theirs = case(maker, goods.pack(0)), case(wholesaler, goods.pack(0))
+    assert (ours.kind, ours.owner, ours.organisation) == ("duplicate-serial", "MakerMSP", "WholesalerMSP")
+    wholesaler.wait(lambda: cases(wholesaler, goods.pack(0))[0].owner == "MakerMSP")
+    assert (theirs.records, theirs.leaf) == ((leaf,), leaf)
+    run(wholesaler, "exceptions", "answer", str(theirs.id), "--text", "the till counted it twice")
+    maker.wait(lambda: cases(maker, goods.pack(0))[0].answer == "the till counted it twice")
+    run(maker, "exceptions", "resolve", str(ours.id), "--as", "false-alert", "--remark", "seen")
+    wholesaler.wait(lambda: cases(wholesaler, goods.pack(0))[0].remark == "seen")
+    assert cases(wholesaler, goods.pack(0))[0].resolution == "false-alert"
+
+
+def test_a_start_takes_in_what_was_opened_meanwhile(trade: Trade, goods: Goods) -> None:
+    """The ledger's event was heeded, and the gateway ended before it looked."""
+    maker, wholesaler, _ = trade
+    listening, heed = maker.custody.listening, maker.custody.listening._news.set
+    listening._news.set = lambda: None  # type: ignore[method-assign]
+    try:
+        sold_twice(maker, wholesaler, goods)
+        assert not cases(maker, goods.pack(0))
+    finally:
+        listening._news.set = heed  # type: ignore[method-assign]
+    started = Listening(maker.custody.workflow)
+    task = maker.runner.get_loop().create_task(started.run())
+    assert case(maker, goods.pack(0)).kind == "duplicate-serial"
+    task.cancel()
 
 
 def test_who_may_do_what(trade: Trade, goods: Goods) -> None:

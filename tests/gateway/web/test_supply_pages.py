@@ -14,6 +14,7 @@ from tests.support.trade import case, commissioned, pack, packed, place
 
 HOSTILE = "<script>alert(1)</script>"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
+COMPANY = "Maker & Söhne"
 PAGES = ("exceptions", "exceptions/1", "recalls", "alarms")
 
 
@@ -26,7 +27,9 @@ def _site(root: Path) -> ServedSite:
         "url": "http://127.0.0.1:9", "token_file": token,
     }  # fmt: skip
     ledger = {"name": "trade.example/ledger", "folder": root / "ledger", "organisation": "Maker"}
-    return ServedSite(root / "maker", origin="maker.example/gw", shared_ledger=ledger, partners=[partner])
+    return ServedSite(
+        root / "maker", origin="maker.example/gw", shared_ledger=ledger, partners=[partner], company=COMPANY
+    )
 
 
 def _recalled(site: ServedSite) -> str:
@@ -100,6 +103,14 @@ def test_nothing_there_is_said_and_not_linked(pages: dict[str, httpx.Response]) 
     for path in ("exceptions", "recalls", "alarms"):
         assert f'href="/{path}"' not in pages["empty start"].text
         assert f'href="/{path}"' in pages[""].text
+
+
+def test_the_first_page_says_whose_it_is_and_what_waits(pages: dict[str, httpx.Response]) -> None:
+    start = pages[""].text
+    assert "Maker &amp; Söhne" in start
+    assert "<b>2</b> exceptions are open" in start
+    assert "that nobody has acknowledged" in start
+    assert "are open" not in pages["admin "].text
 
 
 def test_an_exception_says_what_was_compared_whose_turn_it_is_and_what_can_be_done(
