@@ -6,6 +6,7 @@ custody.db as those of a log do, but level 0 keeps the ids themselves, so that a
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from chain.log.proofs import ProofBuilder
 from chain.log.tiles import FULL_TILE_BYTES, TILE_WIDTH, tile_id
@@ -14,6 +15,7 @@ from crypto.merkle import EMPTY_ROOT, HASH_BYTES
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, UnknownUnitError
 
+SMALL = 4096  # ids of a tree that is made in one transaction
 TILES_AT_ONCE = 64  # written in one transaction: half a MiB
 
 
@@ -51,6 +53,14 @@ class Trees:
         known = self.get(unit)
         if known is not None:
             return known
+        rest = iter(ids)
+        first = list(islice(rest, SMALL))
+        if len(first) == SMALL:
+            return self._build(unit, chain(first, rest))
+        with self._store.transaction():  # by far the most: one wait for the disk, not four
+            return self._build(unit, first)
+
+    def _build(self, unit: int, ids: Iterable[bytes]) -> Tree:
         writer = _Writer(self._store, self._free_number())
         try:
             for one in ids:
