@@ -7,6 +7,7 @@ from chain.site import SiteReader
 from gateway.custody.coming import Coming
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
+from gateway.custody.exceptions.labels import Labels
 from gateway.custody.exceptions.listening import Listening
 from gateway.custody.exceptions.register import Register
 from gateway.custody.exceptions.workflow import ANSWER, REPORT, RESOLVE, Alert, Workflow
@@ -97,6 +98,9 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         answer_us=int(config.custody.answer_days * 86_400e6),
     )  # fmt: skip
     _tie(keeping, handovers, workflow, arguments, transitions, coming, alert)
+    labels = Labels(folder, store, units, containers, workflow.label_differs)
+    transitions.noted, follower.labels = labels.noted, labels
+    keeping.ended.append(labels.received)
     return Custody(
         store,
         units,
