@@ -54,6 +54,17 @@ class Custody:
     workflow: Workflow
     holdings: Holdings
     listening: Listening
+    one_way: bool  # what is captured here cannot be read here
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be told the ledger now, or at all; empty where nothing is wrong."""
+        if self.one_way:
+            return (
+                "this gateway seals its payloads to others (sealing.recipients) and cannot read its EPCIS events, so"
+                " nothing follows from them; capture them at a gateway that may read them"
+            )
+        return self.keeping.problem
 
     def start(self, ground: Ground) -> None:
         """Follow the log, send and take hand-overs from now on; ends with the gateway."""
@@ -117,6 +128,7 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         workflow,
         Holdings(store, units, containers, book),
         Listening(workflow),
+        bool(config.sealing.recipients),
     )
 
 
