@@ -1,6 +1,7 @@
 # Everything a new machine needs: Python 3.11 and make.
 #   make demo [DEMO="--once --json out.json"]   sets everything up and runs the main job
 #   make demo-fabric [DEMO=...]                 the same on a network of three companies (needs Fabric's programs)
+#   make demo-pharma [DEMO=...]                 a medicine from raw material to patient, played by five companies
 #   make bench [BENCH="--quick --json out.json"]   measures it beside its peers: 20 minutes, --quick two
 #   make test [TEST="-k receipt"]               sets everything up and passes the tests
 #   make torture [TEST="-k kill"]               the long form of the tests that try to break each promise: hours;
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
 
-.PHONY: env demo demo-fabric bench bench-fabric test torture lint clean
+.PHONY: env demo demo-fabric demo-pharma bench bench-fabric test torture lint clean
 
 env: $(STAMP)
 
@@ -25,6 +26,9 @@ demo: $(STAMP)
 
 demo-fabric: $(STAMP)
 	$(BIN)/sealtrail demo --fabric $(DEMO)
+
+demo-pharma: $(STAMP)
+	$(BIN)/sealtrail demo-pharma $(DEMO)
 
 bench: $(STAMP)
 	$(BIN)/sealtrail bench $(BENCH)

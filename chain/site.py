@@ -98,11 +98,11 @@ class Folder:
         """Anchor on the embedded ledger in `folder`, made there under this name on first use, from the first start
         on."""
         try:
-            (folder / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
-            with Lock(folder):  # two that start at once make one set of keys
-                if not (folder / NAME).exists():
+            if not (folder / NAME).exists():  # the last thing that is made
+                (folder / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+                with Lock(folder):  # two that start at once do not make two sets of keys: one of them is refused
+                    KeyFolder(folder / "keys", name).signers("ledger", name, create=True)
                     write_durably(folder / NAME, name.encode() + b"\n")
-                KeyFolder(folder / "keys", name).signers("ledger", name, create=True)
         except OSError as e:
             raise StoreError(f"cannot make the shared ledger {folder}: {e.strerror}") from e
         write_durably(self.root / SHARED, f"{os.path.relpath(folder, self.root)}\n".encode())

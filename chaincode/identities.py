@@ -44,8 +44,10 @@ def rotation(name: str, old: PublicKey, new: PublicKey, from_index: int) -> byte
 
 async def bootstrap(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """bootstrap(name, algorithm, public key, origin, possession): an organisation's first gateway enrols
-    itself, once. On the embedded ledger, which has one organisation, that is once at all."""
+    itself, once. On an embedded ledger of one site, which has one organisation, that is once at all."""
     name, key = arguments.name(args[0], "name"), arguments.public_key(args[1], args[2])
+    # Keys of the state hold the organisation's name, and it is asked for by an argument.
+    arguments.name(tx.caller.organisation.encode(), "organisation")
     if await tx.get(organisation_key(tx.caller.organisation)) is not None:
         raise ContractError(Code.BOOTSTRAPPED, f"{tx.caller.organisation} has its first gateway; let it enrol others")
     if key.kid != tx.caller.kid:

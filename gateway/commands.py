@@ -31,6 +31,7 @@ def _mount(app: typer.Typer) -> None:
     from gateway.coldchain import cli as coldchain_cli
     from gateway.custody import cli as custody_cli
     from gateway.demo import cli as demo_cli
+    from gateway.demo.pharma import cli as pharma_cli
     from gateway.device import cli as device_cli
     from gateway.drill import cli as drill_cli
     from gateway.epcis import cli as epcis_cli
@@ -43,6 +44,7 @@ def _mount(app: typer.Typer) -> None:
     from network import cli as network_cli
 
     app.command("demo")(demo_cli.demo)
+    app.command("demo-pharma")(pharma_cli.demo_pharma)
     app.command("up")(gateway_cli.up)
     app.command("records")(gateway_cli.records)
     gateways = typer.Typer(help="Further gateways of an organisation.", no_args_is_help=True)

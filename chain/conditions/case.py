@@ -51,19 +51,36 @@ class Case:
 
     def holes(self) -> list[str]:
         """Numbers of the loggers' sources that no record here has, between some that have: in words. Empty where
-        nothing is missing."""
-        numbers: dict[tuple[str, int], list[int]] = {}
-        for shown in self.records:
-            numbers.setdefault((shown.record.source, shown.record.boot), []).append(shown.record.seq)
-        found = []
-        for (source, boot), seqs in sorted(numbers.items()):
-            known = sorted({}.fromkeys(seqs))
+        nothing is missing. Every boot but a source's first one here begins with number 0."""
+        found, before = [], ""
+        for (source, boot), numbers in self._numbers().items():
+            known = [-1] * (source == before) + sorted(numbers)
+            before = source
             found += [
                 f"{source}, boot {boot}: numbers {one + 1} to {following - 1}"
                 for one, following in pairwise(known)
                 if following != one + 1
             ]
         return found
+
+    def ends(self) -> list[str]:
+        """Behind which numbers more may have followed that this file does not show: in words. A boot's last number is
+        nowhere told; that one was not left out shows only where a record behind the reports' entries follows."""
+        end = self.reports[-1].report.end if self.reports else 0
+        numbers = self._numbers()
+        silent = sorted(Sorter(self.shipment.loggers).sources - {source for source, _ in numbers})
+        return [f"anything of {source}" for source in silent] + [
+            f"{source}, boot {boot}, number {max(known)}"
+            for (source, boot), known in numbers.items()
+            if known[max(known)] < end
+        ]
+
+    def _numbers(self) -> dict[tuple[str, int], dict[int, int]]:
+        """By source and boot, in order: numbers with the places of their records."""
+        found: dict[tuple[str, int], dict[int, int]] = {}
+        for shown in self.records:
+            found.setdefault((shown.record.source, shown.record.boot), {})[shown.record.seq] = shown.leaf
+        return dict(sorted(found.items()))
 
     def unreadable(self) -> list[int]:
         """Places of readings that show no content: it was erased, or is not in the file."""

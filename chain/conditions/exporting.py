@@ -17,7 +17,9 @@ from chain.site import SiteReader
 from chaincode.coldchain.records import Logger, ReportRecord, Shipment
 from chaincode.coldchain.report import Report
 from chaincode.coldchain.state import policy_key, progress_key, report_key, shipment_key
+from crypto.checkpoint import Checkpoint
 from crypto.keys import PrivateKey
+from crypto.note import parse_note
 
 
 def export_bundle(
@@ -63,20 +65,22 @@ def _evidence(ledger: LedgerReader, key: str) -> LedgerPart:
 
 def _leaves(reader: SiteReader, shipment: Shipment, reports: Sequence[Report]) -> tuple[list[int], list[int]]:
     """Places of the loggers' readings, and of what else their sources numbered: those of the reports' entries, and what
-    stands before as far as it was sensed in the window, with the first that was not."""
+    stands before and behind as far as it was sensed in the window, with the first that was not."""
     if not reports:
         return [], []
     first, end = reports[0].first, reports[-1].end
     sources = Sorter(shipment.loggers).sources
     found: dict[int, int] = {}
-    earliest: dict[str, tuple[int, int]] = {}
+    ends: dict[str, list[tuple[int, int]]] = {}
     for leaf, entry in enumerate(reader.entries.entries(first, end), first):
         source, (kind, boot, seq, *_) = parts(entry)
         if source in sources and kind not in LOGS_OWN:
             found[leaf] = kind
-            earliest[source] = min(earliest.get(source, (boot, seq)), (boot, seq))
-    for source, place in earliest.items():
-        found |= dict(_before(reader, source, place, shipment))
+            place = (boot, seq)
+            ends[source] = [min(ends.get(source, [place])[0], place), max(ends.get(source, [place])[-1], place)]
+    for source, (earliest, latest) in ends.items():
+        found |= dict(_before(reader, source, earliest, shipment))
+        found |= dict(_behind(reader, source, latest, shipment, reports[-1].to_us))
     by_place = sorted(found.items())
     return [leaf for leaf, kind in by_place if kind == READING_KIND], [
         leaf for leaf, kind in by_place if kind != READING_KIND
@@ -95,6 +99,32 @@ def _before(reader: SiteReader, source: str, place: tuple[int, int], shipment: S
         yield leaf, record.kind
         if record.kind == READING_KIND and _newest_us(reader, leaf, shipment.loggers, record) < shipment.from_us:
             return
+
+
+def _behind(
+    reader: SiteReader, source: str, place: tuple[int, int], shipment: Shipment, to_us: int
+) -> Iterator[tuple[int, int]]:
+    """On through the numbers that are anchored, up to the first reading that was sensed behind the last report."""
+    (boot, seq), anchored = place, _anchored(reader)
+    while True:
+        leaf = reader.ranges.leaf_of(source, boot, seq + 1)
+        if leaf is None:
+            boot, seq = boot + 1, -1
+            leaf = reader.ranges.leaf_of(source, boot, 0)
+        if leaf is None or leaf >= anchored:
+            return
+        seq += 1
+        record = Record.decode(reader.entries.entry(leaf))
+        if record.kind not in LOGS_OWN:
+            yield leaf, record.kind
+        if record.kind == READING_KIND and _newest_us(reader, leaf, shipment.loggers, record) >= to_us:
+            return
+
+
+def _anchored(reader: SiteReader) -> int:
+    """How many entries can be proved."""
+    found = reader.checkpoints.latest_anchored()
+    return Checkpoint.parse(parse_note(found[0]).text).size if found else 0
 
 
 def _newest_us(reader: SiteReader, leaf: int, loggers: Sequence[Logger], record: Record) -> int:

@@ -148,4 +148,7 @@ def _numbers(case: Case) -> Iterator[Step]:
     if gone:
         yield Step(4, "numbers", State.MISSING, f"{len(gone)} readings show no content, first record {gone[0]}")
     if not holes and not gone:
-        yield Step(4, "numbers", State.HOLDS, f"no number is missing between the {len(case.records):,} records shown")
+        text = f"no number is missing between the {len(case.records):,} records shown"
+        if ends := case.ends():
+            text += f"; whether more followed is not shown behind {'; '.join(ends[:MAX_TOLD])}"
+        yield Step(4, "numbers", State.HOLDS, text)

@@ -5,7 +5,7 @@ contract's own rules. Two numbers that differ stand side by side. Pure.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from chain.conditions.report import build_report
 from chain.conditions.samples import Sample
 from chaincode.coldchain.alarms import Cause, Finding, findings
 from chaincode.coldchain.report import LoggerReport, Report
+from chaincode.state import MAX_NUMBER
 
 SECOND_US = 1_000_000
 
@@ -102,9 +103,14 @@ def recompute(case: Case) -> Recomputation:
     reports = tuple(_compared(case, reported.report, samples) for reported in case.reports)
     calibrations = [logger.calibrated for logger in case.shipment.loggers]
     said = _first(findings(case.policy, one.reported, calibrations) for one in reports)
-    # What the readings show is asked of all of them, also of those that a report's entries leave out.
-    whole = (_report_of(case, one.reported, samples, 0) for one in reports)
+    # What the readings show is asked of all of them, also of those that lie before a report's entries; and, where no
+    # report is to come any more, of those that lie behind the last one's.
+    whole = [_report_of(case, one.reported, samples, 0) for one in reports]
     shown = _first(findings(case.policy, one, calibrations) for one in whole)
+    if whole and case.progress.complete:
+        last = _report_of(case, replace(whole[-1], end=MAX_NUMBER), samples, 0)
+        for key, (_, figure) in _first([findings(case.policy, last, calibrations)]).items():
+            shown.setdefault(key, Seen(last.seq, figure))
     judged = [_judged(key, said.get(key), shown.get(key)) for key in {**said, **shown}]
     return Recomputation(reports, (*judged, *_overdue(case)))
 

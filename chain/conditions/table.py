@@ -90,7 +90,7 @@ def read_table(data: bytes, unit: Unit) -> Iterator[tuple[int, int, int]]:
 
 def _rows(reader: Iterable[Sequence[str]], unit: Unit) -> Iterator[tuple[int, int, int]]:
     columns: tuple[int, int] | None = None
-    number = 0
+    number, width = 0, MAX_ROWS
     for number, cells in enumerate(reader, 1):
         if not any(cell.strip() for cell in cells):
             continue
@@ -99,8 +99,11 @@ def _rows(reader: Iterable[Sequence[str]], unit: Unit) -> Iterator[tuple[int, in
         if columns is None:
             columns = _named(cells)
             if columns is not None:
+                width = len(cells)
                 continue
             columns = 0, 1
+        if len(cells) > width:
+            raise ConditionsError(f"line {number}: {len(cells)} cells under {width} names; decimals have a point")
         try:
             yield _time_us(cells[columns[0]]), _milli(cells[columns[1]], unit), number
         except IndexError as e:
@@ -135,7 +138,7 @@ def _milli(text: str, unit: Unit) -> int:
         value = Decimal(text.strip())
     except InvalidOperation as e:
         raise ConditionsError(f"expected a temperature, got {text[:40]!r}") from e
-    if not value.is_finite() or abs(value) > 10**6:
+    if not value.is_finite() or abs(value) > 10**6 or "_" in text:  # Python alone reads 1_0 as ten
         raise ConditionsError(f"expected a temperature, got {text[:40]!r}")
     milli = unit.to_milli(value)
     if not COLDEST <= milli <= HOTTEST:

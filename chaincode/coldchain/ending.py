@@ -18,6 +18,7 @@ from chaincode.errors import Code, ContractError
 from chaincode.evidence import require_evidence
 from chaincode.state import read
 from chaincode.transaction import Transaction
+from crypto.errors import FormatError
 
 
 async def close(tx: Transaction, args: Sequence[bytes]) -> bytes:
@@ -32,7 +33,7 @@ async def close(tx: Transaction, args: Sequence[bytes]) -> bytes:
     await require_evidence(tx, args[1], gateway)
     rules = await known_policy(tx, shipment.policy_id)
     late = overdue(shipment, progress, rules, tx.timestamp_us)
-    closed = Act(gateway.organisation, tx.timestamp_us, tx.id)
+    closed = Act(gateway.organisation, _closing_us(tx, shipment, progress), tx.id)
     ended = replace(progress, closed=closed, complete=progress.seq > 0 and progress.through_us >= closed.at_us)
     after, new = await keep(tx, shipment, ended, late)
     if new:
@@ -40,6 +41,21 @@ async def close(tx: Transaction, args: Sequence[bytes]) -> bytes:
     else:
         tell(tx, shipment, "closed", closed.organisation, closed.at_us)
     return after.encode()
+
+
+def _closing_us(tx: Transaction, shipment: Shipment, progress: Progress) -> int:
+    """The time of the call, which its caller claims: not before the opening, nor before what is reported."""
+    if tx.timestamp_us <= max(shipment.from_us, shipment.opened_us - 1):
+        raise FormatError(
+            f"a shipment that began at {shipment.from_us} and was opened at {shipment.opened_us} is not closed at "
+            f"{tx.timestamp_us}; set the clock"
+        )
+    return max(tx.timestamp_us, progress.through_us)
+
+
+async def _require_concerned(tx: Transaction, shipment: Shipment, organisation: str) -> None:
+    if organisation not in (shipment.opener, shipment.recipient) and not await _has_all(tx, shipment, organisation):
+        raise ContractError(Code.FORBIDDEN, f"{organisation} neither shipped nor receives these units, nor has them")
 
 
 async def _has_all(tx: Transaction, shipment: Shipment, organisation: str) -> bool:
@@ -50,9 +66,12 @@ async def _has_all(tx: Transaction, shipment: Shipment, organisation: str) -> bo
 
 
 async def overdue_report(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """overdue(shipment id): anybody says that the next report should be here by now. Returns the Progress."""
-    await require_gateway(tx)
+    """overdue(shipment id): who has to do with the goods says that the next report should be here by now. Returns the
+    Progress. The time is the caller's claim, so no stranger has anybody's goods held."""
+    gateway = await require_gateway(tx)
     shipment, progress = await known_shipment(tx, arguments.digest(args[0], "shipment id"))
+    if gateway.organisation != shipment.reporter:
+        await _require_concerned(tx, shipment, gateway.organisation)
     rules = await known_policy(tx, shipment.policy_id)
     late = overdue(shipment, progress, rules, tx.timestamp_us)
     if not late:
@@ -67,7 +86,7 @@ async def overdue_report(tx: Transaction, args: Sequence[bytes]) -> bytes:
 
 async def explain(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """explain(shipment id, alarm, code, text digest, evidence): who reports, or who shipped, says how an alarm came
-    about. Returns the Explanation, of which there is one for each alarm."""
+    about. Returns the Explanation; there is one for each alarm, and another once that has grown."""
     gateway = await require_gateway(tx)
     shipment, progress = await known_shipment(tx, arguments.digest(args[0], "shipment id"))
     number, code = arguments.index(args[1], "alarm"), arguments.name(args[2], "code")
@@ -76,11 +95,14 @@ async def explain(tx: Transaction, args: Sequence[bytes]) -> bytes:
         raise ContractError(Code.FORBIDDEN, f"{shipment.reporter} explains this, or {shipment.opener}")
     if number >= len(progress.alarms):
         raise ContractError(Code.UNKNOWN_ALARM, f"the shipment has {len(progress.alarms)} alarms, numbered from 0")
-    key = explanation_key(shipment.shipment_id, number)
-    if await tx.get(key) is not None:
-        raise ContractError(Code.EXPLANATION_EXISTS, f"alarm {number} was explained already")
+    key, figure = explanation_key(shipment.shipment_id, number), progress.alarms[number].finding.figure
+    known = await read(tx, key, Explanation)
+    if known is not None and known.figure >= figure:
+        raise ContractError(Code.EXPLANATION_EXISTS, f"alarm {number} was explained already, as it stands")
     evidence = await require_evidence(tx, args[4], gateway)
-    record = Explanation(number, gateway.organisation, code, text_digest, evidence, tx.timestamp_us, tx.id).encode()
+    record = Explanation(
+        number, gateway.organisation, code, text_digest, evidence, tx.timestamp_us, tx.id, figure
+    ).encode()
     await tx.put(key, record)
     tell(tx, shipment, "explained", number, gateway.organisation, code)
     return record
@@ -95,8 +117,7 @@ async def release(tx: Transaction, args: Sequence[bytes]) -> bytes:
     # 1. It has to do with the goods, and did not report.
     if organisation == shipment.reporter:
         raise ContractError(Code.FORBIDDEN, f"{organisation} reported; another organisation releases")
-    if organisation not in (shipment.opener, shipment.recipient) and not await _has_all(tx, shipment, organisation):
-        raise ContractError(Code.FORBIDDEN, f"{organisation} neither shipped nor receives these units, nor has them")
+    await _require_concerned(tx, shipment, organisation)
     # 2. There is something to release, and what is missing was explained by somebody else.
     if not progress.held:
         raise ContractError(Code.NOT_QUARANTINED, "no unit of this shipment is held")
@@ -113,8 +134,9 @@ async def _require_explained(tx: Transaction, shipment: Shipment, progress: Prog
         if alarm.finding.cause not in MISSING:
             continue
         said = await read(tx, explanation_key(shipment.shipment_id, number), Explanation)
-        if said is None or said.organisation == organisation:
+        if said is None or said.organisation == organisation or said.figure < alarm.finding.figure:
             raise ContractError(
                 Code.UNEXPLAINED,
-                f"alarm {number} ({alarm.finding.cause}) was not explained by another organisation yet",
+                f"alarm {number} ({alarm.finding.cause}) was not explained by another organisation yet, or it has "
+                "grown since",
             )

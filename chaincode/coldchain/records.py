@@ -23,7 +23,7 @@ MAX_ALARMS = 256
 _SHIPMENT = frozenset(range(1, 14))
 _PROGRESS = frozenset(range(1, 9))
 _REPORTED = frozenset(range(1, 6))
-_EXPLANATION = frozenset(range(1, 9))
+_EXPLANATION = frozenset(range(1, 10))
 _DISPUTE = frozenset(range(1, 8))
 _CAUSES = tuple(Cause)
 
@@ -220,7 +220,8 @@ class ReportRecord:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What an organisation says of an alarm: a code, and the SHA-256 of a text that stays off the ledger."""
+    """What an organisation says of an alarm of this figure: a code, and the SHA-256 of a text that stays off the
+    ledger. It says nothing of what came to the alarm thereafter."""
 
     alarm: int
     organisation: str
@@ -229,11 +230,12 @@ class Explanation:
     evidence: EvidenceRef
     explained_us: int
     tx_id: str
+    figure: int
 
     def encode(self) -> bytes:
         return encoded(
             self.alarm, self.organisation, self.code, self.text_digest, self.evidence.items(), self.explained_us,
-            self.tx_id,
+            self.tx_id, self.figure,
         )  # fmt: skip
 
     @classmethod
@@ -242,7 +244,7 @@ class Explanation:
         return cls(
             number(item, 2, "alarm"), cbor.field(item, 3, str, "organisation"), cbor.field(item, 4, str, "code"),
             digest(item, 5, "digest of the text"), EvidenceRef.of(item[6]), number(item, 7, "time"),
-            cbor.field(item, 8, str, "transaction id"),
+            cbor.field(item, 8, str, "transaction id"), number(item, 9, "figure"),
         )  # fmt: skip
 
 

@@ -19,10 +19,14 @@ from chaincode.coldchain.state import dispute_key, known_policy, known_shipment,
 from chaincode.errors import Code, ContractError
 from chaincode.evidence import require_evidence
 from chaincode.log_records import AnchoredCheckpoint
-from chaincode.logs import own_log
+from chaincode.logs import log_head, own_log
 from chaincode.state import checkpoint_key, read
 from chaincode.transaction import Transaction
 from crypto.errors import FormatError
+
+ANCHORED_WITHIN_S = (
+    300  # how much older than the window's end a report's checkpoint may be, beside the clock's tolerance
+)
 
 
 async def report(tx: Transaction, args: Sequence[bytes]) -> bytes:
@@ -35,7 +39,7 @@ async def report(tx: Transaction, args: Sequence[bytes]) -> bytes:
     # 2. It is the next report, of the shipment's whole time so far, and rests on a checkpoint that was anchored.
     given, rules = _decoded(args[1]), await known_policy(tx, shipment.policy_id)
     _require_next(tx, shipment, progress, rules, given)
-    await _require_anchored(tx, shipment, given)
+    await _require_anchored(tx, shipment, rules, given)
     # 3. Its figures fit together, and take back nothing.
     require_consistent(given, rules, len(shipment.loggers))
     if progress.seq:
@@ -85,13 +89,22 @@ def _require_next(tx: Transaction, shipment: Shipment, progress: Progress, rules
         raise ContractError(Code.BAD_REPORT, f"the shipment was closed at {progress.closed.at_us}; report up to then")
 
 
-async def _require_anchored(tx: Transaction, shipment: Shipment, given: Report) -> None:
-    """A checkpoint and not the head: what never changes conflicts with no anchor on its way."""
+async def _require_anchored(tx: Transaction, shipment: Shipment, rules: Policy, given: Report) -> None:
+    """Of a checkpoint that was anchored when the window ended: an older one would leave out its last readings. Only of
+    a log that stood still since is the head read, which an anchor on its way changes."""
     origin = shipment.reporter_origin
-    if await read(tx, checkpoint_key(origin, given.end), AnchoredCheckpoint) is None:
+    anchored = await read(tx, checkpoint_key(origin, given.end), AnchoredCheckpoint)
+    if anchored is None:
         raise ContractError(
             Code.UNKNOWN_CHECKPOINT,
             f"a report is of all entries of a checkpoint; none of {given.end} of {origin} is here",
+        )
+    oldest_us = given.to_us - (rules.clock_s + ANCHORED_WITHIN_S) * SECOND_US
+    if anchored.anchored_us < oldest_us and (await log_head(tx, origin)).size != given.end:
+        raise ContractError(
+            Code.BAD_REPORT,
+            f"a report up to {given.to_us} is of entries that were anchored then; {given.end} entries were at "
+            f"{anchored.anchored_us}, and more since; report of the newest checkpoint",
         )
 
 

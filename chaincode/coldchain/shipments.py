@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from chaincode import arguments
 from chaincode.access import require_gateway
 from chaincode.coldchain.alarms import DAY_US
-from chaincode.coldchain.custody import custodian_of
+from chaincode.coldchain.custody import require_whole
 from chaincode.coldchain.holding import SECOND_US, tell
 from chaincode.coldchain.policy import MAX_POLICY_BYTES, Policy
 from chaincode.coldchain.quarantine import require_free
@@ -18,8 +18,8 @@ from chaincode.coldchain.state import (
     organisation_shipment_key,
     policy_key,
     progress_key,
-    progress_of,
     shipment_key,
+    under_way,
     under_way_key,
 )
 from chaincode.errors import Code, ContractError, StateError
@@ -97,11 +97,9 @@ async def _require_enrolled(tx: Transaction, logger: Logger, origin: str, from_u
 
 async def _require_at_rest(tx: Transaction, unit: bytes, organisation: str) -> None:
     await require_free(tx, unit)
-    custodian = await custodian_of(tx, unit)
-    if custodian not in (None, organisation):
-        raise ContractError(Code.NOT_OWNER, f"unit {unit.hex()[:16]}… is with {custodian}, not with {organisation}")
-    before = await tx.get(under_way_key(unit))
-    if before is not None and not (await progress_of(tx, before)).complete:
+    await require_whole(tx, unit, organisation)
+    before = await under_way(tx, unit)
+    if before is not None:
         raise ContractError(
             Code.UNIT_UNDER_WAY,
             f"unit {unit.hex()[:16]}… is in shipment {before.hex()[:16]}…, which is not closed and reported to its end",

@@ -66,6 +66,12 @@ async def progress_of(tx: Transaction, shipment_id: bytes) -> Progress:
     return progress
 
 
+async def under_way(tx: Transaction, unit_id: bytes) -> bytes | None:
+    """The shipment that a unit is in, None unless that may still have its units held: it is not complete."""
+    shipment_id = await tx.get(under_way_key(unit_id))
+    return None if shipment_id is None or (await progress_of(tx, shipment_id)).complete else shipment_id
+
+
 async def reported(tx: Transaction, shipment_id: bytes, seq: int) -> Report:
     """A report that was taken."""
     found = await read(tx, report_key(shipment_id, seq), ReportRecord)

@@ -142,7 +142,8 @@ async def _not_to_leave(tx: Transaction, pack: _Pack, fate: Fate, here: Acting) 
     if pack.lot.recalled is not None:
         cause = pack.lot.recalled.recall_id.encode()
     elif pack.unit is not None and (held := await quarantine_of(tx, pack.unit)) is not None:
-        kind, status, cause = Kind.QUARANTINED_PRODUCT, EndStatus.QUARANTINED, held.shipment_id
+        # Never as long as the leaf hash that is the cause of a report: who opens a shipment chooses its id.
+        kind, status, cause = Kind.QUARANTINED_PRODUCT, EndStatus.QUARANTINED, b"shipment/" + held.shipment_id
     if cause is not None:
         return EndAnswer(status, await _keep(tx, kind, cause, pack, here, (here.organisation,)))
     if pack.unit is not None:

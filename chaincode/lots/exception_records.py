@@ -16,6 +16,7 @@ from crypto.errors import FormatError
 
 MAX_ABOUT = 16
 MAX_HOLDS = 16
+MAX_OWN_HOLDS = MAX_HOLDS // 2  # of the custodian, and of the recipient: neither fills the other's place
 _EXCEPTION = frozenset(range(1, 14))
 _HOLD = frozenset(range(1, 3))
 
@@ -169,16 +170,21 @@ class ExceptionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The open exceptions that keep a unit where it is, in ascending order of their ids."""
+    """The open exceptions on a unit with their owners, in ascending order of their ids. One keeps the unit where it is
+    while its owner has the unit or is to receive it."""
 
-    exceptions: tuple[bytes, ...]
+    exceptions: tuple[tuple[bytes, str], ...]
+
+    def of(self, *organisations: str | None) -> tuple[tuple[bytes, str], ...]:
+        """Those of these owners."""
+        return tuple(one for one in self.exceptions if one[1] in organisations)
 
     def encode(self) -> bytes:
-        return encoded(list(self.exceptions))
+        return encoded([[exception_id, owner] for exception_id, owner in self.exceptions])
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        ids = cbor.field(fields(data, _HOLD, "hold"), 2, list, "exceptions")
-        if len(ids) > MAX_HOLDS:
-            raise FormatError(f"a unit is held by {MAX_HOLDS} exceptions at most, got {len(ids)}")
-        return cls(tuple(digest_of(one, "exception id") for one in ids))
+        found = cbor.field(fields(data, _HOLD, "hold"), 2, list, "exceptions")
+        if len(found) > MAX_HOLDS or any(type(one) is not list or len(one) != 2 for one in found):
+            raise FormatError(f"a unit is held by {MAX_HOLDS} exceptions at most, each with its owner")
+        return cls(tuple((digest_of(one[0], "exception id"), organisation(one[1])) for one in found))

@@ -1,7 +1,8 @@
 """Exceptions and their workflow: reported, answered by the party that is asked, resolved by who reported.
 
-Anybody may report. Only a report by who has a unit, or is to receive it, keeps that unit where it is: a stranger stops
-nobody's goods. Times are callers' claims; behind a deadline is what the caller's transaction says.
+Anybody may report. Only a report by who has a unit, or is to receive it, keeps that unit where it is, and only as long
+as that is so: a stranger stops nobody's goods. Times are callers' claims; behind a deadline is what the caller's
+transaction says.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from chaincode.errors import Code, ContractError
 from chaincode.lots.acting import Acting, acting, other_organisation
 from chaincode.lots.exception_records import (
     MAX_ABOUT,
-    MAX_HOLDS,
+    MAX_OWN_HOLDS,
     Answer,
     End,
     ExceptionRecord,
@@ -98,10 +99,12 @@ async def _hold(tx: Transaction, unit_id: bytes, record: ExceptionRecord, here: 
     unit = await standing(tx, unit_id)
     if unit.parent is not None or here.organisation not in (unit.custodian, unit.recipient):
         return
-    held = await holds(tx, unit_id)
-    if len(held) == MAX_HOLDS:
-        raise ContractError(Code.EXCEPTION_OPEN, f"{MAX_HOLDS} exceptions are open on {short(unit_id)}; resolve some")
-    await tx.put(hold_key(unit_id), Hold(tuple(sorted([*held, record.exception_id]))).encode())
+    held = (await holds(tx, unit_id)).of(unit.custodian, unit.recipient)
+    if len(Hold(held).of(here.organisation)) >= MAX_OWN_HOLDS:
+        raise ContractError(
+            Code.EXCEPTION_OPEN, f"{MAX_OWN_HOLDS} of your exceptions are open on {short(unit_id)}; resolve some"
+        )
+    await tx.put(hold_key(unit_id), Hold(tuple(sorted([*held, (record.exception_id, here.organisation)]))).encode())
 
 
 async def known_exception(tx: Transaction, argument: bytes) -> ExceptionRecord:
@@ -148,9 +151,9 @@ async def resolve(tx: Transaction, args: Sequence[bytes]) -> bytes:
     await tx.put(exception_key(record.exception_id), ended.encode())
     await _list(tx, record, CLOSED)
     for unit_id in record.about:
-        held = await holds(tx, unit_id)
-        if record.exception_id in held:
-            rest = tuple(one for one in held if one != record.exception_id)
+        held = (await holds(tx, unit_id)).exceptions
+        rest = tuple(one for one in held if one[0] != record.exception_id)
+        if rest != held:
             await tx.put(hold_key(unit_id), Hold(rest).encode())
     _announce(tx, ended)
     return ended.encode()

@@ -8,16 +8,18 @@ from chaincode.coldchain.quarantine import Quarantine, quarantine_key, require_f
 from chaincode.errors import Code, ContractError
 from chaincode.lots.exception_records import Hold
 from chaincode.lots.keys import hold_key
-from chaincode.lots.unit_records import MAX_LEVEL, UnitRecord
+from chaincode.lots.unit_records import UnitRecord
 from chaincode.lots.units import known_unit, short
 from chaincode.state import read
 from chaincode.transaction import Transaction
+
+MAX_PAST = 16
 
 
 async def past(tx: Transaction, unit: UnitRecord) -> list[bytes]:
     """Its id and those of the opened units that it came out of, innermost first."""
     ids = [unit.unit_id]
-    while unit.out_of is not None and len(ids) <= MAX_LEVEL:
+    while unit.out_of is not None and len(ids) < MAX_PAST:
         unit = await known_unit(tx, unit.out_of)
         ids.append(unit.unit_id)
     return ids
@@ -32,19 +34,18 @@ async def quarantine_of(tx: Transaction, unit: UnitRecord) -> Quarantine | None:
     return None
 
 
-async def holds(tx: Transaction, unit_id: bytes) -> tuple[bytes, ...]:
-    """The open exceptions that keep a unit where it is."""
-    found = await read(tx, hold_key(unit_id), Hold)
-    return found.exceptions if found else ()
+async def holds(tx: Transaction, unit_id: bytes) -> Hold:
+    """The open exceptions on a unit."""
+    return await read(tx, hold_key(unit_id), Hold) or Hold(())
 
 
 async def require_no_exception(tx: Transaction, unit: UnitRecord) -> None:
-    """ContractError (`exception-open`) while an exception is open on the unit. One on the opened unit that it came out
-    of does not count: who opened that may be a stranger to the unit by now."""
-    held = await holds(tx, unit.unit_id)
+    """ContractError (`exception-open`) while an exception of its custodian or recipient is open on the unit. One of
+    who had it before does not count, nor one on the opened unit that it came out of: they are strangers by now."""
+    held = (await holds(tx, unit.unit_id)).of(unit.custodian, unit.recipient)
     if held:
         raise ContractError(
-            Code.EXCEPTION_OPEN, f"exception {held[0].hex()[:16]}… on {short(unit.unit_id)} is not resolved"
+            Code.EXCEPTION_OPEN, f"exception {held[0][0].hex()[:16]}… on {short(unit.unit_id)} is not resolved"
         )
 
 

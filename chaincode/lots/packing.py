@@ -6,17 +6,19 @@ the tree itself, and where it is packs, their number must be the contents'.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from chaincode import arguments
+from chaincode.coldchain.state import known_shipment, under_way, under_way_key
 from chaincode.errors import Code, ContractError
 from chaincode.lots.acting import Acting, acting
-from chaincode.lots.guards import require_free_to_go
+from chaincode.lots.guards import MAX_PAST, past, require_free_to_go
 from chaincode.lots.holdings import add, lots_of, taken, write_balance
 from chaincode.lots.items import Quantity, ascending, given, quantities
 from chaincode.lots.keys import unit_key
 from chaincode.lots.records import LotRecord
 from chaincode.lots.unit_records import MAX_LEVEL, MAX_LOTS, UnitRecord, UnitState
-from chaincode.lots.units import require_held, standing, write_unit
+from chaincode.lots.units import require_held, short, standing, write_unit
 from chaincode.state import read
 from chaincode.transaction import Transaction
 from crypto import cbor
@@ -24,6 +26,7 @@ from crypto.errors import FormatError
 from crypto.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash, root_of
 
 MAX_CHILDREN = 128
+_T = TypeVar("_T")
 
 
 async def pack(tx: Transaction, args: Sequence[bytes]) -> bytes:
@@ -37,14 +40,11 @@ async def pack(tx: Transaction, args: Sequence[bytes]) -> bytes:
     # 2. One unit for an id, for ever.
     known = await read(tx, unit_key(unit_id), UnitRecord)
     if known is not None:
-        if (known.evidence, known.custodian, known.root, known.count) != (
-            here.evidence,
-            here.organisation,
-            root,
-            count,
-        ):
+        said = here.evidence, here.organisation, root, count
+        if (known.evidence, known.custodian, known.root, known.count) != said or not _holds(known, content):
             raise ContractError(Code.UNIT_EXISTS, f"another unit has the id {unit_id.hex()[:16]}… already")
         return known.encode()
+    await _require_own_shipment(tx, unit_id, here)
     # 3. What goes into it is the caller's, and is taken from where it was.
     unit = UnitRecord(unit_id, (), root, count, 0, here.organisation, UnitState.HELD, here.evidence, 0, tx.id)
     if all(len(one) == HASH_BYTES for one in content):
@@ -53,6 +53,20 @@ async def pack(tx: Transaction, args: Sequence[bytes]) -> bytes:
         unit = await _of_packs(tx, unit, given(content, MAX_LOTS, "contents"), here)
     tx.set_event("lots.packed", cbor.encode([unit_id, here.organisation]))
     return (await write_unit(tx, unit, here)).encode()
+
+
+def _holds(known: UnitRecord, content: Sequence[bytes]) -> bool:
+    """Whether that is its content; of units its root says so."""
+    return known.level > 0 or known.contents == given(content, MAX_LOTS, "contents")
+
+
+async def _require_own_shipment(tx: Transaction, unit_id: bytes, here: Acting) -> None:
+    """Nobody has a unit held by a shipment of its id that was opened before there was a unit."""
+    before = await tx.get(under_way_key(unit_id))
+    if before is not None and (await known_shipment(tx, before))[0].opener != here.organisation:
+        raise ContractError(
+            Code.UNIT_EXISTS, f"somebody else opened a shipment of {short(unit_id)} before; take another id"
+        )
 
 
 async def _of_packs(tx: Transaction, unit: UnitRecord, contents: tuple[Quantity, ...], here: Acting) -> UnitRecord:
@@ -84,9 +98,28 @@ async def _of_units(tx: Transaction, unit: UnitRecord, ids: Sequence[bytes], her
     level = 1 + max(child.level for child in children)
     if level > MAX_LEVEL:
         raise FormatError(f"units are inside of each other {MAX_LEVEL} levels deep at most")
+    out_of = await _past_of(tx, children)
     for child in children:
         await write_unit(tx, replace(child, parent=unit.unit_id), here)
-    return replace(unit, contents=contents, level=level, supplier=_common([child.supplier for child in children]))
+    supplier = _common([child.supplier for child in children])
+    return replace(unit, contents=contents, level=level, out_of=out_of, supplier=supplier)
+
+
+async def _past_of(tx: Transaction, children: Sequence[UnitRecord]) -> bytes | None:
+    """What the new unit counts as out of, so that nobody gets rid of a quarantine by packing before it comes: nothing
+    where none can come any more, else the one opened unit that all of them came out of."""
+    pasts = [await past(tx, child) for child in children]
+    coming = [one for one in {}.fromkeys(one for ids in pasts for one in ids) if await under_way(tx, one)]
+    if not coming:
+        return None
+    common = _common([child.out_of for child in children])
+    if common is None or any(len(ids) >= MAX_PAST - MAX_LEVEL or ids[0] in coming for ids in pasts):
+        raise ContractError(
+            Code.UNIT_UNDER_WAY,
+            f"{short(coming[0])} is in a shipment that is not closed and reported to its end; what is or was in it is "
+            "packed together with other units thereafter",
+        )
+    return common
 
 
 def _together(children: Sequence[UnitRecord]) -> tuple[Quantity, ...]:
@@ -107,8 +140,9 @@ def _require_apart(lots: Sequence[LotRecord]) -> None:
         )
 
 
-def _common(suppliers: Sequence[str | None]) -> str | None:
-    return suppliers[0] if all(one == suppliers[0] for one in suppliers) else None
+def _common(found: Sequence[_T | None]) -> _T | None:
+    """What all of them have; None where they differ."""
+    return found[0] if all(one == found[0] for one in found) else None
 
 
 async def unpack(tx: Transaction, args: Sequence[bytes]) -> bytes:

@@ -72,7 +72,11 @@ async def exception(tx: Transaction, args: Sequence[bytes]) -> bytes:
 
 async def held_by(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """held-by(unit id): CBOR list of the ids of open exceptions that keep this unit where it is."""
-    return cbor.encode(list(await holds(tx, arguments.digest(args[0], "unit id"))))
+    unit_id = arguments.digest(args[0], "unit id")
+    if await tx.get(unit_key(unit_id)) is None:
+        return cbor.encode([])
+    found = await standing(tx, unit_id)
+    return cbor.encode([one for one, _ in (await holds(tx, unit_id)).of(found.custodian, found.recipient)])
 
 
 async def exceptions(tx: Transaction, args: Sequence[bytes]) -> bytes:

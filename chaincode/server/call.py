@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from chaincode.contract import FUNCTIONS
 from chaincode.server.creator import caller_of
 from chaincode.server.errors import ProposalError
 from chaincode.server.wire import (
@@ -24,7 +25,7 @@ from chaincode.signed_call import open_call, unwrap
 from chaincode.transaction import Caller
 
 MAX_TRANSACTION_BYTES = 1024 * 1024  # the arguments come twice; the longest anchor has about 40 KB
-MAX_ARGUMENTS = 100
+MAX_ARGUMENTS = 1 + max(function.most for function in FUNCTIONS.values())  # the function's name comes first
 MAX_TRANSIENT, MAX_TRANSIENT_BYTES = 16, 256 * 1024  # values; names and values together
 _MAX_TIME_S = 2**63 // 1_000_000 - 1
 

@@ -62,10 +62,9 @@ class Alarms:
         """Alarms kept, those that nobody has acknowledged, and those that fell out of the table."""
         return await asyncio.to_thread(self._store.counts)
 
-    def quick_counts(self) -> tuple[int, int]:
-        """Alarms kept and those that nobody has acknowledged. Blocks for moments."""
-        kept, pending, _ = self._store.counts()
-        return kept, pending
+    def pending(self, most: int) -> tuple[bool, int]:
+        """Whether any alarm is kept, and how many nobody has acknowledged, up to `most`. Blocks for moments."""
+        return self._store.pending(most)
 
     async def newest(self) -> int:
         return await asyncio.to_thread(self._store.newest)

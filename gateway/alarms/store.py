@@ -22,6 +22,7 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS alarm (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,"
     " at_us INTEGER NOT NULL, what TEXT NOT NULL, subject TEXT NOT NULL, text TEXT NOT NULL, numbers TEXT NOT NULL,"
     " links TEXT NOT NULL, by TEXT, reason TEXT, acknowledged_us INTEGER)",
+    "CREATE INDEX IF NOT EXISTS alarm_pending ON alarm (id) WHERE by IS NULL",
     "CREATE TABLE IF NOT EXISTS target (name TEXT PRIMARY KEY, next INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
 )
@@ -92,6 +93,14 @@ class AlarmStore:
             kept, done = run("SELECT COUNT(*), COUNT(by) FROM alarm").fetchone()
             row = run("SELECT value FROM mark WHERE name = ?", (DROPPED,)).fetchone()
         return kept, kept - done, 0 if row is None else row[0]
+
+    def pending(self, most: int) -> tuple[bool, int]:
+        """Whether any alarm is kept, and how many nobody has acknowledged, counted up to `most`. Quick however many."""
+        with self._lock:
+            run = self._db.connection.execute
+            some = run("SELECT 1 FROM alarm LIMIT 1").fetchone() is not None
+            query = "SELECT COUNT(*) FROM (SELECT 1 FROM alarm WHERE by IS NULL LIMIT ?)"
+            return some, int(run(query, (most,)).fetchone()[0])
 
     def next_for(self, target: str) -> int:
         """The id that a target is told next; a new target begins behind the newest."""

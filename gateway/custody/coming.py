@@ -45,8 +45,9 @@ class Coming:
         if is_lot(thing):
             return self._with_amount(thing, amount or 0)
         found = self._containers.above(thing)
-        if not is_pack(thing) and (unit := self._units.get(thing)):
-            found = [unit, *found]
+        if not is_pack(thing):  # it may have been opened since, under a generation of our own
+            handed_over = next((unit for unit in self._units.generations(thing) if unit.origin), None)
+            found = [handed_over, *found] if handed_over else found
         handed = [unit for unit in found if unit.origin]
         return next((unit for unit in reversed(handed) if unit.state == UnitState.COMING), None) or next(
             iter(reversed(handed)), None

@@ -34,7 +34,7 @@ PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 AT_ONCE = 16
 # The contract will say otherwise once the ledger has caught up with this gateway's own key or checkpoint.
-_LATER = frozenset({Code.UNKNOWN_CHECKPOINT, Code.KEY_CLOSED, Code.NOT_ENROLLED, Code.UNKNOWN_LOG})
+_LATER = frozenset({Code.UNKNOWN_CHECKPOINT, Code.KEY_CLOSED, Code.NOT_ENROLLED, Code.UNKNOWN_LOG, Code.UNIT_UNDER_WAY})
 Ended = Callable[[Task], None]
 
 

@@ -4,11 +4,13 @@
 connection profile only. What was started is ended again; a network in a folder that is kept comes back next time.
 """
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from gateway.demo.errors import DemoError
 
@@ -23,6 +25,7 @@ data = "network"
 def partners(data: Path, msp_ids: Sequence[str] = COMPANIES, *, keep: bool) -> Iterator[dict[str, Path]]:
     """The network in `data`/network, and each company's connection profile by its MSP id."""
     data.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, _end)  # else the nodes would outlive a demo that is told to end while they start
     topology = data / "partners.toml"
     topology.write_text(TOPOLOGY + "".join(f'\n[[organisations]]\nmsp_id = "{msp_id}"\n' for msp_id in msp_ids))
     try:
@@ -30,6 +33,10 @@ def partners(data: Path, msp_ids: Sequence[str] = COMPANIES, *, keep: bool) -> I
         yield {msp_id: data / "network" / "organisations" / msp_id / "profile.json" for msp_id in msp_ids}
     finally:
         _network(topology, *(["down"] if keep else ["clean", "--yes"]))
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _network(topology: Path, *command: str) -> None:

@@ -21,6 +21,7 @@ GS1_PREFIXES: Mapping[str, str] = {
     "dcterms": "http://purl.org/dc/terms/",
 }  # fmt: skip
 _ABSOLUTE = frozenset(("http", "https", "urn"))
+_KEYWORDS = frozenset(("@version", "@protected"))  # others, as @vocab and @import, change what plain names mean
 
 
 def prefixes_of(*contexts: object) -> Mapping[str, str]:
@@ -69,8 +70,13 @@ def check_values(value: object, prefixes: Mapping[str, str]) -> None:
 
 def identifier(value: str, prefixes: Mapping[str, str]) -> str:
     """The canonical form of a URI; a CURIE of a declared prefix is read as what it stands for. Raises EpcisError."""
+    return canonical(written_out(value, prefixes))
+
+
+def written_out(value: str, prefixes: Mapping[str, str]) -> str:
+    """What a CURIE of a declared prefix stands for; anything else as it is. Behind a prefix there is never `//`."""
     prefix, colon, rest = value.partition(":")
-    return canonical(prefixes[prefix] + rest if colon and prefix in prefixes else value)
+    return prefixes[prefix] + rest if colon and prefix in prefixes and not rest.startswith("//") else value
 
 
 def expanded(key: str, prefixes: Mapping[str, str]) -> str:
@@ -113,6 +119,8 @@ def _uri_or_object(entry: object) -> object:
 
 def _declare(entry: dict[str, Any], found: dict[str, str]) -> None:
     for term, meaning in entry.items():
+        if term in _ABSOLUTE or (term.startswith("@") and term not in _KEYWORDS):
+            raise EpcisError(f"{term!r:.40} in @context would change what others read; leave it out").inside(term)
         if type(meaning) is dict:
             meaning = meaning.get("@id")
         if type(meaning) is str and ":" not in term and not term.startswith("@"):

@@ -39,7 +39,7 @@ def read(uri: str) -> Parts | None:
     if segments and not segments[-1]:
         segments.pop()
     for i, segment in enumerate(segments):
-        ai = _SHORT.get(segment, segment)
+        ai = _name(segment)
         if ai in _QUALIFIERS and (found := _key(ai, segments[i + 1 :], own)):
             return found
     if own:
@@ -52,7 +52,7 @@ def _key(ai: str, rest: list[str], own: bool) -> Parts | None:
     if len(rest) % 2 == 0:
         return None
     value = _decoded(rest[0])
-    names = [_SHORT.get(name, name) for name in rest[1::2]]
+    names = [_name(segment) for segment in rest[1::2]]
     allowed = _QUALIFIERS[ai]
     if not _LIKE(value) or any(name not in allowed for name in names):
         return None
@@ -68,6 +68,12 @@ def _key(ai: str, rest: list[str], own: bool) -> Parts | None:
             f"expected the qualifiers of AI ({ai}) once each, in the order {', '.join(allowed)}, got {names}"
         )
     return ai, value, tuple((q, checked(q, _decoded(v))) for q, v in zip(names, rest[2::2], strict=True))
+
+
+def _name(segment: str) -> str:
+    """The AI that a segment names."""
+    name = _decoded(segment)
+    return _SHORT.get(name, name)
 
 
 def _decoded(segment: str) -> str:

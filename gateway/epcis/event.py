@@ -19,7 +19,7 @@ from gateway.epcis.context import identifier, prefixes_of
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event_hash import event_hash, hash_id
 from gateway.epcis.moments import time_us
-from gateway.epcis.rules import check_event
+from gateway.epcis.rules import check_event, check_terms
 from gateway.epcis.vocabulary import BIZ_STEP, DISPOSITION, ERROR_REASON, PARTY, TRANSACTION, Vocabulary
 from gateway.preprocess.errors import PayloadRejected
 from gateway.preprocess.strictjson import MAX_BYTES, check_bounds, check_keys, decode
@@ -141,6 +141,7 @@ def check_bare(body: Mapping[str, Any], outer: object = None) -> Mapping[str, st
         raise EpcisError('expected an "@context" that names the vocabulary; add GS1\'s, and those of your extensions')
     try:
         prefixes = prefixes_of(outer, own)
+        check_terms(prefixes)
     except EpcisError as e:
         raise e.inside("@context") from None
     check_event(body, prefixes)

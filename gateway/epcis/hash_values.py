@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.epcis.context import expanded, identifier
+from gateway.epcis.context import expanded, identifier, written_out
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.identifiers import Gs1Key
 from gateway.epcis.vocabulary import CBV, PARTY, TRANSACTION, Vocabulary
@@ -34,7 +34,7 @@ def word(vocabulary: Vocabulary, name: str, value: Any, prefixes: Prefixes) -> s
 
 def extensions(given: Mapping[str, Any], known: tuple[str, ...], prefixes: Prefixes) -> str:
     """What an object of EPCIS holds beside its `known` fields."""
-    if len(given) == 1:
+    if all(name in known for name in given):
         return ""
     return "".join(
         sorted(t for n in given if n not in known and n not in COMMENTS for t in other(n, given[n], prefixes))
@@ -78,10 +78,9 @@ def text_of(value: Any, prefixes: Prefixes) -> str:
     if type(value) is not str:
         return "" if value is None else _number(str(value))
     text = value.strip()
-    prefix, colon, rest = text.partition(":")
-    if not colon:
+    if ":" not in text:
         return _number(text)
-    text = prefixes[prefix] + rest if prefix in prefixes else text
+    text = written_out(text, prefixes)
     if text.startswith("urn:epcglobal:cbv:"):
         for urn, web in _URNS:
             text = text.replace(urn, web)

@@ -37,6 +37,7 @@ _URI = re.compile(
     r"[\w.~!$&'()*+,;=:@%/\-]*(?:\?[\w.~!$&'()*+,;=:@%/?\-]*)?(?:#[\w.~!$&'()*+,;=:@%/?\-]*)?",
     re.ASCII,
 ).fullmatch
+_ANY_CASE = re.compile("urn:epc:|https?://", re.IGNORECASE).match
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})").search
 
 
@@ -161,7 +162,8 @@ def _parts(uri: str) -> tuple[str, str, tuple[tuple[str, str], ...]] | None:
         return epc_urn.read(uri)
     if uri.startswith("http"):
         return digital_link_path.read(uri)
-    return None
+    start = _ANY_CASE(uri)  # of schemes, and of the name behind urn, RFC 3986 and RFC 8141 ignore the case
+    return None if start is None or start[0].islower() else _parts(start[0].lower() + uri[start.end() :])
 
 
 def _link(ai: str, value: str, qualifiers: tuple[tuple[str, str], ...]) -> str:

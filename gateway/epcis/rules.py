@@ -5,12 +5,13 @@ Trust boundary: takes decoded JSON of anybody. It refuses whatever GS1's JSON sc
 long; a test holds the two side by side.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.forms import Check, Prefixes, listed, members, number, record, uom, uri
 from gateway.epcis.moments import offset, time_us
+from gateway.epcis.sensors import FIELDS as SENSOR_FIELDS
 from gateway.epcis.sensors import sensor_list
 from gateway.epcis.vocabulary import BIZ_STEP, DISPOSITION, ERROR_REASON, PARTY, TRANSACTION
 
@@ -91,6 +92,11 @@ _FIELDS: Mapping[str, Mapping[str, Check]] = {
     "AssociationEvent": _EVERY | {"action": _action} | _CHILDREN,
 }  # fmt: skip
 TYPES = tuple(_FIELDS)
+_RESERVED = SENSOR_FIELDS.union(
+    TYPES, *_FIELDS.values(), *(words.words for words in (BIZ_STEP, DISPOSITION, ERROR_REASON, PARTY, TRANSACTION)),
+    ("epcClass", "quantity", "uom", "set", "unset", "id", "bizTransaction", "source", "destination"),
+    ("declarationTime", "reason", "correctiveEventIDs"),
+)  # fmt: skip
 _REQUIRED = {
     "ObjectEvent": ("eventTime", "eventTimeZoneOffset", "action"),
     "AggregationEvent": ("eventTime", "eventTimeZoneOffset", "action"),
@@ -98,6 +104,13 @@ _REQUIRED = {
     "TransformationEvent": ("eventTime", "eventTimeZoneOffset"),
     "AssociationEvent": ("eventTime", "eventTimeZoneOffset", "action", "parentID"),
 }
+
+
+def check_terms(terms: Iterable[str]) -> None:
+    """That a context declares no name that EPCIS itself has: other readers would take the member for something else."""
+    for term in terms:
+        if term in _RESERVED:
+            raise EpcisError(f"{term!r:.40} is EPCIS's own name; choose another prefix").inside(term)
 
 
 def check_event(body: Mapping[str, Any], prefixes: Prefixes) -> None:

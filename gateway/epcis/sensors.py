@@ -32,15 +32,14 @@ def _time(value: Any, _: Prefixes) -> None:
 _WHERE_FROM: dict[str, Check] = {
     "deviceID": uri, "deviceMetadata": uri, "rawData": uri, "dataProcessingMethod": uri, "bizRules": uri, "time": _time,
 }  # fmt: skip
-_METADATA = record(_WHERE_FROM | {"startTime": _time, "endTime": _time}, extensible=True)
-_REPORT = record(
-    _WHERE_FROM | dict.fromkeys(NUMBERS, number) | {
-        "type": MEASUREMENT.read, "exception": EXCEPTION.read, "component": COMPONENT.read, "uom": text,
-        "microorganism": uri, "chemicalSubstance": uri, "coordinateReferenceSystem": uri, "uriValue": uri,
-        "stringValue": text, "booleanValue": boolean, "hexBinaryValue": hexadecimal,
-    },
-    extensible=True,
-)  # fmt: skip
+_OF_METADATA = _WHERE_FROM | {"startTime": _time, "endTime": _time}
+_OF_REPORT = _WHERE_FROM | dict.fromkeys(NUMBERS, number) | {
+    "type": MEASUREMENT.read, "exception": EXCEPTION.read, "component": COMPONENT.read, "uom": text,
+    "microorganism": uri, "chemicalSubstance": uri, "coordinateReferenceSystem": uri, "uriValue": uri,
+    "stringValue": text, "booleanValue": boolean, "hexBinaryValue": hexadecimal,
+}  # fmt: skip
+FIELDS = frozenset(_OF_METADATA).union(_OF_REPORT, ("sensorMetadata", "sensorReport"))
+_METADATA, _REPORT = record(_OF_METADATA, extensible=True), record(_OF_REPORT, extensible=True)
 
 
 def metadata(value: Any, prefixes: Prefixes) -> None:

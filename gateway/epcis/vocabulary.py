@@ -9,6 +9,7 @@ Source: CBV 2.0 sections 7.1 to 7.8; the terms of https://ref.gs1.org/standards/
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.epcis.context import written_out
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.identifiers import canonical
 
@@ -38,15 +39,14 @@ class Vocabulary:
         return self._other(value, prefixes)
 
     def _other(self, value: str, prefixes: Mapping[str, str]) -> str:
-        prefix, colon, rest = value.partition(":")
-        if not colon:
+        if ":" not in value:
             if self.open_words and value.replace("_", "").isalpha() and value.isascii() and value[0].isupper():
                 return value
             raise EpcisError(
                 f"{value!r:.60} is no {self.name} of CBV 2.0; use one of its words, or a full URI of your own"
             )
         canonical(value)
-        full = prefixes[prefix] + rest if prefix in prefixes else value
+        full = written_out(value, prefixes)
         for start, mend in _FOREIGN.items():
             if full.startswith(start):
                 raise EpcisError(f"expected {mend} in JSON, got {value!r:.80}; write the last part alone")

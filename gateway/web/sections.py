@@ -16,7 +16,13 @@ class Section:
     waiting: int = 0
     asks: tuple[str, str] = ("", "")
 
+    @property
+    def number(self) -> str:
+        """`waiting` as it is shown."""
+        return f"{self.waiting}" if self.waiting < MOST else f"{MOST - 1}+"
 
+
+MOST = 1000  # things that wait are counted up to here
 _EXCEPTIONS = ("exception is open", "exceptions are open")
 _RECALLS = ("recall is running", "recalls are running")
 _ALARMS = ("alarm that nobody has acknowledged", "alarms that nobody has acknowledged")
@@ -27,15 +33,15 @@ def sections(here: Services, who: Caller) -> tuple[Section, ...]:
     if not who.sees_payloads:
         return ()
     supply = here.live.supply
-    exceptions = supply.custody.exceptions.counts()
-    kept, pending = supply.alarms.quick_counts()
+    excepted, unresolved = supply.custody.exceptions.unresolved(MOST)
+    alarmed, pending = supply.alarms.pending(MOST)
     found = [
         Section("/goods", "Goods"),
         Section("/shipments", "Shipments") if supply.cold.any() else None,
-        Section("/exceptions", "Exceptions", exceptions["open"], _EXCEPTIONS) if any(exceptions.values()) else None,
+        Section("/exceptions", "Exceptions", unresolved, _EXCEPTIONS) if excepted else None,
         Section("/recalls", "Recalls", supply.recalls.book.open_count(), _RECALLS)
         if supply.recalls.book.any()
         else None,
-        Section("/alarms", "Alarms", pending, _ALARMS) if kept else None,
+        Section("/alarms", "Alarms", pending, _ALARMS) if alarmed else None,
     ]
     return tuple(section for section in found if section)

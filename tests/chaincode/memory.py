@@ -54,9 +54,14 @@ class MemoryLedger:
         self._calls += 1
         tx = MemoryTransaction(self.state, self.history, self._calls, Caller(caller.kid, organisation))
         tx.timestamp_us = tx.timestamp_us if self.now_us is None else self.now_us
-        result = asyncio.run(invoke_twice(tx, function, args))
+        result = asyncio.run(self.run(tx, function, *args))
         if not function_named(function).query:
             self.event = tx.event
+        return result
+
+    async def run(self, tx: MemoryTransaction, function: str, *args: bytes) -> bytes:
+        """Twice, and apply what it writes."""
+        result = await invoke_twice(tx, function, args)
         self.state.update(tx.writes)
         for key, value in tx.writes.items():
             self.history.setdefault(key, []).append(Version(tx.id, tx.timestamp_us, sha256(value).digest()))

@@ -89,7 +89,7 @@ def coldchain_records() -> list[Record]:
         Shipment(bytes(32), bytes(32), "a", ORIGIN, "b", "c", 5, loggers, (bytes(32),), ref, 7, "ab"),
         Progress(2, 9, (alarm,), True, act, act, True),
         ReportRecord(b"report", ref, 7, "ab"),
-        Explanation(0, "plant", "battery", bytes(32), ref, 7, "ab"),
+        Explanation(0, "plant", "battery", bytes(32), ref, 7, "ab", 9),
         DisputeRecord(1, "plant", b"report", ref, 7, "ab"),
         Quarantine(bytes(32), 7, "ab", "plant", 9, "why"),
     ]
@@ -111,7 +111,7 @@ def lots_records() -> list[Record]:
             lot, Kind.DAMAGED, (lot, other), "a", parties, ref, ref, lot, 9, 7, "ab",
             End(Resolution.RETURNED, "a", ref, 9, "cd"),
         ),
-        Hold((lot, other)),
+        Hold(((lot, "a"), (other, "b"))),
         RecallRecord("ab", lot, "a", 1, 9, "glass", ref, 7, "cd", Lifted("another lot", ref, 9, "ef")),
         RecallAnswer("ab", lot, lot, 7, "cd"),
     ]  # fmt: skip

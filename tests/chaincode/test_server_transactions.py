@@ -15,6 +15,8 @@ pytest.importorskip("fabric_protos", reason="needs sealtrail[fabric]")
 from chaincode.errors import Code
 from chaincode.identity_records import Identity
 from chaincode.log_records import AnchorAnswer, AnchoredCheckpoint, AnchorStatus, ForkRecord
+from chaincode.lots import packing
+from chaincode.lots.unit_records import UnitRecord
 from chaincode.server.call import MAX_TRANSIENT, MAX_TRANSIENT_BYTES
 from chaincode.server.json_lines import JsonLines
 from chaincode.server.wire import KeyModification, Kind, Message, Proposal
@@ -38,6 +40,28 @@ from tests.chaincode.serving import (
     start,
 )
 from tests.contract_suite.actors import Actor
+from tests.contract_suite.companies import Lot, Unit, case, ids
+
+
+def test_the_call_with_the_most_arguments_passes() -> None:
+    """A pallet of as many cases as one may have."""
+    lot = Lot(packing.MAX_CHILDREN)
+    cases = [case(lot, i, i + 1) for i in range(lot.count)]
+    pallet = Unit(inside := sorted(ids(cases)), inside)
+
+    async def check(peer: ScriptedPeer) -> None:
+        await start(peer)
+        await peer.commit(gateway_call("logs.anchor", *LOG.anchor(0, 5)))
+        proof = LOG.evidence(0, 5)
+        await peer.commit(gateway_call("lots.commission", *lot.commission(proof)))
+        for one in cases:
+            await peer.commit(gateway_call("lots.pack", *one.pack(proof)))
+        packed = UnitRecord.decode(await peer.commit(gateway_call("lots.pack", *pallet.pack(proof))))
+        assert (packed.count, packed.contents, packed.level) == (lot.count, (lot.of(lot.count),), 1)
+        shown = UnitRecord.decode(result(await peer.call(call("lots.unit", inside[0]))))
+        assert shown.parent == pallet.unit_id
+
+    drive(check)
 
 
 def test_registers_under_its_package_id() -> None:

@@ -4,7 +4,7 @@ Every figure and refusal is tried on a ledger in memory (tests/chaincode/coldcha
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -25,13 +25,15 @@ Three = tuple[Company, Company, Company]
 
 
 @pytest.fixture
-def three(world: World) -> Three:
+def three(world: World) -> Iterator[Three]:
     """Maker, carrier and pharmacy; the carrier has an enrolled logger."""
     maker, carrier, pharmacy = companies(world)
     source = Actor("logger-1", carrier.log.origin)
     carrier.submit("identities.enrol", *source.enrolment("source"))
     maker.submit("coldchain.policy", POLICY.encode())
-    return maker, carrier, pharmacy
+    yield maker, carrier, pharmacy
+    if world.replayed:
+        assert world.replayed() > 13  # what is above, and what the test did
 
 
 def now_us() -> int:

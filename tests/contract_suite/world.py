@@ -35,13 +35,16 @@ class OpenAs(Protocol):
 
 
 class World:
-    """`open_as` gives the ledger as one key sees it, `transactions` the number of all that are on the ledger.
-    `gateway` is the first gateway, with a registered `log`."""
+    """`open_as` gives the ledger as one key sees it, `transactions` the number of all that are on the ledger, and
+    `replayed` checks what Fabric's peers answered. `gateway` is the first gateway, with a registered `log`."""
 
-    def __init__(self, runner: asyncio.Runner, open_as: OpenAs, transactions: Callable[[], int]) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, open_as: OpenAs, transactions: Callable[[], int],
+        replayed: Callable[[], int] | None = None,
+    ) -> None:  # fmt: skip
         self.runner = runner
         self.open_as = open_as
-        self.transactions = transactions
+        self.transactions, self.replayed = transactions, replayed
         self.gateway = Actor("plant/gateway", ORIGIN)
         self.log = MemoryLog(ORIGIN, log_signers(ORIGIN))
 

@@ -30,13 +30,13 @@ async def listing(
     """Transitions in the order of the events. Those that wait or were refused say why; a refused one holds up no other
     and stays here until it is tried again."""
     custody = here.live.supply.custody
-    wanted = TaskState[state.upper()] if state else None
+    wanted, idle = TaskState[state.upper()] if state else None, custody.keeping.idle  # before the counts it is about
     found = await run_in_threadpool(custody.tasks.page, wanted, int(after), limit)
     counts = await run_in_threadpool(custody.tasks.counts)
     last = str(found[-1].id) if len(found) == limit else None
     return TransitionsOut(
         transitions=[TransitionOut.of(task) for task in found], after=last, counts=counts,
-        problem=custody.problem, idle=custody.keeping.idle,
+        problem=custody.problem, idle=idle,
     )  # fmt: skip
 
 

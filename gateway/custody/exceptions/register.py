@@ -111,6 +111,13 @@ class Register:
             rows = dict(db.execute("SELECT state, COUNT(*) FROM exception GROUP BY state").fetchall())
         return {state: int(rows.get(state, 0)) for state in STATES}
 
+    def unresolved(self, most: int) -> tuple[bool, int]:
+        """Whether there ever was one, and how many are open, counted up to `most`. Quick however many."""
+        with self._store.reading() as db:
+            some = db.execute("SELECT 1 FROM exception LIMIT 1").fetchone() is not None
+            query = "SELECT COUNT(*) FROM (SELECT 1 FROM exception WHERE state = ? LIMIT ?)"
+            return some, int(db.execute(query, (OPEN, most)).fetchone()[0])
+
     def caused_by(self, cause: str) -> ExceptionCase | None:
         return self._one("cause = ?", cause)
 

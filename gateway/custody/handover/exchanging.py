@@ -44,6 +44,10 @@ MAX_SAID_BYTES = 128 * 1024
 Hear = Callable[[str, Notice], Awaitable[None]]
 
 
+class BehindError(LedgerError):
+    """Our peer of the ledger may not have yet what the sender was told."""
+
+
 class Handovers:
     """Runs on the event loop. `alert(kind, organisation, text)` tells people; `heard[kind]` takes notices."""
 
@@ -138,12 +142,17 @@ class Handovers:
                 await self._send_notice(number, organisation, about, kind, body)
             except PartnerTokenError as e:
                 without[organisation] = e
+        behind: BehindError | None = None
         for handover in await finished(self._book.in_state, HandoverState.CHECKING):
-            await self._take(handover)
+            try:
+                await self._take(handover)
+            except BehindError as e:  # the others' are looked at all the same
+                behind = e
         for handover in await finished(self._book.overdue, now_us()):
             await finished(self._late, handover)
-        for error in without.values():
-            raise error
+        for error in (behind, *without.values()):
+            if error:
+                raise error
         self.idle = not self._news.is_set()
 
     def _late(self, handover: Handover) -> None:
@@ -248,7 +257,7 @@ class Handovers:
                 await self._taking.log(handover.organisation, self._book.parts(handover))
         except (HandoverError, CustodyError) as e:
             if self._may_be_behind(handover):
-                raise LedgerError(f"a hand-over does not fit the ledger yet: {e}") from e
+                raise BehindError(f"a hand-over does not fit the ledger yet: {e}") from e
             await self._reject(handover, str(e))
             return
         await finished(self._kept, handover, outline.shipped)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 from contextlib import nullcontext
 from pathlib import Path
@@ -40,6 +41,7 @@ async def _play(home: Path, port: int, profiles: dict[str, Path] | None, once: b
     from gateway.demo.pharma.story import Story
     from gateway.demo.pharma.summary import in_words, pages, summarise
 
+    logging.getLogger("gateway.device.enrolment").setLevel(logging.ERROR)  # that this is plain HTTP, on loopback
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

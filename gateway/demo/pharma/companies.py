@@ -122,7 +122,7 @@ def token_file(home: Path, holder: Company, of: Company) -> Path:
 def _config(home: Path, company: Company, ports: dict[str, tuple[int, int]], profile: Path | None) -> str:
     pages, mqtt = ports[company.name]
     lines = [
-        f'origin = "{company.origin}"', 'data = "data"',
+        f'origin = "{company.origin}"', 'data = "data"', f'company = "{company.title}"',
         *(['ledger = "fabric"'] if profile else []),
         "[front_door]", f"port = {mqtt}", "[api]", f"port = {pages}",
         "[storage]", "reserve_bytes = 0", "[log]", "checkpoint_interval_s = 0.2", "anchor_interval_s = 1.0",

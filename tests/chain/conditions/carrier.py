@@ -22,6 +22,7 @@ from crypto.checkpoint import Checkpoint
 from crypto.note import parse_note
 from gateway.ingest.inbound import Verdict
 from tests.chain.conditions.readings import MINUTE_US, POLICY, SECOND_US, START_US
+from tests.contract_suite.shipments import SIZE, Party
 from tests.support.site import Site
 from tests.support.source import Source, message
 
@@ -90,6 +91,18 @@ class Carrier:
 
     def submit(self, report: Report) -> Progress:
         return Progress.decode(self.call("report", self.shipment, report.encode(), self.evidence()))
+
+    def close(self) -> None:
+        """The pharmacy has the goods, now."""
+        pharmacy = Party.named("PharmacyOrg")
+        ledger = self.site.gateway.ledger._ledger.as_caller(pharmacy.actor.key, pharmacy.organisation)  # type: ignore[attr-defined]
+        for function, args in (
+            ("identities.bootstrap", pharmacy.actor.bootstrap()),
+            ("logs.register", [pharmacy.origin.encode(), *pharmacy.log.vkeys()]),
+            ("logs.anchor", pharmacy.log.anchor(0, SIZE)),
+            ("coldchain.close", [self.shipment, pharmacy.evidence()]),
+        ):
+            self.site.run(ledger.submit(function, *args))
 
     def anchored(self) -> int:
         with self.site.reader() as reader:

@@ -17,12 +17,14 @@ from chain.conditions.opened import Opened, open_bundle
 from chain.conditions.policies import named
 from chain.conditions.printed import as_json, as_text
 from chain.conditions.recompute import Judgement, Recomputation, recompute
+from chain.conditions.report import build_report
 from chaincode.coldchain.alarms import Cause
 from chaincode.coldchain.consistency import require_consistent
 from chaincode.coldchain.records import Progress
 from chaincode.coldchain.report import Report
 from chaincode.errors import Code, ContractError
 from tests.chain.conditions.carrier import Carrier
+from tests.chain.conditions.readings import START_US
 from tests.support.site import Site
 
 DAY_MINUTES = 1440
@@ -157,6 +159,48 @@ def test_the_warm_hours_are_left_out_of_the_file(carrier: Carrier) -> None:
         exporting._leaves = whole
     assert result == "incomplete"
     assert f"{carrier.truck.name}, boot 1: numbers 2 to 5" in opened.steps[-1].text
+
+
+def test_warm_minutes_behind_the_last_reports_entries(carrier: Carrier) -> None:
+    """The last report before the goods are handed over is of a checkpoint some minutes old: what came since is less
+    than a gap, so the figures say nothing. The readings do, as soon as no report is to come any more."""
+    carrier.measure(carrier.truck, *[5] * 11)
+    carrier.open(carrier.truck)
+    carrier.at(56)
+    carrier.measure(carrier.truck, 5, start=55)
+    carrier.site.drain()
+    cut = carrier.anchored()
+    carrier.measure(carrier.truck, *[16] * 4, start=56, every=1)
+    carrier.measure(carrier.truck, 5, start=61)
+    honest = carrier.report(1, 60)
+    lie = build_report(carrier.policy, 1, (START_US, carrier.at(60)), (carrier.first, cut), carrier.samples())
+    assert honest.loggers[0].most == 16_000
+    assert not carrier.submit(lie).held
+    assert checked(carrier)[0] == "agrees"  # more reports are to come, and say it
+    carrier.close()
+    result, found, opened = checked(carrier)
+    assert opened.case is not None
+    assert opened.case.ends() == []  # its next reading shows that none was left out
+    assert result == "differs"
+    assert {one.judgement for one in found.alarms} == {Judgement.SUPPRESSED}
+    assert Cause.LIMIT in [one.cause for one in found.alarms]
+
+
+def test_the_end_of_a_file_is_told(carrier: Carrier) -> None:
+    """What followed a number, nobody can tell from a file that ends there; a boot that begins late lost numbers."""
+    carrier.measure(carrier.truck, 5, 5)
+    carrier.truck.restart()
+    carrier.measure(carrier.truck, 5, 5, start=10)
+    carrier.open()
+    carrier.submit(carrier.report(1, 20))
+    _, _, opened = checked(carrier)
+    name = carrier.truck.name
+    assert opened.case is not None
+    assert opened.case.ends() == [f"{name}, boot 1, number 1", f"{name}, boot 2, number 1"]
+    assert f"whether more followed is not shown behind {name}, boot 1, number 1" in opened.steps[-1].text
+    records = tuple(one for one in opened.case.records if (one.record.boot, one.record.seq) != (2, 0))
+    assert replace(opened.case, records=records).holes() == [f"{name}, boot 2: numbers 0 to 0"]
+    assert replace(opened.case, records=()).ends() == [f"anything of {name}"]
 
 
 def test_a_clock_that_is_set_forward_and_back(carrier: Carrier) -> None:

@@ -50,6 +50,8 @@ def test_times_weigh_and_order_does_not() -> None:
         (b"time,temperature\n2026-11-23,5\n\n2026-11-23,6\n", "line 4: its time is that of line 2"),
         (b"2026-11-23,-300\n", "line 1: no temperature is"),
         (b"2026-11-23,NaN\n", "line 1: expected a temperature"),
+        (b"2026-11-23,1_0\n", "line 1: expected a temperature"),
+        (b"time,temperature\n2026-11-23,5,3\n", "line 2: 3 cells under 2 names"),
         (b"2026-11-23,1e999999\n", "line 1: expected a temperature"),
         (b"\xff\xfe", "not UTF-8"),
         (b'time,temperature\n"2026', "line 2"),

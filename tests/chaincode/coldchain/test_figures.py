@@ -112,8 +112,8 @@ def test_warm_hours_cannot_be_dropped_from_one_report_to_the_next(world: ColdWor
 def test_fewer_entries_are_a_shorter_log(world: ColdWorld) -> None:
     trip = world.opened()
     world.submit(world.carrier, "logs.anchor", *world.carrier.log.anchor(64, 70))
-    world.submit(world.carrier, REPORT, *trip.reporting(trip.report(1, world.at(20), course(5, 5, 5, 5), end=70)))
-    shorter = trip.report(2, world.at(20), course(5, 5, 5, 5))
+    world.submit(world.carrier, REPORT, *trip.reporting(trip.report(1, world.at(5), course(5), end=70)))
+    shorter = trip.report(2, world.at(5), course(5))
     world.refused(Code.SHRINKING_REPORT, world.carrier, REPORT, *trip.reporting(shorter))
 
 

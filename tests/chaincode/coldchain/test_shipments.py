@@ -129,13 +129,14 @@ def test_nobody_explains_and_releases(world: ColdWorld) -> None:
     world.submit(world.wholesaler, RELEASE, *trip.releasing(world.wholesaler))
 
 
-def test_a_suppressed_report_is_overdue_and_anybody_says_so(world: ColdWorld) -> None:
+def test_a_suppressed_report_is_overdue_and_who_waits_for_it_says_so(world: ColdWorld) -> None:
     trip = world.opened()
     world.report(trip, *[5] * 6)
     world.at(90)
-    world.refused(Code.NOT_OVERDUE, world.stranger, OVERDUE, trip.shipment_id)
+    world.refused(Code.NOT_OVERDUE, world.wholesaler, OVERDUE, trip.shipment_id)
     world.at(90.1)
-    world.submit(world.stranger, OVERDUE, trip.shipment_id)
+    world.refused(Code.FORBIDDEN, world.stranger, OVERDUE, trip.shipment_id)  # by a clock of its own choice
+    world.submit(world.wholesaler, OVERDUE, trip.shipment_id)
     through_s = START_US // 1_000_000 + 1800
     assert world.event == (
         "coldchain.excursion",
@@ -304,6 +305,51 @@ def test_two_loggers_are_judged_apart(world: ColdWorld) -> None:
     assert world.event[1][3] == [["limit", 1, 0, 300]]
 
 
+def test_an_explanation_does_not_cover_what_came_thereafter(world: ColdWorld) -> None:
+    """A gap of minutes is explained, and then nothing is measured any more."""
+    trip = world.opened()
+    to_us = world.at(40)
+    world.submit(world.carrier, REPORT, *trip.reporting(trip.report(1, to_us, course(5, 5))))
+    world.submit(world.carrier, EXPLAIN, *trip.explaining(0, world.carrier))
+    to_us = world.at(95)
+    world.submit(world.carrier, REPORT, *trip.reporting(trip.report(2, to_us, course(5, 5))))
+    assert [alarm.finding.figure for alarm in world.progress(trip).alarms] == [4500]
+    world.refused(Code.UNEXPLAINED, world.wholesaler, RELEASE, *trip.releasing(world.wholesaler))
+    world.submit(world.carrier, EXPLAIN, *trip.explaining(0, world.carrier))
+    world.refused(Code.EXPLANATION_EXISTS, world.maker, EXPLAIN, *trip.explaining(0, world.maker))
+    world.submit(world.wholesaler, RELEASE, *trip.releasing(world.wholesaler))
+    assert [said.figure for said in world.explanations(trip)] == [4500]
+
+
+def test_an_old_checkpoint_does_not_hide_the_last_readings(world: ColdWorld) -> None:
+    """Of 64 entries, though the warm readings behind them are anchored: what is missing is less than a gap."""
+    trip = world.opened()
+    world.at(14)
+    world.submit(world.carrier, "logs.anchor", *world.carrier.log.anchor(SIZE, SIZE + 9))
+    to_us = world.at(15)
+    old = trip.report(1, to_us, course(5))
+    assert old.loggers[0].missing_s == 0
+    world.refused(Code.BAD_REPORT, world.carrier, REPORT, *trip.reporting(old))
+    new = trip.report(1, to_us, course(5, 16, 16), end=SIZE + 9)
+    world.submit(world.carrier, REPORT, *trip.reporting(new))
+    assert world.event[0] == "coldchain.excursion"
+
+
+def test_a_closing_that_is_dated_back_cuts_nothing_off(world: ColdWorld) -> None:
+    """By a recipient that wants no excursion: its reporter could report up to the closing at most."""
+    world.at(30)
+    trip = world.opened()
+    for minutes in (-5, 0, 29):
+        world.at(minutes)
+        world.refused(Code.MALFORMED, world.wholesaler, CLOSE, *trip.closing(world.wholesaler))
+    world.report(trip, *[5] * 8)
+    world.at(31)
+    world.submit(world.wholesaler, CLOSE, *trip.closing(world.wholesaler))
+    closed = world.progress(trip).closed
+    assert closed is not None
+    assert closed.at_us == START_US + 40 * MINUTE_US  # up to where it was reported
+
+
 def keys_of(world: ColdWorld, party: Party, function: str, *args: bytes) -> tuple[set[str], set[str]]:
     """What a call would read and write."""
     caller = Caller(party.actor.key.public.kid, party.organisation)
@@ -318,8 +364,10 @@ def test_shipments_and_anchors_never_conflict(world: ColdWorld) -> None:
     """On Fabric a call fails where a key that it read was written meanwhile."""
     one, other = world.opened(), world.opened()
     to_us = world.at(20)
+    world.submit(world.carrier, "logs.anchor", *world.carrier.log.anchor(SIZE, SIZE + 9))
+    reports = [trip.report(1, to_us, course(5, 5, 1, 5), end=SIZE + 9) for trip in (one, other)]
     calls = [
-        (world.carrier, REPORT, trip.reporting(trip.report(1, to_us, course(5, 5, 1, 5)))) for trip in (one, other)
+        (world.carrier, REPORT, trip.reporting(report)) for trip, report in zip((one, other), reports, strict=True)
     ]
     calls += [(world.wholesaler, CLOSE, trip.closing(world.wholesaler)) for trip in (one, other)]
     third = world.trip()

@@ -1,7 +1,7 @@
 """Exceptions: reported by anybody, answered by who is asked, resolved by who reported; and whom they stop."""
 
 from chaincode.errors import Code
-from chaincode.lots.exception_records import MAX_HOLDS, ExceptionRecord, ExceptionState, Kind, Resolution
+from chaincode.lots.exception_records import MAX_OWN_HOLDS, ExceptionRecord, ExceptionState, Kind, Resolution
 from chaincode.lots.queries import MAX_PAGE
 from crypto import cbor
 from tests.chaincode.lots.memory_world import Trade, dispensed, ending
@@ -147,7 +147,7 @@ def test_bounds_and_pages(trade: Trade) -> None:
     """A unit bears a bounded number of exceptions; lists come in pages that pass over what is resolved."""
     wholesaler, unit = trade.wholesaler, sent(trade)
     for kind in (Kind.DAMAGED, Kind.SUSPECT):
-        for _ in range(MAX_HOLDS // 2):
+        for _ in range(MAX_OWN_HOLDS // 2):
             reported(wholesaler, kind, unit.unit_id)
     said = [b"other", unit.unit_id, b"", wholesaler.evidence(), b"", b"0"]
     trade.refused(Code.EXCEPTION_OPEN, wholesaler, "lots.report", *said)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,9 @@ ID = "https://id.gs1.org"
 GTIN = "09520002000019"
 DEADLINE_S = 20.0
 T = TypeVar("T")
-NAMES = {"maker": "9520002000002", "wholesaler": "9520004000000", "pharmacy": "9520005000009"}
+NAMES = {
+    "maker": "9520002000002", "wholesaler": "9520004000000", "pharmacy": "9520005000009", "depot": "9520006000008",
+}  # fmt: skip
 
 
 def msp(name: str) -> str:
@@ -234,9 +236,10 @@ def between(sender: Company, recipient: Company) -> dict[str, Any]:
 
 @contextmanager
 def companies(
-    root: Path, *names: str, deadline_s: float = DEADLINE_S, **settings: Any
+    root: Path, *names: str, deadline_s: float = DEADLINE_S, profiles: Mapping[str, Path] | None = None, **settings: Any
 ) -> Iterator[list[Company]]:  # fmt: skip
-    """Their gateways run with REST; each has the others as partners."""
+    """Their gateways run with REST; each has the others as partners. With connection profiles by MSP id the ledger
+    is Fabric."""
     ports = {name: quiet_port() for name in names}
     for name in names:
         access = Access(Folder.create(root / name, f"{name}.example/gw"))
@@ -248,12 +251,19 @@ def companies(
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         try:
-            made = [runner.run(_start(stack, runner, root, name, ports, settings)) for name in names]
+            ledgers = {name: _ledger(root, name, profiles) for name in names}
+            made = [runner.run(_start(stack, runner, root, name, ports, ledgers[name] | settings)) for name in names]
             for company in made:
                 company.deadline_s = deadline_s
             yield made
         finally:
             runner.run(stack.aclose())
+
+
+def _ledger(root: Path, name: str, profiles: Mapping[str, Path] | None) -> dict[str, Any]:
+    if profiles is not None:
+        return {"ledger": "fabric", "fabric": {"profile": profiles[msp(name)]}}
+    return {"shared_ledger": {"name": "trade.example/ledger", "folder": root / "ledger", "organisation": msp(name)}}
 
 
 async def _start(
@@ -268,7 +278,6 @@ async def _start(
     config = Config.model_validate({
         "origin": f"{name}.example/gw", "data": root / name, "front_door": {"port": 0}, "api": {"port": ports[name]},
         "log": {"checkpoint_interval_s": 3600, "anchor_interval_s": 3600}, "delivery": {"retry_max_s": 0.1},
-        "shared_ledger": {"name": "trade.example/ledger", "folder": root / "ledger", "organisation": msp(name)},
         "partners": partners, **settings,
     })  # fmt: skip
     started = await stack.enter_async_context(running(config))

@@ -236,3 +236,19 @@ def test_amounts_are_whole_numbers(quantity: float, uom: str | None, count: int)
 def test_amounts_that_are_none(quantity: float, uom: str | None) -> None:
     with pytest.raises(CustodyError):
         whole(quantity, uom)
+
+
+def test_what_may_not_leave_stays_and_holds_up_nothing(maker: Company, trade: Trade, goods: Goods) -> None:
+    """A recalled lot is not shipped on; the refusal is of the unit, and no exception that the contract kept."""
+    leaf = maker.commissioned(goods.packs(0, 2), goods.lot)
+    maker.packed(goods.sscc(1), goods.packs(0, 2))
+    maker.custody.lots.close(maker.custody.units.of(goods.lot_uri))
+    maker.settle()
+    evidence = maker.run(maker.custody.keeping._prover.evidence(leaf))
+    lot_id = maker.custody.units.id_of(goods.lot_uri)
+    recall = maker.gateway.ledger.submit("lots.recall", lot_id, b"2", b"1900000000000000", b"glass", evidence)
+    maker.run(recall)
+    leaf = maker.shipped(trade[1], [goods.sscc(1)])
+    maker.settle()
+    assert states(maker, leaf)[0][:2] == ("ship", "refused")
+    assert states(maker, leaf)[0][2] == "recalled"

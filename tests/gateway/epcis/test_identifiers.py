@@ -50,6 +50,9 @@ SAME = [
     ("http://example.com/shop/01/09780345418913/22/cpv", "01/09780345418913"),
     ("https://id.gs1.org/01/09780345418913/21/a%28b", "01/09780345418913/21/a%28b"),
     ("https://id.gs1.org/01/09780345418913/21/a(b/", "01/09780345418913/21/a%28b"),
+    ("HTTPS://id.gs1.org/01/09780345418913/21/a", "01/09780345418913/21/a"),
+    ("URN:EPC:id:sgtin:4012345.011111.9876", "01/04012345111118/21/9876"),
+    ("http://example.com/%30%31/09780345418913/%32%31/a", "01/09780345418913/21/a"),
 ]
 
 
@@ -82,7 +85,8 @@ def test_other_uris_stay(uri: str) -> None:
         "", "no uri", "urn", "http://a b/", "http://a/%zz", "urn:x:\n", "http://a/[", "x:" + "y" * 3_000, "9a:b",
         "https://id.gs1.org/01/09780345418914", "https://example.com/01/09780345418914/21/7",
         "https://id.gs1.org/00/040123450000003330", "https://example.com/gln/4012345000055",
-        "https://id.gs1.org/01/123", "https://id.gs1.org/", "https://id.gs1.org/99/12345678",
+        "HTTPS://id.gs1.org/01/09780345418914", "https://example.com/%30%31/09780345418914", "https://id.gs1.org/01/123",
+        "https://id.gs1.org/", "https://id.gs1.org/99/12345678",
         "https://id.gs1.org/01/09780345418913/21", "https://id.gs1.org/01/09780345418913/21/" + "x" * 21,
         "https://id.gs1.org/01/09780345418913/21/a/10/b", "https://id.gs1.org/01/09780345418913/21/a/21/b",
         "https://id.gs1.org/01/09780345418913/21/%C3%A9", "https://id.gs1.org/253/4012345000055",

@@ -53,6 +53,15 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("ObjectEvent", {"ex:a/b~c": 2**60}, "/ex:a~1b~0c", "2\\^53"),
     ("ObjectEvent", {"readPoint": {"id": "urn:x:1", "plain": 1}}, "/readPoint/plain", "prefix"),
     ("ObjectEvent", {"@context": [CONTEXT, 7]}, "/@context/1", "URIs and objects"),
+    # contexts by which other readers would read something else
+    *(
+        ("ObjectEvent", {"@context": [CONTEXT, {"ex": "urn:x:", term: "urn:evil:"}]}, f"/@context/{term}", reason)
+        for term, reason in (
+            ("https", "others read"), ("http", "others read"), ("urn", "others read"), ("@vocab", "others read"),
+            ("@import", "others read"), ("@base", "others read"), ("epcList", "own name"), ("quantity", "own name"),
+            ("shipping", "own name"), ("recalled", "own name"), ("sensorReport", "own name"), ("id", "own name"),
+        )
+    ),
     # times
     *(
         ("ObjectEvent", {"eventTime": wrong}, "/eventTime", "expected a time")

@@ -36,12 +36,12 @@ async def _codes(ledger: FabricLedger, number: int) -> list[int]:
     return list(block.metadata.metadata[FILTER])
 
 
-def test_fifty_gateways_anchor_at_once_without_a_conflict(channel: RunningNetwork) -> None:
+def test_fifty_gateways_anchor_at_once_without_a_conflict(channel: RunningNetwork, depot: Actor) -> None:
     async def act() -> None:
         profile = read_profile(channel.profiles[DEPOT])
-        first = Actor("many.example/first", "many.example/first")
-        async with FabricLedger(profile, first.key) as ledger:
-            opened = await ledger.submit("identities.bootstrap", *first.bootstrap())
+        log = MemoryLog(depot.origin, log_signers(depot.origin))
+        async with FabricLedger(profile, depot.key) as ledger:
+            opened = await ledger.submit("logs.register", depot.origin.encode(), *log.vkeys())
             gateways = await asyncio.gather(*(admitted(ledger, f"many.example/{number}") for number in range(GATEWAYS)))
             ledgers = [FabricLedger(profile, actor.key) for actor, _ in gateways]
             try:
@@ -49,8 +49,7 @@ def test_fifty_gateways_anchor_at_once_without_a_conflict(channel: RunningNetwor
                 await asyncio.gather(*(_anchors(one, log) for one, (_, log) in work))
             finally:
                 await asyncio.gather(*(one.close() for one in ledgers))
-            last = await ledger.submit("logs.register", b"many.example/first", *MemoryLog(
-                "many.example/first", log_signers("many.example/first")).vkeys())  # fmt: skip
+            last = await ledger.submit("logs.anchor", *log.anchor(0, 1))
             blocks = range(opened.index >> 20, (last.index >> 20) + 1)
             codes = [code for number in blocks for code in await _codes(ledger, number)]
         assert len(codes) == GATEWAYS * (2 + ANCHORS) + 2

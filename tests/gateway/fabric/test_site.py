@@ -170,7 +170,7 @@ def _a_full_disk_delays_proofs(site: Site) -> None:
 ONE, TWO = "key LIKE 'id/%#plant-logger-1'", "key LIKE 'id/%#plant-logger-2'"
 ALTERED = {
     f"UPDATE kept SET value = zeroblob(40) WHERE {ONE}": "identity of plant-logger-1",
-    f"UPDATE kept SET evidence = (SELECT evidence FROM kept WHERE {TWO}) WHERE {ONE}": "kept proof of .*another value",
+    f"UPDATE kept SET evidence = (SELECT evidence FROM kept WHERE {TWO}) WHERE {ONE}": "-1: it is of .*-2",
     "UPDATE kept SET evidence = zeroblob(40)": "kept proof of ",
     "UPDATE kept SET value = CAST(substr(value, 1, length(value) - 1) || 'z' AS BLOB)"
     " WHERE key LIKE 'cp/%'": "wrote another value",

@@ -12,7 +12,10 @@ from tests.gateway.api.site import MINUTE_US, START_US, Site
 from tests.gateway.web.browser import Browser, chromium
 
 pytestmark = pytest.mark.browser
-PATHS = ("/", "/records", "/records/3", "/records/5", "/sources/cold-2", "/sources/cold-3", "/sources/nobody")
+PATHS = (
+    "/", "/records", "/records/3", "/records/5", "/sources/cold-2", "/sources/cold-3", "/sources/nobody",
+    "/shipments", "/exceptions", "/recalls", "/alarms",
+)  # fmt: skip
 FRESH_WITHIN_S = 30.0
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
