@@ -53,7 +53,8 @@ class Follower:
 
     def _pause(self, done: int, took: float, arrived: int) -> float:
         """While events arrive, an index takes at most a tenth of the time; what is left over it catches up later."""
-        return max(BUSY_PAUSE * took if arrived else 0.0, 0.0 if done == STEP else FOLLOW_S)
+        behind = done == STEP or (done > 0 and self._index.cut)
+        return max(BUSY_PAUSE * took if arrived else 0.0, 0.0 if behind else FOLLOW_S)
 
     def _step(self) -> int:
         try:

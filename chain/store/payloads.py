@@ -17,6 +17,7 @@ from chain.erasure import ERASED, Run, joined
 from chain.errors import StoreError
 from chain.store.database import Database
 from chain.store.epochs import MARK, Epochs, is_lock, new_lock
+from chain.store.recent import RecentSegments
 from chain.store.segment import Segment, decode_segment, encode_segment
 from crypto import cbor, labels
 from crypto.at_rest import AtRestKey, new_key, nonces
@@ -28,7 +29,6 @@ SCHEMA = (
     " subject INTEGER NOT NULL REFERENCES subject(id), body BLOB NOT NULL)",
 )
 _CACHED_KEYS = 4096
-_CACHED_SEGMENTS = 64
 
 
 class _Subject(Struct):
@@ -63,7 +63,7 @@ class Payloads:
         self._site = AtRestKey(site_key)
         self._tag_key = hmac.digest(site_key, labels.SUBJECT_TAG, "sha256")
         self._subject = lru_cache(maxsize=_CACHED_KEYS)(self._load_subject)
-        self._segment = lru_cache(maxsize=_CACHED_SEGMENTS)(self._load_segment)
+        self._segments = RecentSegments(self._load_segment)
         self._open: list[_Open] = []  # of the open transaction
 
     def put(self, tx: sqlite3.Connection, first_leaf: int, subject: str, seed: bytes,
@@ -101,7 +101,7 @@ class Payloads:
     def segment_of(self, leaf: int) -> Segment | None:
         """The opened segment that holds this leaf; None where the leaf has no payload (a seal record)."""
         run = self.run_of(leaf)
-        return self._segment(run[0]) if run else None
+        return self._segments.get(run[0]) if run else None
 
     def run_of(self, leaf: int) -> Run | None:
         """The first leaf and the count of the segment that holds this leaf, whether or not it opens."""
@@ -130,7 +130,7 @@ class Payloads:
     def forget_cached(self) -> None:
         """Needed after a rolled-back transaction, which may have made a subject, and after an erasure."""
         self._subject.cache_clear()
-        self._segment.cache_clear()
+        self._segments.forget()
         self._epochs.forget()
         self._open.clear()
 

@@ -54,24 +54,30 @@ class StoredEvents:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Events of consecutive leaves of one subject, and the seed of all their salts."""
+    """Events of consecutive leaves of one subject, and the seed of all their salts. size: its bytes, in clear and not
+    compressed."""
 
     first_leaf: int
     subject: str
     seed: bytes
     events: StoredEvents
+    size: int
 
 
 def encode_event(stored: StoredEvent) -> bytes:
     """One event of a segment: CBOR [event, part, …], a part being bytes or [from, length]."""
     fields = cbor.pack([list(field) for field in stored.fields])
     parts: list[CborValue] = []
-    at = 0
+    at = behind = (
+        0  # in the fields; in the event, where the next text most likely stands: a thousand things do in order
+    )
     for text in _texts([value for _, value in stored.fields]):
-        there, origin = fields.find(text, at), stored.event.find(text)
+        there, origin = fields.find(text, at), stored.event.find(text, behind)
+        if origin < 0:
+            origin = stored.event.find(text)
         if there >= 0 and origin >= 0:
             parts += [fields[at:there], [origin, len(text)]]
-            at = there + len(text)
+            at, behind = there + len(text), origin + len(text)
     return cbor.pack([stored.event, *parts, fields[at:]])
 
 
@@ -83,8 +89,9 @@ def encode_segment(seed: bytes, count: int, events: Iterable[bytes]) -> bytes:
 
 def decode_segment(first_leaf: int, subject: str, plain: bytes) -> Segment:
     """Only for bytes whose authenticity was verified before."""
-    seed, items = cbor.unpack(zlib.decompress(plain) if plain[:1] == _ZLIB else plain)
-    return Segment(first_leaf, subject, seed, StoredEvents(items))
+    content = zlib.decompress(plain) if plain[:1] == _ZLIB else plain
+    seed, items = cbor.unpack(content)
+    return Segment(first_leaf, subject, seed, StoredEvents(items), len(content))
 
 
 def _event(event: bytes, parts: list[Any]) -> StoredEvent:

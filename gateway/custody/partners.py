@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crypto.errors import KeyMaterialError
 from crypto.files import read_secret
-from gateway.custody.errors import PartnerAwayError, PartnerError
+from gateway.custody.errors import PartnerAwayError, PartnerError, PartnerTokenError
 from gateway.custody.settings import PartnerConfig
 
 if TYPE_CHECKING:
@@ -49,12 +49,18 @@ class Partner:
         """As the file has it now, so that a new one counts at once.
 
         Raises:
-            PartnerError: the file cannot be read, or others may read it.
+            PartnerTokenError: the file cannot be read, or others may read it; or there is no token in it.
         """
         try:
-            return read_secret(self.token_file).decode("ascii").strip()
+            token = read_secret(self.token_file).decode("ascii").strip()
         except (KeyMaterialError, UnicodeDecodeError) as e:
-            raise PartnerError(f"the token for {self.organisation}: {e}") from e
+            raise PartnerTokenError(f"the token for {self.organisation}: {e}") from e
+        if not token.isprintable() or len(token.split()) != 1:
+            raise PartnerTokenError(
+                f"the token for {self.organisation}: {self.token_file} has no token of one line; write the one that its"
+                " gateway gave us into it (there: sealtrail token new --scope partner)"
+            )
+        return token
 
     @property
     def headers(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ files can test guesses of serials against the ledger, and do nothing else with t
 """
 
 import hmac
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from gateway.custody.schema import LotState, UnitKind, UnitState
 PACKS_AT_ONCE = 4096
 _NAMES = ("id", "uri", "generation", "kind", "secret", "origin", "state", "parent", "out_of", "leaf")
 _COLUMNS = ", ".join(f"unit.{name}" for name in _NAMES)
+_THERE = "SELECT pack.name FROM json_each(?) j CROSS JOIN pack ON pack.name = j.value"
+_PUT = "INSERT OR IGNORE INTO pack (name, lot, leaf) SELECT value, ?, ? FROM json_each(?)"
 _Row = tuple[int, str, int, int, bytes, str, int, int | None, int | None, int | None]
 
 
@@ -156,12 +159,17 @@ class Units:
     def put_packs(self, lot: Unit, packs: list[str], leaf: int | None = None) -> list[str]:
         """Note packs, by the URIs of their SGTINs, as of this lot; `leaf` is the record of their commissioning. Returns
         those that were there already, of this lot or of another, and stay as they are."""
-        known: list[str] = []
+        names = list(map(pack_name, packs))
+        listed = json.dumps(names)
         with self._store.transaction() as tx:
-            for pack in packs:
-                row = (pack_name(pack), lot.number, leaf)
-                if tx.execute("INSERT OR IGNORE INTO pack (name, lot, leaf) VALUES (?, ?, ?)", row).rowcount == 0:
-                    known.append(pack)
+            # One statement for all: between two, this thread may wait for the interpreter's lock.
+            there = {name for (name,) in tx.execute(_THERE, (listed,))}
+            tx.execute(_PUT, (lot.number, leaf, listed))
+        known: list[str] = []
+        for pack, name in zip(packs, names, strict=True):
+            if name in there:
+                known.append(pack)
+            there.add(name)
         return known
 
     def commissioned_at(self, pack: str) -> int | None:

@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 from gateway.epcis import digital_link_path, epc_urn
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.gs1_parts import checked
+from gateway.preprocess.gs1 import check_digit
 
 ROOT = "https://id.gs1.org"
 MAX_URI_CHARS = 2_048
@@ -37,6 +38,8 @@ _URI = re.compile(
     r"[\w.~!$&'()*+,;=:@%/\-]*(?:\?[\w.~!$&'()*+,;=:@%/?\-]*)?(?:#[\w.~!$&'()*+,;=:@%/?\-]*)?",
     re.ASCII,
 ).fullmatch
+# By far the most: a product, lot or pack in its canonical form already, of letters and digits.
+_PLAIN = re.compile(r"https://id\.gs1\.org/01/(\d{14})(?:/(?:10|21)/[0-9A-Za-z]{1,20})?", re.ASCII).fullmatch
 _ANY_CASE = re.compile("urn:epc:|https?://", re.IGNORECASE).match
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})").search
 
@@ -108,6 +111,11 @@ class Gs1Key:
         return next((value for ai, value in self.qualifiers if ai == wanted), None)
 
 
+@lru_cache(maxsize=1_024)
+def _digit(body: str) -> str:
+    return str(check_digit(body))
+
+
 @lru_cache(maxsize=4_096)
 def canonical(uri: str) -> str:
     """The one form of a GS1 identifier; any other URI unchanged.
@@ -115,6 +123,8 @@ def canonical(uri: str) -> str:
     Raises:
         EpcisError: not a URI (RFC 3986), longer than 2,048 characters, or a malformed GS1 identifier.
     """
+    if (plain := _PLAIN(uri)) and plain[1][13] == _digit(plain[1][:13]):
+        return uri
     found = _parts(uri)
     if found is not None:
         return _link(*found)

@@ -3,26 +3,25 @@ look at each record's kind."""
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 
 from chain.errors import StoreError
 from chain.record import parts
 from chain.site import Folder, Lock, SiteReader
+from chain.store.segment import StoredEvent
 from crypto import cbor
 from crypto.errors import FormatError
 from gateway.epcis.event import read_event
 from gateway.events.rows import Logged, hash_of_id, write_events
 from gateway.events.schema import SCHEMA, TABLES, VERSION
-from gateway.index.following import BATCH, LogIndex, Write, stored_events
+from gateway.index.following import BATCH, LogIndex, Write, first_events
 
 __all__ = ["BATCH", "EPCIS_KIND", "EventIndex", "bring_up_to_date", "forget_events"]
 
 log = logging.getLogger(__name__)
 EPCIS_KIND = 7
-_PIECE = 1024  # events opened at once: each may have tens of kilobytes
 
 
 class EventIndex(LogIndex):
@@ -34,23 +33,23 @@ class EventIndex(LogIndex):
         """`path` is another place than the folder's events.db."""
         super().__init__(folder, path or folder.events)
 
-    def read(self, reader: SiteReader, start: int, stop: int) -> Write:
+    def read(self, reader: SiteReader, start: int, stop: int) -> tuple[int, Write]:
         received: dict[int, tuple[str, int]] = {}
         for leaf, entry in enumerate(reader.entries.entries(start, stop), start):
             source, (kind, _, _, _, received_us, *_) = parts(entry)
             if kind == EPCIS_KIND:
                 received[leaf] = source, received_us
 
+        events, stop = first_events(reader, received, stop)
+
         def write(tx: sqlite3.Connection) -> None:
-            events = _events(reader, received)
-            while piece := list(islice(events, _PIECE)):
-                write_events(tx, piece)
+            write_events(tx, list(_opened(events, received)))
 
-        return write
+        return stop, write
 
 
-def _events(reader: SiteReader, received: dict[int, tuple[str, int]]) -> Iterator[Logged]:
-    for leaf, stored in stored_events(reader, received):
+def _opened(events: Iterable[tuple[int, StoredEvent]], received: dict[int, tuple[str, int]]) -> Iterator[Logged]:
+    for leaf, stored in events:
         try:
             digest = hash_of_id(str(dict(stored.fields)["hash"]))
             source, received_us = received[leaf]

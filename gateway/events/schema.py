@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from gateway.index.following import POSITION
 
-VERSION = 2
+VERSION = 3
 
 
 class Type(IntEnum):

@@ -7,7 +7,7 @@ from pathlib import Path
 from chain.record import parts
 from chain.site import Folder, SiteReader
 from gateway.access import SourceSettings
-from gateway.index.following import BATCH, LogIndex, Write, stored_events
+from gateway.index.following import BATCH, LogIndex, Write, first_events
 from gateway.index.rows import RowWriter
 from gateway.index.schema import SCHEMA, TABLES, VERSION
 
@@ -27,9 +27,10 @@ class Index(LogIndex):
         super().__init__(folder, path or folder.index)
         self._settings = settings
 
-    def read(self, reader: SiteReader, start: int, stop: int) -> Write:
+    def read(self, reader: SiteReader, start: int, stop: int) -> tuple[int, Write]:
+        events, stop = first_events(reader, range(start, stop), stop)
         records = [parts(entry) for entry in reader.entries.entries(start, stop)]
-        fields = {leaf: stored.fields for leaf, stored in stored_events(reader, range(start, stop))}
+        fields = {leaf: stored.fields for leaf, stored in events}
 
         def write(tx: sqlite3.Connection) -> None:
             rows = RowWriter(tx, self._settings)
@@ -37,7 +38,7 @@ class Index(LogIndex):
                 rows.add(leaf, source, numbers, fields.get(leaf))
             rows.finish()
 
-        return write
+        return stop, write
 
 
 def forget_index(folder: Folder) -> None:

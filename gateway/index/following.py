@@ -23,6 +23,9 @@ from crypto.errors import DecryptionError
 from crypto.merkle import EMPTY_ROOT
 
 BATCH = 4096
+# Bytes of payloads in one transaction. An event of 60 KB may name a thousand packs, and each is several rows, some
+# hundred times as many as a reading has: a step that counts leaves alone may come to half a gigabyte.
+MOST_BYTES = 512 * 1024
 # One row: how far the log was followed, the root that the log had there, and how many erasures had destroyed what was
 # stored when the index was begun.
 POSITION = (
@@ -46,6 +49,7 @@ class LogIndex(ABC):
         self._db = _open(path, self.what, self.schema, self.version)
         self._checked = False
         self._erasures = 0
+        self.cut = False  # the last step ended before the leaf it was asked for: its payloads were large
 
     @property
     def position(self) -> int:
@@ -59,14 +63,17 @@ class LogIndex(ABC):
         return self._erasures
 
     def follow(self, reader: SiteReader, limit: int = BATCH) -> int:
-        """Index up to `limit` more leaves; returns how many, 0 when the index is up to date."""
+        """Index up to `limit` more leaves, fewer where their payloads are large; returns how many, 0 when the index is
+        up to date."""
         erasures = reader.erasures.destroyed()  # before any payload is read
         size = reader.entries.size()
         start = self._start(reader, size, erasures)
-        stop = min(size, start + limit)
-        if start == stop:
+        asked = min(size, start + limit)
+        self.cut = False
+        if start == asked:
             return 0
-        write = self.read(reader, start, stop)
+        stop, write = self.read(reader, start, asked)
+        self.cut = stop < asked
         root = root_at(reader.entries, stop)
         with self._db.transaction() as tx:
             write(tx)
@@ -74,8 +81,9 @@ class LogIndex(ABC):
         return stop - start
 
     @abstractmethod
-    def read(self, reader: SiteReader, start: int, stop: int) -> Write:
-        """Read the leaves start … stop-1 and return what writes their rows."""
+    def read(self, reader: SiteReader, start: int, stop: int) -> tuple[int, Write]:
+        """Read the leaves start … stop-1, or as many of them as `first_events` gives; return the leaf behind the last
+        one and what writes their rows."""
 
     def rebuild(self) -> None:
         """Forget everything, also in free pages and the journal; the next `follow` starts at leaf 0. Readers see the
@@ -128,6 +136,21 @@ def stored_events(reader: SiteReader, leaves: Iterable[int]) -> Iterator[tuple[i
                 closed, segment = run[0] + run[1] if run else leaf + 1, None
         if segment is not None:
             yield leaf, segment.events[leaf - segment.first_leaf]
+
+
+def first_events(
+    reader: SiteReader, leaves: Iterable[int], stop: int
+) -> tuple[list[tuple[int, StoredEvent]], int]:  # fmt: skip
+    """As many stored events of these leaves as go into one step, one at least where there is any, and the leaf before
+    which they end: `stop` where that is all of them."""
+    taken: list[tuple[int, StoredEvent]] = []
+    room = MOST_BYTES
+    for leaf, stored in stored_events(reader, leaves):
+        room -= len(stored.event)
+        if room < 0 and taken:
+            return taken, leaf
+        taken.append((leaf, stored))
+    return taken, stop
 
 
 def _open(path: Path, what: str, schema: tuple[str, ...], version: int) -> Database:

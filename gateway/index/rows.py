@@ -1,5 +1,6 @@
 """Writes the index rows of a batch of records inside the follower's transaction."""
 
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,13 @@ _BLOCK = """INSERT INTO block VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
 low_us = MIN(low_us, excluded.low_us), high_us = MAX(high_us, excluded.high_us), kinds = kinds | excluded.kinds"""
 _PLACE = "INSERT INTO place VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET kinds = kinds | excluded.kinds"
 _SERIES = "INSERT INTO series VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET unit = excluded.unit"
+
+_FEW = 16
+_NUL = "\0"  # SQLite's JSON ends a text there
+_NEW_TERMS = """INSERT OR IGNORE INTO term (name, value)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?) ORDER BY key"""
+_TERM_IDS = """SELECT json_group_array(term.id) FROM json_each(?) j CROSS JOIN term
+ON term.name = json_extract(j.value, '$[0]') AND term.value = json_extract(j.value, '$[1]')"""
 
 _OUTSIDE = int(RecordFlag.OUT_OF_RANGE)
 
@@ -48,8 +56,11 @@ class RowWriter:
         last = min(seq + count - 1, MAX_NUMBER) if count else seq
         self._groups[source, boot, kind, leaf >> BLOCK_BITS].append((leaf, seq, last, sensed, received))
         if fields is not None:
-            for term in terms_of(kind, fields):
-                self._mentions.append((self._terms.get(term) or self._term(term), leaf))
+            terms = terms_of(kind, fields)
+            if len(terms) > _FEW and all(_NUL not in value for _, value in terms):
+                self._add_many(leaf, terms)
+            else:
+                self._mentions += [(self._terms.get(term) or self._term(term), leaf) for term in terms]
             if points := points_of(kind, fields, sensed):
                 self._add_points(leaf, source, name, flags, points)
 
@@ -71,6 +82,14 @@ class RowWriter:
         for (source, boot, what), spans in numbers.items():
             for first, last in runs(spans):
                 cover(self._tx, (source, boot, what), first, last)
+
+    def _add_many(self, leaf: int, terms: Sequence[tuple[str, str]]) -> None:
+        """The terms of an event with many things, most of them new, in three statements: between two, this thread may
+        wait for the interpreter's lock."""
+        listed = json.dumps([term for term in terms if term not in self._terms])
+        self._tx.execute(_NEW_TERMS, (listed,))
+        ids = self._tx.execute(_TERM_IDS, (json.dumps(terms),)).fetchone()[0]
+        self._tx.execute("INSERT INTO mention SELECT value, ? FROM json_each(?) ORDER BY value", (leaf, ids))
 
     def _add_points(self, leaf: int, source: int, reporter: str, flags: int, points: Sequence[Point]) -> None:
         outside = self._outside(reporter, points) if flags & _OUTSIDE else [False] * len(points)

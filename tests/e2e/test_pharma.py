@@ -15,6 +15,7 @@ def test_five_companies_from_raw_material_to_patient(tmp_path: Path) -> None:
     summary = json.loads(summary_file.read_text())
     assert summary["companies"] == 5
     assert (summary["excursions"], summary["recomputed"], summary["duplicates"]) == (1, True, 1)
+    assert (summary["labels"], summary["rejected"]) == (6, 1)
     assert (summary["recall"]["packs"], summary["recall"]["reach"]) == (summary["packs"], 100)
     assert summary["anchored"] == summary["logged"] > summary["captured"] > 40
     assert summary["transitions"]["pending"] == summary["transitions"]["waiting"] == 0

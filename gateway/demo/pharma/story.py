@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.demo.errors import DemoError
-from gateway.demo.pharma import events, truck
+from gateway.demo.pharma import events, line, truck
 from gateway.demo.pharma.companies import CARRIER, MAKER, PHARMACY, SUPPLIER, WHOLESALER
 from gateway.demo.pharma.rest import Desk
 
@@ -21,6 +21,7 @@ IN_CASE, CASES_ON_PALLET, PALLETS = 10, 6, 2
 PACKS: Final = IN_CASE * CASES_ON_PALLET * PALLETS
 DISPENSED: Final = 4
 RECALL_S: Final = 3600
+STATION, LOOKED_AT = "label-station", 6
 HOUR_US: Final = 3_600_000_000
 LOW, HIGH = 8.0, 15.0  # °C, a cool place (USP general chapter 659)
 POLICY: Final = {
@@ -77,6 +78,8 @@ class Told:
     shipments: dict[str, str] = field(default_factory=dict)  # pallet -> shipment id
     excursion: str = ""  # shipment id
     refusals: list[str] = field(default_factory=list)
+    labels: int = 0
+    rejected: int = 0
     duplicates: int = 0
     recall: dict[str, Any] = field(default_factory=dict)
 
@@ -138,6 +141,23 @@ class Story:
         )  # fmt: skip
         await self.maker.settled()
         self.tell(f"batch {LOT}: {PACKS} packs with serials; the ledger holds their tree, not the serials")
+        if line.can_read():
+            await self._labels()
+
+    async def _labels(self) -> None:
+        """The label station looks at some packs; one has another lot printed than its code says."""
+        images, device = self.home / MAKER.name / "images", self.home / MAKER.name / STATION
+        serials = [uri.rpartition("/")[2] for uri in self.goods.packs[:LOOKED_AT]]
+        packs = [line.pack(self.goods.product, LOT, EXPIRY, serial) for serial in serials]
+        await asyncio.to_thread(line.draw, images, packs, LOOKED_AT - 1)
+        code = await self.maker.invite(STATION, 0.8, 1.0, "/")
+        await asyncio.to_thread(line.enrolled, self.maker.gateway.url, code, device)
+        seen = await line.inspect(images, device)
+        rejected = [one for one in seen if one["decision"] == "reject"]
+        if (len(seen), len(rejected)) != (LOOKED_AT, 1):
+            raise DemoError(f"the label station should reject one of {LOOKED_AT}: {[one['decision'] for one in seen]}")
+        self.told.labels, self.told.rejected = len(seen), len(rejected)
+        self.tell(f"the label station reads {len(seen)} packs and rejects one: {rejected[0]['reasons'][0][-1]}")
 
     async def packing(self) -> None:
         """Packs into cases, cases onto pallets."""

@@ -29,6 +29,8 @@ class Summary:
     excursions: int
     recomputed: bool
     refusals: list[str]
+    labels: int
+    rejected: int
     duplicates: int
     recall: dict[str, Any]
     seconds: float
@@ -49,7 +51,7 @@ async def summarise(systems: Mapping[str, Desk], told: Told, ledger: str) -> Sum
         sum(int(one["anchored_size"]) for one in status),
         {state: sum(one.get(state, 0) for one in counts) for state in sorted(states)},
         sum(bool(one["alarms"]) for one in shipments), await _recomputed(systems[CARRIER.name], told.excursion),
-        told.refusals, told.duplicates, told.recall, told.seconds, told,
+        told.refusals, told.labels, told.rejected, told.duplicates, told.recall, told.seconds, told,
     )  # fmt: skip
 
 
@@ -78,6 +80,7 @@ Five companies moved {summary.packs} packs from raw material to patients, on {wh
   {summary.captured:>6,} EPCIS events captured by the companies' own systems
   {summary.logged:>6,} records in five logs, {summary.anchored:,} of them anchored
   {done:>6,} changes of custody on the ledger, {refused} refused
+  {summary.labels:>6,} packs read by the label station, {summary.rejected} rejected
   {summary.excursions:>6,} shipment with an excursion, found by the contract, {agreed}
   {summary.duplicates:>6,} copied pack found by its serial
   {summary.recall["reach"]:>6.0f} % of {summary.recall["packs"]} packs accounted for by the recall
