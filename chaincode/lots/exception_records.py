@@ -27,6 +27,7 @@ class Kind(StrEnum):
     PRODUCT_WITHOUT_DATA = "product-without-data"
     DATA_WITHOUT_PRODUCT = "data-without-product"
     QUANTITY_DIFFERS = "quantity-differs"
+    LABEL_DIFFERS = "label-differs"  # lot or expiry
     DAMAGED = "damaged"
     SUSPECT = "suspect"
     OTHER = "other"

@@ -1,9 +1,9 @@
 """The alarms of a gateway, opened and running, with what they hear of the ledger."""
 
 import asyncio
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from gateway.alarms.mail import MailCarrier
 from gateway.alarms.parts import Alarms
 from gateway.alarms.settings import AlarmTarget
 from gateway.alarms.store import AlarmStore
@@ -12,6 +12,9 @@ from gateway.coldchain.following import Following, Heed
 from gateway.coldchain.parts import ColdChain
 from gateway.delivery.outbox import Outbox
 from gateway.supply.ground import Ground
+
+if TYPE_CHECKING:
+    from gateway.alarms.mail import MailCarrier
 
 
 async def open_alarms(ground: Ground, cold: ColdChain, outbox: Outbox, *heed: Heed) -> Alarms:
@@ -29,8 +32,10 @@ async def open_alarms(ground: Ground, cold: ColdChain, outbox: Outbox, *heed: He
     return made
 
 
-def mail_carrier(ground: Ground) -> MailCarrier:
+def mail_carrier(ground: Ground) -> "MailCarrier":
     """Carries mail to the servers of the configuration."""
+    from gateway.alarms.mail import MailCarrier
+
     logins = {PREFIX + one.name: (one.username, one.password_file) for one in _mails(ground) if one.password_file}
     return MailCarrier(logins, ground.config.delivery.tls_ca)
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from crypto.errors import SealtrailError
 from crypto.files import read_secret
 from gateway.alarms.alarm import Alarm, rfc3339
-from gateway.alarms.mail import message
 from gateway.alarms.settings import AlarmTarget
 from gateway.alarms.store import AlarmStore
 from gateway.delivery.outbox import Outbox
@@ -78,6 +77,8 @@ class Telling:
         name, ca = PREFIX + target.name, str(target.tls_ca or "")
         if target.smtp:
             receiver = Target(name, target.smtp, configured=True, tls_ca=ca, bounds=self._bounds)
+            from gateway.alarms.mail import message  # mail and TLS are loaded where alarms go by mail alone
+
             return receiver, message(alarm, target, self._origin, self._url), {}
         secret = secret_from(read_secret(target.secret_file).decode()) if target.secret_file else b""
         receiver = Target(name, target.webhook, secret, configured=True, tls_ca=ca, bounds=self._bounds)

@@ -12,6 +12,7 @@ from chaincode.coldchain.policy import Policy
 from chaincode.coldchain.records import Explanation, Progress, Shipment
 from crypto import cbor
 from gateway.coldchain.collector import first_leaf_since
+from gateway.coldchain.errors import ShipmentError
 from gateway.coldchain.ledger_view import LedgerView
 from gateway.coldchain.opening import Opening
 from gateway.coldchain.store import ShipmentStore, Tracked
@@ -39,6 +40,12 @@ class ColdChain:
 
     async def open(self, wanted: Opening, by: str = "") -> Shipment:
         """Put goods on their way under a policy: the policy is on the ledger first, then a record of ours says so."""
+        origin = self._ground.folder.origin
+        if self._ground.config.sealing.recipients and (wanted.reporter or origin) == origin:
+            raise ShipmentError(
+                f"{origin} seals its payloads to others (sealing.recipients) and cannot read its loggers' readings: it"
+                " would report nothing but gaps; name another gateway as the reporter"
+            )
         arguments = await asyncio.to_thread(wanted.arguments, self._ground.folder.origin, self._units)
         rules = wanted.rules()
         if not await self.view.has_policy(rules.id):

@@ -15,6 +15,10 @@ class PartnerError(SealtrailError):
     """A partner is not known, cannot be reached, or answered otherwise than a gateway does."""
 
 
+class PartnerTokenError(PartnerError):
+    """The file with our token for a partner's gateway has none that can be read; once it has, all goes on."""
+
+
 class PartnerAwayError(PartnerError):
     """A partner's gateway did not answer; later it may."""
 

@@ -15,6 +15,7 @@ from crypto.errors import FormatError
 from crypto.merkle import EMPTY_ROOT
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
+from gateway.custody.exceptions.labels import PRODUCTION_KIND, Labels
 from gateway.custody.handover.book import Book
 from gateway.custody.names import is_container, is_lot
 from gateway.custody.tasks import Tasks
@@ -41,6 +42,7 @@ class Follower:
         """CustodyError where custody.db followed another log than this one."""
         self._store, self._reader, self._transitions, self._tasks = store, reader, transitions, tasks
         self._book = book
+        self.labels: Labels | None = None  # told by whoever makes it
         self.unread = 0  # events whose payload does not open here
         self._require_same_history()
 
@@ -56,16 +58,22 @@ class Follower:
         stop = min(size, start + STEP)
         if start == stop:
             return 0
-        leaves = []
+        leaves, scans = [], list[int]()
+        watched = self.labels if self.labels and self.labels.wanted else None
         for leaf, entry in enumerate(self._reader.entries.entries(start, stop), start):
             source, (kind, *_) = parts(entry)
             if kind == EPCIS_KIND and not source.startswith(PARTNER):
                 leaves.append(leaf)
+            elif kind == PRODUCTION_KIND and watched:
+                scans.append(leaf)
         with self._store.transaction() as tx:
             opened = 0
             for leaf, stored in stored_events(self._reader, leaves):
                 opened += 1
                 self._take(leaf, cbor.unpack(stored.event)[9])
+            for leaf, stored in stored_events(self._reader, scans):
+                if watched:
+                    watched.scanned(stored.event, leaf)
             root = root_at(self._reader.entries, stop)
             tx.execute("INSERT OR REPLACE INTO position VALUES (0, ?, ?)", (stop, root))
         self.unread += len(leaves) - opened

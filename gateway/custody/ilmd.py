@@ -1,6 +1,11 @@
-"""What is printed on packs and stands in an event's ilmd: lot and expiry, in CBV's master data vocabulary."""
+"""What is printed on packs and stands in an event's ilmd: lot and expiry, in CBV's master data vocabulary.
 
+An event that makes nothing has no ilmd: it says them as fields of its own, by the same names.
+"""
+
+from collections.abc import Mapping
 from datetime import date, datetime
+from typing import Any
 
 from gateway.custody.errors import CustodyError
 from gateway.epcis.context import expanded
@@ -13,7 +18,7 @@ _EPOCH = date(1970, 1, 1)
 
 def lot_number(event: Event) -> str | None:
     """The lot of what the event makes."""
-    return _value(event, _LOT)
+    return _value(event.ilmd, _LOT, event)
 
 
 def expiry_day(event: Event) -> int | None:
@@ -22,7 +27,15 @@ def expiry_day(event: Event) -> int | None:
     Raises:
         CustodyError: it is no date.
     """
-    text = _value(event, _EXPIRY)
+    return _day(_value(event.ilmd, _EXPIRY, event))
+
+
+def borne(event: Event) -> tuple[str | None, int | None]:
+    """Lot and expiry that an event says of goods which were made elsewhere. Raises as `expiry_day` does."""
+    return _value(event.body, _LOT, event), _day(_value(event.body, _EXPIRY, event))
+
+
+def _day(text: str | None) -> int | None:
     if text is None:
         return None
     try:
@@ -32,8 +45,8 @@ def expiry_day(event: Event) -> int | None:
     return (day - _EPOCH).days
 
 
-def _value(event: Event, wanted: str) -> str | None:
-    for name, value in event.ilmd.items():
+def _value(fields: Mapping[str, Any], wanted: str, event: Event) -> str | None:
+    for name, value in fields.items():
         if type(value) is str and value and expanded(name, event.prefixes) == wanted:
             return value
     return None

@@ -10,20 +10,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from crypto.errors import KeyMaterialError
 from crypto.files import read_secret
-from crypto.tls.client import TlsClient, for_httpx
-from gateway.custody.errors import PartnerAwayError, PartnerError
+from gateway.custody.errors import PartnerAwayError, PartnerError, PartnerTokenError
 from gateway.custody.settings import PartnerConfig
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT_S = 30.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 _GLN = re.compile(r"/(?:414|417|410|416)/([0-9]{13})(?:/|$)")
-_UNREACHABLE = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +49,18 @@ class Partner:
         """As the file has it now, so that a new one counts at once.
 
         Raises:
-            PartnerError: the file cannot be read, or others may read it.
+            PartnerTokenError: the file cannot be read, or others may read it; or there is no token in it.
         """
         try:
-            return read_secret(self.token_file).decode("ascii").strip()
+            token = read_secret(self.token_file).decode("ascii").strip()
         except (KeyMaterialError, UnicodeDecodeError) as e:
-            raise PartnerError(f"the token for {self.organisation}: {e}") from e
+            raise PartnerTokenError(f"the token for {self.organisation}: {e}") from e
+        if not token.isprintable() or len(token.split()) != 1:
+            raise PartnerTokenError(
+                f"the token for {self.organisation}: {self.token_file} has no token of one line; write the one that its"
+                " gateway gave us into it (there: sealtrail token new --scope partner)"
+            )
+        return token
 
     @property
     def headers(self) -> dict[str, str]:
@@ -81,6 +86,8 @@ class Partner:
         return require_good(await self.request("POST", path, **more), self.organisation)
 
     def _request(self, method: str, path: str, most: int, timeout_s: float, more: dict[str, Any]) -> Answer:
+        import httpx  # here, since loading it would be a fifth of every gateway's start
+
         headers = self.headers | more.pop("headers", {})
         try:
             with (
@@ -88,7 +95,7 @@ class Partner:
                 client.stream(method, self.url + path, headers=headers, **more) as answer,
             ):
                 return Answer(answer.status_code, _bounded(answer, most, self.organisation), dict(answer.headers))
-        except _UNREACHABLE as e:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as e:
             raise PartnerAwayError(f"cannot reach the gateway of {self.organisation} at {self.url}: {e}") from e
 
 
@@ -149,7 +156,7 @@ def _detail(body: bytes) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(said))[:500]
 
 
-def _bounded(answer: httpx.Response, most: int, organisation: str) -> bytes:
+def _bounded(answer: "httpx.Response", most: int, organisation: str) -> bytes:
     body = bytearray()
     for piece in answer.iter_bytes():
         body += piece
@@ -160,4 +167,6 @@ def _bounded(answer: httpx.Response, most: int, organisation: str) -> bytes:
 
 @lru_cache(maxsize=64)
 def _verify(ca: Path | None) -> Any:
+    from crypto.tls.client import TlsClient, for_httpx
+
     return for_httpx() if ca is None else TlsClient(ca)

@@ -7,6 +7,7 @@ from chain.site import SiteReader
 from gateway.custody.coming import Coming
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
+from gateway.custody.exceptions.labels import Labels
 from gateway.custody.exceptions.listening import Listening
 from gateway.custody.exceptions.register import Register
 from gateway.custody.exceptions.workflow import ANSWER, REPORT, RESOLVE, Alert, Workflow
@@ -53,6 +54,17 @@ class Custody:
     workflow: Workflow
     holdings: Holdings
     listening: Listening
+    one_way: bool  # what is captured here cannot be read here
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be told the ledger now, or at all; empty where nothing is wrong."""
+        if self.one_way:
+            return (
+                "this gateway seals its payloads to others (sealing.recipients) and cannot read its EPCIS events, so"
+                " nothing follows from them; capture them at a gateway that may read them"
+            )
+        return self.keeping.problem
 
     def start(self, ground: Ground) -> None:
         """Follow the log, send and take hand-overs from now on; ends with the gateway."""
@@ -97,6 +109,9 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         answer_us=int(config.custody.answer_days * 86_400e6),
     )  # fmt: skip
     _tie(keeping, handovers, workflow, arguments, transitions, coming, alert)
+    labels = Labels(folder, store, units, containers, workflow.label_differs)
+    transitions.noted, follower.labels = labels.noted, labels
+    keeping.ended.append(labels.received)
     return Custody(
         store,
         units,
@@ -113,6 +128,7 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         workflow,
         Holdings(store, units, containers, book),
         Listening(workflow),
+        bool(config.sealing.recipients),
     )
 
 

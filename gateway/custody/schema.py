@@ -136,10 +136,12 @@ SCHEMA: tuple[str, ...] = (
     " answer TEXT NOT NULL DEFAULT '', resolution TEXT NOT NULL DEFAULT '', remark TEXT NOT NULL DEFAULT '',"
     " cause TEXT NOT NULL UNIQUE)",
     "CREATE INDEX IF NOT EXISTS exception_state ON exception (state, id)",
+    # Lot and expiry that a receiving event says, by its record: compared once its goods are here.
+    "CREATE TABLE IF NOT EXISTS label (leaf INTEGER PRIMARY KEY, lot TEXT, expiry INTEGER)",
     # One row while events of a hand-over are being logged: where the log stood before.
     "CREATE TABLE IF NOT EXISTS logging (id INTEGER PRIMARY KEY CHECK (id = 0), first_leaf INTEGER NOT NULL)",
 )
 TABLES = (
     "position", "seen", "unit", "lot", "pack", "amount", "place", "tree", "tile", "task", "about",
-    "mention", "shared", "handover", "part", "say", "exception", "logging",
+    "mention", "shared", "handover", "part", "say", "exception", "label", "logging",
 )  # fmt: skip

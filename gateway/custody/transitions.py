@@ -48,6 +48,7 @@ class Transitions:
         self._lots, self._sealing, self._tasks, self._partners = lots, sealing, tasks, partners
         self._data_wait_s = data_wait_s
         # (leaf, pack, first): the event at `leaf` commissions a pack that the one at `first` did before.
+        self.noted: Callable[[Event, int], None] = lambda event, leaf: None  # of each receiving event
         self.duplicate: Callable[[int, str, int | None], None] = lambda leaf, pack, first: None
 
     def take(self, event: Event, leaf: int) -> None:
@@ -275,6 +276,7 @@ class Transitions:
         raise CustodyError(f"{next(iter(named.values()))} is nobody's of the partners; add its GLN to [[partners]]")
 
     def _receive(self, event: Event, leaf: int) -> None:
+        self.noted(event, leaf)
         until = now_us() + int(self._data_wait_s * 1e6)
         for thing in self._outermost(event):
             amount: int | None = None

@@ -4,6 +4,7 @@ A line blocks; it runs in a thread of the outbox's own. It is used by one thread
 """
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Protocol
 
 from gateway.delivery.target import Delivery, Target
@@ -22,3 +23,20 @@ class Line(Protocol):
 
 
 Carrier = Callable[[Target], Line]  # opens the line; raises DeliveryError where the target is none for it
+
+
+class MadeLater:
+    """A carrier that is made when it is used first: what it loads, HTTP or mail with their TLS, costs a start much, and
+    most gateways deliver nothing."""
+
+    def __init__(self, maker: Callable[[], Carrier]) -> None:
+        self._maker, self._lock = maker, Lock()  # targets have threads of their own
+        self._made: Carrier | None = None
+
+    def make(self) -> Carrier:
+        with self._lock:
+            self._made = self._made or self._maker()
+            return self._made
+
+    def __call__(self, target: Target) -> Line:
+        return self.make()(target)

@@ -8,8 +8,7 @@ from chain.site import Folder
 from chain.store.database import Database
 from chain.store.notices import Notices
 from gateway.alarms.opening import mail_carrier
-from gateway.delivery.carriers import Carrier
-from gateway.delivery.http import HttpCarrier
+from gateway.delivery.carriers import Carrier, MadeLater
 from gateway.delivery.outbox import Outbox
 from gateway.supply.ground import Ground
 
@@ -17,8 +16,11 @@ from gateway.supply.ground import Ground
 def open_outbox(ground: Ground) -> Outbox:
     """To be entered. It carries http and https, and mail to the servers of the configuration; what it loses is an
     alert of the kind `undelivered`."""
-    wanted, mail = ground.config.delivery, mail_carrier(ground)
-    http = HttpCarrier(wanted.rule, tls_ca=wanted.tls_ca)
+    wanted = ground.config.delivery
+    http, mail = MadeLater(lambda: _http_carrier(ground)), MadeLater(lambda: mail_carrier(ground))
+    if wanted.tls_ca:  # which may be no authority: that is said at the start
+        http.make()
+        mail.make()
     carriers: dict[str, Carrier] = {"http": http, "https": http, "smtp": mail, "smtps": mail}
 
     async def alert(name: str, text: str) -> None:
@@ -27,6 +29,12 @@ def open_outbox(ground: Ground) -> Outbox:
     return Outbox(
         ground.folder.outbox, carriers, patience=wanted.patience, most_bytes=wanted.max_bytes, alert=alert,
     )  # fmt: skip
+
+
+def _http_carrier(ground: Ground) -> Carrier:
+    from gateway.delivery.http import HttpCarrier
+
+    return HttpCarrier(ground.config.delivery.rule, tls_ca=ground.config.delivery.tls_ca)
 
 
 def note_alert(folder: Folder, kind: str, source: str, text: str) -> None:

@@ -158,7 +158,10 @@ def _begun(found: Any, as_json: bool) -> None:
 
 
 def _complete(state: Any) -> bool:
-    return bool(state["tiers"]) and all(tier["answered"] == tier["customers"] for tier in state["tiers"])
+    """All that were told have answered. Before anybody was told nothing is, unless no pack went away from here."""
+    if not state["customers"]:
+        return bool(state["packs"] > 0 and state["reach"] >= 100)
+    return all(tier["answered"] == tier["customers"] for tier in state["tiers"])
 
 
 def _print_state(state: Any, html: Path | None, as_json: bool) -> None:

@@ -104,10 +104,12 @@ class Recalls:
         )  # fmt: skip
 
     async def lift(self, recall_id: str, reason: str) -> None:
-        """End a recall that began here; no more is told or asked."""
+        """End a recall that began here; no more is told or asked. Customers' gateways see it on the ledger."""
         recall = await asyncio.to_thread(self.book.get, recall_id)
         if not recall.maker:
             raise RecallError("a recall is lifted by the company that began it")
+        if recall.closed:
+            raise RecallError(f"the recall {recall.id[:80]} is ended already")
         if not recall.drill:
             leaf = await self._telling.note(recall_id, "lifted", sha256(reason.encode()).digest(), drill=False)
             await self.ledger.lift(recall_id, reason, leaf)
@@ -235,6 +237,9 @@ class Recalls:
             raise failed[0]
 
     async def _further(self, recall: Recall) -> None:
+        if not recall.drill and (await self.ledger.require_recalled(recall.id, recall.lot)).lifted is not None:
+            await asyncio.to_thread(self.book.end, recall.id)  # by its maker, or by us before a crash
+            return
         suppliers = await asyncio.to_thread(self.book.suppliers, recall.id)
         found = await self._count(recall, suppliers)
         try:

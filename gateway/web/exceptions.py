@@ -28,6 +28,7 @@ KINDS = {
     "product-without-data": ("Product without data", "Goods arrived, and no hand-over tells what they are."),
     "data-without-product": ("Data without product", "A hand-over tells of goods that did not arrive."),
     "quantity-differs": ("Quantity differs", "Another number arrived than was handed over."),
+    "label-differs": ("Lot or expiry differs", "Goods bear another lot or expiry than was handed over."),
     "damaged": ("Damaged", "Goods arrived damaged."),
     "suspect": ("Suspect", "Goods may be falsified."),
     "other": ("Something else", "See what was compared."),

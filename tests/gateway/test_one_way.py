@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from chain.site import Folder, SiteReader
 from chain.store.epochs import _info
 from chain.store.payloads import _place
 from chain.verify import Outcome, verify_receipt
+from chaincode.coldchain.policy import Direction, Limit, Policy
+from chaincode.errors import ContractError
 from crypto import hpke
 from crypto.at_rest import AtRestKey
 from crypto.envelope.header import KeyFinder
@@ -37,6 +39,8 @@ from crypto.keystore.passphrase import Passphrase
 from crypto.keystore.store import KeyStore
 from gateway import open_command
 from gateway.access import SourceSettings
+from gateway.coldchain.errors import ShipmentError
+from gateway.coldchain.opening import Opening, WantedLogger
 from gateway.config import ConfigError, load_config
 from gateway.index import Index
 from gateway.ingest.inbound import Verdict
@@ -380,3 +384,22 @@ def test_a_dead_letter_says_nothing_of_what_was_refused(hospital: Hospital) -> N
         assert [reason for reason in reasons if "987654" in reason or not reason] == []
         assert len(reasons) > 8
         assert everywhere(site.folder.root, b"987654") == []
+
+
+def test_it_reports_no_shipment_and_its_custody_says_that_it_reads_no_events(hospital: Hospital) -> None:
+    """Else a shipment would be nothing but gaps, and EPCIS events would be taken in and lead to nothing, in silence."""
+    with hospital.site() as site:
+        site.enrol("truck")
+        supply = site.gateway.supply
+        loggers, units = [WantedLogger("truck", "truck:temperature")], ["ab" * 32]
+        for reporter in ("", site.folder.origin):
+            wanted = Opening(Policy("test", (Limit(Direction.ABOVE, 8_000),)), "Pharmacy", loggers, units, reporter)
+            with pytest.raises(ShipmentError, match="cannot read its loggers' readings"):
+                site.run(supply.cold.open(wanted))
+        # Another gateway may report for it: the contract is asked.
+        wanted = replace(wanted, reporter="carrier.example/gw")
+        with pytest.raises(ContractError, match=r"carrier\.example/gw"):
+            site.run(supply.cold.open(wanted))
+        assert "cannot read its EPCIS events" in supply.custody.problem
+    with Site(hospital.root.with_name("plain")) as plain:
+        assert not plain.gateway.supply.custody.problem

@@ -36,7 +36,7 @@ async def listing(
     last = str(found[-1].id) if len(found) == limit else None
     return TransitionsOut(
         transitions=[TransitionOut.of(task) for task in found], after=last, counts=counts,
-        problem=custody.keeping.problem, idle=idle,
+        problem=custody.problem, idle=idle,
     )  # fmt: skip
 
 

@@ -116,6 +116,12 @@ class Workflow:
         )
         self._open(Kind.DUPLICATE_SERIAL, sender, [pack, unit], [leaf], compared, leaf, f"twice {pack} {unit}")
 
+    def label_differs(
+        self, sender: str, things: Sequence[str], records: Sequence[int], compared: str, leaf: int, cause: str
+    ) -> None:
+        """Goods bear another lot or expiry than was handed over."""
+        self._open(Kind.LABEL_DIFFERS, sender, things, records, compared, leaf, cause)
+
     def _open(
         self, kind: Kind, counterparty: str, things: Sequence[str], records: Sequence[int], compared: str, leaf: int,
         cause: str,

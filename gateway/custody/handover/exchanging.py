@@ -16,7 +16,7 @@ from chaincode.identity_records import Identity
 from crypto import cbor, labels
 from crypto.errors import SealtrailError
 from gateway.custody.database import Store
-from gateway.custody.errors import CustodyError, HandoverError, PartnerError
+from gateway.custody.errors import CustodyError, HandoverError, PartnerError, PartnerTokenError
 from gateway.custody.finishing import finished
 from gateway.custody.handover import format as form
 from gateway.custody.handover.book import Book, Handover
@@ -131,10 +131,17 @@ class Handovers:
 
     async def turn(self) -> None:
         """Send what is to be sent, take what came."""
+        without = dict[str, PartnerTokenError]()  # whom nothing can be sent now; the others get theirs
         for handover in await finished(self._book.in_state, HandoverState.BUILDING):
-            await self._send(handover)
+            try:
+                await self._send(handover)
+            except PartnerTokenError as e:
+                without[handover.organisation] = e
         for number, organisation, about, kind, body in await finished(self._book.said):
-            await self._send_notice(number, organisation, about, kind, body)
+            try:
+                await self._send_notice(number, organisation, about, kind, body)
+            except PartnerTokenError as e:
+                without[organisation] = e
         behind: BehindError | None = None
         for handover in await finished(self._book.in_state, HandoverState.CHECKING):
             try:
@@ -143,8 +150,9 @@ class Handovers:
                 behind = e
         for handover in await finished(self._book.overdue, now_us()):
             await finished(self._late, handover)
-        if behind:
-            raise behind
+        for error in (behind, *without.values()):
+            if error:
+                raise error
         self.idle = not self._news.is_set()
 
     def _late(self, handover: Handover) -> None:
@@ -163,6 +171,8 @@ class Handovers:
                 await self._post(target, form.encode_part(part), f"{handover.id.hex()}.{part.number}")
                 number = part.number
             await finished(self._book.change, handover.id, HandoverState.SENT, parts=number + 1)
+        except PartnerTokenError:
+            raise  # made once the token is there
         except (PartnerError, CustodyError) as e:
             await finished(self._book.change, handover.id, HandoverState.REFUSED, reason=str(e))
             await self._alert("hand-over", handover.organisation, f"a hand-over cannot be made: {e}")

@@ -158,6 +158,53 @@ def test_a_start_takes_in_what_was_opened_meanwhile(trade: Trade, goods: Goods) 
     task.cancel()
 
 
+def arrived(maker: Company, wholesaler: Company, goods: Goods, **says: str) -> int:
+    maker.commissioned(goods.packs(0, 2), goods.lot, "2028-12-31")
+    maker.packed(goods.sscc(1), goods.packs(0, 2))
+    maker.shipped(wholesaler, [goods.sscc(1)])
+    maker.settle()
+    kept(wholesaler, goods.sscc(1))
+    leaf = wholesaler.received(maker, [goods.sscc(1)], **{f"cbvmda:{name}": value for name, value in says.items()})
+    wholesaler.settle()
+    return leaf
+
+
+@pytest.mark.parametrize(
+    ("says", "said"),
+    [
+        ({"lotNumber": "OTHER"}, "lot OTHER. MakerMSP handed it over as lot"),
+        ({"itemExpirationDate": "2029-12-31"}, "no lot, good until 2029-12-31. MakerMSP handed it over as lot"),
+    ],
+)
+def test_goods_arrive_with_another_lot_or_expiry(trade: Trade, goods: Goods, says: dict[str, str], said: str) -> None:
+    """The exception has both sides' records, asks the sender, and keeps the unit where it is."""
+    maker, wholesaler, _ = trade
+    leaf = arrived(maker, wholesaler, goods, **says)
+    found = case(wholesaler, goods.sscc(1))
+    assert (found.kind, found.organisation, found.records[0]) == ("label-differs", "MakerMSP", leaf)
+    assert said in found.compared
+    assert f"{goods.lot}, good until 2028-12-31 (record {found.records[1]})" in found.compared
+    maker.wait(lambda: cases(maker, goods.sscc(1)))
+    assert case(maker, goods.sscc(1)).compared == found.compared
+    moved = wholesaler.shipped(maker, [goods.sscc(1)])
+    wholesaler.settle()
+    assert states(wholesaler, moved) == [("ship", "refused", "exception-open")]
+
+
+def test_a_scan_reads_another_lot_than_was_handed_over(trade: Trade, goods: Goods) -> None:
+    maker, wholesaler, _ = trade
+    arrived(maker, wholesaler, goods, lotNumber=goods.lot, itemExpirationDate="2028-12-31")
+    scans = wholesaler.gateway.supply.ground.own_log("scanner", "production")
+    right = {"gtin": goods.pack(0)[22:36], "serial": goods.pack(0)[40:], "lot": goods.lot, "expiry": "281231"}
+    wrong = right | {"serial": goods.pack(1)[40:], "lot": "OTHER"}
+    _, leaf = wholesaler.run(scans.append_all([json.dumps(one).encode() for one in (right, wrong)]))
+    wholesaler.settle()
+    found = case(wholesaler, goods.pack(1))
+    assert (found.kind, found.organisation, found.records[0]) == ("label-differs", "MakerMSP", leaf)
+    assert not cases(wholesaler, goods.pack(0))
+    assert not cases(wholesaler, goods.sscc(1))
+
+
 def test_who_may_do_what(trade: Trade, goods: Goods) -> None:
     maker, wholesaler, _ = trade
     wholesaler.received(maker, [goods.sscc(1)])

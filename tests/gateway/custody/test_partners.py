@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.config import Config, ConfigError, load_config
-from gateway.custody.errors import PartnerAwayError, PartnerError
+from gateway.custody.errors import PartnerAwayError, PartnerError, PartnerTokenError
 from gateway.custody.partners import Partner, Partners, gln_of
 from gateway.custody.settings import PartnerConfig
 from tests.support.certificates import Authority
@@ -51,6 +51,13 @@ def token(tmp_path: Path) -> Path:
     file.write_text("secret-1\n")
     file.chmod(0o600)
     return file
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two words", b"a\nb", b"\x00"])
+def test_a_token_file_without_a_token_says_so(content: bytes, token: Path) -> None:
+    token.write_bytes(content)
+    with pytest.raises(PartnerTokenError, match=r"the token for MakerMSP: .* has no token of one line; write the one"):
+        _ = Partner("MakerMSP", frozenset({MAKER}), "http://127.0.0.1:1", token).headers
 
 
 def _partner(server: Any, token: Path) -> Partner:

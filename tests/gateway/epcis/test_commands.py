@@ -11,7 +11,7 @@ from tests.gateway.epcis.examples import invalid_files, payload, valid_files
 
 
 def run(*args: str, given: bytes | None = None) -> tuple[int, str]:
-    done = CliRunner().invoke(application(), ["epcis", *args], input=given)
+    done = CliRunner().invoke(application("epcis"), ["epcis", *args], input=given)
     return done.exit_code, done.stdout
 
 

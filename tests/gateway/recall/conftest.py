@@ -62,10 +62,11 @@ def _partners(name: str, root: Path, ports: dict[str, int]) -> list[dict[str, An
 
 
 @asynccontextmanager
-async def companies(root: Path, names: tuple[str, ...] = NAMES, **recall: dict[str, Any]) -> AsyncIterator[Companies]:
-    """`recall`: the section [recall] by company."""
+async def companies(root: Path, names: tuple[str, ...] = NAMES, ports: dict[str, int] | None = None,
+                    **recall: dict[str, Any]) -> AsyncIterator[Companies]:  # fmt: skip
+    """`recall`: the section [recall] by company; `ports`: where they were before a restart."""
     found = Companies(root)
-    found.ports = {name: _free_port() for name in NAMES}
+    found.ports = ports or {name: _free_port() for name in NAMES}
     async with AsyncExitStack() as stack:
         for name in names:
             for other in NAMES:

@@ -12,6 +12,7 @@ from chaincode.errors import ContractError
 from chaincode.lots.recall_records import RecallAnswer
 from crypto import cbor
 from gateway.recall.answering import excess
+from gateway.recall.book import Starting
 from gateway.recall.branches import branch_file, check_branch, commitment, decode_opening
 from gateway.recall.errors import RecallError, StatementError, UnknownRecallError
 from gateway.recall.report import as_html, as_text, state_of
@@ -167,8 +168,8 @@ def test_a_drill_reaches_every_tier_and_names_nobody(tmp_path: Path) -> None:
 
 
 def test_silence_lies_and_lateness_in_a_real_recall(tmp_path: Path) -> None:
-    """The kiosk's gateway is away, the shop answers by hand, late and with more packs than it got; the maker restarts
-    meanwhile. The lot stops on the ledger at once."""
+    """The kiosk's gateway is away, the shop answers by hand, late and with more packs than it got. The lot stops on
+    the ledger at once."""
 
     async def run() -> None:
         quiet = {"Shop": {"auto_answer": False}}
@@ -197,6 +198,53 @@ def test_silence_lies_and_lateness_in_a_real_recall(tmp_path: Path) -> None:
             assert "Kiosk: 10 packs, silent" in as_text(state)
             await committed(all_of, recall.id)
             await branch(all_of, recall.id)
+
+    asyncio.run(run())
+
+
+async def stopped_in_the_middle(root: Path) -> dict[str, int]:
+    """The maker recalls L1 while its customer is away, is about to recall L2, and ends. Its ports."""
+    async with companies(root, ("Maker",)) as all_of:
+        lots = {name: [pack(DRUG, n + i) for i in range(4)] for n, name in ((0, "L1"), (10, "L2"))}
+        made = [commissioned(0, DRUG, name, *packs, at=place(1)) for name, packs in lots.items()]
+        cases = [packed(1, case(n), *packs[:3], at=place(1)) for n, packs in enumerate(lots.values(), 1)]
+        sent = [shipped(2, case(n), "Maker", "Wholesaler") for n in (1, 2)]
+        await all_of.capture("Maker", *made, *cases, *sent)
+        await all_of.until(lambda: all_of.served["Maker"].gateway.supply.custody.keeping.idle)
+        maker = all_of["Maker"]
+        recall = await maker.start(LOT, 2, "glass in it", recalls_now() + HOUR_US)
+        await all_of.until(lambda: maker.book.customers(recall.id) and "has no token" in maker.problem)
+        leaf = await maker._telling.note("", "begun", bytes(32), drill=False)
+        maker.book.put_starting(Starting(leaf, lot(DRUG, "L2"), 1, "the same", recalls_now() + HOUR_US))
+        return all_of.ports
+
+
+def test_a_recall_goes_on_after_a_restart_and_ends_everywhere_when_it_is_lifted(tmp_path: Path) -> None:
+    async def run() -> None:
+        ports = await stopped_in_the_middle(tmp_path)
+        async with companies(tmp_path, ("Maker", "Wholesaler"), ports) as all_of:
+            maker, wholesaler = all_of["Maker"], all_of["Wholesaler"]
+            # Both are told and answered; the second is on the ledger once, with the record that was its evidence.
+            await all_of.until(lambda: len(maker.book.all()) == 2 and not maker.book.starting())
+            first, second = (
+                next(one for one in maker.book.all() if one.lot == lot(DRUG, name)) for name in ("L1", "L2")
+            )
+            for one in (first, second):
+                await all_of.until(lambda one=one: [c.answer for c in maker.book.customers(one.id) if c.answer])
+                assert [c.packs for c in maker.book.customers(one.id)] == [3]
+            assert (await maker.ledger.require_recalled(second.id, second.lot)).grade == 1
+            with pytest.raises(RecallError, match="by the company that began it"):
+                await wholesaler.lift(first.id, "no")
+            # The answer to the lift is lost with the gateway: the ledger has it, and that is enough.
+            leaf = await maker._telling.note(first.id, "lifted", bytes(32), drill=False)
+            await maker.ledger.lift(first.id, "it was another line", leaf)
+            await all_of.until(lambda: maker.book.get(first.id).closed and wholesaler.book.get(first.id).closed)
+            await maker.lift(second.id, "this one as well")
+            with pytest.raises(RecallError, match="is ended already"):
+                await maker.lift(second.id, "again")
+            await all_of.until(lambda: wholesaler.book.get(second.id).closed)
+            for one in (first, second):
+                assert (await maker.ledger.require_recalled(one.id, one.lot)).lifted
 
     asyncio.run(run())
 

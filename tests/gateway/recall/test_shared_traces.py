@@ -39,6 +39,7 @@ def test_what_passed_is_told_and_nothing_beyond_it(tmp_path: Path) -> None:
             assert GLN["Kiosk"] not in said
             gone_on = [held for held in down["holders"] if held.get("by") and held["state"] == "in transit"]
             assert [held["place"] for held in gone_on] == [None]
+            (tmp_path / "Wholesaler-at-Shop.token").write_text("of-a-gateway-that-is-away")
             [shop] = (await asked(all_of, "Wholesaler", case(1), "down"))["partners"]
             assert (shop["organisation"], shop["state"]) == ("Shop", "away")
             up = await asked(all_of, "Wholesaler", case(5), "up")

@@ -169,8 +169,10 @@ def test_files_that_are_being_written_links_and_folders_are_not_taken(tmp_path: 
     (tmp_path / "in/e.jpg").mkdir()
     (tmp_path / "in/now.jpg").write_bytes(GOOD)
     assert shelf.waiting(tmp_path / "in") == []
-    time.sleep(0.35)
-    assert [item.path.name for item in shelf.waiting(tmp_path / "in")] == ["now.jpg"]
+    end = time.monotonic() + 20
+    while not (found := shelf.waiting(tmp_path / "in")) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert [item.path.name for item in found] == ["now.jpg"]
 
 
 def test_a_full_buffer_makes_the_line_wait_and_loses_nothing(tmp_path: Path) -> None:

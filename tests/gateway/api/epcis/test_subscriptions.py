@@ -274,7 +274,7 @@ def test_a_handshake_that_leads_nowhere_ends(gateway: Served, caplog: pytest.Log
     began = time.monotonic()
     with pytest.raises((InvalidMessage, ConnectionClosed, EOFError)):
         socket(gateway, f"open/events?stream={'x' * 9000}")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     with pytest.raises(InvalidStatus):
         socket(gateway, "open/events?stream=true", None)
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
