@@ -114,7 +114,8 @@ class Jobs:
         return str(row[1]) if row and leaf < row[0] else None
 
     def close(self) -> None:
-        self._db.close()
+        with self._lock:  # a thread whose task was cancelled may still be at it
+            self._db.close()
 
     def _jobs(self, rule: str, *values: object) -> list[Job]:
         query = f"SELECT {_COLUMNS} FROM job JOIN bringer ON bringer.id = bringer WHERE {rule}"

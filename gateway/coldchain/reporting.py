@@ -4,7 +4,6 @@ What was reported stands on the ledger alone: each look asks it first, so after 
 is of entries that were anchored; the contract takes each number once, so of two that crossed on a bad line one counts.
 """
 
-import asyncio
 import time
 from contextlib import closing
 
@@ -16,6 +15,7 @@ from gateway.coldchain.collector import Collector
 from gateway.coldchain.judging import end_us, next_look_us, outside_any, outside_now, report_due_us, worth_telling
 from gateway.coldchain.ledger_view import LedgerView
 from gateway.coldchain.store import Tracked
+from gateway.custody.finishing import finished
 from gateway.supply.evidence import Evidences
 from gateway.supply.ground import Ground
 
@@ -39,12 +39,12 @@ class Reporter:
         if progress.complete:
             return None
         # 2. What was logged since the last look.
-        new = await asyncio.to_thread(self._collect, self._ground.log_size())
+        new = await finished(self._collect, self._ground.log_size())
         # 3. A reading outside needs no figures to be worth a report.
         within = [sample.milli for sample in new if sample.time_us >= self._shipment.from_us]
         at_once = not progress.held and outside_now(self._policy, within)
         if not at_once and not self._due(progress):
-            report = await asyncio.to_thread(self._report, progress, self._collector.end)
+            report = await finished(self._report, progress, self._collector.end)
             outside = outside_any(self._policy, self._collector.newest())
             at_once = worth_telling(self._shipment, self._policy, progress, report, outside, _now_us())
         # 4. Then it is reported, from an anchored state of the log.
@@ -60,8 +60,8 @@ class Reporter:
 
     async def _submit(self, progress: Progress) -> Progress:
         end = await self._evidences.anchored(max(self._leaf + 1, self._collector.end))
-        await asyncio.to_thread(self._collect, end)
-        report = await asyncio.to_thread(self._report, progress, end)
+        await finished(self._collect, end)
+        report = await finished(self._report, progress, end)
         leaf = self._leaf if self._newest is None or self._newest.leaf >= end else self._newest.leaf
         evidence = await self._evidences.under(leaf, end)
         done = await self._ground.ledger.submit(

@@ -153,7 +153,8 @@ class Standing:
         self._set("executed_us = ?", at_us, subscription)
 
     def close(self) -> None:
-        self._db.close()
+        with self._lock:  # a thread whose task was cancelled may still be at it
+            self._db.close()
 
     def _set(self, what: str, value: int, subscription: str) -> None:
         with self._lock, self._db.transaction() as tx:
