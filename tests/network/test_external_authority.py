@@ -23,6 +23,7 @@ from network.renewal import renew
 from network.topology import AuthorityKind, Consensus, Organisation, Topology, load_topology
 from tests.network.external_ca import LEAF, TLS, OpensslCa, has_high_s
 from tests.network.networks import need_fabric, topology
+from tests.torture.scale import long_only
 
 PEER = "peer0.carriermsp"
 
@@ -224,6 +225,7 @@ def test_the_command_lists_requests_and_where_answers_go(tmp_path: Path, cas: di
     assert all(Path(request.strip()).is_file() and answer.endswith(".crt") for request, answer in arrows)
 
 
+@long_only
 @pytest.mark.fabric
 def test_a_network_with_an_external_organisation_runs_and_is_renewed(
     wanted: Topology, cas: dict[str, OpensslCa]

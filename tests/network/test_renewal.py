@@ -36,6 +36,7 @@ from network.renewal import renew
 from network.topology import Consensus, Topology
 from tests.network.anchoring import Anchoring
 from tests.network.networks import RunningNetwork, need_fabric, running, topology
+from tests.torture.scale import long_only
 
 ONE_MINUTE = 1 / (24 * 60)
 MONTH = datetime.timedelta(days=30)
@@ -83,6 +84,7 @@ def network(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningN
         yield net
 
 
+@long_only
 @pytest.mark.fabric
 def test_everything_is_renewed_while_the_channel_goes_on(network: RunningNetwork) -> None:
     wanted, layout, gateway = network.topology, network.layout, Anchoring(network.profiles["PlantMSP"])
@@ -119,6 +121,7 @@ def test_everything_is_renewed_while_the_channel_goes_on(network: RunningNetwork
         verify(evidence, {pin})
 
 
+@long_only
 @pytest.mark.fabric
 def test_a_network_whose_certificates_ended_comes_back(tmp_path: Path) -> None:
     need_fabric()

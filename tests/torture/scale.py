@@ -5,6 +5,8 @@ SEALTRAIL_TORTURE_PART=0.1 makes the long form a tenth as long.
 
 import os
 
+import pytest
+
 PART = float(os.environ.get("SEALTRAIL_TORTURE_PART", "1"))
 LONG = os.environ.get("SEALTRAIL_TORTURE") == "long"
 
@@ -12,3 +14,7 @@ LONG = os.environ.get("SEALTRAIL_TORTURE") == "long"
 def scaled(short: int, long: int) -> int:
     """How many rounds, cases or seconds this run does."""
     return max(short, round(long * PART)) if LONG else short
+
+
+# What takes half a minute and more on a Fabric network of its own.
+long_only = pytest.mark.skipif(not LONG, reason="takes long on a network of its own: SEALTRAIL_TORTURE=long runs it")

@@ -25,8 +25,9 @@ from network.topology import Chaincode, Topology
 from network.upgrade import upgrade
 from tests.chain.ledger.fabric.anchorers import Partners
 from tests.network.networks import PARTNERS, RunningNetwork, running, topology
+from tests.torture.scale import long_only
 
-pytestmark = pytest.mark.fabric
+pytestmark = [pytest.mark.fabric, long_only]
 EACH, FEW = 14, 2  # for each of three partners
 
 
