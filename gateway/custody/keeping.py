@@ -5,7 +5,6 @@ lost: tasks wait, in their order. A call whose answer was lost is made again, an
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
@@ -13,7 +12,6 @@ from itertools import groupby
 from chain.errors import LedgerError, LogError, StoreError
 from chain.ledger.interface import Submitted
 from chaincode.errors import Code, ContractError
-from crypto.errors import SealtrailError
 from gateway.custody.coming import Coming
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
@@ -23,23 +21,26 @@ from gateway.custody.lots import COMMISSION, Lots
 from gateway.custody.schema import LotState, TaskState, UnitKind, UnitState
 from gateway.custody.sealing import Sealing
 from gateway.custody.tasks import NO_DATA, Task, Tasks, now_us
-from gateway.custody.telling import Arguments, refusal_in, units_of, was_taken
+from gateway.custody.telling import Arguments, Refusal, refusal_in, units_of, was_taken
 from gateway.custody.transitions import RECEIVE, SHIP
+from gateway.custody.turning import Turning
 from gateway.custody.units import Units
 from gateway.supply.ground import Ground
 from gateway.supply.proving import Prover
 
 log = logging.getLogger(__name__)
-PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
 AT_ONCE = 16
 # The contract will say otherwise once the ledger has caught up with this gateway's own key or checkpoint.
 _LATER = frozenset({Code.UNKNOWN_CHECKPOINT, Code.KEY_CLOSED, Code.NOT_ENROLLED, Code.UNKNOWN_LOG, Code.UNIT_UNDER_WAY})
 Ended = Callable[[Task], None]
 
 
-class Keeping:
-    """Runs on the event loop, the database in threads. `ended` is called in the transaction that ends a task."""
+class Keeping(Turning):
+    """Runs on the event loop, the database in threads. `ended` is called in the transaction that ends a task.
+
+    `idle`: all that is logged was taken, and all that can be told was told."""
+
+    what = "custody"
 
     def __init__(
         self, ground: Ground, store: Store, units: Units, lots: Lots, sealing: Sealing, tasks: Tasks, coming: Coming,
@@ -47,37 +48,15 @@ class Keeping:
     ) -> None:  # fmt: skip
         self._ground, self._store, self._units, self._lots, self._sealing = ground, store, units, lots, sealing
         self._tasks, self._coming, self._follower, self._arguments = tasks, coming, follower, arguments
-        self._prover = Prover(ground)
-        self._news, self._alone = asyncio.Event(), set[int]()
+        super().__init__()
+        self._prover, self._alone = Prover(ground), set[int]()
         self.ended: list[Ended] = []
         self.begin: Callable[[], Awaitable[None]] = _nothing
         self.answered: Callable[[Task, Submitted], None] = lambda task, answer: None
+        self.kept: Callable[[Task, Refusal], None] = lambda task, refusal: None  # by the contract, as evidence
         self.alert: Callable[[Task], Awaitable[None]] = _nobody
         self.told: Callable[[], None] = lambda: None  # called on the loop after some were told
         self.overdue: Callable[[Task], None] = lambda task: None
-        self.problem = ""
-        self.idle = False  # everything that is logged was taken, and everything that can be told was told
-
-    def wake(self) -> None:
-        """Something was logged, or a hand-over came."""
-        self.idle = False
-        self._news.set()
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        pause = PAUSE_S
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause if self.problem else PAUSE_S):
-                    await self._news.wait()
-            self._news.clear()
-            try:
-                await self.turn()
-                self.problem, pause = "", PAUSE_S
-            except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
-                if self.problem != str(e):
-                    log.warning("custody waits: %s", e, exc_info=not isinstance(e, SealtrailError))
-                self.problem, pause = str(e) or repr(e), min(2 * pause, LONGEST_PAUSE_S)
 
     async def turn(self) -> None:
         """Take what is logged, and tell what can be told now."""
@@ -89,7 +68,6 @@ class Keeping:
         for task in await finished(self._tasks.not_told):
             await self.alert(task)
             await finished(self._tasks.was_told, task.id)
-        self.idle = not self._news.is_set()
 
     def _take(self) -> bool:
         """Some records, and receipts whose hand-over is here. Whether there may be more."""
@@ -190,10 +168,11 @@ class Keeping:
 
     def _done(self, group: Sequence[Task], answer: Submitted) -> None:
         refusal = refusal_in(group[0], answer)
-        if refusal:
-            self._end_all(group, TaskState.REFUSED, refusal[1], refusal[0], answer.tx_id)
-        else:
-            with self._store.transaction():
+        with self._store.transaction():
+            if refusal:
+                self.kept(group[0], refusal)
+                self._end_all(group, TaskState.REFUSED, refusal.words, refusal.code, answer.tx_id)
+            else:
                 self.answered(group[0], answer)
                 self._end_all(group, TaskState.DONE, "", "", answer.tx_id)
 

@@ -86,7 +86,7 @@ class Partner:
         return require_good(await self.request("POST", path, **more), self.organisation)
 
     def _request(self, method: str, path: str, most: int, timeout_s: float, more: dict[str, Any]) -> Answer:
-        import httpx  # here, since loading it would be a fifth of every gateway's start
+        import httpx  # here, because most gateways start without asking anybody
 
         headers = self.headers | more.pop("headers", {})
         try:

@@ -138,7 +138,8 @@ def _tie(
 ) -> None:  # fmt: skip
     """What each part tells the others."""
     keeping.ended += [handovers.ended, workflow.ended]
-    keeping.told, keeping.answered, keeping.overdue = handovers.wake, workflow.answered, workflow.product_without_data
+    keeping.told, keeping.answered, keeping.kept = handovers.wake, workflow.answered, workflow.kept
+    keeping.overdue = workflow.product_without_data
     keeping.begin = workflow.begin
     arguments.others = dict.fromkeys((REPORT, ANSWER, RESOLVE), workflow.call)
     transitions.duplicate = workflow.commissioned_twice

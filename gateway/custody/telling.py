@@ -4,6 +4,7 @@ Trust boundary: what the contract answers is believed. A refusal is an answer: i
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from chain.ledger.interface import Ledger, Submitted
 from chaincode.errors import Code, ContractError
@@ -113,8 +114,17 @@ def units_of(tasks: Sequence[Task]) -> list[int]:
     return list(dict.fromkeys(int(task.detail[2]) for task in tasks))
 
 
-def refusal_in(task: Task, answer: Submitted) -> tuple[str, str] | None:
-    """Code and words where the contract took the call for the record, and refused what it asks for."""
+class Refusal(NamedTuple):
+    """The contract took a call for the record, and refused what it asks for. `exception_id`: of what it keeps of that,
+    empty where nothing."""
+
+    code: str
+    words: str
+    exception_id: bytes
+
+
+def refusal_in(task: Task, answer: Submitted) -> Refusal | None:
+    """What the contract refused by an answer that is on the ledger."""
     if task.name not in (DISPENSE, DECOMMISSION):
         return None
     said = EndAnswer.decode(answer.result)
@@ -126,7 +136,7 @@ def refusal_in(task: Task, answer: Submitted) -> tuple[str, str] | None:
     if said.status not in words:
         return None
     exception = f" (exception {said.exception_id.hex()})" if said.exception_id else ""
-    return str(said.status), words[said.status] + exception
+    return Refusal(str(said.status), words[said.status] + exception, said.exception_id or b"")
 
 
 async def was_taken(ledger: Ledger, units: Sequence[Unit], organisation: str) -> bool:

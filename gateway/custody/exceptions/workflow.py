@@ -4,7 +4,6 @@ The ledger has kind, ids, deadline and hashes; words go by the hand-over's way t
 compared with the hash that the ledger has. Nothing is decided here: the gateway says what it compared.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any
@@ -21,6 +20,7 @@ from gateway.custody.handover.book import Book, Handover
 from gateway.custody.handover.format import Notice
 from gateway.custody.schema import TaskState, UnitState
 from gateway.custody.tasks import Task, Tasks, now_us
+from gateway.custody.telling import Refusal
 from gateway.custody.units import Units
 
 REPORT, ANSWER, RESOLVE = "report", "answer", "resolve"
@@ -33,7 +33,6 @@ Alert = Callable[[str, str, str], Awaitable[None]]
 _BY_CONTRACT = {
     "duplicate": Kind.DUPLICATE_SERIAL, "recalled": Kind.RECALLED_PRODUCT, "quarantined": Kind.QUARANTINED_PRODUCT,
 }  # fmt: skip
-_KEPT = re.compile(r"\(exception ([0-9a-f]{64})\)$")  # as gateway.custody.telling words what the contract kept
 
 
 class Workflow:
@@ -136,11 +135,9 @@ class Workflow:
                 self._tasks.add(leaf, REPORT, [f"exception {number}"], [number])
 
     def ended(self, task: Task) -> None:
-        """Something was told the ledger, or refused there."""
+        """Something was told the ledger."""
         if task.name in (REPORT, ANSWER, RESOLVE) and task.state is TaskState.DONE:
             self._told(task)
-        elif task.state is TaskState.REFUSED and task.code in _BY_CONTRACT:
-            self._by_contract(task)
 
     def _told(self, task: Task) -> None:
         """The ledger has it: the other company hears the words."""
@@ -158,14 +155,13 @@ class Workflow:
         for other in case.organisation.split(_AND):
             self._say(other, NOBODY, *body)
 
-    def _by_contract(self, task: Task) -> None:
+    def kept(self, task: Task, refusal: Refusal) -> None:
         """The contract kept an exception itself, when a pack was to be ended that may not be."""
-        kept = _KEPT.search(task.reason)
-        ledger_id = bytes.fromhex(kept[1]) if kept else b""
+        ledger_id = refusal.exception_id
         if not ledger_id:
             return
-        kind = _BY_CONTRACT[task.code]
-        compared = f"Record {task.leaf} ends {task.things[0]}. The contract refused: {task.reason}."
+        kind = _BY_CONTRACT[refusal.code]
+        compared = f"Record {task.leaf} ends {task.things[0]}. The contract refused: {refusal.words}."
         known = self._register.on_ledger(ledger_id)
         if known is not None:  # the ledger's event was quicker, and knows less
             if not known.leaf:

@@ -5,7 +5,6 @@ once it is on disk; it is checked against the ledger afterwards, by one hand-ove
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
@@ -14,7 +13,6 @@ from typing import Any
 from chain.errors import LedgerError
 from chaincode.identity_records import Identity
 from crypto import cbor, labels
-from crypto.errors import SealtrailError
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, HandoverError, PartnerError, PartnerTokenError
 from gateway.custody.finishing import finished
@@ -29,6 +27,7 @@ from gateway.custody.schema import HandoverState, TaskState, UnitState
 from gateway.custody.tasks import Task, now_us
 from gateway.custody.telling import units_of
 from gateway.custody.transitions import RECEIVE, SHIP
+from gateway.custody.turning import Turning
 from gateway.custody.units import Units
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.target import Bounds, Target
@@ -36,8 +35,6 @@ from gateway.supply.ground import Ground
 from gateway.supply.proving import Prover
 
 log = logging.getLogger(__name__)
-PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
 BEHIND_S = 120.0  # a peer of a ledger elsewhere may not know yet what the sender was told
 PATH = "/v1/handovers"
 MAX_SAID_BYTES = 128 * 1024
@@ -48,8 +45,10 @@ class BehindError(LedgerError):
     """Our peer of the ledger may not have yet what the sender was told."""
 
 
-class Handovers:
+class Handovers(Turning):
     """Runs on the event loop. `alert(kind, organisation, text)` tells people; `heard[kind]` takes notices."""
+
+    what = "hand-overs"
 
     def __init__(
         self, ground: Ground, store: Store, units: Units, book: Book, builder: Builder, taking: Taking,
@@ -59,7 +58,8 @@ class Handovers:
         self._builder, self._taking, self._partners, self._outbox = builder, taking, partners, outbox
         self._alert = alert
         self._prover, self._senders = Prover(ground), Senders(ground.ledger)
-        self._news, self._logging = asyncio.Event(), asyncio.Lock()
+        super().__init__()
+        self._logging = asyncio.Lock()
         self._organisation = ""
         self._wait_us = int(ground.config.custody.product_wait_days * 86_400e6)
         self.heard: dict[str, Hear] = {
@@ -69,12 +69,6 @@ class Handovers:
         self.taken: Callable[[], Awaitable[None]] = _nobody
         self.complete: Callable[[bytes], None] = lambda handover: None  # all its goods were received
         self.doubled: Callable[[str, str, str], None] = lambda pack, unit, sender: None
-        self.problem = ""
-        self.idle = False
-
-    def wake(self) -> None:
-        self.idle = False
-        self._news.set()
 
     async def organisation(self) -> str:
         """Who we are on the ledger."""
@@ -113,22 +107,6 @@ class Handovers:
 
     # -- the loop
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        pause = PAUSE_S
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._news.wait()
-            self._news.clear()
-            try:
-                await self.turn()
-                self.problem, pause = "", PAUSE_S
-            except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
-                if self.problem != str(e):
-                    log.warning("hand-overs wait: %s", e, exc_info=not isinstance(e, SealtrailError))
-                self.problem, pause = str(e) or repr(e), min(2 * pause, LONGEST_PAUSE_S)
-
     async def turn(self) -> None:
         """Send what is to be sent, take what came."""
         without = dict[str, PartnerTokenError]()  # whom nothing can be sent now; the others get theirs
@@ -153,7 +131,6 @@ class Handovers:
         for error in (behind, *without.values()):
             if error:
                 raise error
-        self.idle = not self._news.is_set()
 
     def _late(self, handover: Handover) -> None:
         with self._store.transaction():
