@@ -6,9 +6,9 @@ from chain.ledger.interface import Ledger
 from chaincode.coldchain.policy import Policy
 from chaincode.coldchain.records import DisputeRecord, Explanation, Progress, ReportRecord, Shipment
 from chaincode.errors import Code, ContractError
-from chaincode.identity_records import Identity
 from crypto import cbor
 from gateway.coldchain.errors import UnknownShipmentError
+from gateway.supply.ourselves import OwnOrganisation
 
 MAX_ANSWER_BYTES = 4 * 2**20
 
@@ -17,15 +17,8 @@ class LedgerView:
     """ContractError and LedgerError as the ledger raises them."""
 
     def __init__(self, ledger: Ledger, origin: str) -> None:
-        self._ledger, self._origin, self._organisation = ledger, origin, ""
+        self._ledger, self.organisation = ledger, OwnOrganisation(ledger, origin)
         self._policies: dict[bytes, Policy] = {}
-
-    async def organisation(self) -> str:
-        """Ours, by the gateway's own identity."""
-        if not self._organisation:
-            record = await self._ledger.evaluate("identities.get", self._origin.encode())
-            self._organisation = Identity.decode(record).organisation
-        return self._organisation
 
     async def shipment(self, shipment_id: bytes) -> tuple[Shipment, Progress]:
         """UnknownShipmentError where none was opened under this id."""

@@ -19,8 +19,8 @@ from gateway.coldchain.store import ShipmentStore, Tracked
 from gateway.coldchain.watching import Watching
 from gateway.custody.units import Units
 from gateway.pipeline.committer import Committed
-from gateway.supply.evidence import Evidences
 from gateway.supply.ground import Ground
+from gateway.supply.proving import Prover
 
 SOURCE = "shipments"  # the gateway's own; its records say "gateway only"
 MAX_EVENT_BYTES = 2**20
@@ -33,7 +33,7 @@ class ColdChain:
     def __init__(self, ground: Ground, store: ShipmentStore, units: Units) -> None:
         self._ground, self._store, self._units = ground, store, units
         self.view = LedgerView(ground.ledger, ground.folder.origin)
-        self._log, self._evidences = ground.own_log(SOURCE, "shipment"), Evidences(ground)
+        self._log, self._prover = ground.own_log(SOURCE, "shipment"), Prover(ground)
         self._watching = Watching(ground, self.view, store, self._note)
 
     # -- what people do
@@ -151,7 +151,7 @@ class ColdChain:
         return Progress.decode(done.result)
 
     async def _evidence(self, shipment_id: bytes, act: str, by: str, **more: object) -> bytes:
-        return await self._evidences.of(await self._note(shipment_id, act, by, **more))
+        return await self._prover.evidence(await self._note(shipment_id, act, by, **more))
 
     async def _note(self, shipment_id: bytes, act: str, by: str = "", **more: object) -> int:
         """A record of our own that says what is done; its index."""

@@ -16,17 +16,17 @@ from gateway.coldchain.judging import end_us, next_look_us, outside_any, outside
 from gateway.coldchain.ledger_view import LedgerView
 from gateway.coldchain.store import Tracked
 from gateway.custody.finishing import finished
-from gateway.supply.evidence import Evidences
 from gateway.supply.ground import Ground
+from gateway.supply.proving import Prover
 
 
 class Reporter:
     """On the event loop; the log is read and figures are computed in threads, one at a time for a shipment."""
 
-    def __init__(self, ground: Ground, view: LedgerView, evidences: Evidences, tracked: Tracked, leaf: int) -> None:
+    def __init__(self, ground: Ground, view: LedgerView, prover: Prover, tracked: Tracked, leaf: int) -> None:
         """`leaf`: the record that evidences a report without readings."""
         assert tracked.first is not None
-        self._ground, self._view, self._evidences, self._leaf = ground, view, evidences, leaf
+        self._ground, self._view, self._prover, self._leaf = ground, view, prover, leaf
         self._tracked, self._shipment, self._policy = tracked, tracked.shipment, tracked.policy
         self._collector = Collector(tracked.shipment, tracked.policy, tracked.first)
         self._newest: Sample | None = None  # by its place in the log
@@ -59,11 +59,11 @@ class Reporter:
         return progress.closed is not None or _now_us() >= due_us
 
     async def _submit(self, progress: Progress) -> Progress:
-        end = await self._evidences.anchored(max(self._leaf + 1, self._collector.end))
+        end = await self._prover.head(max(self._leaf + 1, self._collector.end))
         await finished(self._collect, end)
         report = await finished(self._report, progress, end)
         leaf = self._leaf if self._newest is None or self._newest.leaf >= end else self._newest.leaf
-        evidence = await self._evidences.under(leaf, end)
+        evidence = await self._prover.under(leaf, end)
         done = await self._ground.ledger.submit(
             "coldchain.report", self._shipment.shipment_id, report.encode(), evidence
         )

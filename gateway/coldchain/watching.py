@@ -20,8 +20,8 @@ from gateway.coldchain.reporting import Reporter
 from gateway.coldchain.store import ShipmentStore, Tracked
 from gateway.device.backoff import Backoff
 from gateway.pipeline.committer import Committed
-from gateway.supply.evidence import Evidences
 from gateway.supply.ground import Ground
+from gateway.supply.proving import Prover
 
 log = logging.getLogger(__name__)
 _FIRST_S, _LONGEST_S = 0.5, 60.0  # pauses while the ledger or the log is away
@@ -44,7 +44,7 @@ class Watching:
     def __init__(self, ground: Ground, view: LedgerView, store: ShipmentStore, watch: Watch) -> None:
         """`watch(shipment id, act)` makes a record of the gateway's own and returns its index."""
         self._ground, self._view, self._store, self._watch = ground, view, store, watch
-        self._evidences = Evidences(ground)
+        self._prover = Prover(ground)
         self._watched: dict[bytes, _Watched] = {}
         self._by_source: dict[str, set[bytes]] = defaultdict(set)
 
@@ -115,7 +115,7 @@ class Watching:
             tracked = one.tracked = replace(tracked, leaf=leaf)
             await asyncio.to_thread(self._store.put, tracked)
         assert tracked.leaf is not None
-        return Reporter(self._ground, self._view, self._evidences, tracked, tracked.leaf).look
+        return Reporter(self._ground, self._view, self._prover, tracked, tracked.leaf).look
 
     async def _look_at_others(self, tracked: Tracked) -> int | None:
         """Call it overdue where it is; when to look again."""

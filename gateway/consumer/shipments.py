@@ -11,8 +11,8 @@ from typing import Final
 from chain.ledger.interface import Ledger
 from chaincode.coldchain.queries import MAX_LISTED
 from chaincode.coldchain.records import Shipment
-from chaincode.identity_records import Identity
 from crypto import cbor
+from gateway.supply.ourselves import OwnOrganisation
 
 FRESH_S: Final = 10.0
 MAX_SHIPMENTS: Final = 20_000
@@ -24,9 +24,9 @@ class LedgerShipments:
 
     def __init__(self, ledger: Ledger, origin: str, clock: Callable[[], float] = time.monotonic) -> None:
         """`origin`: of this gateway's log, which is its name on the ledger."""
-        self._ledger, self._origin, self._clock = ledger, origin, clock
+        self._ledger, self._organisation, self._clock = ledger, OwnOrganisation(ledger, origin), clock
         self._units: dict[bytes, tuple[bytes, ...]] = {}  # of each shipment
-        self._due, self._one, self._organisation = float("-inf"), asyncio.Lock(), b""
+        self._due, self._one = float("-inf"), asyncio.Lock()
 
     async def __call__(self, units: Sequence[bytes]) -> Sequence[bytes] | None:
         """Ids of the shipments that one of the units went with; None where there are too many to know them all."""
@@ -40,12 +40,10 @@ class LedgerShipments:
         return [shipment for shipment, inside in self._units.items() if not wanted.isdisjoint(inside)]
 
     async def _refresh(self) -> None:
-        if not self._organisation:
-            answer = await self._ledger.evaluate("identities.get", self._origin.encode())
-            self._organisation = Identity.decode(answer).organisation.encode()
+        organisation = (await self._organisation()).encode()
         after: tuple[bytes, ...] = ()
         while len(self._units) <= MAX_SHIPMENTS:
-            answer = await self._ledger.evaluate("coldchain.list", self._organisation, b"any", *after)
+            answer = await self._ledger.evaluate("coldchain.list", organisation, b"any", *after)
             listed: list[bytes] = cbor.decode(answer, MAX_ANSWER)
             for shipment in listed:
                 if shipment not in self._units:

@@ -11,7 +11,6 @@ from hashlib import sha256
 from typing import Any
 
 from chain.errors import LedgerError
-from chaincode.identity_records import Identity
 from crypto import cbor, labels
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, HandoverError, PartnerError, PartnerTokenError
@@ -32,6 +31,7 @@ from gateway.custody.units import Units
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.target import Bounds, Target
 from gateway.supply.ground import Ground
+from gateway.supply.ourselves import OwnOrganisation
 from gateway.supply.proving import Prover
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Handovers(Turning):
         self._prover, self._senders = Prover(ground), Senders(ground.ledger)
         super().__init__()
         self._logging = asyncio.Lock()
-        self._organisation = ""
+        self.organisation = OwnOrganisation(ground.ledger, ground.folder.origin)
         self._wait_us = int(ground.config.custody.product_wait_days * 86_400e6)
         self.heard: dict[str, Hear] = {
             "taken": self._was_taken, "rejected": self._was_rejected, "received": self._was_received,
@@ -69,13 +69,6 @@ class Handovers(Turning):
         self.taken: Callable[[], Awaitable[None]] = _nobody
         self.complete: Callable[[bytes], None] = lambda handover: None  # all its goods were received
         self.doubled: Callable[[str, str, str], None] = lambda pack, unit, sender: None
-
-    async def organisation(self) -> str:
-        """Who we are on the ledger."""
-        if not self._organisation:
-            answer = await self._ground.ledger.evaluate("identities.get", self._ground.folder.origin.encode())
-            self._organisation = Identity.decode(answer).organisation
-        return self._organisation
 
     # -- in the transactions of others
 
@@ -203,7 +196,7 @@ class Handovers(Turning):
         heading = message.content.heading
         if heading.recipient != await self.organisation():
             raise HandoverError(
-                f"the message is for {heading.recipient[:80]}, and this gateway is {self._organisation}'s"
+                f"the message is for {heading.recipient[:80]}, and this gateway is {self.organisation.name}'s"
             )
         await self._senders.require(message, organisation)
         if isinstance(message.content, Part):

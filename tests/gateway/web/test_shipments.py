@@ -26,7 +26,7 @@ def _dispute(by: ServedSite, shipment: Shipment) -> None:
         said = Report.decode((await cold.view.reports(shipment.shipment_id))[-1].report)
         logger = said.loggers[0]
         other = replace(said, loggers=(replace(logger, most=12_000),))
-        evidence = await cold._evidences.of(await cold._note(shipment.shipment_id, "watch"))
+        evidence = await cold._prover.evidence(await cold._note(shipment.shipment_id, "watch"))
         number = str(said.seq).encode()
         await by.gateway.ledger.submit("coldchain.dispute", shipment.shipment_id, number, other.encode(), evidence)
 
