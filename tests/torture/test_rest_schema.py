@@ -11,12 +11,16 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from gateway.custody.handover.format import MEDIA_TYPE as HANDOVER
+from gateway.recall.statements import MEDIA_TYPE as RECALL
 from tests.e2e.programs import Up, until
 from tests.support.source import Source, message
 from tests.torture.doors import Device, enrolled, metrics, plain, unshaken
 from tests.torture.scale import scaled
 
 EXAMPLES = scaled(6, 3_000)  # of each operation
+for signed in (HANDOVER, RECALL):  # bodies that a partner signed; anything that is none must be refused
+    schemathesis.serializer.alias(signed, "application/octet-stream")
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def _event(alarms: Alarms, number: int, shown: dict[str, Any]) -> str:
     return f"id: {number}\nevent: alarm\ndata: {json.dumps(shown, ensure_ascii=False)}\n\n"
 
 
-@router.post("/{id}/acknowledge", summary="Acknowledge an alarm", responses=documented(401, 403, 404))
+@router.post("/{id}/acknowledge", summary="Acknowledge an alarm", responses=documented(400, 401, 403, 404))
 async def acknowledge(number: AlarmId, body: AcknowledgeIn, who: Operator, here: Here) -> dict[str, Any]:
     """A person has seen to it. Who came first stays."""
     alarms = here.live.supply.alarms

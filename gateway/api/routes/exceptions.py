@@ -45,7 +45,7 @@ async def show(number: Number, who: Operator, here: Here) -> ExceptionOut:
 
 
 @router.post("/{id}/answer", status_code=204, summary="Answer", response_class=Response,
-             responses=documented(401, 403, 404, 409))  # fmt: skip
+             responses=documented(400, 401, 403, 404, 409))  # fmt: skip
 async def answer(number: Number, body: AnswerIn, who: Operator, here: Here) -> Response:
     """Say our side of an exception that another company reported. Once; the ledger gets the hash of it, the other
     company the words."""
@@ -57,7 +57,7 @@ async def answer(number: Number, body: AnswerIn, who: Operator, here: Here) -> R
 
 
 @router.post("/{id}/resolve", status_code=204, summary="Resolve", response_class=Response,
-             responses=documented(401, 403, 404, 409))  # fmt: skip
+             responses=documented(400, 401, 403, 404, 409))  # fmt: skip
 async def resolve(number: Number, body: ResolveIn, who: Operator, here: Here) -> Response:
     """End an exception of our own. While the other company has not answered, only `withdrawn` is possible, and
     `unanswered` behind the deadline: the contract holds to that."""

@@ -34,7 +34,7 @@ async def policies(who: PayloadReader) -> dict[str, Any]:
     return {"policies": ready_made()}
 
 
-@router.post("", status_code=201, summary="Open a shipment", responses=documented(401, 403, 404, 409))
+@router.post("", status_code=201, summary="Open a shipment", responses=documented(400, 401, 403, 404, 409))
 async def open_shipment(body: OpenIn, who: Operator, here: Here) -> dict[str, Any]:
     """Goods go on their way: who reports their temperatures, who receives them, what is in them. Policy, opening and
     the record that evidences it are on the ledger when this answers."""
@@ -83,7 +83,7 @@ async def reports(
     return {"reports": [_report(Report.decode(one.report), one.reported_us, one.tx_id) for one in found]}
 
 
-@router.post("/{id}/explain", summary="Explain an alarm", responses=documented(401, 403, 404, 409))
+@router.post("/{id}/explain", summary="Explain an alarm", responses=documented(400, 401, 403, 404, 409))
 async def explain(named: HexId, body: ExplainIn, who: Operator, here: Here) -> ExplanationOut:
     """As the organisation that reports or shipped."""
     cold = here.live.supply.cold
@@ -93,7 +93,7 @@ async def explain(named: HexId, body: ExplainIn, who: Operator, here: Here) -> E
         raise refused_shipment(e) from e
 
 
-@router.post("/{id}/release", summary="Release held units", responses=documented(401, 403, 404, 409))
+@router.post("/{id}/release", summary="Release held units", responses=documented(400, 401, 403, 404, 409))
 async def release(named: HexId, body: ReleaseIn, who: Operator, here: Here) -> dict[str, Any]:
     """As another organisation than the one that reported."""
     try:

@@ -61,7 +61,7 @@ class SharedIn(BaseModel):
 
 
 @router.post("/shared", summary="What passed between us", response_class=Response,
-             responses={200: {"model": TracesOut}, **documented(401, 403)})  # fmt: skip
+             responses={200: {"model": TracesOut}, **documented(400, 401, 403)})  # fmt: skip
 def what_passed(body: SharedIn, who: Partaker, here: Here, view: AnEventsView) -> Response:
     """For a partner's gateway, whose organisation is the token's label: traces of the things that passed between it and
     us, without anybody else's name. Things that did not are left out."""
