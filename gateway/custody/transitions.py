@@ -11,7 +11,7 @@ from dataclasses import replace
 from chaincode.lots.records import MAX_INPUTS
 from crypto import cbor
 from crypto.errors import FormatError
-from gateway.custody import amounts, ilmd
+from gateway.custody import amounts
 from gateway.custody.containers import MAX_NESTED, Amount, Containers
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
@@ -22,6 +22,7 @@ from gateway.custody.schema import LotState, UnitKind, UnitState
 from gateway.custody.sealing import Sealing
 from gateway.custody.tasks import DATA, Tasks, now_us
 from gateway.custody.units import Unit, Units
+from gateway.epcis import ilmd
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import Event, Thing
 from gateway.epcis.identifiers import lgtin_of

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from gateway.epcis.event import Event
 from gateway.events.facts import Fact, facts_of
+from gateway.events.members import Part, parts_of
 from gateway.events.names import Names
-from gateway.events.parts import Part, parts_of
 from gateway.events.schema import Action, Type
 
 _TYPES = {
