@@ -12,7 +12,7 @@ from functools import partial
 from chaincode.lots.records import MAX_INPUTS
 from crypto import cbor
 from crypto.errors import FormatError
-from gateway.custody import amounts, ilmd
+from gateway.custody import amounts
 from gateway.custody.containers import MAX_NESTED, Amount, Containers
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, UnknownUnitError
@@ -23,6 +23,7 @@ from gateway.custody.schema import LotState, UnitKind, UnitState
 from gateway.custody.sealing import Sealing
 from gateway.custody.tasks import DATA, TAKE, Tasks, now_us
 from gateway.custody.units import Unit, Units
+from gateway.epcis import ilmd
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import Event, Thing
 from gateway.epcis.identifiers import lgtin_of
