@@ -15,7 +15,6 @@ from chain.store.ranges import ROWS
 from chaincode.coldchain.policy import Policy
 from chaincode.coldchain.records import Shipment
 from chaincode.coldchain.report import Report
-from crypto.errors import DecryptionError
 from gateway.coldchain.errors import ShipmentError
 
 MAX_SAMPLES = 2_000_000  # of one shipment, in memory: a reading a second of one logger for three weeks
@@ -77,12 +76,10 @@ class Collector:
 def _rows(reader: SiteReader, leaf: int) -> object:
     """The rows of a reading; None where they cannot be had."""
     try:
-        segment = reader.payloads.segment_of(leaf)
-    except (DecryptionError, StoreError):
+        stored = reader.stored(leaf)
+    except StoreError:
         return None
-    if segment is None:
-        return None
-    return dict(segment.events[leaf - segment.first_leaf].fields).get(FIELD)
+    return dict(stored.fields).get(FIELD) if stored else None
 
 
 def first_leaf_since(reader: SiteReader, at_us: int) -> int:

@@ -17,12 +17,12 @@ class SenderOf:
         self._folder, self._partners = folder, partners
 
     def __call__(self, leaf: int) -> str:
-        """The organisation; empty where the event at this record names no partner."""
+        """The organisation; empty where the event at this record names no partner, or was erased."""
         with closing(SiteReader.open(self._folder)) as reader:
-            segment = reader.payloads.segment_of(leaf)
-            if segment is None:
-                return ""
-            event = read_event(cbor.unpack(segment.events[leaf - segment.first_leaf].event)[9])
+            stored = reader.stored(leaf)
+        if stored is None:
+            return ""
+        event = read_event(cbor.unpack(stored.event)[9])
         named = {party.type: party.uri for party in reversed(event.sources)}
         for kind in (*_PARTIES, *named):
             if kind in named and (partner := self._partners.at(named[kind])):

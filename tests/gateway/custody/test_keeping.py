@@ -164,8 +164,8 @@ def test_a_commissioning_that_was_declared_erroneous_is_corrected(
     maker.settle()
     monkeypatch.setattr(ledger, "submit", away)
     said = {"declarationTime": "2026-11-24T00:00:00Z", "reason": "incorrect_data"}
-    wrong = json.loads(maker.event("ObjectEvent", "commissioning", "ADD", epcList=[goods.pack(3)],
-                                   quantityList=[amount(goods.lot_uri, 4)], ilmd={"cbvmda:lotNumber": goods.lot}))  # fmt: skip
+    members = {"quantityList": [amount(goods.lot_uri, 4)], "ilmd": {"cbvmda:lotNumber": goods.lot}}
+    wrong = json.loads(maker.event("ObjectEvent", "commissioning", "ADD", epcList=[goods.pack(3)], **members))
     (leaf,) = maker.capture_all([json.dumps(wrong).encode()])
     maker.packed(goods.sscc(1), goods.packs(0, 3))
     shipped = maker.ended([goods.pack(0)])
@@ -192,9 +192,10 @@ def test_a_lot_is_closed_with_its_task_or_not_at_all(maker: Company, goods: Good
     def ends(*args: object) -> None:
         raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(lots._tasks, "add", ends)
-        lots.close(lot)
+        with pytest.raises(Killed):
+            lots.close(lot)
     assert maker.custody.units.of(goods.lot_uri).state == LotState.OPEN
     assert lots.close(lot)
     maker.custody.keeping.wake()
