@@ -26,7 +26,7 @@ SHIP, RECEIVE, DISPENSE, DECOMMISSION, DESTROY, DISCARD = (
     "ship", "receive", "dispense", "decommission", "destroy", "discard",
 )  # fmt: skip
 MAX_SHIPPED = 32
-_SHIPPING, _RECEIVING = frozenset({"shipping"}), frozenset({"receiving", "accepting"})
+_SHIPPING, RECEIVING = frozenset({"shipping"}), frozenset({"receiving", "accepting"})
 _DISPENSING = frozenset({"dispensing", "retail_selling"})
 _MAKING = frozenset({"commissioning", "creating_class_instance"})
 # How goods leave the trade, by business step and then by disposition; anything else that is deleted is destroyed.
@@ -67,7 +67,7 @@ class Transitions:
             self._guard(leaf, DISPENSE if step in _DISPENSING else DECOMMISSION, event, self._end)
         if step in _SHIPPING:
             self._guard(leaf, SHIP, event, self._ship)
-        elif step in _RECEIVING:
+        elif step in RECEIVING:
             self._guard(leaf, RECEIVE, event, self._receive)
 
     def _guard(self, leaf: int, name: str, event: Event, work: Callable[[Event, int], None]) -> None:
