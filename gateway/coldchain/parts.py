@@ -14,7 +14,7 @@ from crypto import cbor
 from gateway.coldchain.collector import first_leaf_since
 from gateway.coldchain.errors import ShipmentError
 from gateway.coldchain.ledger_view import LedgerView
-from gateway.coldchain.opening import Opening
+from gateway.coldchain.shipping_order import Opening
 from gateway.coldchain.store import ShipmentStore, Tracked
 from gateway.coldchain.watching import Watching
 from gateway.custody.units import Units
@@ -77,11 +77,6 @@ class ColdChain:
         """UnknownShipmentError where the ledger has none."""
         shipment, progress = await self.view.shipment(shipment_id)
         return shipment, progress, await self.view.policy(shipment.policy_id)
-
-    async def track(self, shipment_id: bytes) -> None:
-        """Watch a shipment that this gateway has a stake in otherwise, because it came to hold its units, say."""
-        shipment, _ = await self.view.shipment(shipment_id)
-        await self._track(shipment, await self.view.policy(shipment.policy_id))
 
     def concerns(self, shipment_id: bytes) -> Tracked | None:
         """The shipment, where it concerns this gateway. Blocks for moments."""
@@ -162,3 +157,13 @@ class ColdChain:
 def _first_leaf(folder: Folder, at_us: int) -> int:
     with closing(SiteReader.open(folder)) as reader:
         return first_leaf_since(reader, at_us)
+
+
+async def open_cold(ground: Ground, units: Units) -> ColdChain:
+    """Goes on with the shipments under way; it ends with the gateway."""
+    store = await asyncio.to_thread(ShipmentStore, ground.folder.root)
+    ground.closing.callback(store.close)
+    made = ColdChain(ground, store, units)
+    ground.closing.push_async_callback(made.end)
+    await made.start()
+    return made

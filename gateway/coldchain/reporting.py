@@ -15,7 +15,7 @@ from gateway.coldchain.collector import Collector
 from gateway.coldchain.judging import end_us, next_look_us, outside_any, outside_now, report_due_us, worth_telling
 from gateway.coldchain.ledger_view import LedgerView
 from gateway.coldchain.store import Tracked
-from gateway.custody.finishing import finished
+from gateway.finishing import finished
 from gateway.supply.ground import Ground
 from gateway.supply.proving import Prover
 
@@ -27,7 +27,7 @@ class Reporter:
         """`leaf`: the record that evidences a report without readings."""
         assert tracked.first is not None
         self._ground, self._view, self._prover, self._leaf = ground, view, prover, leaf
-        self._tracked, self._shipment, self._policy = tracked, tracked.shipment, tracked.policy
+        self._shipment, self._policy = tracked.shipment, tracked.policy
         self._collector = Collector(tracked.shipment, tracked.policy, tracked.first)
         self._newest: Sample | None = None  # by its place in the log
 

@@ -12,7 +12,7 @@ from typing import Any
 from chaincode.coldchain.policy import Direction, Limit, Policy
 from chaincode.coldchain.records import Progress, Shipment
 from gateway.access import SeriesLimits, SourceSettings
-from gateway.coldchain.opening import Opening, WantedLogger
+from gateway.coldchain.shipping_order import Opening, WantedLogger
 from tests.support.site import Site
 from tests.support.source import Source, message
 
