@@ -96,7 +96,8 @@ def trade(root: Path, *names: str, site: type[Site] = Site, **settings: dict[str
             sites = []
             for name in names:
                 shared = LEDGER | {"folder": root / "ledger", "organisation": name.title()}
-                made = site(root / name, origin=f"{name}.example/gw", shared_ledger=shared, **settings.get(name, {}))
+                more = {"coldchain": {"report_for": [other.title() for other in names]}} | settings.get(name, {})
+                made = site(root / name, origin=f"{name}.example/gw", shared_ledger=shared, **more)
                 made._runner.close()
                 made._runner = loop  # type: ignore[assignment]
                 sites.append(stack.enter_context(made))
