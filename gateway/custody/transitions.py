@@ -6,19 +6,25 @@ with the reason. Everything is done inside the transaction that moves the follow
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
+from chaincode.lots.records import MAX_INPUTS
 from crypto import cbor
-from gateway.custody import amounts, ilmd
-from gateway.custody.containers import Amount, Containers
+from crypto.errors import FormatError
+from gateway.custody import amounts
+from gateway.custody.containers import MAX_NESTED, Amount, Containers
 from gateway.custody.database import Store
-from gateway.custody.errors import CustodyError
+from gateway.custody.errors import CustodyError, UnknownUnitError
 from gateway.custody.lots import LotFacts, Lots
 from gateway.custody.names import gtin_of, is_container, is_lot, is_pack
 from gateway.custody.partners import Partner, Partners
 from gateway.custody.schema import LotState, UnitKind, UnitState
 from gateway.custody.sealing import Sealing
-from gateway.custody.tasks import DATA, Tasks, now_us
+from gateway.custody.tasks import DATA, TAKE, Tasks, now_us
 from gateway.custody.units import Unit, Units
+from gateway.epcis import ilmd
+from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import Event, Thing
 from gateway.epcis.identifiers import lgtin_of
 
@@ -28,7 +34,6 @@ SHIP, RECEIVE, DISPENSE, DECOMMISSION, DESTROY, DISCARD = (
 MAX_SHIPPED = 32
 _SHIPPING, _RECEIVING = frozenset({"shipping"}), frozenset({"receiving", "accepting"})
 _DISPENSING = frozenset({"dispensing", "retail_selling"})
-_MAKING = frozenset({"commissioning", "creating_class_instance"})
 # How goods leave the trade, by business step and then by disposition; anything else that is deleted is destroyed.
 _FATES = {
     "damaged": "damaged", "expired": "expired", "recalled": "recalled", "stolen": "stolen", "destroyed": "destroyed",
@@ -52,51 +57,63 @@ class Transitions:
         self.duplicate: Callable[[int, str, int | None], None] = lambda leaf, pack, first: None
 
     def take(self, event: Event, leaf: int) -> None:
-        """Everything that follows from one event."""
-        step = event.biz_step or ""
-        if event.error is not None:
-            return  # the follower finds the event that it declares
-        if event.type == "TransformationEvent":
-            self._guard(leaf, "commission", event, self._transform)
-            return
-        if event.type == "AggregationEvent" and event.action in ("ADD", "DELETE"):
-            self._guard(leaf, "pack" if event.action == "ADD" else "unpack", event, self._aggregate)
-        elif event.type == "ObjectEvent" and event.action == "ADD":
-            self._guard(leaf, "commission", event, self._commission)
-        elif step in _DISPENSING or (event.type == "ObjectEvent" and event.action == "DELETE"):
-            self._guard(leaf, DISPENSE if step in _DISPENSING else DECOMMISSION, event, self._end)
-        if step in _SHIPPING:
-            self._guard(leaf, SHIP, event, self._ship)
-        elif step in _RECEIVING:
-            self._guard(leaf, RECEIVE, event, self._receive)
+        """Everything that follows from one event; nothing from one that declares another erroneous."""
+        for work in self._works(event) if event.error is None else ():
+            self._do(work, event, leaf)
 
-    def _guard(self, leaf: int, name: str, event: Event, work: Callable[[Event, int], None]) -> None:
-        """What an event asks for and what cannot be is noted with the reason, and nothing of it is done."""
+    def again(self, event: Event, leaf: int, name: str, place: int | None) -> None:
+        """That part of an event that could not be done when it was taken."""
+        for work in self._works(event):
+            if (work.name, work.place) == (name, place):
+                self._do(work, event, leaf)
+
+    def _works(self, event: Event) -> Iterator["_Work"]:
+        """The parts of an event that are done or refused each for itself, in their order."""
+        step = event.biz_step or ""
+        if event.type == "TransformationEvent":
+            yield _Work("commission", self._transform)
+            return
+        if step in _RECEIVING:  # before it is opened
+            yield _Work(RECEIVE, self._receive)
+        if event.type == "AggregationEvent" and event.action in ("ADD", "DELETE"):
+            yield _Work("pack" if event.action == "ADD" else "unpack", self._aggregate)
+        elif event.type == "ObjectEvent" and event.action == "ADD":
+            yield _Work("commission", self._commission)
+        elif step in _DISPENSING or (event.type == "ObjectEvent" and event.action == "DELETE"):
+            name = DISPENSE if step in _DISPENSING else DECOMMISSION
+            for place in range(len(event.things)):
+                yield _Work(name, partial(self._end, place), place)
+        if step in _SHIPPING:
+            yield _Work(SHIP, self._ship)
+
+    def _do(self, work: "_Work", event: Event, leaf: int) -> None:
+        """What cannot be is noted with the reason, and nothing of it is done; or it waits for a hand-over."""
         try:
             with self._store.savepoint():
-                work(event, leaf)
-        except CustodyError as e:
-            things = [thing.uri for thing in event.things[:16]]
-            self._tasks.refuse_at_once(leaf, name, things, str(e), "not-possible")
+                work.do(event, leaf)
+        except (CustodyError, FormatError) as e:  # the latter: of what it names or asks for, not of what is kept here
+            thing = e.thing if isinstance(e, UnknownUnitError) else ""
+            if thing and (work.name == "unpack" or self._tasks.expects(RECEIVE)):
+                self._wait(leaf, TAKE, thing, [None, work.name, None, work.place])
+                return
+            things = event.things if work.place is None else event.things[work.place : work.place + 1]
+            self._tasks.refuse_at_once(leaf, work.name, (one.uri for one in things), str(e), "not-possible", work.place)
+
+    def _wait(self, leaf: int, name: str, thing: str, detail: cbor.CborValue) -> None:
+        """It is done once a hand-over has brought this thing."""
+        until = now_us() + int(self._data_wait_s * 1e6)
+        reason = "no hand-over of it came so far"
+        self._tasks.add(leaf, name, [thing], detail, waits=DATA + thing, until_us=until, reason=reason)
 
     # -- made
 
     def _commission(self, event: Event, leaf: int) -> None:
         """Packs come into the world, each of the lot in ilmd; or a lot gets its amount."""
-        packs = [thing.uri for thing in event.things if is_pack(thing.uri)]
-        number, expiry = ilmd.lot_number(event), ilmd.expiry_day(event)
-        if packs and number is None:
-            raise CustodyError("packs are commissioned without a lot; put cbvmda:lotNumber into ilmd")
-        lots = []
-        for gtin in dict.fromkeys(map(gtin_of, packs)):
-            lot = self._open_lot(lgtin_of(gtin, number or ""), leaf)
-            self._lots.note(lot, leaf, LotFacts(expiry_day=expiry))
-            for pack in self._units.put_packs(lot, [one for one in packs if gtin_of(one) == gtin], leaf):
-                self.duplicate(leaf, pack, self._units.commissioned_at(pack))
-            lots.append(lot)
+        facts = LotFacts(expiry_day=ilmd.expiry_day(event))
+        lots = self._serialised([thing.uri for thing in event.things if is_pack(thing.uri)], event, leaf, facts)
         for thing in event.things:
             if is_lot(thing.uri):
-                lots.append(self._declare(thing, leaf, LotFacts(expiry_day=expiry)))
+                lots.append(self._declare(thing, leaf, facts))
             elif is_container(thing.uri):
                 self._units.made(thing.uri, leaf)
         for lot in lots:
@@ -104,26 +121,30 @@ class Transitions:
 
     def _transform(self, event: Event, leaf: int) -> None:
         """Lots become other lots. Inputs whose secret is not known here are none of the ledger's and are left out."""
-        inputs = self._inputs(event, leaf)
-        number = ilmd.lot_number(event)
-        expiry = ilmd.expiry_day(event)
+        facts = LotFacts(expiry_day=ilmd.expiry_day(event), inputs=self._inputs(event, leaf))
         outputs = [thing for thing in event.things if thing.role == "output"]
-        packs = [thing.uri for thing in outputs if is_pack(thing.uri)]
         lots: list[Unit] = []
         for thing in outputs:
             if is_lot(thing.uri):
-                # What went in counts once: for the first of several outputs.
-                lots.append(self._declare(thing, leaf, LotFacts(expiry_day=expiry, inputs=() if lots else inputs)))
+                lots.append(self._declare(thing, leaf, facts))
+                facts = replace(facts, inputs=())  # what went in counts once: for the first of several outputs
+        lots += self._serialised([thing.uri for thing in outputs if is_pack(thing.uri)], event, leaf, facts)
+        for lot in lots:
+            self._lots.close_if_whole(lot)
+
+    def _serialised(self, packs: Sequence[str], event: Event, leaf: int, facts: LotFacts) -> list[Unit]:
+        """Packs come into the world: those of each product are of the lot in ilmd. The lots; what went in is in the
+        first of them."""
+        number, lots = ilmd.lot_number(event), list[Unit]()
         if packs and number is None:
             raise CustodyError("packs are made without a lot; put cbvmda:lotNumber into ilmd")
         for gtin in dict.fromkeys(map(gtin_of, packs)):
-            lot = self._open_lot(lgtin_of(gtin, number or ""), leaf)
-            self._lots.note(lot, leaf, LotFacts(expiry_day=expiry, inputs=() if lots else inputs))
+            lot = self._open_lot(_lot_uri(gtin, number or ""), leaf)
+            self._lots.note(lot, leaf, facts if not lots else replace(facts, inputs=()))
             for pack in self._units.put_packs(lot, [one for one in packs if gtin_of(one) == gtin], leaf):
                 self.duplicate(leaf, pack, self._units.commissioned_at(pack))
             lots.append(lot)
-        for lot in lots:
-            self._lots.close_if_whole(lot)
+        return lots
 
     def _inputs(self, event: Event, leaf: int) -> tuple[tuple[str, int], ...]:
         counts: dict[str, int] = {}
@@ -135,7 +156,9 @@ class Transitions:
                 counts[lot.uri] = counts.get(lot.uri, 0) + 1
             elif is_lot(thing.uri) and thing.quantity and (lot := self._units.get(thing.uri)):
                 self._lots.close_as_amount(lot)
-                counts[lot.uri] = counts.get(lot.uri, 0) + amounts.whole(thing.quantity, thing.uom)
+                counts[lot.uri] = amounts.bounded(counts.get(lot.uri, 0) + amounts.whole(thing.quantity, thing.uom))
+        if len(counts) > MAX_INPUTS:
+            raise CustodyError(f"a lot is made of at most {MAX_INPUTS} lots, got {len(counts)}; split the event")
         return tuple(counts.items())
 
     def _declare(self, thing: Thing, leaf: int, facts: LotFacts) -> Unit:
@@ -167,17 +190,29 @@ class Transitions:
             self._take_out(parent, children, leaf)
 
     def _put_in(self, parent: str, children: Sequence[Thing], leaf: int) -> None:
-        unit = self._to_pack_into(parent, leaf)
         things = [child.uri for child in children if is_pack(child.uri) or is_container(child.uri)]
+        self._require_room(parent, things)
+        unit = self._to_pack_into(parent, leaf)
         for thing in things:
             if self._containers.parent_of(thing) is not None:
                 self._sealing.loosen(thing, leaf)
         unknown = self._containers.put_in(unit, things, leaf)
         if unknown:
-            raise CustodyError(f"no lot of {unknown[0]} is known: it was neither commissioned here nor handed over")
+            self._units.lot_of(unknown[0])  # raises
         for child in children:
             if is_lot(child.uri) and child.quantity:
                 self._containers.put_amount(unit, self._amount(child))
+
+    def _require_room(self, parent: str, things: Sequence[str]) -> None:
+        """A thing is in nothing that is in it, and what is around each other has a bound."""
+        above = [unit.uri for unit in self._containers.above(parent)]
+        for thing in things:
+            if thing == parent or thing in above:
+                raise CustodyError(
+                    f"{thing} cannot be packed into {parent}: that is {thing} itself, or is inside of it"
+                )
+            if len(above) + 1 + self._containers.height(thing) > MAX_NESTED:
+                raise CustodyError(f"{thing} in {parent}: more than {MAX_NESTED} units would be around each other")
 
     def _to_pack_into(self, parent: str, leaf: int) -> Unit:
         """The unit, open. One that was sealed is opened, and what is in it goes over into a new one of its name."""
@@ -252,7 +287,7 @@ class Transitions:
             self._sealing.loosen(pack, leaf)
         unknown = self._containers.put_in(unit, packs, leaf)
         if unknown:
-            raise CustodyError(f"no lot of {unknown[0]} is known: it was neither commissioned here nor handed over")
+            self._units.lot_of(unknown[0])  # raises
         for thing in loose:
             if not is_pack(thing.uri):
                 self._containers.put_amount(unit, self._amount(thing))
@@ -277,16 +312,13 @@ class Transitions:
 
     def _receive(self, event: Event, leaf: int) -> None:
         self.noted(event, leaf)
-        until = now_us() + int(self._data_wait_s * 1e6)
         for thing in self._outermost(event):
             amount: int | None = None
             if is_lot(thing.uri) and thing.quantity:
                 amount = amounts.whole(thing.quantity, thing.uom)
             elif not (is_pack(thing.uri) or is_container(thing.uri)):
                 continue
-            detail: cbor.CborValue = [amount, event.biz_step == "accepting", None]
-            reason = "no hand-over of it came so far"
-            self._tasks.add(leaf, RECEIVE, [thing.uri], detail, waits=DATA + thing.uri, until_us=until, reason=reason)
+            self._wait(leaf, RECEIVE, thing.uri, [amount, event.biz_step == "accepting", None])
 
     def _outermost(self, event: Event) -> Iterator[Thing]:
         """The things of an event that are not inside of others of it. Of an aggregation the parent stands for all."""
@@ -304,23 +336,23 @@ class Transitions:
 
     # -- ended
 
-    def _end(self, event: Event, leaf: int) -> None:
-        dispensed = (event.biz_step or "") in _DISPENSING
-        fate = self._fate(event)
-        for thing in event.things:
-            if is_pack(thing.uri):
-                lot = self._units.find_lot(thing.uri)
-                if lot is not None:
-                    self._sealing.loosen(thing.uri, leaf)
-                    self._lots.close(lot)
-                about = [thing.uri, *([lot.uri] if lot else [])]
-                name = DISPENSE if dispensed else DECOMMISSION
-                self._tasks.add(leaf, name, about, None if dispensed else fate)
-            elif is_container(thing.uri) and not dispensed and (unit := self._units.get(thing.uri)):
-                self._destroy(unit, fate, leaf)
-            elif is_lot(thing.uri) and thing.quantity:
-                amount = self._amount(thing)
-                self._tasks.add(leaf, DISCARD, [thing.uri], [amount.count, "dispensed" if dispensed else fate])
+    def _end(self, place: int, event: Event, leaf: int) -> None:
+        """One thing of the event is dispensed, or leaves the trade otherwise."""
+        thing, dispensed, fate = event.things[place], (event.biz_step or "") in _DISPENSING, self._fate(event)
+        if is_pack(thing.uri):
+            lot = self._units.lot_of(thing.uri)
+            self._sealing.loosen(thing.uri, leaf)
+            self._lots.close(lot)
+            name = DISPENSE if dispensed else DECOMMISSION
+            self._tasks.add(leaf, name, [thing.uri, lot.uri], None if dispensed else fate)
+        elif is_container(thing.uri) and not dispensed:
+            if self._units.get(thing.uri) or self._tasks.expects(
+                RECEIVE
+            ):  # an empty one that nobody told of is no news
+                self._destroy(self._units.of(thing.uri), fate, leaf)
+        elif is_lot(thing.uri) and thing.quantity:
+            amount = self._amount(thing)
+            self._tasks.add(leaf, DISCARD, [thing.uri], [amount.count, "dispensed" if dispensed else fate])
 
     def _destroy(self, unit: Unit, fate: str, leaf: int) -> None:
         """A unit with all that is in it; one that was empty just is no more."""
@@ -338,3 +370,20 @@ class Transitions:
             if word in _FATES:
                 return _FATES[word]
         return "destroyed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A part of an event: what the ledger calls it, what does it, and the place of the one thing that it is about."""
+
+    name: str
+    do: Callable[[Event, int], None]
+    place: int | None = None
+
+
+def _lot_uri(gtin: str, number: str) -> str:
+    """CustodyError where no GS1 key can have this lot number."""
+    try:
+        return lgtin_of(gtin, number)
+    except EpcisError as e:
+        raise CustodyError(f"ilmd names a lot that cannot be: {e}") from e
