@@ -19,7 +19,6 @@ from crypto import cbor, labels
 from crypto.errors import SealtrailError
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, HandoverError
-from gateway.custody.finishing import finished
 from gateway.custody.handover import format as form
 from gateway.custody.handover.book import AT_ONCE, Book, Handover
 from gateway.custody.handover.building import Builder
@@ -36,6 +35,7 @@ from gateway.custody.turning import Turning
 from gateway.custody.units import Units
 from gateway.delivery.outbox import Outbox
 from gateway.epcis.event import read_event
+from gateway.finishing import finished
 from gateway.supply.ground import Ground
 from gateway.supply.ourselves import OwnOrganisation
 

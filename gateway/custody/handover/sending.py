@@ -8,7 +8,6 @@ from typing import Any
 
 from chain.errors import LedgerError, LogError, StoreError
 from gateway.custody.errors import CustodyError, PartnerError, PartnerTokenError
-from gateway.custody.finishing import finished
 from gateway.custody.handover import format as form
 from gateway.custody.handover.book import Book, Handover
 from gateway.custody.handover.building import Builder
@@ -18,6 +17,7 @@ from gateway.custody.schema import HandoverState
 from gateway.custody.units import Units
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.target import Bounds, Target
+from gateway.finishing import finished
 from gateway.supply.ground import Ground
 from gateway.supply.proving import Prover
 
