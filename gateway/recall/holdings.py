@@ -7,7 +7,7 @@ All packs are counted, or none: a page of which the walk could not tell everythi
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from gateway.epcis.steps import DESTROYED, SENT, SOLD
@@ -29,29 +29,46 @@ OrganisationAt = Callable[[str], str | None]  # whose a place or party is, of th
 
 @dataclass(slots=True)
 class Holdings:
-    """Packs that came from one supplier (or were made here): what did not go further, how many each direct customer
-    was sent, and the records of the events that sent them."""
+    """Packs that came from one supplier (or were made here): what did not go further, and how many each direct
+    customer was sent."""
 
     own: Counts = field(default_factory=Counts)
     customers: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    sent: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     @property
     def received(self) -> int:
         return self.own.total + sum(self.customers.values())
 
 
+@dataclass(slots=True)
+class Found:
+    """What was counted: holdings by supplier, and for each direct customer, present and past, the records of our
+    events that sent it packs of the lot."""
+
+    parts: dict[str, Holdings]
+    shipments: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    @property
+    def customers(self) -> dict[str, int]:
+        """How many packs each direct customer was sent."""
+        sent: dict[str, int] = defaultdict(int)
+        for part in self.parts.values():
+            for organisation, packs in part.customers.items():
+                sent[organisation] += packs
+        return dict(sent)
+
+
 def holdings(
     view: EventsView, lot: str, organisation_at: OrganisationAt, suppliers: Iterable[str] = (), default: str = ""
-) -> Mapping[str, Holdings]:
-    """By supplier; under `default` what our events tell no supplier of. Packs that went back to a supplier count as
-    returned. Blocks.
+) -> Found:
+    """By supplier; under `default` what our events tell no supplier of. Packs that went back to where they came from
+    count as returned. Blocks.
 
     Raises:
         BusyError: it took longer than the view's bound, or there is too much of a few packs to tell all of it.
     """
     known = list(suppliers)
-    found: dict[str, Holdings] = {name: Holdings() for name in dict.fromkeys([*known, default])}
+    found = Found({name: Holdings() for name in dict.fromkeys([*known, default])})
     with view.events.snapshot():
         store = EventStore(view.events)
         for walk in _pages(store, lot):
@@ -92,10 +109,10 @@ class _Page:
 
     def __init__(
         self, store: EventStore, walk: Walk, organisation_at: OrganisationAt, suppliers: list[str], default: str,
-        found: dict[str, Holdings],
+        found: Found,
     ) -> None:  # fmt: skip
         self._walk, self._suppliers, self._default, self._found = walk, suppliers, default, found
-        self._one_only = len(found) == 1
+        self._one_only = len(found.parts) == 1
         rows = [row for rows in walk.rows.values() for row in rows]
         self._words = store.words({word for row in rows for word in (row.step, row.disposition, row.source) if word})
         own = {row.leaf for row in rows if not self._foreign(row)}
@@ -105,6 +122,9 @@ class _Page:
         for link in walk.links:
             if link.relation is Relation.CONTAINED and link.span:
                 self._in[link.source].append((link.target, link.span))
+        for row in rows:
+            if row.counts and row.leaf in self._to and self._sent(row):
+                found.shipments[self._to[row.leaf]].add(row.leaf)
 
     def _parties(self, store: EventStore, leaves: set[int], role: Role, at: OrganisationAt) -> dict[int, str]:
         """Which partner is named as source or destination of each event."""
@@ -123,7 +143,7 @@ class _Page:
             if row := own.of(pack):
                 self._one(pack, row)
             elif (row := others.of(pack)) and self._sent(row):
-                held = self._held(pack)
+                held = self._found.parts[self._supplier(pack)]
                 held.own = replace(held.own, in_transit=held.own.in_transit + 1)  # to us; else it never came here
 
     def _foreign(self, row: Row) -> bool:
@@ -135,13 +155,13 @@ class _Page:
     def _one(self, pack: int, row: Row) -> None:
         step = self._words.get(row.step or 0, "")
         sent = self._sent(row)
-        held = self._held(pack)
+        supplier = self._supplier(pack)
+        held = self._found.parts[supplier]
         customer = self._to.get(row.leaf)
-        if sent and customer in self._suppliers:
+        if sent and customer and customer == supplier:
             held.own = replace(held.own, returned=held.own.returned + 1)
         elif sent and customer:
             held.customers[customer] += 1
-            held.sent[customer].add(row.leaf)
         elif sent:
             held.own = replace(held.own, in_transit=held.own.in_transit + 1)
         elif step in SOLD:
@@ -151,12 +171,12 @@ class _Page:
         else:
             held.own = replace(held.own, quarantined=held.own.quarantined + 1)
 
-    def _held(self, pack: int) -> Holdings:
-        """Of the supplier that our newest event with one of them names."""
+    def _supplier(self, pack: int) -> str:
+        """The one of them that our newest event with one of them names."""
         if self._one_only:
-            return self._found[self._default]
+            return self._default
         names = (self._from.get(leaf) for leaf in self._leaves(pack))
-        return self._found[next((name for name in names if name in self._suppliers), self._default)]
+        return next((name for name in names if name in self._suppliers), self._default)
 
     def _leaves(self, pack: int) -> list[int]:
         """Events of a pack and of what it was in at the time, newest first."""
