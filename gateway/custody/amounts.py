@@ -21,9 +21,17 @@ def whole(quantity: float, uom: str | None) -> int:
         CustodyError: not above zero, too much, or a part of a piece.
     """
     scaled = quantity * (_SCALES.get(uom, 1000) if uom else 1)
+    if not 0 < scaled <= MOST:  # before it is rounded or shown: JSON's numbers have any size
+        got = "more" if scaled > 0 else "none"
+        raise CustodyError(f"an amount must be above zero and below 2^63 in the ledger's counting, got {got}")
     count = round(scaled)
     if not uom and scaled != count:
         raise CustodyError(f"goods without a unit of measure come in whole pieces, got {quantity}; give a uom")
+    return bounded(count)
+
+
+def bounded(count: int) -> int:
+    """An amount or a sum of amounts. CustodyError where it is none that the ledger counts in."""
     if not 0 < count <= MOST:
-        raise CustodyError(f"an amount must be above zero and below 2^63 in the ledger's counting, got {quantity}")
+        raise CustodyError(f"amounts together must be above zero and below 2^63 in the ledger's counting, got {count}")
     return count

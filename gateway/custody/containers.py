@@ -7,9 +7,12 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gateway.custody.amounts import bounded
 from gateway.custody.database import Store
 from gateway.custody.names import PRODUCT, is_pack, pack_name
 from gateway.custody.units import PACKS_AT_ONCE, Unit, Units
+
+MAX_NESTED = 16  # units around each other: more than the contract takes, with the gateway's own in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,17 @@ class Containers:
             parent = None if parent.parent is None else self._units.numbered(parent.parent)
         return found
 
+    def height(self, thing: str) -> int:
+        """How many units are below each other in a thing, at most MAX_NESTED; 0 for one that has no unit in it."""
+        unit = None if is_pack(thing) else self._units.get(thing)
+        if unit is None:
+            return 0
+        query = """WITH RECURSIVE below (id, level) AS (SELECT ?, 0 UNION ALL
+            SELECT unit.id, level + 1 FROM below JOIN unit ON unit.parent = below.id WHERE level < ?)
+            SELECT MAX(level) FROM below"""
+        with self._store.reading() as db:
+            return int(db.execute(query, (unit.number, MAX_NESTED)).fetchone()[0])
+
     def out_of(self, pack: str) -> Unit | None:
         """The unit that was opened around a pack last."""
         with self._store.reading() as db:
@@ -66,11 +80,12 @@ class Containers:
         return unknown
 
     def put_amount(self, parent: Unit, amount: Amount) -> None:
+        """CustodyError where there is more of it than the ledger counts."""
         with self._store.transaction() as tx:
-            row = (parent.number, amount.lot.number, amount.count)
-            tx.execute(
-                "INSERT INTO amount VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count", row
-            )
+            place = (parent.number, amount.lot.number)
+            known = tx.execute("SELECT count FROM amount WHERE parent = ? AND lot = ?", place).fetchone()
+            count = bounded(amount.count + (known[0] if known else 0))
+            tx.execute("INSERT OR REPLACE INTO amount VALUES (?, ?, ?)", (*place, count))
 
     def take_amount(self, parent: Unit, amount: Amount) -> None:
         with self._store.transaction() as tx:

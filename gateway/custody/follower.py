@@ -105,7 +105,7 @@ class Follower:
         _, taken = self._tasks.void(row[0])
         if taken:
             said = f"record {row[0]} is declared erroneous, but the ledger was told already; correct it by events"
-            things = [thing.uri for thing in event.things[:16]]
+            things = [thing.uri for thing in event.things]
             self._tasks.refuse_at_once(leaf, "declare", things, said, "declared-too-late")
 
     def _require_same_history(self) -> None:

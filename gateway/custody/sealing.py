@@ -7,7 +7,9 @@ into slices: units of the gateway's own between a unit and what is in it.
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from chaincode.lots.unit_records import MAX_LOTS
 from crypto import cbor
+from gateway.custody.amounts import bounded
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
@@ -79,7 +81,9 @@ class Sealing:
             raise CustodyError(f"nothing is known to be in {unit.uri}; capture the event that packed it")
         counts = {lot.number: count for lot, count in lots}
         for amount in amounts:
-            counts[amount.lot.number] = counts.get(amount.lot.number, 0) + amount.count
+            counts[amount.lot.number] = bounded(counts.get(amount.lot.number, 0) + amount.count)
+        if len(counts) > MAX_LOTS:
+            raise CustodyError(f"{unit.uri} has goods of {len(counts)} lots in it, and the ledger takes {MAX_LOTS}")
         mixed = any(self._units.count_packs(amount.lot) for amount in amounts)  # packs that no event lists
         self._trees.build(unit.number, () if mixed else sorted(self._ids(unit)))
         inside = [lot for lot, _ in lots] + [amount.lot for amount in amounts]

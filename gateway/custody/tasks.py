@@ -11,10 +11,12 @@ from typing import Any
 
 from crypto import cbor
 from gateway.custody.database import Store
+from gateway.custody.errors import CustodyError
 from gateway.custody.schema import TaskState
 
 MAX_WORK_BYTES = 64 * 1024
 MAX_PAGE = 500
+MAX_SHOWN, MAX_SHOWN_BYTES = 16, 1000  # things of what was refused at once
 KEPT = 1_000_000  # ended tasks; then the oldest go
 NO_DATA = "no-data"  # the code of a receipt whose hand-over did not come in time
 DATA = "data "  # how `waits` begins where a task waits for a hand-over
@@ -52,10 +54,18 @@ class Tasks:
         self, leaf: int, name: str, things: Iterable[str], detail: cbor.CborValue = None, *, waits: str | None = None,
         until_us: int | None = None, reason: str = "",
     ) -> int:  # fmt: skip
-        """Put a transition behind all others; its number. It waits where `waits` is given."""
+        """Put a transition behind all others; its number. It waits where `waits` is given.
+
+        Raises:
+            CustodyError: it is about more than can be read again.
+        """
         about = list(dict.fromkeys(things))
         state = TaskState.PENDING if waits is None else TaskState.WAITING
         work = cbor.encode([list(about), detail])
+        if len(work) > MAX_WORK_BYTES:
+            raise CustodyError(
+                f"{name} of {about[0]:.200} is about {len(about)} things at once, too many; split the event"
+            )
         with self._store.transaction() as tx:
             query = (
                 "INSERT INTO task (leaf, name, work, state, waits, until_us, made_us, reason) VALUES (?,?,?,?,?,?,?,?)"
@@ -66,8 +76,8 @@ class Tasks:
         return number
 
     def refuse_at_once(self, leaf: int, name: str, things: Iterable[str], reason: str, code: str) -> int:
-        """Note what an event asks for and what cannot be; its number."""
-        number = self.add(leaf, name, things)
+        """Note what an event asks for and what cannot be, with the first things that it is about; its number."""
+        number = self.add(leaf, name, [uri for uri in things if len(uri) <= MAX_SHOWN_BYTES][:MAX_SHOWN])
         self.end(number, TaskState.REFUSED, reason=reason, code=code)
         return number
 

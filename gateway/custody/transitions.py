@@ -6,10 +6,13 @@ with the reason. Everything is done inside the transaction that moves the follow
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
+from chaincode.lots.records import MAX_INPUTS
 from crypto import cbor
-from gateway.custody import amounts, ilmd
-from gateway.custody.containers import Amount, Containers
+from crypto.errors import FormatError
+from gateway.custody import amounts
+from gateway.custody.containers import MAX_NESTED, Amount, Containers
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
 from gateway.custody.lots import LotFacts, Lots
@@ -19,6 +22,8 @@ from gateway.custody.schema import LotState, UnitKind, UnitState
 from gateway.custody.sealing import Sealing
 from gateway.custody.tasks import DATA, Tasks, now_us
 from gateway.custody.units import Unit, Units
+from gateway.epcis import ilmd
+from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import Event, Thing
 from gateway.epcis.identifiers import lgtin_of
 
@@ -28,7 +33,6 @@ SHIP, RECEIVE, DISPENSE, DECOMMISSION, DESTROY, DISCARD = (
 MAX_SHIPPED = 32
 _SHIPPING, _RECEIVING = frozenset({"shipping"}), frozenset({"receiving", "accepting"})
 _DISPENSING = frozenset({"dispensing", "retail_selling"})
-_MAKING = frozenset({"commissioning", "creating_class_instance"})
 # How goods leave the trade, by business step and then by disposition; anything else that is deleted is destroyed.
 _FATES = {
     "damaged": "damaged", "expired": "expired", "recalled": "recalled", "stolen": "stolen", "destroyed": "destroyed",
@@ -75,28 +79,19 @@ class Transitions:
         try:
             with self._store.savepoint():
                 work(event, leaf)
-        except CustodyError as e:
-            things = [thing.uri for thing in event.things[:16]]
+        except (CustodyError, FormatError) as e:  # the latter: of what it names or asks for, not of what is kept here
+            things = [thing.uri for thing in event.things]
             self._tasks.refuse_at_once(leaf, name, things, str(e), "not-possible")
 
     # -- made
 
     def _commission(self, event: Event, leaf: int) -> None:
         """Packs come into the world, each of the lot in ilmd; or a lot gets its amount."""
-        packs = [thing.uri for thing in event.things if is_pack(thing.uri)]
-        number, expiry = ilmd.lot_number(event), ilmd.expiry_day(event)
-        if packs and number is None:
-            raise CustodyError("packs are commissioned without a lot; put cbvmda:lotNumber into ilmd")
-        lots = []
-        for gtin in dict.fromkeys(map(gtin_of, packs)):
-            lot = self._open_lot(lgtin_of(gtin, number or ""), leaf)
-            self._lots.note(lot, leaf, LotFacts(expiry_day=expiry))
-            for pack in self._units.put_packs(lot, [one for one in packs if gtin_of(one) == gtin], leaf):
-                self.duplicate(leaf, pack, self._units.commissioned_at(pack))
-            lots.append(lot)
+        facts = LotFacts(expiry_day=ilmd.expiry_day(event))
+        lots = self._serialised([thing.uri for thing in event.things if is_pack(thing.uri)], event, leaf, facts)
         for thing in event.things:
             if is_lot(thing.uri):
-                lots.append(self._declare(thing, leaf, LotFacts(expiry_day=expiry)))
+                lots.append(self._declare(thing, leaf, facts))
             elif is_container(thing.uri):
                 self._units.made(thing.uri, leaf)
         for lot in lots:
@@ -104,26 +99,30 @@ class Transitions:
 
     def _transform(self, event: Event, leaf: int) -> None:
         """Lots become other lots. Inputs whose secret is not known here are none of the ledger's and are left out."""
-        inputs = self._inputs(event, leaf)
-        number = ilmd.lot_number(event)
-        expiry = ilmd.expiry_day(event)
+        facts = LotFacts(expiry_day=ilmd.expiry_day(event), inputs=self._inputs(event, leaf))
         outputs = [thing for thing in event.things if thing.role == "output"]
-        packs = [thing.uri for thing in outputs if is_pack(thing.uri)]
         lots: list[Unit] = []
         for thing in outputs:
             if is_lot(thing.uri):
-                # What went in counts once: for the first of several outputs.
-                lots.append(self._declare(thing, leaf, LotFacts(expiry_day=expiry, inputs=() if lots else inputs)))
+                lots.append(self._declare(thing, leaf, facts))
+                facts = replace(facts, inputs=())  # what went in counts once: for the first of several outputs
+        lots += self._serialised([thing.uri for thing in outputs if is_pack(thing.uri)], event, leaf, facts)
+        for lot in lots:
+            self._lots.close_if_whole(lot)
+
+    def _serialised(self, packs: Sequence[str], event: Event, leaf: int, facts: LotFacts) -> list[Unit]:
+        """Packs come into the world: those of each product are of the lot in ilmd. The lots; what went in is in the
+        first of them."""
+        number, lots = ilmd.lot_number(event), list[Unit]()
         if packs and number is None:
             raise CustodyError("packs are made without a lot; put cbvmda:lotNumber into ilmd")
         for gtin in dict.fromkeys(map(gtin_of, packs)):
-            lot = self._open_lot(lgtin_of(gtin, number or ""), leaf)
-            self._lots.note(lot, leaf, LotFacts(expiry_day=expiry, inputs=() if lots else inputs))
+            lot = self._open_lot(_lot_uri(gtin, number or ""), leaf)
+            self._lots.note(lot, leaf, facts if not lots else replace(facts, inputs=()))
             for pack in self._units.put_packs(lot, [one for one in packs if gtin_of(one) == gtin], leaf):
                 self.duplicate(leaf, pack, self._units.commissioned_at(pack))
             lots.append(lot)
-        for lot in lots:
-            self._lots.close_if_whole(lot)
+        return lots
 
     def _inputs(self, event: Event, leaf: int) -> tuple[tuple[str, int], ...]:
         counts: dict[str, int] = {}
@@ -135,7 +134,9 @@ class Transitions:
                 counts[lot.uri] = counts.get(lot.uri, 0) + 1
             elif is_lot(thing.uri) and thing.quantity and (lot := self._units.get(thing.uri)):
                 self._lots.close_as_amount(lot)
-                counts[lot.uri] = counts.get(lot.uri, 0) + amounts.whole(thing.quantity, thing.uom)
+                counts[lot.uri] = amounts.bounded(counts.get(lot.uri, 0) + amounts.whole(thing.quantity, thing.uom))
+        if len(counts) > MAX_INPUTS:
+            raise CustodyError(f"a lot is made of at most {MAX_INPUTS} lots, got {len(counts)}; split the event")
         return tuple(counts.items())
 
     def _declare(self, thing: Thing, leaf: int, facts: LotFacts) -> Unit:
@@ -167,8 +168,9 @@ class Transitions:
             self._take_out(parent, children, leaf)
 
     def _put_in(self, parent: str, children: Sequence[Thing], leaf: int) -> None:
-        unit = self._to_pack_into(parent, leaf)
         things = [child.uri for child in children if is_pack(child.uri) or is_container(child.uri)]
+        self._require_room(parent, things)
+        unit = self._to_pack_into(parent, leaf)
         for thing in things:
             if self._containers.parent_of(thing) is not None:
                 self._sealing.loosen(thing, leaf)
@@ -178,6 +180,17 @@ class Transitions:
         for child in children:
             if is_lot(child.uri) and child.quantity:
                 self._containers.put_amount(unit, self._amount(child))
+
+    def _require_room(self, parent: str, things: Sequence[str]) -> None:
+        """A thing is in nothing that is in it, and what is around each other has a bound."""
+        above = [unit.uri for unit in self._containers.above(parent)]
+        for thing in things:
+            if thing == parent or thing in above:
+                raise CustodyError(
+                    f"{thing} cannot be packed into {parent}: that is {thing} itself, or is inside of it"
+                )
+            if len(above) + 1 + self._containers.height(thing) > MAX_NESTED:
+                raise CustodyError(f"{thing} in {parent}: more than {MAX_NESTED} units would be around each other")
 
     def _to_pack_into(self, parent: str, leaf: int) -> Unit:
         """The unit, open. One that was sealed is opened, and what is in it goes over into a new one of its name."""
@@ -338,3 +351,11 @@ class Transitions:
             if word in _FATES:
                 return _FATES[word]
         return "destroyed"
+
+
+def _lot_uri(gtin: str, number: str) -> str:
+    """CustodyError where no GS1 key can have this lot number."""
+    try:
+        return lgtin_of(gtin, number)
+    except EpcisError as e:
+        raise CustodyError(f"ilmd names a lot that cannot be: {e}") from e

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from gateway.epcis.event import Event
 from gateway.events.facts import Fact, facts_of
+from gateway.events.members import Part, parts_of
 from gateway.events.names import Names
-from gateway.events.parts import Part, parts_of
 from gateway.events.schema import PARTNER, Action, Type
 
 _TYPES = {
@@ -25,7 +25,7 @@ _VOID_NEW = f"""UPDATE event SET void = 1 WHERE leaf BETWEEN ? AND ? AND declare
 AND EXISTS (SELECT 1 FROM event d WHERE d.declared = 1 AND d.hash = event.hash AND {_MAY})"""
 _VOID_NEW_NAMED = f"""UPDATE event SET void = 1 WHERE leaf = ?2 AND declared = 0 AND EXISTS
 (SELECT 1 FROM named n JOIN event d ON d.leaf = n.leaf AND d.declared = 1 WHERE n.id = ?1 AND {_MAY})"""
-_OF = "AND declared = 0 AND (?2 IS NULL OR source = ?2)"
+_OF = "AND declared = 0 AND void = 0 AND (?2 IS NULL OR source = ?2)"
 _VOID_HASH = f"UPDATE event SET void = 1 WHERE hash = ?1 {_OF}"
 _VOID_NAMED = f"UPDATE event SET void = 1 WHERE leaf IN (SELECT leaf FROM named WHERE id = ?1) {_OF}"
 _HASH_ID = ("ni:///sha-256;", "?ver=CBV2.0")
