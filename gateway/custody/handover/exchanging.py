@@ -31,13 +31,13 @@ from gateway.custody.schema import HandoverState, TaskState, UnitState
 from gateway.custody.tasks import Task, now_us
 from gateway.custody.telling import units_of
 from gateway.custody.transitions import RECEIVE, RECEIVING, SHIP
-from gateway.custody.turning import Turning
 from gateway.custody.units import Units
 from gateway.delivery.outbox import Outbox
 from gateway.epcis.event import read_event
 from gateway.finishing import finished
 from gateway.supply.ground import Ground
 from gateway.supply.ourselves import OwnOrganisation
+from gateway.turning import Turning
 
 log = logging.getLogger(__name__)
 BEHIND_S = 120.0  # a peer of a ledger elsewhere may not know yet what the sender was told
