@@ -39,8 +39,8 @@ GOLDEN = HOME / "tests" / "golden" / "v1"
 CORPUS = Path(__file__).with_name("corpus.zip")
 SEALED = HOME / "docs" / "formats" / "vectors" / "sealed.json"
 KEYS = HOME / "docs" / "formats" / "vectors" / "keys.json"
-RUNS = scaled(2_000, 150_000)  # of each, a million together
-SLOW_RUNS = scaled(300, 20_000)  # a receipt has signatures
+RUNS = scaled(1_000, 150_000)  # of each, a million together
+SLOW_RUNS = scaled(150, 20_000)  # a receipt has signatures
 HANGS_S = 25
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None,
