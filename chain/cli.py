@@ -57,23 +57,12 @@ def _receipt_from(data: Path, index: int, disclose: list[str], tlog_proof: bool,
 
 
 def _fetch(url: str, token: str, index: int, disclose: list[str], tlog_proof: bool) -> bytes:
-    import httpx
-
     from chain.errors import ReceiptError
-    from crypto.tls.client import for_httpx
+    from chain.remote import Remote
 
-    place = "proof" if tlog_proof else "receipt"
-    address = f"{url.rstrip('/')}/v1/records/{index}/{place}"
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    if tlog_proof:
-        headers["Accept"] = "text/plain"
-    try:
-        answer = httpx.get(address, params={"disclose": disclose}, headers=headers, timeout=30, verify=for_httpx())
-    except httpx.HTTPError as e:
-        raise ReceiptError(f"cannot reach {address}: {e}") from e
-    if answer.status_code != 200:
-        raise ReceiptError(f"{address} answered {answer.status_code}: {answer.text[:300]}")
-    return answer.content
+    place, headers = ("proof", {"Accept": "text/plain"}) if tlog_proof else ("receipt", {})
+    path = f"/v1/records/{index}/{place}"
+    return Remote(url, token, ReceiptError).fetch("GET", path, params={"disclose": disclose}, headers=headers)
 
 
 def _private(keys: Path | None) -> "KeyFinder | None":

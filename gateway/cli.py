@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.options import JsonOption, UrlOption, token_option
+
 DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 KindOption = Annotated[list[str] | None, typer.Option(help="A kind it may report; may be repeated. Default: all.")]
 LowOption = Annotated[float | None, typer.Option(help="Lowest allowed reading.")]
 HighOption = Annotated[float | None, typer.Option(help="Highest allowed reading.")]
@@ -212,29 +213,22 @@ def list_sources(data: DataOption, as_json: JsonOption = False) -> None:
 @sources.command("revoke")
 def revoke(
     name: Annotated[str, typer.Argument(help="Name of the source.")],
-    url: Annotated[str, typer.Option(help="URL of the running gateway, which tells the ledger.")],
+    url: UrlOption,
     reason: Annotated[str, typer.Option(help="Why, for the auditors.")],
-    token: Annotated[str, typer.Option(help="API token with scope device-admin.", envvar="SEALTRAIL_TOKEN")],
+    token: Annotated[str, token_option("device-admin")],
     compromised_from: Annotated[
         int | None, typer.Option(min=0, help="Log entry from which on what it signed may be a thief's.")
     ] = None,
 ) -> None:
     """End the validity of a source's key: later events are refused, earlier ones stay proved. What it signed since a
     theft stays too, and is shown as doubtful. Of a revoked key the theft may be told later."""
-    import httpx
+    from urllib.parse import quote
 
-    from crypto.tls.client import for_httpx
+    from chain.remote import Remote
     from gateway.access import AccessError
 
-    headers = {"Authorization": f"Bearer {token}"}
     body = {"reason": reason} | ({} if compromised_from is None else {"compromised_from": compromised_from})
-    try:
-        where = f"{url.rstrip('/')}/v1/sources/{name}/revoke"
-        answer = httpx.post(where, json=body, headers=headers, verify=for_httpx())
-    except httpx.HTTPError as e:
-        raise AccessError(f"cannot reach {url}: {e}") from e
-    if answer.status_code >= 300:
-        raise AccessError(f"the gateway refused ({answer.status_code}): {answer.text[:300]}")
+    Remote(url, token, AccessError).ask("POST", f"/v1/sources/{quote(name, safe='')}/revoke", json=body)
     print(f"revoked the key of {name}")
 
 

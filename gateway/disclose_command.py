@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.options import JsonOption
+
 DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
 Moment = Annotated[str | None, typer.Option(help="Time with offset, like 2026-11-23T06:00:00Z.")]
 
@@ -28,7 +30,7 @@ def disclose(
         Path | None, typer.Option("--keys", help="Private keys, for payloads sealed to recipients.")
     ] = None,
     list_made: Annotated[bool, typer.Option("--list", help="Print what was disclosed to whom, newest first.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the proof of chosen fields for an auditor, signed by the gateway. Without a field: the records alone."""
     if list_made:

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.options import JsonOption, token_option
+
 NO_REASON = "no reason was given"
 
 
@@ -14,9 +16,7 @@ def erase(
     by: Annotated[str, typer.Option(help="Who asked, in a word that is no personal data itself.")] = "the operator",
     data: Annotated[Path | None, typer.Option(help="Data directory of a gateway that is stopped.")] = None,
     url: Annotated[str | None, typer.Option(help="URL of a running gateway instead.")] = None,
-    token: Annotated[
-        str, typer.Option(help="Token of scope data-protection, with --url.", envvar="SEALTRAIL_TOKEN")
-    ] = "",
+    token: Annotated[str, token_option("data-protection, with --url")] = "",
     again: Annotated[
         bool, typer.Option("--again", help="Finish what was cut short, or came back with a backup.")
     ] = False,
@@ -24,7 +24,7 @@ def erase(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the list of erasures, for backups.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Destroy payloads, salts and key of a subject for good. The log keeps its records, and says what was erased."""
     import json
@@ -64,20 +64,11 @@ def _stopped(data: Path, subject: str | None, by: str, reason: str, erased: Path
 
 
 def _ask(url: str, token: str, subject: str, reason: str) -> dict[str, Any]:
-    import httpx
-
     from chain.errors import ErasureError
-    from crypto.tls.client import for_httpx
+    from chain.remote import Remote
 
-    body, headers = {"subject": subject, "reason": reason}, {"Authorization": f"Bearer {token}"}
-    try:
-        where = f"{url.rstrip('/')}/v1/erasures"
-        answer = httpx.post(where, json=body, headers=headers, timeout=600, verify=for_httpx())
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as e:
-        raise ErasureError(f"cannot reach {url}: {e}") from e
-    if answer.status_code >= 300:
-        raise ErasureError(f"the gateway refused ({answer.status_code}): {answer.text[:300]}")
-    found = answer.json()
+    remote = Remote(url, token, ErasureError, timeout_s=600)
+    found = remote.ask("POST", "/v1/erasures", json={"subject": subject, "reason": reason})
     return {"entries": [int(entry) for entry in found["entries"]], "events": found["events"], "later": 0}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
+from chain.remote import Remote
 from chain.sealed.keys import encapsulation_key
 from crypto.errors import KeyMaterialError, SealtrailError
 from crypto.kem import KemPublicKey, kem_suite_named
@@ -31,25 +32,15 @@ def _one(name: str, url: str | None, token: str) -> KemPublicKey:
 
 def _on_the_ledger(name: str, url: str, token: str) -> KemPublicKey:
     """The present KEM key of a partner, as a gateway tells it."""
-    import httpx
-
-    from crypto.tls.client import for_httpx
-
-    address = f"{url.rstrip('/')}/v1/partners/{quote(name, safe='/')}/keys"
+    found = Remote(url, token, KeyMaterialError).ask("GET", f"/v1/partners/{quote(name, safe='/')}/keys")
+    current = found["current"]
+    if found["signing"] is None:
+        raise KeyMaterialError("its signature key was revoked, so nobody vouches for its KEM key any more")
+    if current is None:
+        raise KeyMaterialError("its KEM key was withdrawn; it must publish a new one")
     try:
-        answer = httpx.get(address, headers={"Authorization": f"Bearer {token}"}, verify=for_httpx())
-        if answer.status_code != 200:
-            raise KeyMaterialError(f"the gateway refused ({answer.status_code}): {answer.text[:200]}")
-        found = answer.json()
-        current = found["current"]
-        if found["signing"] is None:
-            raise KeyMaterialError("its signature key was revoked, so nobody vouches for its KEM key any more")
-        if current is None:
-            raise KeyMaterialError("its KEM key was withdrawn; it must publish a new one")
         key = KemPublicKey(kem_suite_named(current["suite"]), base64.b64decode(current["public_key"], validate=True))
-    except (httpx.HTTPError, httpx.InvalidURL) as e:
-        raise KeyMaterialError(f"cannot reach {url}: {e}") from e
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, LookupError, TypeError) as e:
         raise KeyMaterialError(f"{url} answers with no partner's keys: {e}") from e
     print(f"sealing to {name}: {key.suite} {key.kid.hex()}, by the ledger as {url} tells it", file=sys.stderr)
     return key

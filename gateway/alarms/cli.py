@@ -1,11 +1,15 @@
 """`sealtrail alarms`: what a person should know, and who has seen to it, over a gateway's REST interface."""
 
-import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.coldchain.cli import JsonOption, TokenOption, UrlOption
+from gateway.options import JsonOption, UrlOption, say, token_option
+
+if TYPE_CHECKING:
+    from chain.remote import Remote
+
+TokenOption = Annotated[str, token_option("operator, or auditor to look")]
 
 app = typer.Typer(help="Alarms of a gateway: list them, acknowledge them.", no_args_is_help=True)
 
@@ -19,9 +23,9 @@ def list_command(
 ) -> None:  # fmt: skip
     """The newest alarms."""
     asked = {"limit": str(limit), "pending": str(pending).lower()}
-    found = _ask(url, token, "GET", "/v1/alarms", params=asked)
+    found = _remote(url, token).ask("GET", "/v1/alarms", params=asked)
     lines = [f"{one['id']:>6}  {one['what']:<10} {one['text']}{_seen(one)}" for one in found["alarms"]]
-    _say(found, as_json, "\n".join(lines) or "none")
+    say(found, as_json, "\n".join(lines) or "none")
 
 
 @app.command("acknowledge")
@@ -32,8 +36,8 @@ def acknowledge(
     url: UrlOption, token: TokenOption, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Say that you have seen to an alarm."""
-    done = _ask(url, token, "POST", f"/v1/alarms/{number}/acknowledge", json={"by": by, "reason": reason})
-    _say(done, as_json, f"alarm {number}{_seen(done)}")
+    done = _remote(url, token).ask("POST", f"/v1/alarms/{number}/acknowledge", json={"by": by, "reason": reason})
+    say(done, as_json, f"alarm {number}{_seen(done)}")
 
 
 def _seen(one: dict[str, Any]) -> str:
@@ -41,11 +45,8 @@ def _seen(one: dict[str, Any]) -> str:
     return f" [{done['by']}: {done['reason']}]" if done else ""
 
 
-def _ask(url: str, token: str, method: str, path: str, **more: Any) -> Any:
-    from gateway.objects.remote import Remote
+def _remote(url: str, token: str) -> "Remote":
+    from chain.remote import Remote
+    from gateway.alarms.errors import AlarmError
 
-    return Remote(url, token).ask(method, path, **more)
-
-
-def _say(shown: Any, as_json: bool, line: str) -> None:
-    print(json.dumps(shown, indent=2) if as_json else line)
+    return Remote(url, token, AlarmError)

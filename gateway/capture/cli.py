@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.options import JsonOption, UrlOption, token_option
+
 if TYPE_CHECKING:
     from gateway.capture.remote import Told
 
@@ -13,13 +15,11 @@ PART = 3  # some events were refused
 
 def capture(
     file: Annotated[Path, typer.Argument(help="EPCIS document, event, or list of events (JSON).", show_default=False)],
-    url: Annotated[str, typer.Option(help="URL of the gateway.", show_default=False)],
-    token: Annotated[
-        str, typer.Option(help="API token of scope capture.", envvar="SEALTRAIL_TOKEN", show_default=False)
-    ],
+    url: UrlOption,
+    token: Annotated[str, token_option("capture")],
     proceed: Annotated[bool, typer.Option("--proceed", help="Store what holds, though other events do not.")] = False,
     batch: Annotated[int, typer.Option(min=1, max=20_000, help="Events in one request.")] = 500,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Capture events. The file is checked here first; what is in the log already is not stored twice, so a capture that
     broke off is simply repeated. Exit codes: 0 all events are in the log; 3 with --proceed, some were refused; 1 the

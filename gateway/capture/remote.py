@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from chain.remote import bearer, printable, refusal
 from crypto.tls.client import for_httpx
 from gateway.capture.errors import CaptureError
 from gateway.capture.intake import taken_in
@@ -67,10 +68,17 @@ def bring(url: str, token: str, lot: Lot, batch: int, *, proceed: bool) -> Itera
     if lot.refused:
         said = tuple(_refusal(one) for one in lot.refused)
         yield Told(len(said), 0, 0, said, tuple(one | {"verdict": "refused"} for one in said))
-    with httpx.Client(base_url=url.rstrip("/"), headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S,
-                      verify=for_httpx()) as client:  # fmt: skip
+    with _client(url, token) as client:
         for numbers, payloads in _batches(lot, batch):
             yield _told(_ask(client, payloads, proceed), numbers)
+
+
+def _client(url: str, token: str) -> httpx.Client:
+    headers = bearer(token, CaptureError)
+    try:
+        return httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT_S, verify=for_httpx())
+    except httpx.InvalidURL as e:
+        raise CaptureError(printable(f"cannot reach {url}: {e}")) from e
 
 
 def _batches(lot: Lot, batch: int) -> Iterator[tuple[list[int], list[bytes]]]:
@@ -94,18 +102,27 @@ def _ask(client: httpx.Client, payloads: Sequence[bytes], proceed: bool) -> dict
         wait, said = 2.0 ** (number - 1), ""
         try:
             answer = client.post("/epcis/capture", content=body, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as e:
-            said = f"cannot reach {client.base_url}: {e}"
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as e:  # as it is, it never will be reached
+            raise CaptureError(printable(f"cannot reach {client.base_url}: {e}")) from e
+        except httpx.HTTPError as e:
+            said = printable(f"cannot reach {client.base_url}: {e or type(e).__name__}")
         else:
             if answer.status_code == 202:
-                return dict(answer.json())
-            said = f"the gateway refused ({answer.status_code}): {_detail(answer)}"
+                return _job(answer)
+            said = refusal(answer)
             if answer.status_code not in _AGAIN:
                 raise CaptureError(said)
             wait = max(wait, _seconds(answer.headers.get("Retry-After", "")))
         if number < TRIES:
             time.sleep(min(wait, 30.0))
     raise CaptureError(f"{said}; what was stored is stored: repeat the capture")
+
+
+def _job(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        return dict(answer.json())
+    except (ValueError, TypeError) as e:
+        raise CaptureError(f"{answer.url} answers what no gateway says; is this its address?") from e
 
 
 def _told(job: dict[str, Any], numbers: Sequence[int]) -> Told:
@@ -126,13 +143,6 @@ def _told(job: dict[str, Any], numbers: Sequence[int]) -> Told:
 
 def _refusal(one: Refused) -> dict[str, Any]:
     return {"event": one.event, "place": one.place, "reason": one.reason}
-
-
-def _detail(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return answer.text[:300]
 
 
 def _seconds(text: str) -> float:

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.options import JsonOption, UrlOption, say, token_option
+
 if TYPE_CHECKING:
-    from gateway.objects.remote import Remote
+    from chain.remote import Remote
 
 app = typer.Typer(help="Goods under a cold chain policy: open, watch, explain, release, close.", no_args_is_help=True)
-UrlOption = Annotated[str, typer.Option(help="The gateway's URL.", envvar="SEALTRAIL_URL", show_default=False)]
-TokenOption = Annotated[
-    str, typer.Option(help="A token with scope operator.", envvar="SEALTRAIL_TOKEN", show_default=False)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TokenOption = Annotated[str, token_option("operator")]
 IdArgument = Annotated[str, typer.Argument(help="Shipment id, 64 hex digits.", show_default=False)]
 
 
@@ -22,7 +20,7 @@ IdArgument = Annotated[str, typer.Argument(help="Shipment id, 64 hex digits.", s
 def policies(url: UrlOption, token: TokenOption, as_json: JsonOption = False) -> None:
     """The ready-made policies."""
     found = _remote(url, token).ask("GET", "/v1/shipments/policies")
-    _say(found, as_json, "\n".join(f"{one['name']:<18} {_limits(one)}" for one in found["policies"]))
+    say(found, as_json, "\n".join(f"{one['name']:<18} {_limits(one)}" for one in found["policies"]))
 
 
 @app.command("open")
@@ -65,7 +63,7 @@ def list_command(
     while page := remote.ask("GET", "/v1/shipments", params=asked)["shipments"]:
         found += page
         asked["after"] = page[-1]
-    _say({"shipments": found}, as_json, "\n".join(found) or "none")
+    say({"shipments": found}, as_json, "\n".join(found) or "none")
 
 
 @app.command("explain")
@@ -79,7 +77,7 @@ def explain(
     """Say how an alarm came about, as who reported or shipped."""
     body = {"alarm": alarm, "code": code, "text": text}
     done = _remote(url, token).ask("POST", f"/v1/shipments/{name}/explain", json=body)
-    _say(done, as_json, f"alarm {alarm} is explained on the ledger: {code}")
+    say(done, as_json, f"alarm {alarm} is explained on the ledger: {code}")
 
 
 @app.command("release")
@@ -90,6 +88,12 @@ def release(
 ) -> None:  # fmt: skip
     """Let held units go, as another organisation than the one that reported."""
     _print(_remote(url, token).ask("POST", f"/v1/shipments/{name}/release", json={"reason": reason}), as_json)
+
+
+@app.command("accept")
+def accept(name: IdArgument, url: UrlOption, token: TokenOption, as_json: JsonOption = False) -> None:
+    """Report a shipment that another organisation opened, which this gateway does not report by itself."""
+    _print(_remote(url, token).ask("POST", f"/v1/shipments/{name}/accept"), as_json)
 
 
 @app.command("close")
@@ -135,14 +139,11 @@ def _print(shown: dict[str, Any], as_json: bool) -> None:
     ]
     if shown["released"]:
         lines.append(f"released by {shown['released']['by']}: {shown['released']['reason']}")
-    _say(shown, as_json, "\n".join(lines))
+    say(shown, as_json, "\n".join(lines))
 
 
 def _remote(url: str, token: str) -> "Remote":
-    from gateway.objects.remote import Remote
+    from chain.remote import Remote
+    from gateway.coldchain.errors import ShipmentError
 
-    return Remote(url, token)
-
-
-def _say(shown: Any, as_json: bool, line: str) -> None:
-    print(json.dumps(shown, indent=2) if as_json else line)
+    return Remote(url, token, ShipmentError)

@@ -1,15 +1,15 @@
 """`sealtrail exceptions`, goods and data that disagree, and `sealtrail custody`, what the ledger is told, over REST."""
 
-import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-UrlOption = Annotated[str, typer.Option(help="URL of the gateway.", show_default=False)]
-TokenOption = Annotated[
-    str, typer.Option(help="API token with scope operator.", envvar="SEALTRAIL_TOKEN", show_default=False)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+from gateway.options import JsonOption, UrlOption, say, token_option
+
+if TYPE_CHECKING:
+    from chain.remote import Remote
+
+TokenOption = Annotated[str, token_option("operator")]
 IdArgument = Annotated[int, typer.Argument(help="Number of the exception.", show_default=False)]
 
 app = typer.Typer(
@@ -28,14 +28,14 @@ def list_exceptions(
     """List exceptions, the oldest first."""
     found = _pages(url, token, "/v1/exceptions", "exceptions", {"state": state} if state else {})
     lines = [_line(one) for one in found]
-    _say({"exceptions": found}, as_json, "\n".join(lines) or "none")
+    say({"exceptions": found}, as_json, "\n".join(lines) or "none")
 
 
 @app.command("show")
 def show(number: IdArgument, url: UrlOption, token: TokenOption, as_json: JsonOption = False) -> None:
     """Show one: what was compared, both sides' words, the deadline."""
-    found = _ask(url, token, "GET", f"/v1/exceptions/{number}")
-    _say(found, as_json, _whole(found))
+    found = _remote(url, token).ask("GET", f"/v1/exceptions/{number}")
+    say(found, as_json, _whole(found))
 
 
 @app.command("answer")
@@ -44,7 +44,7 @@ def answer(
     text: Annotated[str, typer.Option(help="What you say; the other company reads it.", show_default=False)],
 ) -> None:  # fmt: skip
     """Answer an exception that another company reported."""
-    _ask(url, token, "POST", f"/v1/exceptions/{number}/answer", json={"text": text})
+    _remote(url, token).ask("POST", f"/v1/exceptions/{number}/answer", json={"text": text})
     print(f"exception {number} is answered; the ledger and the other company are being told")
 
 
@@ -61,7 +61,7 @@ def resolve(
     remark: Annotated[str, typer.Option(help="In words.")] = "",
 ) -> None:  # fmt: skip
     """End an exception of your own."""
-    _ask(url, token, "POST", f"/v1/exceptions/{number}/resolve", json={"resolution": how, "remark": remark})
+    _remote(url, token).ask("POST", f"/v1/exceptions/{number}/resolve", json={"resolution": how, "remark": remark})
     print(f"exception {number} is resolved as {how}; the ledger and the other company are being told")
 
 
@@ -78,7 +78,7 @@ def list_transitions(
         f" {one['things'][0] if one['things'] else ''}  {one['reason']}".rstrip()
         for one in found
     ]
-    _say({"transitions": found}, as_json, "\n".join(lines) or "none")
+    say({"transitions": found}, as_json, "\n".join(lines) or "none")
 
 
 @custody.command("retry")
@@ -87,7 +87,7 @@ def retry(
     token: TokenOption,
 ) -> None:  # fmt: skip
     """Ask the contract again for what it refused, when the reason is gone."""
-    _ask(url, token, "POST", f"/v1/custody/{number}/retry")
+    _remote(url, token).ask("POST", f"/v1/custody/{number}/retry")
     print(f"transition {number} is tried again")
 
 
@@ -99,7 +99,7 @@ def close(
     """Close a lot: no more packs are made of it, and the ledger gets their tree."""
     from urllib.parse import quote
 
-    _ask(url, token, "POST", f"/v1/lots/{quote(gtin, safe='')}/{quote(lot, safe='')}/close")
+    _remote(url, token).ask("POST", f"/v1/lots/{quote(gtin, safe='')}/{quote(lot, safe='')}/close")
     print(f"lot {lot} of {gtin} is closed; the ledger is being told")
 
 
@@ -124,35 +124,17 @@ def _moment(us: int) -> str:
 
 
 def _pages(url: str, token: str, path: str, what: str, params: dict[str, str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    after = "0"
+    remote, found, after = _remote(url, token), list[dict[str, Any]](), "0"
     while True:
-        page = _ask(url, token, "GET", path, params={**params, "after": after})
+        page = remote.ask("GET", path, params={**params, "after": after})
         found += page[what]
         if page["after"] is None:
             return found
         after = page["after"]
 
 
-def _ask(url: str, token: str, method: str, path: str, **more: Any) -> Any:
-    import httpx
-
-    from crypto.tls.client import for_httpx
+def _remote(url: str, token: str) -> "Remote":
+    from chain.remote import Remote
     from gateway.custody.errors import CustodyError
 
-    headers = {"Authorization": f"Bearer {token}"}
-    try:
-        answer = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=60, verify=for_httpx(), **more)
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as e:
-        raise CustodyError(f"cannot reach {url}: {e}") from e
-    if answer.status_code >= 300:
-        try:
-            detail = answer.json()["detail"]
-        except (ValueError, KeyError, TypeError):
-            detail = answer.text[:300]
-        raise CustodyError(f"the gateway refused ({answer.status_code}): {detail}")
-    return answer.json() if answer.content else None
-
-
-def _say(found: Any, as_json: bool, text: str) -> None:
-    print(json.dumps(found) if as_json else text)
+    return Remote(url, token, CustodyError)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.options import JsonOption
+
 if TYPE_CHECKING:
     from gateway.drill.alteration import Alteration
     from gateway.drill.run import Result
@@ -26,7 +28,7 @@ def drill(
         Path | None,
         typer.Option(help="Where copies are made; default: the temporary folder.", exists=True, file_okay=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Alter copies of a site in every way we know: exit 0 only if nothing passes the check that must find it."""
     import secrets

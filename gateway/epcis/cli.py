@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.options import JsonOption
+
 if TYPE_CHECKING:
     from gateway.epcis.document import Sifted
     from gateway.epcis.errors import EpcisError
@@ -15,7 +17,6 @@ app = typer.Typer(help="EPCIS 2.0 documents and events (GS1), as JSON-LD.", no_a
 app.callback()(lambda: None)
 
 FileArgument = Annotated[Path, typer.Argument(help="An EPCIS document or one event; - for standard input.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 MAX_SHOWN = 1_000
 
 

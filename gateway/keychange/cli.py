@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.options import JsonOption, token_option
+
 if TYPE_CHECKING:
     from crypto.keystore.store import KeyStore
     from gateway.config import Config
@@ -24,9 +26,9 @@ def migrate(
     data: DataOption = None,
     config: ConfigOption = None,
     url: Annotated[str | None, typer.Option(help="URL of a running gateway instead.")] = None,
-    token: Annotated[str, typer.Option(help="Token of scope operator, with --url.", envvar="SEALTRAIL_TOKEN")] = "",
+    token: Annotated[str, token_option("operator, with --url")] = "",
     force: Annotated[bool, typer.Option("--force", help="Also to a weaker algorithm.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Change all keys that a site signs with: log, ledger and gateway. Nothing waits meanwhile.
 
@@ -103,24 +105,12 @@ def _store(folder: Path) -> "KeyStore":
 
 
 def _ask(url: str, token: str, to: str, force: bool) -> dict[str, Any]:
-    import httpx
-
-    from crypto.tls.client import for_httpx
+    from chain.remote import Remote
     from gateway.keychange.errors import MigrationError
 
-    headers, body = {"Authorization": f"Bearer {token}"}, {"to": to, "force": force}
-    try:
-        answer = httpx.post(
-            f"{url.rstrip('/')}/v1/keys/migrate", json=body, headers=headers, timeout=TIMEOUT_S, verify=for_httpx()
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as e:
-        raise MigrationError(f"cannot reach {url}: {e or type(e).__name__}") from e
-    if answer.status_code != 200:
-        raise MigrationError(f"the gateway refused ({answer.status_code}): {answer.text[:500]}")
-    try:
-        return {name: answer.json()[name] for name in ("algorithm", "kid", "log_vkeys")}
-    except (ValueError, LookupError, TypeError) as e:
-        raise MigrationError(f"{url} answers what no gateway says; is this its address?") from e
+    remote = Remote(url, token, MigrationError, TIMEOUT_S)
+    found = remote.ask("POST", "/v1/keys/migrate", json={"to": to, "force": force})
+    return {name: found[name] for name in ("algorithm", "kid", "log_vkeys")}
 
 
 def _alone(data: Path) -> "Config":

@@ -3,21 +3,18 @@
 seal → objects put → objects grant → (partner) objects get → open → objects receipt → objects grants.
 """
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from gateway.objects.remote import Remote
+from gateway.options import JsonOption, UrlOption, say, token_option
 
-UrlOption = Annotated[str, typer.Option(help="URL of the gateway that keeps the objects.", show_default=False)]
-TokenOption = Annotated[
-    str, typer.Option(help="API token: scope exchange, or partner.", envvar="SEALTRAIL_TOKEN", show_default=False)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+if TYPE_CHECKING:
+    from gateway.objects.remote import Objects
+
+TokenOption = Annotated[str, token_option("exchange, or partner")]
 IdArgument = Annotated[str, typer.Argument(help="Object id, 64 hex digits.", show_default=False)]
 NameOption = Annotated[str, typer.Option("--as", help="Your name on the ledger.", show_default=False)]
 SignOption = Annotated[str, typer.Option(help="Name of your signature key.", show_default=False)]
@@ -35,7 +32,7 @@ def put(
 ) -> None:  # fmt: skip
     """Upload a sealed object; its digest is in the log when this returns."""
     kept = _remote(url, token).put(file)
-    _say(kept, as_json, f"object {kept['id']}, {kept['size']:,} bytes, named by record {kept['record']}")
+    say(kept, as_json, f"object {kept['id']}, {kept['size']:,} bytes, named by record {kept['record']}")
 
 
 @app.command("list")
@@ -49,7 +46,7 @@ def list_objects(url: UrlOption, token: TokenOption, as_json: JsonOption = False
             break
         after = {"after": page["after"]}
     lines = [f"{one['id']}  {one['size']:>15,} bytes  record {one['record']}" for one in found]
-    _say({"objects": found}, as_json, "\n".join(lines) or "none")
+    say({"objects": found}, as_json, "\n".join(lines) or "none")
 
 
 @app.command("get")
@@ -106,7 +103,7 @@ def grants(name: IdArgument, url: UrlOption, token: TokenOption, as_json: JsonOp
         if page["after"] is None:
             break
         after = {"after": page["after"]}
-    _say(page | {"grants": found}, as_json, "\n".join(map(_line, found)) or "nobody")
+    say(page | {"grants": found}, as_json, "\n".join(map(_line, found)) or "nobody")
 
 
 def _line(one: dict[str, Any]) -> str:
@@ -185,10 +182,10 @@ def check(
     print(f"all {count:,} stored objects are whole")
 
 
-def _remote(url: str, token: str) -> "Remote":
-    from gateway.objects.remote import Remote
+def _remote(url: str, token: str) -> "Objects":
+    from gateway.objects.remote import Objects
 
-    return Remote(url, token)
+    return Objects(url, token)
 
 
 def _hash(text: str) -> bytes:
@@ -213,7 +210,3 @@ def _text(data: bytes) -> str:
     from gateway.objects.remote import text
 
     return text(data)
-
-
-def _say(shown: Any, as_json: bool, line: str) -> None:
-    print(json.dumps(shown, indent=2) if as_json else line)

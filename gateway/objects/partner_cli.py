@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.objects.cli import JsonOption, KeysOption, SignOption, TokenOption, UrlOption
+from gateway.objects.cli import KeysOption, SignOption, TokenOption
+from gateway.options import JsonOption, UrlOption
 
 FORMAT = "sealtrail-partner/v1"
 MAX_BYTES = 64 * 1024
@@ -53,9 +54,9 @@ def add(
     token: TokenOption,
 ) -> None:  # fmt: skip
     """Enrol the partner of a request file on the ledger, with its KEM key."""
-    from gateway.objects.remote import Remote, partner_path
+    from gateway.objects.remote import Objects, partner_path
 
-    body, remote = _request(file), Remote(url, token)
+    body, remote = _request(file), Objects(url, token)
     name = body["partner"]["name"]
     remote.ask("POST", "/v1/partners", json=body["partner"])
     remote.ask("POST", f"{partner_path(name)}/keys", json=body["kem"])
@@ -65,9 +66,9 @@ def add(
 @app.command("show")
 def show(name: NameArgument, url: UrlOption, token: TokenOption, as_json: JsonOption = False) -> None:
     """Show a partner's keys, as the ledger has them."""
-    from gateway.objects.remote import Remote
+    from gateway.objects.remote import Objects
 
-    found = Remote(url, token).keys(name)
+    found = Objects(url, token).keys(name)
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -84,9 +85,9 @@ def publish(
 ) -> None:
     """Publish your next KEM key; the one before it counts no more."""
     from chain.sealed.keys import signer
-    from gateway.objects.remote import Remote, partner_path
+    from gateway.objects.remote import Objects, partner_path
 
-    remote = Remote(url, token)
+    remote = Objects(url, token)
     count = len(remote.keys(name)["kem_keys"])
     remote.ask("POST", f"{partner_path(name)}/keys", json=_published(name, signer(keys, sign), _kem(keys, kem), count))
     print(f"{name} is sealed to under {kem} from now on")
@@ -102,9 +103,9 @@ def withdraw(
     from chaincode.kem_keys import withdrawal
     from crypto import labels
     from gateway.objects.errors import ObjectError
-    from gateway.objects.remote import Remote, partner_path
+    from gateway.objects.remote import Objects, partner_path
 
-    remote = Remote(url, token)
+    remote = Objects(url, token)
     current = remote.keys(name)["current"]
     if current is None:
         raise ObjectError(f"{name} has no present KEM key")

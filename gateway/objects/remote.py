@@ -7,36 +7,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
+from chain.remote import Remote
 from crypto.envelope.files import appearing
-from crypto.tls.client import for_httpx
 from gateway.objects.errors import ObjectError
 
-TIMEOUT_S = 60.0
 PIECE_BYTES = 1 << 20
-UNREACHABLE = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)  # the last one: a token that is none
 
 
-class Remote:
-    """Requests to one gateway; ObjectError tells what it answered when it refused."""
+class Objects(Remote):
+    """Requests to one gateway's object store; ObjectError tells what it answered when it refused."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._url, self._token = url.rstrip("/"), {"Authorization": f"Bearer {token}"}
-        self._how: dict[str, Any] = {"timeout": TIMEOUT_S, "verify": for_httpx()}
-
-    def ask(self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any) -> Any:
-        """One request; the answer's JSON, None where it has none."""
-        own = self._token | (headers or {})
-        try:
-            answer = httpx.request(method, self._url + path, headers=own, **self._how, **more)
-        except UNREACHABLE as e:
-            raise ObjectError(f"cannot reach {self._url}: {e}") from e
-        _require_good(answer)
-        try:
-            return answer.json() if answer.content else None
-        except ValueError as e:
-            raise ObjectError(f"{self._url} does not answer as a gateway does: {e}") from e
+        super().__init__(url, token, ObjectError)
 
     def put(self, file: Path) -> dict[str, Any]:
         """Upload a sealed object; ObjectError where the gateway has other bytes in the end."""
@@ -60,22 +42,12 @@ class Remote:
     def get(self, name: str, output: Path) -> int:
         """Fetch an object; its bytes appear at `output` when their digest is the ledger's. Returns their number."""
         wanted, hashed, size = self.granted(name)["digest"], sha256(), 0
-        try:
-            address = self._url + object_path(name)
-            with (
-                httpx.stream("GET", address, headers=self._token, **self._how) as answer,
-                appearing(output) as file,
-            ):
-                if answer.status_code != 200:
-                    answer.read()
-                    _require_good(answer)
-                for piece in answer.iter_bytes(PIECE_BYTES):
-                    hashed.update(piece)
-                    size += file.write(piece)
-                if hashed.hexdigest() != wanted:
-                    raise ObjectError(f"what came has the digest {hashed.hexdigest()}, the ledger says {wanted}")
-        except UNREACHABLE as e:
-            raise ObjectError(f"the object did not come whole, and nothing of it is kept: {e}") from e
+        with self.stream("GET", object_path(name)) as answer, appearing(output) as file:
+            for piece in answer.iter_bytes(PIECE_BYTES):
+                hashed.update(piece)
+                size += file.write(piece)
+            if hashed.hexdigest() != wanted:
+                raise ObjectError(f"what came has the digest {hashed.hexdigest()}, the ledger says {wanted}")
         return size
 
     def granted(self, name: str) -> dict[str, Any]:
@@ -98,13 +70,3 @@ def partner_path(handle: str) -> str:
 def text(data: bytes) -> str:
     """Bytes as they stand in JSON."""
     return base64.b64encode(data).decode()
-
-
-def _require_good(answer: httpx.Response) -> None:
-    if answer.is_success:
-        return
-    try:
-        detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = answer.text[:300]
-    raise ObjectError(f"the gateway refused ({answer.status_code}): {detail}")

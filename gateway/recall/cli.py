@@ -3,16 +3,17 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.options import JsonOption, UrlOption, say, token_option
+
+if TYPE_CHECKING:
+    from chain.remote import Remote
+
 app = typer.Typer(help="Recalls of lots, tier by tier, and drills of them.", no_args_is_help=True)
-UrlOption = Annotated[str, typer.Option(help="URL of the running gateway.", envvar="SEALTRAIL_URL", show_default=False)]
-TokenOption = Annotated[
-    str, typer.Option(help="API token; operator, or auditor to look.", envvar="SEALTRAIL_TOKEN", show_default=False)
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+TokenOption = Annotated[str, token_option("operator, or auditor to look")]
 LotArgument = Annotated[
     str, typer.Argument(help="The lot: LGTIN as URN, Digital Link or (01)…(10)….", show_default=False)
 ]
@@ -143,18 +144,15 @@ def check(
     print(f"  commitment {found['commitment']}")
 
 
-def _remote(url: str, token: str) -> Any:
-    from gateway.objects.remote import Remote
+def _remote(url: str, token: str) -> "Remote":
+    from chain.remote import Remote
+    from gateway.recall.errors import RecallError
 
-    return Remote(url, token)
+    return Remote(url, token, RecallError)
 
 
 def _begun(found: Any, as_json: bool) -> None:
-    print(
-        json.dumps(found)
-        if as_json
-        else f"begun: {found['id']}\nsealtrail recall status {found['id']} shows how far it is"
-    )
+    say(found, as_json, f"begun: {found['id']}\nsealtrail recall status {found['id']} shows how far it is")
 
 
 def _complete(state: Any) -> bool:
@@ -169,7 +167,7 @@ def _print_state(state: Any, html: Path | None, as_json: bool) -> None:
 
     if html is not None:
         html.write_text(as_html(state))
-    print(json.dumps(state, indent=2) if as_json else as_text(state))
+    say(state, as_json, as_text(state))
 
 
 def _seconds(text: str) -> float:

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.options import JsonOption, token_option
+
 
 def trace_command(
     identifier: Annotated[str, typer.Argument(
@@ -14,13 +16,11 @@ def trace_command(
     data: Annotated[Path | None, typer.Option(help="Data directory of a gateway.", show_default=False)] = None,
     url: Annotated[str | None, typer.Option(
         help="URL of a running gateway instead, which also asks its partners.", show_default=False)] = None,
-    token: Annotated[
-        str, typer.Option(help="Token of scope auditor or operator, with --url.", envvar="SEALTRAIL_TOKEN")
-    ] = "",
+    token: Annotated[str, token_option("auditor or operator, with --url")] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many things at most in each direction.")] = 5000,
     after: Annotated[str, typer.Option(help="Go on after this relative of it, as the last answer said.")] = "",
     local: Annotated[bool, typer.Option("--local", help="With --url: ask no partner.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Trace a pack, lot, case, pallet or material up to every material and down to every place and product."""
     import json
@@ -54,7 +54,8 @@ def _read(data: Path, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ask(url: str, token: str, asked: dict[str, Any]) -> dict[str, Any]:
-    from gateway.objects.remote import Remote
+    from chain.remote import Remote
+    from gateway.trace.errors import TraceError
 
     given = {name: value for name, value in asked.items() if value != ""}
-    return dict(Remote(url, token).ask("GET", "/v1/trace", params=given))
+    return Remote(url, token, TraceError).ask("GET", "/v1/trace", params=given)

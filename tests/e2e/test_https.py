@@ -67,7 +67,7 @@ def test_the_commands_that_ask_a_gateway_speak_the_hybrid(tmp_path: Path, monkey
         refused = run("source", "revoke", "old-1", "--url", gateway.url, "--reason", "sold", "--token", "x", check=1)
         assert "the gateway refused (401)" in refused.stderr
         missing = run("receipt", "0", "--url", gateway.url, "--token", gateway.token, "-o", tmp_path / "r", check=1)
-        assert "answered 404" in missing.stderr
+        assert "the gateway refused (404)" in missing.stderr
 
 
 def test_where_it_is_required_nobody_gets_in_without(tmp_path: Path) -> None:

@@ -396,12 +396,6 @@ def test_a_stopped_site_is_erased_by_the_command(tmp_path: Path) -> None:
         assert fsck(again.folder).erased == 4
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:port", "nonsense"])
-def test_a_gateway_that_is_not_there_is_one_line(url: str) -> None:
-    with pytest.raises(ErasureError, match="cannot reach"):
-        erase_command._ask(url, "token", PERSON, "she asked")
-
-
 def test_a_list_that_is_not_there_is_one_line(erased: Folder) -> None:
     with pytest.raises(ErasureError, match="cannot read"):
         erase_command._stopped(erased.root, None, "tester", "a test", erased.root / "nothing")
