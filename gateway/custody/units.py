@@ -15,7 +15,7 @@ from crypto.at_rest import AtRestKey
 from crypto.units import UNIT_SECRET_BYTES, new_unit_secret, unit_id
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, UnknownUnitError
-from gateway.custody.names import PRODUCT, gtin_of, is_lot, is_pack, pack_name
+from gateway.custody.names import PRODUCT, is_lot, is_pack, pack_name
 from gateway.custody.schema import LotState, UnitKind, UnitState
 
 PACKS_AT_ONCE = 4096
@@ -100,7 +100,7 @@ class Units:
     def take(self, uri: str, kind: UnitKind, secret: bytes, origin: str) -> Unit:
         """Keep a secret that a partner handed over: it is on its way to us. A unit that was here before, and whose
         secret is another one, was opened and packed again; a lot has one secret for ever. Nobody's word takes the name
-        of a unit that is here or on its way from another, or makes a lot of a product of our own.
+        of a unit that is here or on its way from another.
 
         Raises:
             CustodyError: it is no secret, or not theirs to hand over.
@@ -113,8 +113,6 @@ class Units:
                 return one
         if known:
             self._require_over(known[0], origin)
-        if kind is UnitKind.LOT and (ours := self._own_lot(gtin_of(uri))):
-            raise CustodyError(f"{origin} hands over {uri}, a lot of a product whose lots are made here, as {ours} is")
         state = int(LotState.KNOWN if kind is UnitKind.LOT else UnitState.COMING)
         return self._add(uri, kind, secret, origin, state, None)
 
@@ -138,15 +136,6 @@ class Units:
         parts = (f"EXISTS (SELECT 1 FROM {table} WHERE parent = ?1)" for table in ("pack", "unit", "amount"))
         with self._store.reading() as db:
             return bool(db.execute(f"SELECT {' OR '.join(parts)}", (unit.number,)).fetchone()[0])
-
-    def _own_lot(self, gtin: str) -> str | None:
-        """A lot of this product that is of our own making, and told the ledger."""
-        query = "SELECT uri FROM unit WHERE uri >= ? AND uri < ? AND origin = '' AND kind = ? AND state IN (?, ?) LIMIT 1"
-        first = f"{PRODUCT}{gtin}/10/"
-        row = (first, first + "\x7f", int(UnitKind.LOT), int(LotState.CLOSED), int(LotState.KNOWN))
-        with self._store.reading() as db:
-            found = db.execute(query, row).fetchone()
-        return None if found is None else str(found[0])
 
     def set_state(self, unit: Unit, state: int) -> None:
         with self._store.transaction() as tx:

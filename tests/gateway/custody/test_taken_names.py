@@ -1,9 +1,9 @@
-"""A partner hands over units and lots under names that are others': they are rejected, and nothing of ours changes."""
+"""A partner hands over units under names that are others': they are rejected, and nothing of ours changes."""
 
 from gateway.custody.coming import Coming
-from gateway.custody.schema import HandoverState, UnitKind, UnitState
+from gateway.custody.schema import UnitKind, UnitState
 from gateway.preprocess.gs1 import check_digit
-from tests.gateway.custody.goods import Company, Goods, kept, lot_uri, pack, states
+from tests.gateway.custody.goods import Company, Goods, kept, pack, states
 
 Trade = list[Company]
 _BODY = "0952000900001"
@@ -13,7 +13,7 @@ OTHER = f"{_BODY}{check_digit(_BODY)}"  # a product that the maker does not make
 def rejected(company: Company, said: str) -> None:
     """A hand-over was rejected for this reason."""
     book = company.custody.book
-    company.wait(lambda: any(said in one.reason for one in book.in_state(HandoverState.REJECTED)))
+    company.wait(lambda: any(said in one.reason for one in book.page(2**63 - 1, 100)))
 
 
 def own_case(company: Company, goods: Goods, case: str) -> None:
@@ -54,17 +54,6 @@ def test_the_name_of_a_unit_on_its_way_from_another(trade: Trade, goods: Goods) 
     leaf = wholesaler.received(maker, [case])
     wholesaler.settle()
     assert states(wholesaler, leaf) == [("receive", "done", "")]
-
-
-def test_a_lot_of_a_product_of_ours(trade: Trade, goods: Goods) -> None:
-    maker, _, pharmacy = trade
-    maker.amount_made(goods.lot_uri, 1, "KGM")
-    maker.settle()
-    pharmacy.commissioned(goods.packs(5, 7), f"{goods.lot}-FALSE")
-    pharmacy.packed(goods.sscc(5), goods.packs(5, 7))
-    pharmacy.shipped(maker, [goods.sscc(5)])
-    rejected(maker, f"{lot_uri(f'{goods.lot}-FALSE')}, a lot of a product whose lots are made here")
-    assert maker.custody.units.get(lot_uri(f"{goods.lot}-FALSE")) is None
 
 
 def test_a_case_that_comes_back_packed_anew(trade: Trade, goods: Goods) -> None:
