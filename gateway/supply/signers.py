@@ -25,7 +25,7 @@ class SignedMessage(Protocol):
 
 
 def require_signed(identity: Identity | None, organisation: str, name: str, message: SignedMessage) -> None:
-    """1. `name` is a gateway of `organisation`, by the ledger. 2. It has a key of this id that counts. 3. That signed it.
+    """1. `name` is a gateway of `organisation`, by the ledger. 2. It has a key of this id that counts. 3. It signed.
 
     Raises:
         SignerError: which of these does not hold.
