@@ -23,11 +23,11 @@ from gateway.custody.sealing import Sealing
 from gateway.custody.tasks import NO_DATA, TAKE, Task, Tasks, now_us
 from gateway.custody.telling import Arguments, Refusal, refusal_in, units_of, was_taken
 from gateway.custody.transitions import RECEIVE, SHIP
-from gateway.custody.turning import Turning
 from gateway.custody.units import Units
 from gateway.finishing import finished
 from gateway.supply.ground import Ground
 from gateway.supply.proving import Prover
+from gateway.turning import Turning
 
 log = logging.getLogger(__name__)
 AT_ONCE = 16

@@ -16,7 +16,6 @@ from gateway.custody.handover.book import Book
 from gateway.custody.handover.building import Builder
 from gateway.custody.handover.exchanging import Handovers
 from gateway.custody.handover.taking import Taking
-from gateway.custody.holdings import Holdings
 from gateway.custody.keeping import Keeping
 from gateway.custody.lots import Lots
 from gateway.custody.partners import Partners
@@ -52,7 +51,6 @@ class Custody:
     handovers: Handovers
     exceptions: Register
     workflow: Workflow
-    holdings: Holdings
     listening: Listening
     one_way: bool  # what is captured here cannot be read here
 
@@ -126,7 +124,6 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         handovers,
         register,
         workflow,
-        Holdings(store, units, containers, book),
         Listening(workflow),
         bool(config.sealing.recipients),
     )
