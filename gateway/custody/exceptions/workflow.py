@@ -14,7 +14,15 @@ from chaincode.lots.exception_records import MAX_ABOUT, ExceptionRecord, Kind, R
 from crypto import cbor
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, HandoverError, UnknownUnitError
-from gateway.custody.exceptions.register import ANSWERED, OPEN, RESOLVED, ExceptionCase, Register
+from gateway.custody.exceptions.register import (
+    ANSWERED,
+    MAX_NAME,
+    MAX_WORDS,
+    OPEN,
+    RESOLVED,
+    ExceptionCase,
+    Register,
+)
 from gateway.custody.handover.book import Book, Handover
 from gateway.custody.handover.format import Notice
 from gateway.custody.schema import TaskState, UnitState
@@ -262,8 +270,13 @@ class Workflow:
         shapes = [type(one) for one in body]
         if shapes != [bytes, str, list, str, int] or any(type(one) is not str for one in body[2]):
             raise HandoverError("a notice of an exception is a list of id, kind, things, words and deadline")
-        if record.owner != organisation or record.party(self.organisation) is None:
-            raise HandoverError(f"by the ledger {organisation} does not ask {self.organisation} with this exception")
+        if len(body[2]) > MAX_ABOUT or any(len(one) > MAX_NAME for one in body[2]) or len(body[3]) > MAX_WORDS:
+            raise HandoverError(
+                f"an exception is about {MAX_ABOUT} things at most, of {MAX_NAME} characters each, in {MAX_WORDS:,}"
+                " characters of words"
+            )
+        if record.owner != organisation or record.party(self.organisation) is None or record.kind != body[1]:
+            raise HandoverError(f"by the ledger {organisation} does not ask {self.organisation} so with this exception")
         if record.detail != _hash(body[1], body[2], body[3]):
             raise HandoverError("the words of this exception are not those whose hash the ledger has")
 
@@ -281,8 +294,8 @@ class Workflow:
     async def _got_answer(self, organisation: str, record: ExceptionRecord, body: list[Any]) -> None:
         case = await finished(self._register.on_ledger, record.exception_id)
         party = record.party(organisation)
-        if case is None or len(body) != 2 or type(body[1]) is not str:
-            raise HandoverError("an answer is a list of the exception's id and words")
+        if case is None or len(body) != 2 or type(body[1]) is not str or len(body[1]) > MAX_TEXT:
+            raise HandoverError(f"an answer is a list of the exception's id and words, {MAX_TEXT:,} characters at most")
         if party is None or party.answer is None or party.answer.detail != sha256(body[1].encode()).digest():
             raise HandoverError("the words of this answer are not those whose hash the ledger has")
         if case.state == OPEN:
@@ -293,8 +306,8 @@ class Workflow:
         case = await finished(self._register.on_ledger, record.exception_id)
         if case is None or len(body) != 3 or [type(one) for one in body[1:]] != [str, str]:
             raise HandoverError("the end of an exception is a list of its id, a resolution and words")
-        if record.end is None or record.end.resolution != body[1]:
-            raise HandoverError("by the ledger this exception did not end so")
+        if record.end is None or (record.end.organisation, record.end.resolution) != (organisation, body[1]):
+            raise HandoverError(f"by the ledger {organisation} did not end this exception so")
         if case.state != RESOLVED or (record.detail is None and not case.remark):
             await finished(self._register.change, case.id, RESOLVED, resolution=body[1], remark=body[2][:MAX_TEXT])
 
