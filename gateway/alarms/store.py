@@ -4,7 +4,6 @@ Bounded: beyond its bound the table drops its oldest rows, acknowledged ones fir
 """
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -36,9 +35,7 @@ class AlarmStore:
     """Calls block for moments."""
 
     def __init__(self, folder: Path) -> None:
-        path = folder / NAME
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._db, self._lock = Database(path, SCHEMA), Lock()
+        self._db, self._lock = Database(folder / NAME, SCHEMA, private=True), Lock()
 
     def raise_all(self, found: Iterable[Alarm], mark: tuple[str, int] | None = None) -> list[Alarm]:
         """Keep those whose key is new, with their ids, and that their origin was heeded up to `mark`: one commit."""

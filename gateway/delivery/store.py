@@ -4,7 +4,6 @@ Several changes are one commit. A table of the gateway's own, which proves nothi
 """
 
 import json
-import os
 import secrets
 import sqlite3
 import time
@@ -80,8 +79,7 @@ class OutboxStore:
     """StoreError where the disk does not take it."""
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its journals the mode of the file
-        self._db = Database(path, SCHEMA)
+        self._db = Database(path, SCHEMA, private=True)
         self._db.connection.execute("PRAGMA secure_delete = ON")
 
     def apply(self, changes: Sequence[Change]) -> list[Any]:
