@@ -5,6 +5,7 @@ import contextlib
 import gc
 import socket
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from gateway.service import Gateway
 if TYPE_CHECKING:
     from crypto.tls.server import TlsServer
 
+THREADS = 32  # of those that work for the loop; Python's own choice is six on two cores, which questions would fill
 HANDSHAKE_S = 10.0  # TLS, from the connection on
 
 
@@ -41,6 +43,7 @@ class Running:
 @asynccontextmanager
 async def running(config: Config) -> AsyncIterator[Running]:
     """Start everything, yield, stop everything in order: API, doors, pipeline (committing what was taken)."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "gateway"))
     listening = _listen(config.api)
     port = listening.getsockname()[1]
     tls = tls_server(config.api, "api")

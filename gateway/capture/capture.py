@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 GROUP_EVENTS = 2000
 GROUP_BYTES = 4 * 2**20
 MAX_WAITING_BYTES = 64 * 2**20
-_RECOVERY_PAUSE_S = 1.0
+_RECOVERY_PAUSE_S = 0.25
+MAX_RECOVERY_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Capture:
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
+        self.problem = ""  # what keeps captures from being taken, in words
+        self._not_yet = ""  # why none is taken now
         self.size = 0  # one more than the newest record that was captured here
 
     async def take(self, job: Job, candidates: Sequence[Candidate]) -> Captured:
@@ -64,6 +67,8 @@ class Capture:
             BusyCaptureError: not now; nothing of it was stored.
             StoreError: the disk does not take it; the job says so.
         """
+        if self._not_yet:
+            raise BusyCaptureError(self._not_yet)
         waiting = _Waiting(job, candidates, asyncio.get_running_loop().create_future())
         self._known.require_room()
         if self._waiting_bytes + waiting.size > MAX_WAITING_BYTES:
@@ -138,17 +143,26 @@ class Capture:
         return replace(one.job, pending=pending, since=self._log_size())
 
     async def _recover(self) -> None:
-        """Finish what a killed gateway left running."""
+        """Finish what a killed gateway left running, as soon as the disk and the index allow."""
+        pause = _RECOVERY_PAUSE_S
         while True:
             try:
-                await asyncio.to_thread(self._settle, self.jobs.running())
+                await asyncio.to_thread(self._settle)
+                self.problem = self._not_yet = ""
                 return
-            except BusyCaptureError:  # the index has not caught up yet
-                await asyncio.sleep(_RECOVERY_PAUSE_S)
+            except BusyCaptureError as e:  # the index has not caught up yet
+                self.problem, self._not_yet = "", str(e)
+            except Exception as e:  # told to whoever captures, and by the status, until it goes
+                if self.problem != (str(e) or repr(e)):
+                    log.warning("captures wait: %s", e, exc_info=not isinstance(e, SealtrailError))
+                self.problem = str(e) or repr(e)
+                self._not_yet = f"nothing is captured before what was cut short is settled: {self.problem}"
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_RECOVERY_PAUSE_S)
 
-    def _settle(self, running: Sequence[Job]) -> None:
+    def _settle(self) -> None:
         done = []
-        for job in running:
+        for job in self.jobs.running():
             hashes = [job.pending[at : at + HASH_BYTES] for at in range(0, len(job.pending), HASH_BYTES)]
             new, any_time = self._known.stored_since(hashes, job.since), self._known.stored_since(hashes, 0)
             leaves = sorted({leaf for leaf in new if leaf is not None})

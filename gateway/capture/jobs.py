@@ -1,4 +1,4 @@
-"""captures.db: the capture jobs, and who brought which records.
+"""captures.db: the capture jobs, who brought them, and which records they stored.
 
 A table of the gateway's own, which proves nothing: the records in the log do. Holds no event; of a refused one the
 reason, which may quote some of it. Bounded in rows: the oldest go. Safe to call from several threads; calls block.
@@ -26,12 +26,10 @@ SCHEMA = (
     " pending BLOB, since INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS job_bringer ON job (bringer, number)",
     "CREATE INDEX IF NOT EXISTS job_running ON job (number) WHERE finished_us IS NULL",
-    "CREATE TABLE IF NOT EXISTS brought (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, job INTEGER NOT NULL,"
-    " bringer INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS brought (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, job INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS brought_job ON brought (job)",
 )
 MAX_JOBS = 100_000
-MAX_REMEMBERED = 1_000_000  # jobs of which is known whose records they were
 MAX_ERRORS = 100  # of one job that are kept
 HASH_BYTES = 32
 _ID_BYTES = 16
@@ -105,13 +103,6 @@ class Jobs:
         rule = "(? IS NULL OR number < ?) AND (? IS NULL OR label = ?) ORDER BY number DESC LIMIT ?"
         return self._jobs(rule, before, before, by, by, limit)
 
-    def bringer(self, leaf: int) -> str | None:
-        """The label of the token with which this record was captured; None where that is not known."""
-        query = "SELECT first + count, label FROM brought JOIN bringer ON bringer.id = bringer WHERE first <= ?"
-        with self._lock:
-            row = self._db.connection.execute(f"{query} ORDER BY first DESC LIMIT 1", (leaf,)).fetchone()
-        return str(row[1]) if row and leaf < row[0] else None
-
     def close(self) -> None:
         with self._lock:  # a thread whose task was cancelled may still be at it
             self._db.close()
@@ -150,15 +141,14 @@ def _finish(tx: sqlite3.Connection, job: Job) -> None:
     values = (job.finished_us, job.stored, job.duplicates, _errors(job), job.number)
     changed = "finished_us = ?, stored = ?, duplicates = ?, errors = ?, pending = NULL"
     tx.execute(f"UPDATE job SET {changed} WHERE number = ?", values)
-    bringer = "(SELECT id FROM bringer WHERE label = ?)"
-    rows = [(first, count, job.number, job.by) for first, count in job.spans]
-    tx.executemany(f"INSERT OR REPLACE INTO brought VALUES (?, ?, ?, {bringer})", rows)
+    rows = [(first, count, job.number) for first, count in job.spans]
+    tx.executemany("INSERT OR REPLACE INTO brought VALUES (?, ?, ?)", rows)
 
 
 def _trim(tx: sqlite3.Connection) -> None:
     newest = tx.execute("SELECT MAX(number) FROM job").fetchone()[0] or 0
     tx.execute("DELETE FROM job WHERE number <= ?", (newest - MAX_JOBS,))
-    tx.execute("DELETE FROM brought WHERE job <= ?", (newest - MAX_REMEMBERED,))
+    tx.execute("DELETE FROM brought WHERE job <= ?", (newest - MAX_JOBS,))
 
 
 def _errors(job: Job) -> str:

@@ -70,13 +70,13 @@ def _glob(value: str, name: str) -> str:
         )
     if any("*" in field or "?" in field or "[" in field for field in fields if field != "*"):
         raise ParameterError(f"{name}: a field of a pattern is a value or *, got {value!r:.100}")
-    glob = _of_scheme(scheme, fields[: len(fields) - len(stars)], len(stars))
+    glob = _of_scheme(scheme, fields[: len(fields) - len(stars)])
     if glob is None:
         raise ParameterError(f"{name}: patterns of the scheme {scheme!r:.20} are not answered here; name the instances")
     return f"{ROOT}/{glob}"
 
 
-def _of_scheme(scheme: str, given: list[str], stars: int) -> str | None:
+def _of_scheme(scheme: str, given: list[str]) -> str | None:
     if scheme in ("sgtin", "upui"):
         return f"01/{_gtin(given)}/{_SERIAL[scheme]}/*"
     if scheme == "sscc":

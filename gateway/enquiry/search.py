@@ -12,6 +12,7 @@ from gateway.enquiry.tokens import Place
 from gateway.events.view import EventsView
 from gateway.query.errors import BusyError, NotFoundError
 
+STRETCH = 50_000  # records that one look of a subscription goes through, whatever matches
 PAGE_BYTES = 8 * 2**20  # then a page ends, though more would be allowed
 _SORT_KEY = "(SELECT COALESCE(x.number, x.value) FROM fact x WHERE x.leaf = e.leaf AND x.name ="
 _OF_FIELD = f"{_SORT_KEY} (SELECT id FROM word WHERE text = ?) LIMIT 1)"
@@ -34,8 +35,8 @@ class Page:
     token: str | None
 
 
-def page(view: EventsView, query: Query) -> Page:
-    """One page; blocking.
+def page(view: EventsView, query: Query, nbytes: int = PAGE_BYTES) -> Page:
+    """One page; blocking. It ends with the event that fills `nbytes`, if not before.
 
     Raises:
         TooLargeResultError: more than maxEventCount match.
@@ -44,21 +45,36 @@ def page(view: EventsView, query: Query) -> Page:
     """
     try:
         with view.bounded(), view.events.snapshot() as db:
-            return _page(view, db, query)
+            return _page(view, db, query, nbytes)
     except BusyError as e:
         raise TooComplexError(f"{e}; narrow it by a time, a thing or a place") from e
 
 
-def between(view: EventsView, query: Query, start: int, stop: int, limit: int) -> Page:
+def between(
+    view: EventsView, query: Query, start: int, stop: int, limit: int, nbytes: int = PAGE_BYTES
+) -> Page:  # fmt: skip
     """The first matching events of the records from `start` to before `stop`, in the order of the log; for
-    subscriptions. The page ends at `limit` events or PAGE_BYTES; its token is only there to say that there are more."""
+    subscriptions. The page ends at `limit` events or with the one that fills `nbytes`; its token is only there to say
+    that there are more. Raises as `page` does."""
     within: tuple[Clause, ...] = (Filter("e.leaf >= ?", (start,)), Filter("e.leaf < ?", (stop,)))
     stretch = replace(query, clauses=(*query.clauses, *within), order=Order.LOG, descending=False, limit=None,
                       most=None, per_page=limit, token=None)  # fmt: skip
-    return page(view, stretch)
+    return page(view, stretch, nbytes)
 
 
-def _page(view: EventsView, db: sqlite3.Connection, query: Query) -> Page:
+def first_since(view: EventsView, initial_us: int, stop: int) -> int:
+    """The first record before `stop` that was received at this time or later; `stop` where there is none. Raises as
+    `page` does."""
+    query = "SELECT MIN(leaf) FROM event INDEXED BY event_record WHERE record_us >= ?"
+    try:
+        with view.bounded():
+            (first,) = view.events.connection.execute(query, (initial_us,)).fetchone()
+    except BusyError as e:
+        raise TooComplexError(str(e)) from e
+    return stop if first is None else min(first, stop)
+
+
+def _page(view: EventsView, db: sqlite3.Connection, query: Query, nbytes: int) -> Page:
     place = tokens.decode(query.text, query.token) if query.token else Place(view.indexed(), 0, 0, 0)
     clauses = (*query.clauses, Filter("e.leaf < ?", (place.upto,)))
     selection = Selection.of(db, clauses)
@@ -69,7 +85,7 @@ def _page(view: EventsView, db: sqlite3.Connection, query: Query) -> Page:
     events, size = list[Found](), 0
     last = place
     for leaf, received_us, key in rows[:wanted]:
-        if size > PAGE_BYTES:
+        if size > nbytes:
             break
         last = replace(last, key=key, leaf=leaf, given=last.given + 1)
         for payload in _payload(view, leaf):

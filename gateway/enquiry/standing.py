@@ -139,24 +139,29 @@ class Standing:
         if not gone:
             raise NoSuchNameError(f"there is no subscription {subscription!r:.80} to {query!r:.80}")
 
-    def plan(self, subscription: str, upto: int) -> None:
-        """A report of the records before `upto` goes into the outbox now."""
-        self._set("planned = ?", upto, subscription)
+    def plan(self, subscription: str, from_leaf: int, upto: int) -> None:
+        """A report of the records from `from_leaf` to before `upto` goes into the outbox now."""
+        self._set("from_leaf = ?, planned = ?", subscription, from_leaf, upto)
 
     def advance(self, subscription: str, upto: int) -> None:
         """It is there."""
-        self._set("from_leaf = ?, planned = NULL", upto, subscription)
+        self._set("from_leaf = ?, planned = NULL", subscription, upto)
+
+    def reached(self, places: Mapping[str, int]) -> None:
+        """Nothing matched before these records."""
+        with self._lock, self._db.transaction() as tx:
+            tx.executemany("UPDATE subscription SET from_leaf = ? WHERE id = ?", [(n, s) for s, n in places.items()])
 
     def executed(self, subscription: str, at_us: int) -> None:
-        self._set("executed_us = ?", at_us, subscription)
+        self._set("executed_us = ?", subscription, at_us)
 
     def close(self) -> None:
         with self._lock:  # a thread whose task was cancelled may still be at it
             self._db.close()
 
-    def _set(self, what: str, value: int, subscription: str) -> None:
+    def _set(self, what: str, subscription: str, *values: int) -> None:
         with self._lock, self._db.transaction() as tx:
-            tx.execute(f"UPDATE subscription SET {what} WHERE id = ?", (value, subscription))
+            tx.execute(f"UPDATE subscription SET {what} WHERE id = ?", (*values, subscription))
 
     def _all(self, query: str, *values: object) -> list[Any]:
         with self._lock:

@@ -6,6 +6,7 @@ of any other only what is written out in the document is known.
 Source: JSON-LD 1.1 sections 3.1 and 4.1.5; https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ GS1_PREFIXES: Mapping[str, str] = {
     "owl": "http://www.w3.org/2002/07/owl#", "xsd": "http://www.w3.org/2001/XMLSchema#",
     "dcterms": "http://purl.org/dc/terms/",
 }  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]").search
 _ABSOLUTE = frozenset(("http", "https", "urn"))
 _KEYWORDS = frozenset(("@version", "@protected"))  # others, as @vocab and @import, change what plain names mean
 
@@ -44,7 +46,10 @@ def check_name(key: str, prefixes: Mapping[str, str]) -> None:
         raise EpcisError(f"prefix {prefix!r:.60} of {key!r:.80} is not declared; add it to @context with its namespace")
     if not local:
         raise EpcisError(f"field {key!r:.60} has no name behind its prefix")
-    canonical(key) if prefix not in _ABSOLUTE else None
+    if prefix not in _ABSOLUTE:
+        canonical(key)
+    elif _CONTROL(key):
+        raise EpcisError(f"expected a name without control characters, got {key!r:.80}")
 
 
 def check_values(value: object, prefixes: Mapping[str, str]) -> None:
@@ -124,5 +129,7 @@ def _declare(entry: dict[str, Any], found: dict[str, str]) -> None:
         if type(meaning) is dict:
             meaning = meaning.get("@id")
         if type(meaning) is str and ":" not in term and not term.startswith("@"):
+            if _CONTROL(meaning):
+                raise EpcisError(f"expected a namespace without control characters, got {meaning!r:.80}").inside(term)
             prefix, colon, rest = meaning.partition(":")
             found[term] = found[prefix] + rest if colon and prefix in found and not rest.startswith("//") else meaning

@@ -20,7 +20,7 @@ from msgspec import Raw
 from gateway.epcis.context import STANDARD, merged
 from gateway.epcis.document_form import check_form
 from gateway.epcis.errors import EpcisError
-from gateway.epcis.event import MAX_EVENT_BYTES, MAX_EVENT_DEPTH, Event, check_bare, read_event, strict_json
+from gateway.epcis.event import MAX_EVENT_BYTES, MAX_EVENT_DEPTH, check_bare, strict_json
 from gateway.epcis.moments import time_us
 from gateway.epcis.rules import TYPES
 from gateway.preprocess.errors import PayloadRejected
@@ -62,11 +62,6 @@ def open_document(data: bytes, limit: int = MAX_DOCUMENT_BYTES) -> Document:
     if sifted.faults:
         raise sifted.faults[0]
     return sifted.document
-
-
-def open_events(data: bytes, limit: int = MAX_DOCUMENT_BYTES) -> tuple[Event, ...]:
-    """The events of a document, checked like it. Raises EpcisError."""
-    return tuple(map(read_event, open_document(data, limit).events))
 
 
 def sift_document(data: bytes, limit: int = MAX_DOCUMENT_BYTES, most_faults: int = 1_000) -> Sifted:

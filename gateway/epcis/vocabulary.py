@@ -17,7 +17,6 @@ CBV = "https://ref.gs1.org/cbv/"
 WEB_VOCABULARY = "https://gs1.org/voc/"
 _FOREIGN = {"urn:epcglobal:cbv": "bare words of CBV 2.0", "http://ns.gs1.org/cbv/": "bare words",
             "https://ns.gs1.org/cbv/": "bare words"}  # fmt: skip
-_GS1_WEB = ("https://gs1.org/voc/", "http://gs1.org/voc/", "https://www.gs1.org/voc/", "http://www.gs1.org/voc/")
 
 
 @dataclass(frozen=True, slots=True)

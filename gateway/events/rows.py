@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from gateway.epcis.event import Event
 from gateway.events.facts import Fact, facts_of
+from gateway.events.members import Part, parts_of
 from gateway.events.names import Names
-from gateway.events.parts import Part, parts_of
 from gateway.events.schema import Action, Type
 
 _TYPES = {
@@ -23,8 +23,9 @@ _VOID_NEW = """UPDATE event SET void = 1 WHERE leaf BETWEEN ? AND ? AND declared
 AND EXISTS (SELECT 1 FROM event d WHERE d.declared = 1 AND d.hash = event.hash)"""
 _VOID_NEW_NAMED = """UPDATE event SET void = 1 WHERE declared = 0 AND leaf IN (SELECT n.leaf FROM named n
 JOIN named o ON o.id = n.id JOIN event d ON d.leaf = o.leaf AND d.declared = 1 WHERE n.leaf BETWEEN ? AND ?)"""
-_VOID_HASH = "UPDATE event SET void = 1 WHERE hash = ? AND declared = 0"
-_VOID_NAMED = "UPDATE event SET void = 1 WHERE declared = 0 AND leaf IN (SELECT leaf FROM named WHERE id = ?)"
+_VOID_HASH = "UPDATE event SET void = 1 WHERE hash = ? AND declared = 0 AND void = 0"
+_VOID_NAMED = """UPDATE event SET void = 1 WHERE declared = 0 AND void = 0
+AND leaf IN (SELECT leaf FROM named WHERE id = ?)"""
 _HASH_ID = ("ni:///sha-256;", "?ver=CBV2.0")
 
 

@@ -44,6 +44,10 @@ class Supply:
 
     def problems(self) -> Iterator[str]:
         """What keeps these parts from working, in words."""
+        yield from self.ground.closing.problems
+        if self.capture.capture.problem:
+            yield f"captures wait: {self.capture.capture.problem}"
+        yield from self.enquiries.reports.problems()
         yield from self.outbox.problems()
         yield from self.alarms.problems()
         if self.custody.listening.problem:

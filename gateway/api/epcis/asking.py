@@ -75,20 +75,28 @@ AskedHere = Annotated[Asked, Depends(_Parameters())]
 
 
 async def asked_of_index(here: Services, question: Callable[[EventsView], T]) -> T:
-    """The answer to a question to the index, when it holds all that was captured here before. The number of questions
-    at once is bounded."""
+    """The answer to a question to the index, when it holds all that was captured here before, or FRESH_WITHIN_S have
+    passed. The number of questions at once is bounded. Waiting takes no view and no thread: the index needs one to go
+    on."""
+    size, end = here.live.supply.capture.capture.size, time.monotonic() + FRESH_WITHIN_S
+
+    def fresh(view: EventsView) -> list[T]:
+        return [question(view)] if view.indexed() >= size else []
+
+    while time.monotonic() < end:
+        if answers := await asked_at_once(here, fresh):
+            return answers[0]
+        await asyncio.sleep(_LOOK_S)
+    return await asked_at_once(here, question)
+
+
+async def asked_at_once(here: Services, question: Callable[[EventsView], T]) -> T:
+    """The answer to a question to the index, whatever it holds now."""
     try:
         async with events_view(here) as view:
-            return await asyncio.to_thread(_ask, view, here.live.supply.capture.capture.size, question)
+            return await asyncio.to_thread(question, view)
     except EnquiryError as e:
         raise refused(e) from e
-
-
-def _ask(view: EventsView, size: int, question: Callable[[EventsView], T]) -> T:
-    end = time.monotonic() + FRESH_WITHIN_S
-    while view.indexed() < size and time.monotonic() < end:
-        time.sleep(_LOOK_S)
-    return question(view)
 
 
 async def events_answer(request: Request, here: Services, query: Query, name: str = "SimpleEventQuery") -> Response:

@@ -2,11 +2,13 @@
 
 Reports go out one by one, the next when the one before was taken, so a slow client costs a place in the log and no
 memory. Who calls must show a bearer token in the handshake: a page's cookie does not count, since any site can make a
-browser open a socket here. What a client sends is read and dropped.
+browser open a socket here. The token is asked for again before each report and at each look, so one that was revoked
+gets nothing more. What a client sends is read and dropped.
 """
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -16,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from crypto.errors import SealtrailError
 from gateway.access import AccessError, now_us
 from gateway.api.auth import MAX_TOKEN_CHARS, PAYLOADS
-from gateway.api.epcis.asking import asked_of_index
+from gateway.api.epcis.asking import asked_at_once
 from gateway.api.epcis.exceptions import EpcisProblem
 from gateway.api.guards import presented_token
 from gateway.api.services import Services
@@ -25,7 +27,7 @@ from gateway.enquiry.named import query_of
 from gateway.enquiry.query import Query
 from gateway.enquiry.reports import MAX_EVENTS, since
 from gateway.enquiry.schedule import FIELDS, Schedule, parsed_schedule
-from gateway.enquiry.search import Found, Page, between
+from gateway.enquiry.search import STRETCH, Found, Page, between, first_since
 from gateway.enquiry.values import from_query_string, moment, truth
 from gateway.epcis.document import query_document
 from gateway.events.times import rfc3339
@@ -33,7 +35,7 @@ from gateway.events.view import EventsView
 
 LOOK_S = 0.2
 TAKEN_WITHIN_S = 60.0
-_AGAIN = 1013  # try again later: RFC 6455 section 7.4.1
+_AGAIN, _FORBIDDEN = 1013, 1008  # try again later; a rule is broken: RFC 6455 section 7.4.1
 
 
 async def stream(socket: WebSocket) -> None:
@@ -83,7 +85,9 @@ async def _asked(socket: WebSocket, here: Services) -> tuple[Query, Schedule | N
     found = await asyncio.to_thread(here.live.supply.enquiries.standing.query, socket.path_params["name"])
     initial = moment("initialRecordTime", given["initialRecordTime"]) if "initialRecordTime" in given else None
     empty = "reportIfEmpty" in given and truth("reportIfEmpty", given["reportIfEmpty"])
-    start = here.live.supply.ground.log_size() if initial is None else 0
+    start = here.live.supply.ground.log_size()
+    if initial is not None:
+        start = await asked_at_once(here, lambda view: first_since(view, initial, view.indexed()))
     return since(query_of(found.definition), initial), parsed_schedule(when) if when else None, empty, start
 
 
@@ -94,12 +98,14 @@ async def _report(
     name, last = socket.path_params["name"], now_us()
     try:
         while not gone.done():
+            await _still_allowed(socket, here)
             if schedule is None or schedule.next(last) <= now_us():
                 last = now_us()
                 start = await _report_from(socket, here, query, start, name, empty=empty and schedule is not None)
             await asyncio.wait([gone], timeout=LOOK_S)
-    except (EnquiryError, HTTPException) as e:
-        await socket.close(_AGAIN, (e.detail if isinstance(e, HTTPException) else str(e))[:120])
+    except (SealtrailError, HTTPException, sqlite3.Error) as e:
+        code = _FORBIDDEN if isinstance(e, HTTPException) and e.status_code in (401, 403) else _AGAIN
+        await socket.close(code, (e.detail if isinstance(e, HTTPException) else str(e))[:120])
     except TimeoutError:  # it does not take what it asked for
         await socket.close(_AGAIN, f"a report was not taken within {TAKEN_WITHIN_S:g} s")
     finally:
@@ -111,20 +117,30 @@ async def _report_from(
     socket: WebSocket, here: Services, query: Query, start: int, name: str, *, empty: bool
 ) -> int:  # fmt: skip
     """Send all that matches from record `start` on; the record up to which that is."""
-    await asyncio.to_thread(here.live.supply.enquiries.standing.query, name)  # it ends with its query
     sent = False
     while True:
-        stop = await asked_of_index(here, lambda view: view.indexed())
+        stop = min(await asked_at_once(here, lambda view: view.indexed()), start + STRETCH)
         if start >= stop:
             break
-        found = await asked_of_index(here, _stretch(query, start, stop))
+        found = await asked_at_once(here, _stretch(query, start, stop))
         if found.events:
+            await _still_allowed(socket, here)
             await _send(socket, name, found.events)
             sent = True
         start = found.events[-1].leaf + 1 if found.token and found.events else stop
     if empty and not sent:
         await _send(socket, name, ())
     return start
+
+
+async def _still_allowed(socket: WebSocket, here: Services) -> None:
+    """A stream ends with its token, and with its query."""
+
+    def look() -> None:
+        _require_reader(socket, here)
+        here.live.supply.enquiries.standing.query(socket.path_params["name"])
+
+    await asyncio.to_thread(look)
 
 
 def _stretch(query: Query, start: int, stop: int) -> Callable[[EventsView], Page]:

@@ -15,14 +15,14 @@ import msgspec
 from chain.event import Event as LoggedEvent
 from chain.site import Folder, SiteReader
 from crypto.errors import FormatError
-from gateway.custody import ilmd
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
-from gateway.custody.errors import CustodyError
 from gateway.custody.names import PRODUCT, is_container, is_pack
 from gateway.custody.schema import TaskState, UnitKind
 from gateway.custody.tasks import Task
 from gateway.custody.units import Unit, Units
+from gateway.epcis import ilmd
+from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import Event, read_event
 from gateway.preprocess.gs1 import expiry_date, gtin14
 from gateway.preprocess.moment import to_date
@@ -139,7 +139,7 @@ class Labels:
             stored = LoggedEvent.decode(segment.events[leaf - segment.first_leaf].event)
         try:
             return ilmd.expiry_day(read_event(stored.payload))
-        except CustodyError:
+        except EpcisError:
             return None  # the partner's own gateway refuses that
 
 

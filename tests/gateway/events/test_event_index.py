@@ -10,7 +10,7 @@ import pytest
 
 from gateway.epcis.event import read_event
 from gateway.events.check import check_events
-from gateway.events.parts import parts_of
+from gateway.events.members import parts_of
 from gateway.events.schema import TABLES, Action, Role, Type
 from gateway.events.view import EventsView
 from gateway.index.check import IndexMismatchError

@@ -1,13 +1,17 @@
 """Queries by the parameters of EPCIS 2.0 section 8.2.7.1, on a small history whose answers are known."""
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
 from gateway.access import Scope
+from gateway.api.epcis.asking import FRESH_WITHIN_S
 from gateway.enquiry.fixed import FIXED
 from gateway.epcis.event import open_event
 from tests.gateway.api.epcis.asking import captured, events_in, listed, refused
@@ -178,6 +182,30 @@ def test_pages_neither_repeat_nor_skip_while_events_are_captured(tmp_path: Path)
                     break
                 answer = reader.get(_next(answer))
             assert sorted(seen) == sorted(pack(number, i) for i in range(7))
+
+
+def test_questions_that_wait_for_the_index_hold_no_thread(gateway: Served, auditor: httpx.Client) -> None:
+    """Else as many as there are threads would keep the index from ever coming on."""
+    capture = gateway.gateway.supply.capture.capture
+
+    async def crowded() -> float:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        size, capture.size = capture.size, gateway.gateway.status().log_size + 1  # as if more was stored a moment ago
+        began = time.monotonic()
+        headers = auditor.headers
+        async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=30) as client:
+            asked = [asyncio.create_task(client.get("/epcis/events")) for _ in range(6)]
+            await asyncio.sleep(0.3)
+            waited = -time.monotonic()
+            await asyncio.to_thread(int)
+            waited += time.monotonic()
+            assert not any(one.done() for one in asked)
+            capture.size = size
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+        assert time.monotonic() - began >= FRESH_WITHIN_S - 0.1  # none was answered before the index had it
+        return waited
+
+    assert gateway.run(crowded()) < 1.0
 
 
 def test_a_token_belongs_to_its_question(client: httpx.Client) -> None:

@@ -4,7 +4,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from websockets.sync.client import connect as open_socket
 
 from gateway.access import Scope
 from gateway.delivery.signing import verify
+from gateway.enquiry.standing import Standing
 from tests.gateway.api.epcis.asking import bodies, captured, events_in, listed, refused, without_context
 from tests.gateway.delivery.receiver import Receiver, receiving
 from tests.support.served import Served
@@ -162,17 +163,19 @@ def test_what_the_outbox_cannot_hold_waits_in_the_log(tmp_path: Path, monkeypatc
 
 def test_a_report_that_was_cut_short_goes_out_again_under_its_id(tmp_path: Path) -> None:
     """Killed between the outbox and the note that it is there: the same stretch, the same id, the same bytes."""
-    with receiving() as receiver, site(tmp_path / "data") as (running, maker, operator):
-        named(operator, "out", EQ_bizStep="shipping")
-        location = subscribed(operator, "out", receiver.url)
-        captured(maker, listed(*[objects(i, "shipping", pack(1, i)) for i in range(3)]))
-        until(lambda: len(receiver.taken) == 1)
-        standing = running.gateway.supply.enquiries.standing
-        one = standing.subscription("out", location.rpartition("/")[2])
-        standing.advance(one.id, 0)
-        standing.plan(one.id, one.from_leaf)
-        captured(maker, objects(4, "shipping", pack(1, 4)))
-        until(lambda: len(receiver.taken) == 3)
+    with receiving() as receiver:
+        with site(tmp_path / "data") as (running, maker, operator):
+            named(operator, "out", EQ_bizStep="shipping")
+            location = subscribed(operator, "out", receiver.url)
+            captured(maker, listed(*[objects(i, "shipping", pack(1, i)) for i in range(3)]))
+            standing, name = running.gateway.supply.enquiries.standing, location.rpartition("/")[2]
+            until(lambda: standing.subscription("out", name).from_leaf >= 3 and receiver.taken)
+            upto = standing.subscription("out", name).from_leaf
+        with closing(Standing(tmp_path / "data" / "queries.db")) as standing:
+            standing.plan(name, 0, upto)
+        with site(tmp_path / "data") as (_, maker, __):
+            captured(maker, objects(4, "shipping", pack(1, 4)))
+            until(lambda: len(receiver.taken) == 3)
         first, again, _ = receiver.taken
         assert (first.headers["webhook-id"], first.body) == (again.headers["webhook-id"], again.body)
         assert len(reported(receiver)) == 4
@@ -246,6 +249,23 @@ def test_events_stream_over_a_websocket(gateway: Served, maker: httpx.Client, op
         operator.delete("/epcis/queries/live")
         with pytest.raises(ConnectionClosed):
             stream.recv(timeout=WITHIN_S)
+
+
+def test_a_stream_ends_with_its_token(gateway: Served, maker: httpx.Client, operator: httpx.Client) -> None:
+    """The attack: go on reading by a connection that was opened while the token still held."""
+    operator.post("/epcis/queries", json={"name": "open", "query": {}})
+    token = gateway.token(Scope.AUDITOR, label="dismissed")
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"{gateway.url.replace('http', 'ws')}/epcis/queries/open/events?stream=true"
+    with open_socket(url, additional_headers=headers) as stream:
+        captured(maker, objects(0, "shipping", pack(40, 0)))
+        assert in_document(stream.recv(timeout=WITHIN_S))
+        gateway.gateway.access.revoke_token("dismissed")
+        captured(maker, objects(1, "shipping", pack(40, 1)))
+        with pytest.raises(ConnectionClosed) as end:
+            stream.recv(timeout=WITHIN_S)
+    assert end.value.rcvd is not None
+    assert end.value.rcvd.code == 1008
 
 
 def test_a_scheduled_websocket_reports_when_it_is_time(gateway: Served, operator: httpx.Client) -> None:

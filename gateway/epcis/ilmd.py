@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from gateway.custody.errors import CustodyError
 from gateway.epcis.context import expanded
+from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import Event
 
 _MDA = "{urn:epcglobal:cbv:mda:}"
@@ -25,7 +25,7 @@ def expiry_day(event: Event) -> int | None:
     """The last good day, counted from 1970.
 
     Raises:
-        CustodyError: it is no date.
+        EpcisError: it is no date.
     """
     return _day(_value(event.ilmd, _EXPIRY, event))
 
@@ -41,7 +41,7 @@ def _day(text: str | None) -> int | None:
     try:
         day = date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text).date()
     except ValueError as e:
-        raise CustodyError(f"itemExpirationDate must be a date like 2027-12-31, got {text[:40]!r}") from e
+        raise EpcisError(f"itemExpirationDate must be a date like 2027-12-31, got {text[:40]!r}") from e
     return (day - _EPOCH).days
 
 

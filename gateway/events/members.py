@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from crypto.errors import FormatError
-from gateway.epcis.context import expanded
 from gateway.epcis.event import Event
 from gateway.epcis.identifiers import ROOT, lgtin_of
+from gateway.epcis.ilmd import lot_number
 from gateway.events.schema import Role
 
 _ROLES = {
     "epc": Role.EPC, "parent": Role.PARENT, "child": Role.CHILD, "input": Role.INPUT, "output": Role.OUTPUT,
 }  # fmt: skip
-_LOT = "{urn:epcglobal:cbv:mda:}lotNumber"
 _OF_A_LOT = frozenset({"epc", "output"})
 _PRODUCT = f"{ROOT}/01/"
 _lgtin = lru_cache(maxsize=1024)(lgtin_of)
@@ -58,7 +57,7 @@ def _stated(event: Event) -> Iterator[Part]:
 
 
 def _lots(event: Event) -> Iterator[Part]:
-    lot = _lot_number(event)
+    lot = lot_number(event)
     if lot is None:
         return
     products = {t.uri[len(_PRODUCT) :][:14]: None for t in event.things if t.role in _OF_A_LOT and _product(t.uri)}
@@ -67,13 +66,6 @@ def _lots(event: Event) -> Iterator[Part]:
             yield Part(Role.LOT, _lgtin(gtin, lot))
         except FormatError:  # a lot number that GS1 does not allow is nobody's key
             return
-
-
-def _lot_number(event: Event) -> str | None:
-    for name, value in event.ilmd.items():
-        if type(value) is str and value and expanded(name, event.prefixes) == _LOT:
-            return value
-    return None
 
 
 def _product(uri: str) -> bool:
