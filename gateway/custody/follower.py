@@ -21,12 +21,12 @@ from gateway.custody.tasks import TOO_LATE, Task, Tasks
 from gateway.custody.transitions import Transitions
 from gateway.epcis.event import Event, read_event
 from gateway.events.follower import EPCIS_KIND
+from gateway.events.schema import PARTNER
 from gateway.index.following import stored_events
 
 log = logging.getLogger(__name__)
 STEP = 64  # leaves at once: an event may have 60 KB
 READ = "read"  # the name of a task whose event could not be read
-PARTNER = "partner."  # how names of sources begin that hold what partners handed over
 
 
 def source_of(organisation: str) -> str:

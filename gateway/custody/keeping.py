@@ -16,7 +16,6 @@ from chaincode.errors import Code, ContractError
 from gateway.custody.coming import Coming
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
-from gateway.custody.finishing import finished
 from gateway.custody.follower import Follower
 from gateway.custody.lots import COMMISSION, Lots
 from gateway.custody.schema import LotState, TaskState, UnitKind, UnitState
@@ -24,10 +23,11 @@ from gateway.custody.sealing import Sealing
 from gateway.custody.tasks import NO_DATA, TAKE, Task, Tasks, now_us
 from gateway.custody.telling import Arguments, Refusal, refusal_in, units_of, was_taken
 from gateway.custody.transitions import RECEIVE, SHIP
-from gateway.custody.turning import Turning
 from gateway.custody.units import Units
+from gateway.finishing import finished
 from gateway.supply.ground import Ground
 from gateway.supply.proving import Prover
+from gateway.turning import Turning
 
 log = logging.getLogger(__name__)
 AT_ONCE = 16

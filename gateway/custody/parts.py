@@ -11,7 +11,6 @@ from gateway.custody.exceptions.labels import Labels
 from gateway.custody.exceptions.listening import Listening
 from gateway.custody.exceptions.register import Register
 from gateway.custody.exceptions.workflow import ANSWER, REPORT, RESOLVE, Alert, Workflow
-from gateway.custody.finishing import finished
 from gateway.custody.follower import Follower
 from gateway.custody.handover.book import Book
 from gateway.custody.handover.building import Builder
@@ -31,6 +30,7 @@ from gateway.custody.trees import Trees
 from gateway.custody.units import Units
 from gateway.delivery.opening import note_alert
 from gateway.delivery.outbox import Outbox
+from gateway.finishing import finished
 from gateway.supply.ground import Ground
 
 

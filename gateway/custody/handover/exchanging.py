@@ -14,7 +14,6 @@ from chain.errors import LedgerError
 from crypto import cbor, labels
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, HandoverError, PartnerError, PartnerTokenError
-from gateway.custody.finishing import finished
 from gateway.custody.handover import format as form
 from gateway.custody.handover.book import Book, Handover
 from gateway.custody.handover.building import Builder
@@ -26,13 +25,14 @@ from gateway.custody.schema import HandoverState, TaskState, UnitState
 from gateway.custody.tasks import Task, now_us
 from gateway.custody.telling import units_of
 from gateway.custody.transitions import RECEIVE, SHIP
-from gateway.custody.turning import Turning
 from gateway.custody.units import Units
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.target import Bounds, Target
+from gateway.finishing import finished
 from gateway.supply.ground import Ground
 from gateway.supply.ourselves import OwnOrganisation
 from gateway.supply.proving import Prover
+from gateway.turning import Turning
 
 log = logging.getLogger(__name__)
 BEHIND_S = 120.0  # a peer of a ledger elsewhere may not know yet what the sender was told

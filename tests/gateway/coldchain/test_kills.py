@@ -8,7 +8,7 @@ from chaincode.coldchain.alarms import Cause
 from chaincode.coldchain.records import Shipment
 from chaincode.coldchain.report import Report
 from crypto.keys import PrivateKey
-from gateway.coldchain.opening import Opening, WantedLogger
+from gateway.coldchain.shipping_order import Opening, WantedLogger
 from tests.gateway.coldchain.trade import POLICY, SERIES, Truck, truck, until
 from tests.support.killing import Steps, steps_killed
 from tests.support.site import Site
