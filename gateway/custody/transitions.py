@@ -32,7 +32,7 @@ SHIP, RECEIVE, DISPENSE, DECOMMISSION, DESTROY, DISCARD = (
     "ship", "receive", "dispense", "decommission", "destroy", "discard",
 )  # fmt: skip
 MAX_SHIPPED = 32
-_SHIPPING, _RECEIVING = frozenset({"shipping"}), frozenset({"receiving", "accepting"})
+_SHIPPING, RECEIVING = frozenset({"shipping"}), frozenset({"receiving", "accepting"})
 _DISPENSING = frozenset({"dispensing", "retail_selling"})
 # How goods leave the trade, by business step and then by disposition; anything else that is deleted is destroyed.
 _FATES = {
@@ -73,7 +73,7 @@ class Transitions:
         if event.type == "TransformationEvent":
             yield _Work("commission", self._transform)
             return
-        if step in _RECEIVING:  # before it is opened
+        if step in RECEIVING:  # before it is opened
             yield _Work(RECEIVE, self._receive)
         if event.type == "AggregationEvent" and event.action in ("ADD", "DELETE"):
             yield _Work("pack" if event.action == "ADD" else "unpack", self._aggregate)
