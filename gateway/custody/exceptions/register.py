@@ -1,9 +1,11 @@
 """Exceptions as this company knows them: durable, with what was compared in words, until they are resolved."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
+from chaincode.lots.exception_records import Kind
 from crypto import cbor
 from gateway.custody.database import Store
 from gateway.custody.tasks import now_us
@@ -13,7 +15,13 @@ STATES = (OPEN, ANSWERED, RESOLVED)
 MAX_THINGS = 1000  # that are listed; more are counted in words
 MAX_NAME = 256  # characters of one thing
 MAX_WORDS = 4000  # characters of what was compared
+MAX_TEXT = 2000  # of an answer or a remark
 MAX_FACTS_BYTES = 2 * 2**20  # of all of it, four bytes a character
+AND = " and "  # between two organisations that are asked; no name has spaces
+BY_CONTRACT = {
+    "duplicate": Kind.DUPLICATE_SERIAL, "recalled": Kind.RECALLED_PRODUCT, "quarantined": Kind.QUARANTINED_PRODUCT,
+}  # fmt: skip
+Alert = Callable[[str, str, str], Awaitable[None]]
 _COLUMNS = (
     "id, kind, state, owner, organisation, facts, leaf, ledger_id, opened_us, changed_us, deadline_us, answer,"
     " resolution, remark, cause"
@@ -127,6 +135,11 @@ class Register:
         with self._store.reading() as db:
             row = db.execute(f"SELECT {_COLUMNS} FROM exception WHERE {where}", (value,)).fetchone()
         return None if row is None else _case(row)
+
+
+def hash_of(kind: str, things: Sequence[str], compared: str) -> bytes:
+    """The hash of an exception's words, which the ledger has."""
+    return sha256(cbor.encode([kind, list(things), compared])).digest()
 
 
 def _facts(things: Sequence[str], records: Sequence[int], compared: str) -> bytes:
