@@ -45,6 +45,7 @@ COMMANDS = (
     "shipment explain 00 --alarm 0 --code battery --text changed",
     "shipment release 00 --reason stable",
     "shipment close 00",
+    "shipment accept 00",
     "alarms list",
     "alarms acknowledge 1 --by me --reason seen",
     "keys migrate --to ml-dsa-65",
