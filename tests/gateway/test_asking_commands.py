@@ -44,6 +44,7 @@ COMMANDS = (
     "shipment list",
     "shipment explain 00 --alarm 0 --code battery --text changed",
     "shipment release 00 --reason stable",
+    "shipment accept 00",
     "shipment close 00",
     "shipment accept 00",
     "alarms list",
