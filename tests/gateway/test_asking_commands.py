@@ -46,6 +46,7 @@ COMMANDS = (
     "shipment release 00 --reason stable",
     "shipment accept 00",
     "shipment close 00",
+    "shipment accept 00",
     "alarms list",
     "alarms acknowledge 1 --by me --reason seen",
     "keys migrate --to ml-dsa-65",
