@@ -73,8 +73,7 @@ class Jobs:
     """The one writer of the file."""
 
     def __init__(self, path: Path) -> None:
-        path.touch(mode=0o600)  # SQLite gives its journals the mode of the file
-        self._db, self._lock = Database(path, SCHEMA), Lock()
+        self._db, self._lock = Database(path, SCHEMA, private=True), Lock()
 
     def begin(self, new: Sequence[Job]) -> list[Job]:
         """Note that these are being stored; they come back with their numbers, in one durable commit."""
