@@ -6,7 +6,7 @@ They go through the pipeline that all events go through, so they are on disk and
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
+from threading import Lock
 
 from chain.errors import StoreError
 from chain.event import Span
@@ -31,6 +31,8 @@ class OwnLog:
         self._source, self._kind = source, kind
         self._settings = SourceSettings(kinds=(kind,), allow_plain=True)
         self._one = asyncio.Lock()
+        self._reader: SiteReader | None = None
+        self._reading = Lock()
 
     async def append(self, payload: bytes) -> int:
         """The index of the new record, which is durable.
@@ -63,7 +65,9 @@ class OwnLog:
 
     def _newest(self, count: int) -> list[int]:
         """The last `count` records of this source: nobody else makes any, and one start makes one boot."""
-        with closing(SiteReader.open(self._folder)) as reader:
+        with self._reading:
+            reader = self._reader = self._reader or SiteReader.open(self._folder)
+            reader.ranges.forget_cached()  # others write them
             boot = reader.ranges.boots(self._source)[-1]
             last = reader.ranges.last(self._source, boot)
             first = last.end - count if last else 0
@@ -72,6 +76,11 @@ class OwnLog:
         if len(leaves) != count:
             raise StoreError("the index of ranges does not know what was stored a moment ago; run sealtrail fsck")
         return leaves
+
+    def close(self) -> None:
+        with self._reading:  # a thread whose task was cancelled may still be at it
+            if self._reader is not None:
+                self._reader.close()
 
     async def _enrolled(self) -> None:
         known = self._access.settings(self._source).get(self._source)

@@ -157,7 +157,9 @@ class Gateway:
         )  # fmt: skip
 
     def _own_log(self, source: str, kind: str) -> OwnLog:
-        return OwnLog(self.folder, self.access, self.committer.inbox, self.add_plain, source, kind)
+        made = OwnLog(self.folder, self.access, self.committer.inbox, self.add_plain, source, kind)
+        self._closing.callback(made.close)
+        return made
 
     # -- between the parts
 
