@@ -9,7 +9,7 @@ from bench.gateways import _config, _enrolled
 from bench.setting import Bench
 from chain.event import Message
 from chaincode.coldchain.policy import Direction, Limit, Policy
-from gateway.coldchain.opening import Opening, WantedLogger
+from gateway.coldchain.shipping_order import Opening, WantedLogger
 from gateway.ingest.inbound import Channel, Inbound
 from gateway.service import Gateway
 from tests.support.source import Source

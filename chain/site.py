@@ -28,8 +28,10 @@ from chain.store.notices import Notices
 from chain.store.payloads import Payloads
 from chain.store.ranges import Ranges
 from chain.store.seals import Seals
+from chain.store.segment import StoredEvent
 from crypto.at_rest import KEY_BYTES
 from crypto.envelope.header import KeyFinder
+from crypto.errors import DecryptionError
 from crypto.files import secret_at, write_durably
 from crypto.keys import PrivateKey
 from crypto.note import NoteSigner, VerifierKey
@@ -239,6 +241,15 @@ class SiteReader:
             leaves = self.entries.entries(run.leaf + first - run.first, run.leaf + end - run.first)
             hashes.update(zip(range(first, end), map(content_hash_of, leaves), strict=True))
         return [hashes[seq] for seq in sorted(hashes)] if len(hashes) == span.count else None
+
+    def stored(self, leaf: int) -> StoredEvent | None:
+        """The stored event of a leaf; None where it has no payload, or one that does not open here: erased, or sealed
+        to others."""
+        try:
+            segment = self.payloads.segment_of(leaf)
+        except DecryptionError:
+            return None
+        return segment.events[leaf - segment.first_leaf] if segment else None
 
     def close(self) -> None:
         self.db.close()

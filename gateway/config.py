@@ -13,6 +13,7 @@ from chain.site import ORIGIN
 from crypto.errors import SealtrailError
 from gateway.alarms.settings import MAX_TARGETS, AlarmTarget, require_named_once
 from gateway.capture.settings import EpcisConfig
+from gateway.coldchain.settings import ColdChainConfig
 from gateway.custody.settings import MAX_PARTNERS, CustodyConfig, PartnerConfig, require_distinct
 from gateway.delivery.settings import DeliveryConfig
 from gateway.recall.settings import RecallConfig
@@ -190,6 +191,7 @@ class Config(_Section):
     epcis: EpcisConfig = EpcisConfig()  # type: ignore[call-arg]
     delivery: DeliveryConfig = DeliveryConfig()  # type: ignore[call-arg]
     custody: CustodyConfig = CustodyConfig()  # type: ignore[call-arg]
+    coldchain: ColdChainConfig = ColdChainConfig()  # type: ignore[call-arg]
     partners: Annotated[list[PartnerConfig], AfterValidator(require_distinct)] = Field([], max_length=MAX_PARTNERS)
 
     @field_validator("origin")

@@ -20,7 +20,6 @@ READING_KIND = 1
 FIELD = "reading"
 CELSIUS = "Cel"
 MAX_TIME_US = 2**63 - 1
-_MILLI = Decimal("0.001")
 _PACKED = Packer(">QIQi")
 
 

@@ -44,6 +44,6 @@ def number_of(alarm: Alarm) -> int:
 
 def _alarm(alert: Alert) -> Alarm:
     links = {} if alert.leaf is None else {"record": f"/records/{alert.leaf}"}
-    numbers = {"alert": alert.id, "kind": alert.kind, "record": alert.leaf}
+    numbers = {"alert": alert.id, "kind": alert.kind, "record": alert.leaf, "count": 1}
     text = f"{alert.source}: {alert.kind}, {alert.text}"
     return Alarm(0, f"alert {alert.id} {alert.at_us}", alert.at_us, What.SITE, alert.source, text, numbers, links)

@@ -1,25 +1,18 @@
-"""The alarms of a gateway, opened and running, with what they hear of the ledger."""
+"""The alarms of a gateway, opened and running, and the carrier of their mail."""
 
 import asyncio
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from gateway.alarms.parts import Alarms
-from gateway.alarms.settings import AlarmTarget
 from gateway.alarms.store import AlarmStore
 from gateway.alarms.telling import PREFIX
-from gateway.coldchain.following import Following, Heed
 from gateway.coldchain.parts import ColdChain
+from gateway.delivery.carriers import Carrier, MadeLater
 from gateway.delivery.outbox import Outbox
 from gateway.supply.ground import Ground
 
-if TYPE_CHECKING:
-    from gateway.alarms.mail import MailCarrier
 
-
-async def open_alarms(ground: Ground, cold: ColdChain, outbox: Outbox, *heed: Heed) -> Alarms:
-    """Everything ends with the gateway. Events of the ledger go to the cold chain first: alarms ask it what concerns
-    us. `heed`: who else hears of them."""
+async def open_alarms(ground: Ground, cold: ColdChain, outbox: Outbox) -> Alarms:
+    """Everything ends with the gateway."""
     store = await asyncio.to_thread(AlarmStore, ground.folder.root)
     ground.closing.callback(store.close)
     made = Alarms(ground, store, cold, outbox)
@@ -27,18 +20,17 @@ async def open_alarms(ground: Ground, cold: ColdChain, outbox: Outbox, *heed: He
     await made.telling.start()
     ground.closing.task(made.telling.run())
     ground.closing.task(made.run())
-    made.following = Following(ground.ledger, cold.after, cold.heeded, (cold.heed, made.heed, *heed))
-    ground.closing.task(made.following.run())
     return made
 
 
-def mail_carrier(ground: Ground) -> "MailCarrier":
+def mail_carrier(ground: Ground) -> MadeLater:
     """Carries mail to the servers of the configuration."""
-    from gateway.alarms.mail import MailCarrier
+    return MadeLater(lambda: _mail_carrier(ground))
 
-    logins = {PREFIX + one.name: (one.username, one.password_file) for one in _mails(ground) if one.password_file}
+
+def _mail_carrier(ground: Ground) -> Carrier:
+    from gateway.delivery.mail import MailCarrier
+
+    mails = [one for one in ground.config.alarms if one.smtp]
+    logins = {PREFIX + one.name: (one.username, one.password_file) for one in mails if one.password_file}
     return MailCarrier(logins, ground.config.delivery.tls_ca)
-
-
-def _mails(ground: Ground) -> list[AlarmTarget]:
-    return [one for one in ground.config.alarms if urlsplit(one.smtp).scheme]

@@ -13,7 +13,6 @@ from gateway.alarms.from_site import FromSite, number_of
 from gateway.alarms.mqtt import MqttTelling
 from gateway.alarms.store import AlarmStore
 from gateway.alarms.telling import Telling
-from gateway.coldchain.following import Following
 from gateway.coldchain.parts import ColdChain
 from gateway.config import ApiConfig
 from gateway.delivery.outbox import Outbox
@@ -39,17 +38,12 @@ class Alarms:
         self.mqtt = MqttTelling(ground.access, kept, self.origin)
         self._news = asyncio.Event()
         self._ended = False
-        self.following: Following | None = None  # told by whoever starts it
         self._site_problem = ""
 
     async def heed(self, event: LedgerEvent) -> None:
         """An event of the ledger."""
         if found := await self._from_ledger.alarms(event):
             self._told(await asyncio.to_thread(self._store.raise_all, found, (store.LEDGER, event.index)))
-
-    async def raise_alarm(self, alarm: Alarm) -> None:
-        """One of another part; known by its `key`, it is raised once."""
-        self._told(await asyncio.to_thread(self._store.raise_all, [alarm]))
 
     async def acknowledge(self, number: int, by: str, reason: str) -> Alarm:
         """AlarmError where it is not there. Who came first stays."""
@@ -86,10 +80,9 @@ class Alarms:
                 yield []
 
     def problems(self) -> Iterator[str]:
-        heard = self.following.problem if self.following else ""
-        for problem in (self.telling.problem, self._site_problem, heard):
-            if problem:
-                yield f"alarms wait: {problem}"
+        yield from (f"alarms for {name} wait: {problem}" for name, problem in self.telling.problems.items())
+        if self._site_problem:
+            yield f"alarms wait: {self._site_problem}"
 
     async def run(self) -> None:
         """Raise alarms of the site's own alerts, until cancelled. Those from before this part was there raise none."""
@@ -99,10 +92,10 @@ class Alarms:
                 if after < 0:
                     newest = await asyncio.to_thread(self._from_site.newest)
                     after = await asyncio.to_thread(self._store.mark, store.ALERTS, newest)
-                    after = min(after, newest)  # a backup was put back
                 while found := await asyncio.to_thread(self._from_site.after, after):
-                    after = number_of(found[-1])
-                    self._told(await asyncio.to_thread(self._store.raise_all, found, (store.ALERTS, after)))
+                    upto = number_of(found[-1])
+                    self._told(await asyncio.to_thread(self._store.raise_all, found, (store.ALERTS, upto)))
+                    after = upto  # only now: what could not be kept is read again
                 self._site_problem = ""
             except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
                 if self._site_problem != str(e):

@@ -33,8 +33,15 @@ class AlarmTarget(BaseModel):
         if bool(self.webhook) == bool(self.smtp):
             raise ValueError("give either webhook or smtp")
         wanted, schemes = (self.webhook, ("http", "https")) if self.webhook else (self.smtp, ("smtp", "smtps"))
-        if urlsplit(wanted).scheme not in schemes or not urlsplit(wanted).hostname:
+        parts = urlsplit(wanted)
+        if parts.scheme not in schemes or not parts.hostname:
             raise ValueError(f"must be a URL of {' or '.join(schemes)}")
+        if not parts.port and parts.netloc.endswith(":0"):  # one out of range is a ValueError of its own
+            raise ValueError("nothing listens on port 0")
+        if parts.username is not None or parts.fragment:
+            raise ValueError("must be a URL without a user, a password and a fragment; see secret_file and username")
+        if self.secret_file and not self.webhook:
+            raise ValueError("secret_file is for a webhook")
         if self.smtp and not (self.sender and self.to):
             raise ValueError("smtp needs sender and to")
         if bool(self.username) != bool(self.password_file):

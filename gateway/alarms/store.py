@@ -1,6 +1,8 @@
 """alarms.db: the alarms, and how far each target was told. Mode 0600; safe to call from several threads.
 
-Bounded: beyond its bound the table drops its oldest rows, acknowledged ones first, and counts them.
+Bounded: beyond its bound the table drops rows and counts them: first those that somebody has acknowledged, then alerts
+of this site, then those from the ledger, of each the oldest. Of one source and kind this site's alerts make one alarm a
+minute, which counts them, so that a logger that goes in and out of its range buries nothing.
 """
 
 import json
@@ -18,16 +20,21 @@ from gateway.alarms.alarm import Acknowledgement, Alarm, What
 from gateway.alarms.errors import AlarmError
 
 NAME = "alarms.db"
+_GOING = "by IS NULL, what <> 'site', id"  # who goes first
+_KIND = "json_extract(numbers, '$.kind')"
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS alarm (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,"
     " at_us INTEGER NOT NULL, what TEXT NOT NULL, subject TEXT NOT NULL, text TEXT NOT NULL, numbers TEXT NOT NULL,"
     " links TEXT NOT NULL, by TEXT, reason TEXT, acknowledged_us INTEGER)",
     "CREATE INDEX IF NOT EXISTS alarm_pending ON alarm (id) WHERE by IS NULL",
+    f"CREATE INDEX IF NOT EXISTS alarm_going ON alarm ({_GOING})",
+    f"CREATE INDEX IF NOT EXISTS alarm_alike ON alarm (subject, {_KIND}, id) WHERE what = 'site'",
     "CREATE TABLE IF NOT EXISTS target (name TEXT PRIMARY KEY, next INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
 )
 MAX_ALARMS = 50_000
 MAX_TEXT = 2000
+MINUTE_US = 60_000_000
 LEDGER, ALERTS, DROPPED = "ledger", "alerts", "dropped"  # marks: what was heeded last, and how many rows fell out
 _COLUMNS = "id, key, at_us, what, subject, text, numbers, links, by, reason, acknowledged_us"
 
@@ -51,10 +58,12 @@ class AlarmStore:
             _trim(tx)
         return new
 
-    def mark(self, name: str, default: int) -> int:
-        """What was heeded last; where nothing was, `default`, which is then kept."""
+    def mark(self, name: str, newest: int) -> int:
+        """What was heeded last. `newest`, which is then kept, where nothing was, or where the mark lies behind it: the
+        origin was put back from a backup, and what it says from now on is new."""
+        query = "INSERT INTO mark VALUES (?, ?) ON CONFLICT DO UPDATE SET value = MIN(value, excluded.value)"
         with self._lock, self._db.transaction() as tx:
-            tx.execute("INSERT OR IGNORE INTO mark VALUES (?, ?)", (name, default))
+            tx.execute(query, (name, newest))
             return _mark(tx, name)
 
     def acknowledge(self, number: int, by: str, reason: str) -> Alarm:
@@ -132,7 +141,14 @@ class AlarmStore:
 
 
 def _insert(tx: sqlite3.Connection, one: Alarm) -> Alarm | None:
-    """The alarm with its id, None where its key is known."""
+    """The alarm with its id; None where its key is known, or another one counts it."""
+    if one.what is What.SITE and (before := _alike(tx, one)):
+        if before.acknowledged is None and abs(one.at_us - before.at_us) < MINUTE_US:
+            _count(tx, before.id)
+            return None
+        if before.numbers["count"] > 1:
+            more = before.numbers["count"] - 1
+            one = replace(one, text=f"{one.text}; {more:,} more came within a minute of alarm {before.id}")
     values = (
         one.key, one.at_us, str(one.what), one.subject, one.text[:MAX_TEXT], json.dumps(dict(one.numbers)),
         json.dumps(dict(one.links)),
@@ -143,6 +159,19 @@ def _insert(tx: sqlite3.Connection, one: Alarm) -> Alarm | None:
     return None if row is None else replace(one, id=row[0], text=one.text[:MAX_TEXT])
 
 
+def _alike(tx: sqlite3.Connection, one: Alarm) -> Alarm | None:
+    """The newest alarm of an alert of the same source and kind; None for one that is kept already."""
+    known = "NOT EXISTS (SELECT 1 FROM alarm WHERE key = ?)"
+    query = f"SELECT {_COLUMNS} FROM alarm WHERE what = 'site' AND subject = ? AND {_KIND} = ? AND {known}"
+    row = tx.execute(f"{query} ORDER BY id DESC LIMIT 1", (one.subject, one.numbers.get("kind"), one.key)).fetchone()
+    return None if row is None else _alarm(row)
+
+
+def _count(tx: sqlite3.Connection, number: int) -> None:
+    count = "json_extract(numbers, '$.count') + 1"
+    tx.execute(f"UPDATE alarm SET numbers = json_set(numbers, '$.count', {count}) WHERE id = ?", (number,))
+
+
 def _mark(tx: sqlite3.Connection, name: str) -> int:
     row = tx.execute("SELECT value FROM mark WHERE name = ?", (name,)).fetchone()
     return -1 if row is None else int(row[0])
@@ -151,7 +180,7 @@ def _mark(tx: sqlite3.Connection, name: str) -> int:
 def _trim(tx: sqlite3.Connection) -> None:
     over = tx.execute("SELECT COUNT(*) FROM alarm").fetchone()[0] - MAX_ALARMS
     if over > 0:
-        query = "DELETE FROM alarm WHERE id IN (SELECT id FROM alarm ORDER BY by IS NULL, id LIMIT ?)"
+        query = f"DELETE FROM alarm WHERE id IN (SELECT id FROM alarm ORDER BY {_GOING} LIMIT ?)"
         gone = tx.execute(query, (over,)).rowcount
         add = "INSERT INTO mark VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
         tx.execute(add, (DROPPED, gone))

@@ -1,13 +1,14 @@
 """Tells the configured targets of alarms, by the outbox: each alarm at least once, in order, none from before a target.
 
 How far a target was told is kept; what was put into the outbox and not noted before a crash is put there again under
-the same id.
+the same id. A target that cannot be told, because its secret cannot be read, say, holds up no other.
 """
 
 import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from crypto.errors import SealtrailError
 from crypto.files import read_secret
@@ -34,7 +35,8 @@ class Telling:
         self._targets, self._store, self._outbox = targets, store, outbox
         self._bounds, self._origin, self._url = bounds, origin, url
         self._more = asyncio.Event()
-        self.problem = ""
+        self.problems: dict[str, str] = {}  # of targets, by name: why they cannot be told
+        self._fit: set[str] = set()  # targets that something could be sent to
 
     async def start(self) -> None:
         """Note new targets, and forget those that are configured no more with what waits for them."""
@@ -51,38 +53,51 @@ class Telling:
         """Until cancelled."""
         while True:
             self._more.clear()
-            try:
-                for target in self._targets:
-                    await self._tell(target)
-                self.problem = ""
-            except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
-                if self.problem != str(e):
-                    log.warning("alarms wait: %s", e, exc_info=not isinstance(e, SealtrailError))
-                self.problem = str(e) or repr(e)
-                await asyncio.sleep(_RETRY_S)
-                continue
-            await self._more.wait()
+            for target in self._targets:
+                await self._try(target)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_S if self.problems else None):
+                    await self._more.wait()
+
+    async def _try(self, target: AlarmTarget) -> None:
+        try:
+            await self._tell(target)
+            self.problems.pop(target.name, None)
+        except Exception as e:  # outermost boundary for a target: its fault must end neither this task nor the others
+            if self.problems.get(target.name) != (str(e) or repr(e)):
+                log.warning("alarms for %s wait: %s", target.name, e, exc_info=not isinstance(e, SealtrailError))
+            self.problems[target.name] = str(e) or repr(e)
 
     async def _tell(self, target: AlarmTarget) -> None:
+        # 1. Something can be sent there: a mistake is said at the start, not when something happens.
+        if target.name not in self._fit:
+            await asyncio.to_thread(lambda: self._outbox.require(self._receiver(target)))
+            self._fit.add(target.name)
+        # 2. What it was not told yet.
         first = await asyncio.to_thread(self._store.next_for, target.name)
         while alarms := await asyncio.to_thread(self._store.after, first - 1, _AT_ONCE):
             for alarm in alarms:
                 if target.wants(alarm.what):
-                    receiver, body, headers = await asyncio.to_thread(self._made, target, alarm)
+                    receiver = await asyncio.to_thread(self._receiver, target)
+                    body, headers = self._made(target, alarm)
                     await self._outbox.add(receiver, body, headers, message=alarm.message)
             first = alarms[-1].id + 1
             await asyncio.to_thread(self._store.told, target.name, alarms[-1].id)
 
-    def _made(self, target: AlarmTarget, alarm: Alarm) -> tuple[Target, bytes, dict[str, str]]:
-        name, ca = PREFIX + target.name, str(target.tls_ca or "")
-        if target.smtp:
-            receiver = Target(name, target.smtp, configured=True, tls_ca=ca, bounds=self._bounds)
-            from gateway.alarms.mail import message  # mail and TLS are loaded where alarms go by mail alone
-
-            return receiver, message(alarm, target, self._origin, self._url), {}
+    def _receiver(self, target: AlarmTarget) -> Target:
+        """With its secret, as it is in its file now. Blocks for moments."""
         secret = secret_from(read_secret(target.secret_file).decode()) if target.secret_file else b""
-        receiver = Target(name, target.webhook, secret, configured=True, tls_ca=ca, bounds=self._bounds)
-        return receiver, webhook_body(alarm, self._origin), {"content-type": "application/json"}
+        return Target(
+            PREFIX + target.name, target.smtp or target.webhook, secret, configured=True,
+            tls_ca=str(target.tls_ca or ""), bounds=self._bounds,
+        )  # fmt: skip
+
+    def _made(self, target: AlarmTarget, alarm: Alarm) -> tuple[bytes, dict[str, str]]:
+        if not target.smtp:
+            return webhook_body(alarm, self._origin), {"content-type": "application/json"}
+        from gateway.alarms.mail import message  # mail is loaded where alarms go by mail alone
+
+        return message(alarm, target, self._origin, self._url), {}
 
 
 def webhook_body(alarm: Alarm, origin: str) -> bytes:

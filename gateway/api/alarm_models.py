@@ -12,7 +12,7 @@ from chaincode.coldchain.records import Act, Explanation, Progress, Shipment
 from crypto.flat import MAX_NUMBER
 from gateway.api.bodies import In
 from gateway.api.parameters import SourceName
-from gateway.coldchain.opening import Opening, WantedLogger
+from gateway.coldchain.shipping_order import Opening, WantedLogger
 
 Printable = StringConstraints(min_length=1, max_length=200, pattern=r"^[\x20-\x7e]+$")
 Words = StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")

@@ -90,6 +90,12 @@ def release(
     _print(_remote(url, token).ask("POST", f"/v1/shipments/{name}/release", json={"reason": reason}), as_json)
 
 
+@app.command("accept")
+def accept(name: IdArgument, url: UrlOption, token: TokenOption, as_json: JsonOption = False) -> None:
+    """Report a shipment that another organisation opened, which this gateway does not report by itself."""
+    _print(_remote(url, token).ask("POST", f"/v1/shipments/{name}/accept"), as_json)
+
+
 @app.command("close")
 def close(name: IdArgument, url: UrlOption, token: TokenOption, as_json: JsonOption = False) -> None:
     """Say that the goods have arrived, as their recipient."""

@@ -2,6 +2,8 @@
 
 What was reported stands on the ledger alone: each look asks it first, so after a crash nothing is said twice. A report
 is of entries that were anchored; the contract takes each number once, so of two that crossed on a bad line one counts.
+Figures are of all readings so far, a second of work for 100,000: they are made anew at most a fifth of the time, and
+what needs none, a reading outside a limit that allows no time, does not wait for them.
 """
 
 import time
@@ -11,25 +13,36 @@ from chain.conditions.samples import Sample
 from chain.site import SiteReader
 from chaincode.coldchain.records import Progress
 from chaincode.coldchain.report import Report
-from gateway.coldchain.collector import Collector
+from gateway.coldchain.collector import Collector, Room
 from gateway.coldchain.judging import end_us, next_look_us, outside_any, outside_now, report_due_us, worth_telling
 from gateway.coldchain.ledger_view import LedgerView
 from gateway.coldchain.store import Tracked
-from gateway.custody.finishing import finished
+from gateway.finishing import finished
 from gateway.supply.ground import Ground
 from gateway.supply.proving import Prover
+
+REST = 4  # after figures were made, so many times as long as that took
+LONGEST_REST_S = 30.0
 
 
 class Reporter:
     """On the event loop; the log is read and figures are computed in threads, one at a time for a shipment."""
 
-    def __init__(self, ground: Ground, view: LedgerView, prover: Prover, tracked: Tracked, leaf: int) -> None:
+    def __init__(
+        self, ground: Ground, view: LedgerView, prover: Prover, tracked: Tracked, leaf: int, room: Room
+    ) -> None:
         """`leaf`: the record that evidences a report without readings."""
         assert tracked.first is not None
         self._ground, self._view, self._prover, self._leaf = ground, view, prover, leaf
-        self._tracked, self._shipment, self._policy = tracked, tracked.shipment, tracked.policy
-        self._collector = Collector(tracked.shipment, tracked.policy, tracked.first)
+        self._shipment, self._policy = tracked.shipment, tracked.policy
+        self._collector = Collector(tracked.shipment, tracked.policy, tracked.first, room)
         self._newest: Sample | None = None  # by its place in the log
+        self._at_once = False  # a reading was outside, and no report says so yet
+        self._figures_from = 0.0  # when figures may be made again, by the monotonic clock
+
+    def close(self) -> None:
+        """Give back the room of its readings."""
+        self._collector.drop()
 
     async def look(self) -> int | None:
         """Look once, report where it is due or something is new. When to look again (µs since 1970), None where the
@@ -42,16 +55,28 @@ class Reporter:
         new = await finished(self._collect, self._ground.log_size())
         # 3. A reading outside needs no figures to be worth a report.
         within = [sample.milli for sample in new if sample.time_us >= self._shipment.from_us]
-        at_once = not progress.held and outside_now(self._policy, within)
+        at_once = self._at_once = not progress.held and (self._at_once or outside_now(self._policy, within))
         if not at_once and not self._due(progress):
-            report = await finished(self._report, progress, self._collector.end)
-            outside = outside_any(self._policy, self._collector.newest())
-            at_once = worth_telling(self._shipment, self._policy, progress, report, outside, _now_us())
+            if (rest_s := self._figures_from - time.monotonic()) > 0:
+                return min(self._next_us(progress), _now_us() + round(rest_s * 1e6))
+            at_once = await self._worth_telling(progress)
         # 4. Then it is reported, from an anchored state of the log.
         if at_once or self._due(progress):
             progress = await self._submit(progress)
+            self._at_once = False
         if progress.complete:
             return None
+        return self._next_us(progress)
+
+    async def _worth_telling(self, progress: Progress) -> bool:
+        began = time.monotonic()
+        report = await finished(self._report, progress, self._collector.end)
+        took_s = time.monotonic() - began
+        self._figures_from = began + took_s + min(LONGEST_REST_S, REST * took_s)
+        outside = outside_any(self._policy, self._collector.newest())
+        return worth_telling(self._shipment, self._policy, progress, report, outside, _now_us())
+
+    def _next_us(self, progress: Progress) -> int:
         return next_look_us(self._shipment, self._policy, progress, self._collector.newest(), _now_us())
 
     def _due(self, progress: Progress) -> bool:

@@ -15,7 +15,8 @@ from chaincode.coldchain.records import Shipment
 NAME = "coldchain.db"
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS tracked (id BLOB PRIMARY KEY, shipment BLOB NOT NULL, policy BLOB NOT NULL,"
-    " first INTEGER, leaf INTEGER, done INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
+    " first INTEGER, leaf INTEGER, done INTEGER NOT NULL DEFAULT 0, opener TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS tracked_under_way ON tracked (opener) WHERE NOT done",
     "CREATE TABLE IF NOT EXISTS position (id INTEGER PRIMARY KEY CHECK (id = 0), after INTEGER NOT NULL)",
 )
 MAX_TRACKED = 100_000  # of which those that are done go first
@@ -56,9 +57,9 @@ class ShipmentStore:
             tx.execute("INSERT OR REPLACE INTO position VALUES (0, ?)", (index,))
 
     def put(self, one: Tracked) -> None:
-        row = (one.id, one.shipment.encode(), one.policy.encode(), one.first, one.leaf, one.done)
+        row = (one.id, one.shipment.encode(), one.policy.encode(), one.first, one.leaf, one.done, one.shipment.opener)
         with self._lock, self._db.transaction() as tx:
-            tx.execute("INSERT OR REPLACE INTO tracked VALUES (?, ?, ?, ?, ?, ?)", row)
+            tx.execute("INSERT OR REPLACE INTO tracked VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             count = tx.execute("SELECT COUNT(*) FROM tracked").fetchone()[0]
             if count > MAX_TRACKED:
                 tx.execute("DELETE FROM tracked WHERE id IN (SELECT id FROM tracked WHERE done LIMIT 1000)")
@@ -73,6 +74,12 @@ class ShipmentStore:
         with self._lock:
             return self._db.connection.execute("SELECT 1 FROM tracked LIMIT 1").fetchone() is not None
 
+    def count(self, opener: str) -> int:
+        """How many that this organisation opened are under way."""
+        query = "SELECT COUNT(*) FROM tracked WHERE opener = ? AND NOT done"
+        with self._lock:
+            return int(self._db.connection.execute(query, (opener,)).fetchone()[0])
+
     def under_way(self) -> list[Tracked]:
         with self._lock:
             rows = self._db.connection.execute("SELECT * FROM tracked WHERE NOT done ORDER BY id").fetchall()
@@ -83,6 +90,6 @@ class ShipmentStore:
             self._db.close()
 
 
-def _tracked(row: tuple[bytes, bytes, bytes, int | None, int | None, int]) -> Tracked:
-    _, shipment, policy, first, leaf, done = row
+def _tracked(row: tuple[bytes, bytes, bytes, int | None, int | None, int, str]) -> Tracked:
+    _, shipment, policy, first, leaf, done, _ = row
     return Tracked(Shipment.decode(shipment), Policy.decode(policy), first, leaf, bool(done))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from chaincode.coldchain.holding import due_us
 from chaincode.errors import Code, ContractError
 from crypto.errors import SealtrailError
+from gateway.coldchain.collector import Room
 from gateway.coldchain.ledger_view import LedgerView
 from gateway.coldchain.reporting import Reporter
 from gateway.coldchain.store import ShipmentStore, Tracked
@@ -36,6 +37,7 @@ class _Watched:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
     problem: str = ""
+    reporter: Reporter | None = None
 
 
 class Watching:
@@ -44,7 +46,7 @@ class Watching:
     def __init__(self, ground: Ground, view: LedgerView, store: ShipmentStore, watch: Watch) -> None:
         """`watch(shipment id, act)` makes a record of the gateway's own and returns its index."""
         self._ground, self._view, self._store, self._watch = ground, view, store, watch
-        self._prover = Prover(ground)
+        self._prover, self._room = Prover(ground), Room()
         self._watched: dict[bytes, _Watched] = {}
         self._by_source: dict[str, set[bytes]] = defaultdict(set)
 
@@ -57,6 +59,13 @@ class Watching:
             for logger in tracked.shipment.loggers:
                 self._by_source[logger.source].add(tracked.id)
         one.task = asyncio.create_task(self._run(one))
+
+    async def drop(self, shipment_id: bytes) -> None:
+        """Watch it no more."""
+        if (one := self._watched.get(shipment_id)) and one.task:
+            one.task.cancel()
+            await asyncio.gather(one.task, return_exceptions=True)
+            self._forget(one)
 
     def committed(self, news: Committed) -> None:
         """Readings of watched loggers may be among these."""
@@ -79,8 +88,9 @@ class Watching:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _reports(self, tracked: Tracked) -> bool:
-        return tracked.shipment.reporter_origin == self._ground.folder.origin
+    @staticmethod
+    def _reports(tracked: Tracked) -> bool:
+        return tracked.first is not None
 
     async def _run(self, one: _Watched) -> None:
         look: Callable[[], Awaitable[int | None]] | None = None
@@ -115,7 +125,8 @@ class Watching:
             tracked = one.tracked = replace(tracked, leaf=leaf)
             await asyncio.to_thread(self._store.put, tracked)
         assert tracked.leaf is not None
-        return Reporter(self._ground, self._view, self._prover, tracked, tracked.leaf).look
+        one.reporter = Reporter(self._ground, self._view, self._prover, tracked, tracked.leaf, self._room)
+        return one.reporter.look
 
     async def _look_at_others(self, tracked: Tracked) -> int | None:
         """Call it overdue where it is; when to look again."""
@@ -139,11 +150,18 @@ class Watching:
     async def _finish(self, one: _Watched) -> None:
         tracked = one.tracked
         await asyncio.to_thread(self._store.put, replace(tracked, done=True))
+        self._forget(one)
+
+    def _forget(self, one: _Watched) -> None:
+        tracked = one.tracked
         self._watched.pop(tracked.id, None)
+        if one.reporter:
+            one.reporter.close()
         for logger in tracked.shipment.loggers:
-            self._by_source[logger.source].discard(tracked.id)
-            if not self._by_source[logger.source]:
-                del self._by_source[logger.source]
+            if known := self._by_source.get(logger.source):
+                known.discard(tracked.id)
+                if not known:
+                    del self._by_source[logger.source]
 
 
 async def _until(woken: asyncio.Event, at_us: int) -> None:

@@ -1,4 +1,4 @@
-"""Finds the unit on its way to us that a receiving event is about: itself, or around what the event names."""
+"""Finds the unit on its way to us that an event is about: itself, or around what the event names."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from gateway.custody.containers import Containers
 from gateway.custody.database import Store
 from gateway.custody.handover.book import Book
 from gateway.custody.names import is_lot, is_pack
-from gateway.custody.schema import UnitState
+from gateway.custody.schema import HandoverState, UnitState
 from gateway.custody.tasks import Task, Tasks
 from gateway.custody.units import Unit, Units
 
@@ -18,27 +18,35 @@ class Coming:
         self._store, self._units, self._containers, self._tasks, self._book = store, units, containers, tasks, book
 
     def resolve(self) -> int:
-        """Let receipts go on whose hand-over is here; how many. Blocks."""
+        """Let go on what waited for a hand-over that is here; how many. Blocks."""
         count, after = 0, 0
         while page := self._tasks.waiting_for_data(after):
-            for task in page:
-                unit = self.around(task.things[0], task.detail[0])
-                if unit is not None:
-                    self._tasks.found(task, [*task.detail[:2], unit.number], unit.uri)
-                    self._book.mention([unit.uri], task.leaf)
-                    count += 1
+            count += sum(self._go_on(task) for task in page)
             after = page[-1].id
         return count
 
     def revive(self, came: Callable[[Task], None]) -> None:
-        """Receipts that were given up, whose hand-over is here now, go on; `came` hears of each. Blocks."""
+        """What was given up, and whose hand-over is here now, goes on; `came` hears of each. Blocks."""
         for task in self._tasks.without_data():
-            unit = self.around(task.things[0], task.detail[0])
-            if unit is not None:
-                with self._store.transaction():
-                    self._tasks.found(task, [*task.detail[:2], unit.number], unit.uri)
-                    self._book.mention([unit.uri], task.leaf)
+            with self._store.transaction():
+                if self._go_on(task):
                     came(task)
+
+    def _go_on(self, task: Task) -> bool:
+        """Do it behind what is to be done with the unit that it came in, if that is here."""
+        unit = self.around(task.things[0], task.detail[0])
+        if unit is None or self._taking(unit.origin):
+            return False
+        with self._store.transaction():
+            self._tasks.found(task, [*task.detail[:2], unit.number, *task.detail[3:]], unit.uri)
+            self._book.mention([unit.uri], task.leaf)
+        return True
+
+    def _taking(self, organisation: str) -> bool:
+        """Whether a hand-over of theirs is being checked or taken: of its units not all that is in them may be here."""
+        query = "SELECT EXISTS (SELECT 1 FROM handover WHERE state = ? AND organisation = ?)"
+        with self._store.reading() as db:
+            return bool(db.execute(query, (int(HandoverState.CHECKING), organisation)).fetchone()[0])
 
     def around(self, thing: str, amount: int | None) -> Unit | None:
         """The outermost unit that is or was on its way to us with this thing in it; one that still is comes first."""

@@ -8,7 +8,12 @@ class CustodyError(SealtrailError):
 
 
 class UnknownUnitError(CustodyError):
-    """No secret of this lot or logistic unit is known here: it was neither made here nor handed over."""
+    """No secret of this lot or logistic unit is known here: it was neither made here nor handed over. `thing`: the URI
+    of what a hand-over may still bring, empty where none can."""
+
+    def __init__(self, message: str, thing: str = "") -> None:
+        super().__init__(message)
+        self.thing = thing
 
 
 class PartnerError(SealtrailError):
@@ -25,3 +30,7 @@ class PartnerAwayError(PartnerError):
 
 class HandoverError(SealtrailError):
     """A hand-over is not what its sender's gateway signed, or not what the ledger says."""
+
+
+class NoRoomError(SealtrailError):
+    """So much of a partner's waits here already that more is taken later only."""

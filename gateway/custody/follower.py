@@ -11,22 +11,22 @@ from chain.log.proofs import root_at
 from chain.record import parts
 from chain.site import SiteReader
 from crypto import cbor
-from crypto.errors import FormatError
 from crypto.merkle import EMPTY_ROOT
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
 from gateway.custody.exceptions.labels import PRODUCTION_KIND, Labels
 from gateway.custody.handover.book import Book
 from gateway.custody.names import is_container, is_lot
-from gateway.custody.tasks import Tasks
+from gateway.custody.tasks import TOO_LATE, Task, Tasks
 from gateway.custody.transitions import Transitions
 from gateway.epcis.event import Event, read_event
 from gateway.events.follower import EPCIS_KIND
+from gateway.events.schema import PARTNER
 from gateway.index.following import stored_events
 
 log = logging.getLogger(__name__)
 STEP = 64  # leaves at once: an event may have 60 KB
-PARTNER = "partner."  # how names of sources begin that hold what partners handed over
+READ = "read"  # the name of a task whose event could not be read
 
 
 def source_of(organisation: str) -> str:
@@ -79,11 +79,22 @@ class Follower:
         self.unread += len(leaves) - opened
         return stop - start
 
+    def again(self, task: Task) -> None:
+        """A part of an event that could not be done when it was taken. CustodyError where it cannot be read now."""
+        stored = self._reader.stored(task.leaf)
+        if stored is None:
+            raise CustodyError("the event does not open here any more, so nothing can follow from it")
+        payload, (_, name, _, place) = cbor.unpack(stored.event)[9], task.detail
+        if name == READ:
+            self._take(task.leaf, payload)
+        else:
+            self._transitions.again(read_event(payload), task.leaf, name, place)
+
     def _take(self, leaf: int, payload: bytes) -> None:
         try:
             event = read_event(payload)
-        except FormatError as e:  # it was checked before it was logged: by an earlier version, or not by this program
-            self._tasks.refuse_at_once(leaf, "read", (), f"the event cannot be read: {e}", "malformed")
+        except Exception as e:  # it was checked before it was logged: by another version, or not by this program
+            self._tasks.refuse_at_once(leaf, READ, (), f"the event cannot be read: {e!r}", "malformed")
             return
         if event.error is not None:
             self._declared(event, leaf)
@@ -106,7 +117,7 @@ class Follower:
         if taken:
             said = f"record {row[0]} is declared erroneous, but the ledger was told already; correct it by events"
             things = [thing.uri for thing in event.things]
-            self._tasks.refuse_at_once(leaf, "declare", things, said, "declared-too-late")
+            self._tasks.refuse_at_once(leaf, "declare", things, said, TOO_LATE)
 
     def _require_same_history(self) -> None:
         with self._store.reading() as db:

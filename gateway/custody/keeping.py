@@ -6,6 +6,7 @@ lost: tasks wait, in their order. A call whose answer was lost is made again, an
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 
@@ -15,23 +16,24 @@ from chaincode.errors import Code, ContractError
 from gateway.custody.coming import Coming
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
-from gateway.custody.finishing import finished
 from gateway.custody.follower import Follower
 from gateway.custody.lots import COMMISSION, Lots
 from gateway.custody.schema import LotState, TaskState, UnitKind, UnitState
 from gateway.custody.sealing import Sealing
-from gateway.custody.tasks import NO_DATA, Task, Tasks, now_us
+from gateway.custody.tasks import NO_DATA, TAKE, Task, Tasks, now_us
 from gateway.custody.telling import Arguments, Refusal, refusal_in, units_of, was_taken
 from gateway.custody.transitions import RECEIVE, SHIP
-from gateway.custody.turning import Turning
 from gateway.custody.units import Units
+from gateway.finishing import finished
 from gateway.supply.ground import Ground
 from gateway.supply.proving import Prover
+from gateway.turning import Turning
 
 log = logging.getLogger(__name__)
 AT_ONCE = 16
 # The contract will say otherwise once the ledger has caught up with this gateway's own key or checkpoint.
 _LATER = frozenset({Code.UNKNOWN_CHECKPOINT, Code.KEY_CLOSED, Code.NOT_ENROLLED, Code.UNKNOWN_LOG, Code.UNIT_UNDER_WAY})
+_AWAY = (ContractError, LedgerError, LogError, StoreError, sqlite3.Error, OSError, MemoryError)
 Ended = Callable[[Task], None]
 
 
@@ -75,7 +77,8 @@ class Keeping(Turning):
         self._coming.resolve()
         for task in self._tasks.overdue(now_us()):
             with self._store.transaction():
-                self.overdue(task)
+                if task.name == RECEIVE:
+                    self.overdue(task)
                 self._end(task, TaskState.REFUSED, "no hand-over of it came", NO_DATA, "")
         return more
 
@@ -105,9 +108,24 @@ class Keeping(Turning):
         return groups
 
     async def _tell(self, group: Sequence[Task]) -> None:
-        group = [task for task in group if not await finished(self._needless, task)]
-        if not group:
-            return
+        """What nobody foresaw ends the task that it is about, and halts no other; what is away is waited for."""
+        try:
+            group = [task for task in group if not await finished(self._needless, task)]
+            if group:
+                await self._call(group)
+        except _AWAY:
+            raise
+        except Exception as e:
+            if len(group) > 1:  # one of them; each is told alone
+                self._alone.update(task.id for task in group)
+                return
+            said, code = str(e), "not-possible"
+            if not isinstance(e, CustodyError):
+                said, code = f"a fault of this program, please report it: {e!r}", "fault"
+                log.exception("%s of record %d", group[0].name, group[0].leaf)
+            await finished(self._end_all, group, TaskState.REFUSED, said, code, "")
+
+    async def _call(self, group: Sequence[Task]) -> None:
         if group[0].leaf >= self._ground.log_size():
             said = f"record {group[0].leaf}, which it rests on, is not in the log"
             await finished(self._end_all, group, TaskState.REFUSED, said, "not-possible", "")
@@ -122,18 +140,21 @@ class Keeping(Turning):
             if e.code in _LATER:
                 raise
             await self._refused(group, e, sent_before=sent_before)
-        except CustodyError as e:
-            await finished(self._end_all, group, TaskState.REFUSED, str(e), "not-possible", "")
-        except (LedgerError, LogError, StoreError):
-            raise
         else:
             await finished(self._done, group, answer)
 
     def _needless(self, task: Task) -> bool:
-        """Whether a receipt is done: what it names came in a unit that was received, or was only accepted after."""
+        """Whether nothing is to be told of a task. Of an event that is taken again what follows from it is: that is
+        tasks of their own. A receipt is done where what it names came in a unit that was received, or was only accepted
+        after."""
+        if task.name == TAKE:
+            with self._store.transaction():
+                self._follower.again(task)
+                self._end(task, TaskState.DONE, "", "", "")
+            return True
         if task.name != RECEIVE:
             return False
-        _, accepting, number = task.detail
+        _, accepting, number, *_ = task.detail
         unit = self._units.numbered(number)
         if unit.state == UnitState.COMING or not (accepting or task.things[0] != unit.uri):
             return False
@@ -190,6 +211,7 @@ class Keeping(Turning):
                 lot = self._units.numbered(task.detail[0])
                 self._lots.settled(lot, LotState.KNOWN if state is TaskState.DONE else LotState.REFUSED)
             self._tasks.end(task.id, state, reason=reason, code=code, tx_id=tx_id)
+            self._alone.discard(task.id)
             ended = self._tasks.get(task.id) or task
             for hear in self.ended:
                 hear(ended)

@@ -9,7 +9,6 @@ and is closed at once.
 from dataclasses import dataclass
 
 from crypto import cbor
-from gateway.custody.containers import Amount
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
 from gateway.custody.schema import LotState
@@ -99,6 +98,3 @@ class Lots:
             if lot.state in (LotState.OPEN, LotState.CLOSED):
                 return lot.uri
         return None
-
-    def amount(self, uri: str, count: int) -> Amount:
-        return Amount(self._units.of(uri), count)

@@ -11,13 +11,11 @@ from gateway.custody.exceptions.labels import Labels
 from gateway.custody.exceptions.listening import Listening
 from gateway.custody.exceptions.register import Register
 from gateway.custody.exceptions.workflow import ANSWER, REPORT, RESOLVE, Alert, Workflow
-from gateway.custody.finishing import finished
 from gateway.custody.follower import Follower
 from gateway.custody.handover.book import Book
 from gateway.custody.handover.building import Builder
 from gateway.custody.handover.exchanging import Handovers
 from gateway.custody.handover.taking import Taking
-from gateway.custody.holdings import Holdings
 from gateway.custody.keeping import Keeping
 from gateway.custody.lots import Lots
 from gateway.custody.partners import Partners
@@ -31,6 +29,7 @@ from gateway.custody.trees import Trees
 from gateway.custody.units import Units
 from gateway.delivery.opening import note_alert
 from gateway.delivery.outbox import Outbox
+from gateway.finishing import finished
 from gateway.supply.ground import Ground
 
 
@@ -52,7 +51,6 @@ class Custody:
     handovers: Handovers
     exceptions: Register
     workflow: Workflow
-    holdings: Holdings
     listening: Listening
     one_way: bool  # what is captured here cannot be read here
 
@@ -126,7 +124,6 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         handovers,
         register,
         workflow,
-        Holdings(store, units, containers, book),
         Listening(workflow),
         bool(config.sealing.recipients),
     )

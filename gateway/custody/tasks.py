@@ -18,15 +18,20 @@ MAX_WORK_BYTES = 64 * 1024
 MAX_PAGE = 500
 MAX_SHOWN, MAX_SHOWN_BYTES = 16, 1000  # things of what was refused at once
 KEPT = 1_000_000  # ended tasks; then the oldest go
-NO_DATA = "no-data"  # the code of a receipt whose hand-over did not come in time
+TAKE = "take"  # the name of a task whose event, or a part of it, is to be taken again: `Task.detail` says which
+# Codes: of what waited for a hand-over that did not come in time, and of what was declared erroneous too late.
+NO_DATA, TOO_LATE = "no-data", "declared-too-late"
+_FINAL = frozenset({NO_DATA, TOO_LATE})  # trying again changes nothing: the former goes on by itself
 DATA = "data "  # how `waits` begins where a task waits for a hand-over
+_DATA_END = DATA + "\x7f"
 _COLUMNS = "id, leaf, name, work, state, waits, until_us, sent, made_us, ended_us, reason, code, tx_id"
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """One transition. `leaf`: the record of the event that it rests on. `things`: what it is about, by URI; `detail`
-    depends on `name`. Times are microseconds since 1970."""
+    depends on `name`: of a TAKE it is [amount, what of the event is taken, number of the unit that came, place of the
+    thing in the event or None for all]. Times are microseconds since 1970."""
 
     id: int
     leaf: int
@@ -75,9 +80,13 @@ class Tasks:
             tx.executemany("INSERT INTO about VALUES (?, ?)", [(uri, number) for uri in about])
         return number
 
-    def refuse_at_once(self, leaf: int, name: str, things: Iterable[str], reason: str, code: str) -> int:
-        """Note what an event asks for and what cannot be, with the first things that it is about; its number."""
-        number = self.add(leaf, name, [uri for uri in things if len(uri) <= MAX_SHOWN_BYTES][:MAX_SHOWN])
+    def refuse_at_once(
+        self, leaf: int, name: str, things: Iterable[str], reason: str, code: str, place: int | None = None
+    ) -> int:  # fmt: skip
+        """Note what an event asks for and what cannot be, with the first things that it is about; its number. `place`:
+        of the one thing in the event that cannot be."""
+        shown = [uri for uri in things if len(uri) <= MAX_SHOWN_BYTES][:MAX_SHOWN]
+        number = self.add(leaf, name, shown, {"place": place})
         self.end(number, TaskState.REFUSED, reason=reason, code=code)
         return number
 
@@ -95,11 +104,6 @@ class Tasks:
         with self._store.transaction() as tx:
             tx.executemany("UPDATE task SET sent = 1 WHERE id = ?", [(number,) for number in numbers])
 
-    def wait(self, number: int, waits: str, until_us: int | None, reason: str) -> None:
-        with self._store.transaction() as tx:
-            query = "UPDATE task SET state = ?, waits = ?, until_us = ?, reason = ? WHERE id = ?"
-            tx.execute(query, (int(TaskState.WAITING), waits, until_us, reason[:1000], number))
-
     def found(self, task: Task, detail: cbor.CborValue, uri: str) -> None:
         """What it waited for is there: it is about this unit too, and is to be done."""
         with self._store.transaction() as tx:
@@ -116,13 +120,18 @@ class Tasks:
             return tx.execute(query, (int(TaskState.PENDING), int(TaskState.WAITING), waits)).rowcount
 
     def again(self, number: int) -> bool:
-        """Try a refused one again, behind all others that are there; False where it is not refused."""
+        """Try a refused one again; False where it is not refused, or where that changes nothing. Of one that was
+        refused at once the event is taken again."""
         found = self.get(number)
-        if found is None or found.state is not TaskState.REFUSED:
+        if found is None or found.state is not TaskState.REFUSED or found.code in _FINAL:
             return False
+        name, detail = found.name, found.detail
+        if type(detail) is dict:
+            name, detail = TAKE, [None, found.name, None, detail["place"]]
         with self._store.transaction() as tx:
-            query = "UPDATE task SET state = ?, ended_us = NULL, reason = '', code = '', told = 0 WHERE id = ?"
-            tx.execute(query, (int(TaskState.PENDING), number))
+            changes = "name = ?, work = ?, state = ?, ended_us = NULL, reason = '', code = '', told = 0"
+            row = (name, cbor.encode([list(found.things), detail]), int(TaskState.PENDING), number)
+            tx.execute(f"UPDATE task SET {changes} WHERE id = ?", row)
             tx.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", [(uri, number) for uri in found.things])
         return True
 
@@ -158,10 +167,7 @@ class Tasks:
         query = (
             f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND waits >= ? AND waits < ? AND id > ? ORDER BY id LIMIT ?"
         )
-        return self._all(query, DATA, DATA + "\x7f", after, limit)
-
-    def waiting_for(self, waits: str, limit: int = 100) -> list[Task]:
-        return self._all(f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND waits = ? ORDER BY id LIMIT ?", waits, limit)
+        return self._all(query, DATA, _DATA_END, after, limit)
 
     def not_told(self, limit: int = 100) -> list[Task]:
         """Refused ones that people were not told of."""
@@ -174,6 +180,12 @@ class Tasks:
     def without_data(self) -> list[Task]:
         """Receipts that were given up because no hand-over came."""
         return self._all(f"SELECT {_COLUMNS} FROM task WHERE state = 3 AND code = ? ORDER BY id", NO_DATA)
+
+    def expects(self, name: str) -> bool:
+        """Whether one of this name waits for a hand-over."""
+        query = "SELECT EXISTS (SELECT 1 FROM task WHERE state = 1 AND waits >= ? AND waits < ? AND name = ?)"
+        with self._store.reading() as db:
+            return bool(db.execute(query, (DATA, _DATA_END, name)).fetchone()[0])
 
     def get(self, number: int) -> Task | None:
         found = self._all(f"SELECT {_COLUMNS} FROM task WHERE id = ?", number)

@@ -6,7 +6,8 @@ with the reason. Everything is done inside the transaction that moves the follow
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from chaincode.lots.records import MAX_INPUTS
 from crypto import cbor
@@ -14,13 +15,13 @@ from crypto.errors import FormatError
 from gateway.custody import amounts
 from gateway.custody.containers import MAX_NESTED, Amount, Containers
 from gateway.custody.database import Store
-from gateway.custody.errors import CustodyError
+from gateway.custody.errors import CustodyError, UnknownUnitError
 from gateway.custody.lots import LotFacts, Lots
 from gateway.custody.names import gtin_of, is_container, is_lot, is_pack
 from gateway.custody.partners import Partner, Partners
 from gateway.custody.schema import LotState, UnitKind, UnitState
 from gateway.custody.sealing import Sealing
-from gateway.custody.tasks import DATA, Tasks, now_us
+from gateway.custody.tasks import DATA, TAKE, Tasks, now_us
 from gateway.custody.units import Unit, Units
 from gateway.epcis import ilmd
 from gateway.epcis.errors import EpcisError
@@ -31,7 +32,7 @@ SHIP, RECEIVE, DISPENSE, DECOMMISSION, DESTROY, DISCARD = (
     "ship", "receive", "dispense", "decommission", "destroy", "discard",
 )  # fmt: skip
 MAX_SHIPPED = 32
-_SHIPPING, _RECEIVING = frozenset({"shipping"}), frozenset({"receiving", "accepting"})
+_SHIPPING, RECEIVING = frozenset({"shipping"}), frozenset({"receiving", "accepting"})
 _DISPENSING = frozenset({"dispensing", "retail_selling"})
 # How goods leave the trade, by business step and then by disposition; anything else that is deleted is destroyed.
 _FATES = {
@@ -56,32 +57,53 @@ class Transitions:
         self.duplicate: Callable[[int, str, int | None], None] = lambda leaf, pack, first: None
 
     def take(self, event: Event, leaf: int) -> None:
-        """Everything that follows from one event."""
-        step = event.biz_step or ""
-        if event.error is not None:
-            return  # the follower finds the event that it declares
-        if event.type == "TransformationEvent":
-            self._guard(leaf, "commission", event, self._transform)
-            return
-        if event.type == "AggregationEvent" and event.action in ("ADD", "DELETE"):
-            self._guard(leaf, "pack" if event.action == "ADD" else "unpack", event, self._aggregate)
-        elif event.type == "ObjectEvent" and event.action == "ADD":
-            self._guard(leaf, "commission", event, self._commission)
-        elif step in _DISPENSING or (event.type == "ObjectEvent" and event.action == "DELETE"):
-            self._guard(leaf, DISPENSE if step in _DISPENSING else DECOMMISSION, event, self._end)
-        if step in _SHIPPING:
-            self._guard(leaf, SHIP, event, self._ship)
-        elif step in _RECEIVING:
-            self._guard(leaf, RECEIVE, event, self._receive)
+        """Everything that follows from one event; nothing from one that declares another erroneous."""
+        for work in self._works(event) if event.error is None else ():
+            self._do(work, event, leaf)
 
-    def _guard(self, leaf: int, name: str, event: Event, work: Callable[[Event, int], None]) -> None:
-        """What an event asks for and what cannot be is noted with the reason, and nothing of it is done."""
+    def again(self, event: Event, leaf: int, name: str, place: int | None) -> None:
+        """That part of an event that could not be done when it was taken."""
+        for work in self._works(event):
+            if (work.name, work.place) == (name, place):
+                self._do(work, event, leaf)
+
+    def _works(self, event: Event) -> Iterator["_Work"]:
+        """The parts of an event that are done or refused each for itself, in their order."""
+        step = event.biz_step or ""
+        if event.type == "TransformationEvent":
+            yield _Work("commission", self._transform)
+            return
+        if step in RECEIVING:  # before it is opened
+            yield _Work(RECEIVE, self._receive)
+        if event.type == "AggregationEvent" and event.action in ("ADD", "DELETE"):
+            yield _Work("pack" if event.action == "ADD" else "unpack", self._aggregate)
+        elif event.type == "ObjectEvent" and event.action == "ADD":
+            yield _Work("commission", self._commission)
+        elif step in _DISPENSING or (event.type == "ObjectEvent" and event.action == "DELETE"):
+            name = DISPENSE if step in _DISPENSING else DECOMMISSION
+            for place in range(len(event.things)):
+                yield _Work(name, partial(self._end, place), place)
+        if step in _SHIPPING:
+            yield _Work(SHIP, self._ship)
+
+    def _do(self, work: "_Work", event: Event, leaf: int) -> None:
+        """What cannot be is noted with the reason, and nothing of it is done; or it waits for a hand-over."""
         try:
             with self._store.savepoint():
-                work(event, leaf)
+                work.do(event, leaf)
         except (CustodyError, FormatError) as e:  # the latter: of what it names or asks for, not of what is kept here
-            things = [thing.uri for thing in event.things]
-            self._tasks.refuse_at_once(leaf, name, things, str(e), "not-possible")
+            thing = e.thing if isinstance(e, UnknownUnitError) else ""
+            if thing and (work.name == "unpack" or self._tasks.expects(RECEIVE)):
+                self._wait(leaf, TAKE, thing, [None, work.name, None, work.place])
+                return
+            things = event.things if work.place is None else event.things[work.place : work.place + 1]
+            self._tasks.refuse_at_once(leaf, work.name, (one.uri for one in things), str(e), "not-possible", work.place)
+
+    def _wait(self, leaf: int, name: str, thing: str, detail: cbor.CborValue) -> None:
+        """It is done once a hand-over has brought this thing."""
+        until = now_us() + int(self._data_wait_s * 1e6)
+        reason = "no hand-over of it came so far"
+        self._tasks.add(leaf, name, [thing], detail, waits=DATA + thing, until_us=until, reason=reason)
 
     # -- made
 
@@ -176,7 +198,7 @@ class Transitions:
                 self._sealing.loosen(thing, leaf)
         unknown = self._containers.put_in(unit, things, leaf)
         if unknown:
-            raise CustodyError(f"no lot of {unknown[0]} is known: it was neither commissioned here nor handed over")
+            self._units.lot_of(unknown[0])  # raises
         for child in children:
             if is_lot(child.uri) and child.quantity:
                 self._containers.put_amount(unit, self._amount(child))
@@ -265,7 +287,7 @@ class Transitions:
             self._sealing.loosen(pack, leaf)
         unknown = self._containers.put_in(unit, packs, leaf)
         if unknown:
-            raise CustodyError(f"no lot of {unknown[0]} is known: it was neither commissioned here nor handed over")
+            self._units.lot_of(unknown[0])  # raises
         for thing in loose:
             if not is_pack(thing.uri):
                 self._containers.put_amount(unit, self._amount(thing))
@@ -290,16 +312,13 @@ class Transitions:
 
     def _receive(self, event: Event, leaf: int) -> None:
         self.noted(event, leaf)
-        until = now_us() + int(self._data_wait_s * 1e6)
         for thing in self._outermost(event):
             amount: int | None = None
             if is_lot(thing.uri) and thing.quantity:
                 amount = amounts.whole(thing.quantity, thing.uom)
             elif not (is_pack(thing.uri) or is_container(thing.uri)):
                 continue
-            detail: cbor.CborValue = [amount, event.biz_step == "accepting", None]
-            reason = "no hand-over of it came so far"
-            self._tasks.add(leaf, RECEIVE, [thing.uri], detail, waits=DATA + thing.uri, until_us=until, reason=reason)
+            self._wait(leaf, RECEIVE, thing.uri, [amount, event.biz_step == "accepting", None])
 
     def _outermost(self, event: Event) -> Iterator[Thing]:
         """The things of an event that are not inside of others of it. Of an aggregation the parent stands for all."""
@@ -317,23 +336,23 @@ class Transitions:
 
     # -- ended
 
-    def _end(self, event: Event, leaf: int) -> None:
-        dispensed = (event.biz_step or "") in _DISPENSING
-        fate = self._fate(event)
-        for thing in event.things:
-            if is_pack(thing.uri):
-                lot = self._units.find_lot(thing.uri)
-                if lot is not None:
-                    self._sealing.loosen(thing.uri, leaf)
-                    self._lots.close(lot)
-                about = [thing.uri, *([lot.uri] if lot else [])]
-                name = DISPENSE if dispensed else DECOMMISSION
-                self._tasks.add(leaf, name, about, None if dispensed else fate)
-            elif is_container(thing.uri) and not dispensed and (unit := self._units.get(thing.uri)):
-                self._destroy(unit, fate, leaf)
-            elif is_lot(thing.uri) and thing.quantity:
-                amount = self._amount(thing)
-                self._tasks.add(leaf, DISCARD, [thing.uri], [amount.count, "dispensed" if dispensed else fate])
+    def _end(self, place: int, event: Event, leaf: int) -> None:
+        """One thing of the event is dispensed, or leaves the trade otherwise."""
+        thing, dispensed, fate = event.things[place], (event.biz_step or "") in _DISPENSING, self._fate(event)
+        if is_pack(thing.uri):
+            lot = self._units.lot_of(thing.uri)
+            self._sealing.loosen(thing.uri, leaf)
+            self._lots.close(lot)
+            name = DISPENSE if dispensed else DECOMMISSION
+            self._tasks.add(leaf, name, [thing.uri, lot.uri], None if dispensed else fate)
+        elif is_container(thing.uri) and not dispensed:
+            if self._units.get(thing.uri) or self._tasks.expects(
+                RECEIVE
+            ):  # an empty one that nobody told of is no news
+                self._destroy(self._units.of(thing.uri), fate, leaf)
+        elif is_lot(thing.uri) and thing.quantity:
+            amount = self._amount(thing)
+            self._tasks.add(leaf, DISCARD, [thing.uri], [amount.count, "dispensed" if dispensed else fate])
 
     def _destroy(self, unit: Unit, fate: str, leaf: int) -> None:
         """A unit with all that is in it; one that was empty just is no more."""
@@ -351,6 +370,15 @@ class Transitions:
             if word in _FATES:
                 return _FATES[word]
         return "destroyed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A part of an event: what the ledger calls it, what does it, and the place of the one thing that it is about."""
+
+    name: str
+    do: Callable[[Event, int], None]
+    place: int | None = None
 
 
 def _lot_uri(gtin: str, number: str) -> str:

@@ -73,7 +73,7 @@ class Units:
         """As `get`; UnknownUnitError where it is not known."""
         found = self.get(uri)
         if found is None:
-            raise UnknownUnitError(f"{uri} was neither made here nor handed over to us; its secret is not known")
+            raise UnknownUnitError(f"{uri} was neither made here nor handed over to us; its secret is not known", uri)
         return found
 
     def numbered(self, number: int) -> Unit:
@@ -146,7 +146,8 @@ class Units:
         """The lot of a pack, by the URI of its SGTIN; UnknownUnitError where no event or hand-over named it."""
         found = self.find_lot(pack)
         if found is None:
-            raise UnknownUnitError(f"no lot of {pack} is known: it was neither commissioned here nor handed over")
+            said = f"no lot of {pack} is known: it was neither commissioned here nor handed over"
+            raise UnknownUnitError(said, pack)
         return found
 
     def find_lot(self, pack: str) -> Unit | None:

@@ -7,17 +7,16 @@ from contextlib import closing
 from chain.site import Folder
 from chain.store.database import Database
 from chain.store.notices import Notices
-from gateway.alarms.opening import mail_carrier
 from gateway.delivery.carriers import Carrier, MadeLater
 from gateway.delivery.outbox import Outbox
 from gateway.supply.ground import Ground
 
 
-def open_outbox(ground: Ground) -> Outbox:
-    """To be entered. It carries http and https, and mail to the servers of the configuration; what it loses is an
-    alert of the kind `undelivered`."""
+def open_outbox(ground: Ground, mail: MadeLater) -> Outbox:
+    """To be entered. It carries http and https, and by `mail` smtp and smtps; what it loses is an alert of the kind
+    `undelivered`."""
     wanted = ground.config.delivery
-    http, mail = MadeLater(lambda: _http_carrier(ground)), MadeLater(lambda: mail_carrier(ground))
+    http = MadeLater(lambda: _http_carrier(ground))
     if wanted.tls_ca:  # which may be no authority: that is said at the start
         http.make()
         mail.make()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.delivery import store
+from gateway.delivery import changes
 from gateway.delivery.carriers import Carrier, Line
 from gateway.delivery.disk import Disk
 from gateway.delivery.errors import AddressError, OutboxFullError
@@ -84,12 +84,12 @@ class Outbox:
         if len(body) > MAX_BODY_BYTES:
             raise OutboxFullError(f"a delivery has at most {MAX_BODY_BYTES:,} bytes, got {len(body):,}")
         require_headers(headers or {})
-        message = message or store.new_message()
+        message = message or changes.new_message()
         require_headers({"webhook-id": message})
         known = self._servings.get(target.name)
         if known is None or known.target != target:
             self.require(target)
-        added: Added = await self._disk.write(store.adding(target, message, headers or {}, body, self._most_bytes))
+        added: Added = await self._disk.write(changes.adding(target, message, headers or {}, body, self._most_bytes))
         serving = self._servings.get(target.name)
         if serving is None:
             serving = self._servings[target.name] = Serving(target, added.target, self._means)
@@ -105,7 +105,7 @@ class Outbox:
         """Forget a target and what waits for it; how many deliveries that were."""
         if serving := self._servings.pop(name, None):
             await serving.end(0.0)
-        return int(await self._disk.write(store.removing(name)))
+        return int(await self._disk.write(changes.removing(name)))
 
     def retry(self, name: str) -> None:
         """Try now what would be tried after its pause."""

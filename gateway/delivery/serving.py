@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from crypto.errors import SealtrailError
-from gateway.delivery import store
+from gateway.delivery import changes
 from gateway.delivery.carriers import Line
 from gateway.delivery.disk import Disk
 from gateway.delivery.errors import SendError
@@ -138,7 +138,7 @@ class Serving:
             await self._failed(delivery, e)
             await self._pause()
             return
-        await self._means.disk.write(store.taken(self.number, delivery))
+        await self._means.disk.write(changes.taken(self.number, delivery))
         if self.failing_since_us:
             log.info("%s takes deliveries again", self.target.name)
         self.failing_since_us, self.problem, self.lost = 0, "", False
@@ -172,9 +172,9 @@ class Serving:
             return  # it may have been cut short by us
         reason = self._hopeless(delivery, refused=error.refused)
         if not reason:
-            await self._means.disk.write(store.failed(delivery))
+            await self._means.disk.write(changes.failed(delivery))
             return
-        await self._means.disk.write(store.giving_up(self.number, delivery, f"{reason}: {error}"))
+        await self._means.disk.write(changes.giving_up(self.number, delivery, f"{reason}: {error}"))
         await self.note_lost(f"a delivery was put out {reason}: {error}")
 
     def _hopeless(self, delivery: Delivery, *, refused: bool) -> str:

@@ -9,7 +9,7 @@ from gateway.epcis.event import Event
 from gateway.events.facts import Fact, facts_of
 from gateway.events.members import Part, parts_of
 from gateway.events.names import Names
-from gateway.events.schema import Action, Type
+from gateway.events.schema import PARTNER, Action, Type
 
 _TYPES = {
     "ObjectEvent": Type.OBJECT, "AggregationEvent": Type.AGGREGATION, "TransactionEvent": Type.TRANSACTION,
@@ -18,14 +18,16 @@ _TYPES = {
 _ACTIONS = {"ADD": Action.ADD, "OBSERVE": Action.OBSERVE, "DELETE": Action.DELETE}
 _EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)"
 # Of what this batch adds, and of what its declarations speak of. Nothing that declares is void itself: who would mend
-# a declaration writes the event anew.
-_VOID_NEW = """UPDATE event SET void = 1 WHERE leaf BETWEEN ? AND ? AND declared = 0
-AND EXISTS (SELECT 1 FROM event d WHERE d.declared = 1 AND d.hash = event.hash)"""
-_VOID_NEW_NAMED = """UPDATE event SET void = 1 WHERE declared = 0 AND leaf IN (SELECT n.leaf FROM named n
-JOIN named o ON o.id = n.id JOIN event d ON d.leaf = o.leaf AND d.declared = 1 WHERE n.leaf BETWEEN ? AND ?)"""
-_VOID_HASH = "UPDATE event SET void = 1 WHERE hash = ? AND declared = 0 AND void = 0"
-_VOID_NAMED = """UPDATE event SET void = 1 WHERE declared = 0 AND void = 0
-AND leaf IN (SELECT leaf FROM named WHERE id = ?)"""
+# a declaration writes the event anew. A partner declares its own events erroneous, and nobody else's.
+_MAY = f"""(d.source = event.source OR EXISTS
+(SELECT 1 FROM word w WHERE w.id = d.source AND substr(w.text, 1, {len(PARTNER)}) <> '{PARTNER}'))"""
+_VOID_NEW = f"""UPDATE event SET void = 1 WHERE leaf BETWEEN ? AND ? AND declared = 0
+AND EXISTS (SELECT 1 FROM event d WHERE d.declared = 1 AND d.hash = event.hash AND {_MAY})"""
+_VOID_NEW_NAMED = f"""UPDATE event SET void = 1 WHERE leaf = ?2 AND declared = 0 AND EXISTS
+(SELECT 1 FROM named n JOIN event d ON d.leaf = n.leaf AND d.declared = 1 WHERE n.id = ?1 AND {_MAY})"""
+_OF = "AND declared = 0 AND void = 0 AND (?2 IS NULL OR source = ?2)"
+_VOID_HASH = f"UPDATE event SET void = 1 WHERE hash = ?1 {_OF}"
+_VOID_NAMED = f"UPDATE event SET void = 1 WHERE leaf IN (SELECT leaf FROM named WHERE id = ?1) {_OF}"
 _HASH_ID = ("ni:///sha-256;", "?ver=CBV2.0")
 
 
@@ -68,7 +70,7 @@ def write_events(tx: sqlite3.Connection, events: Sequence[Logged]) -> None:
         (words[name], text, number, e.leaf) for e, of in zip(events, facts, strict=True) for name, text, number in of
     ]
     tx.executemany("INSERT INTO fact VALUES (?, ?, ?, ?)", found)
-    _mark_void(tx, events, named=bool(named))
+    _mark_void(tx, events, words, named)
 
 
 def _uris(events: Sequence[Logged], parts: Sequence[Sequence[Part]]) -> Iterator[str]:
@@ -128,17 +130,18 @@ def _write_parts(tx: sqlite3.Connection, rows: Iterable[tuple[int, int, int, flo
     tx.executemany("INSERT INTO part VALUES (?, ?, ?, ?, ?)", sorted(measured))
 
 
-def _mark_void(tx: sqlite3.Connection, events: Sequence[Logged], *, named: bool) -> None:
-    span = events[0].leaf, events[-1].leaf
-    tx.execute(_VOID_NEW, span)
-    if named:
-        tx.execute(_VOID_NEW_NAMED, span)
-    said = defaultdict[str, set[object]](set)
+def _mark_void(
+    tx: sqlite3.Connection, events: Sequence[Logged], words: Names, named: Iterable[tuple[str | None, int]]
+) -> None:  # fmt: skip
+    tx.execute(_VOID_NEW, (events[0].leaf, events[-1].leaf))
+    tx.executemany(_VOID_NEW_NAMED, named)
+    said = defaultdict[str, set[tuple[object, int | None]]](set)
     for logged in events:
         if logged.event.error is not None:
-            said[_VOID_HASH].add(logged.event.hash)
+            of = words[logged.source] if logged.source.startswith(PARTNER) else None
+            said[_VOID_HASH].add((logged.event.hash, of))
             if name := logged.event.event_id:
-                said[_VOID_NAMED].add(name)
-                said[_VOID_HASH].add(hash_of_id(name))
+                said[_VOID_NAMED].add((name, of))
+                said[_VOID_HASH].add((hash_of_id(name), of))
     for statement, keys in said.items():
-        tx.executemany(statement, [(key,) for key in keys])
+        tx.executemany(statement, list(keys))

@@ -9,7 +9,8 @@ from enum import IntEnum
 
 from gateway.index.following import POSITION
 
-VERSION = 3
+VERSION = 4
+PARTNER = "partner."  # how names of sources begin that hold what partners handed over
 
 
 class Type(IntEnum):
@@ -55,7 +56,8 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE IF NOT EXISTS thing (id INTEGER PRIMARY KEY, uri TEXT NOT NULL UNIQUE)",
     "CREATE TABLE IF NOT EXISTS word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
     # source is who reported it here (a word). record_us is when it was received, whatever the event says. declared: it
-    # declares another event to be erroneous; void: another one declares that of it (the same hash or eventID).
+    # declares another event to be erroneous; void: another one declares that of it (the same hash or eventID) and may:
+    # a partner speaks of its own events alone.
     "CREATE TABLE IF NOT EXISTS event (leaf INTEGER PRIMARY KEY, hash BLOB NOT NULL, type INTEGER NOT NULL,"
     " action INTEGER NOT NULL, time_us INTEGER NOT NULL, record_us INTEGER NOT NULL, step INTEGER,"
     " disposition INTEGER, read_point INTEGER, location INTEGER, declared INTEGER NOT NULL, void INTEGER NOT NULL,"

@@ -54,7 +54,7 @@ class Watch:
         self._tell_gaps(tx, now_us)
 
     def _excursions(self, tx: sqlite3.Connection, group: Group, now_us: int) -> None:
-        name = group.source.name
+        name, begun = group.source.name, list[tuple[int, int]]()  # boot and seq
         for stretch in group.stretches:
             if not any(stretch.flags) and name not in self._outside:
                 continue  # nearly always
@@ -64,10 +64,12 @@ class Watch:
                     continue
                 self._outside = self._outside | {name} if outside else self._outside - {name}
                 if outside:
-                    seq = stretch.first + at
-                    text = f"out of its allowed range from boot {stretch.boot} seq {seq}"
-                    leaf = self._site.ranges.leaf_of(name, stretch.boot, seq)
-                    self._site.notices.alert(tx, now_us, "excursion", name, text, leaf)
+                    begun.append((stretch.boot, stretch.first + at))
+        if begun:  # one alert, however often: what alternates must not push others out of the table
+            (boot, seq), more = begun[0], len(begun) - 1
+            text = f"out of its allowed range from boot {boot} seq {seq}"
+            text += f", and {more:,} times more" if more else ""
+            self._site.notices.alert(tx, now_us, "excursion", name, text, self._site.ranges.leaf_of(name, boot, seq))
 
     def _fill(self, tx: sqlite3.Connection, group: Group, now_us: int) -> None:
         """Settle the seals whose last missing events are in this batch."""

@@ -16,7 +16,7 @@ from gateway.preprocess.sealed_object import Hex
 from gateway.preprocess.strictjson import decode_strict
 
 MAX_TEXT = 4000
-Act = Literal["open", "watch", "explain", "release", "close"]
+Act = Literal["open", "watch", "accept", "explain", "release", "close"]
 
 
 class ShipmentPayload(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 
-from gateway.recall.book import Book, Customer, Recall, Said, Supplier
-from gateway.recall.branches import Heard, commitment, encode_opening, passed_on, tiers, tree_of
+from gateway.recall.book import Book
+from gateway.recall.branches import Heard, added, commitment, encode_opening, passed_on, tiers, tree_of
+from gateway.recall.counting import Counted
 from gateway.recall.holdings import Holdings
 from gateway.recall.ledger import RecallLedger
+from gateway.recall.records import Customer, Recall, Said, Supplier
 from gateway.recall.settings import RecallConfig
 from gateway.recall.statements import Answer, Heading, open_signed, signed
 from gateway.recall.telling import Telling, now_us
@@ -25,21 +26,22 @@ class Answering:
         self._ground, self._book, self._ledger = ground, book, ledger
         self._telling, self._settings = telling, settings
 
-    async def all(self, recall: Recall, suppliers: list[Supplier], found: Mapping[str, Holdings]) -> None:
+    async def all(self, recall: Recall, suppliers: list[Supplier], counted: Counted) -> None:
+        """Without a person only those are answered of whom we know that they supplied the lot: to anybody else the
+        answer would tell our trade."""
         auto = self._settings.auto_answer_drills if recall.drill else self._settings.auto_answer
         for supplier in suppliers:
-            if supplier.confirmed or auto:
-                await self._answer_to(recall, supplier, suppliers, found)
+            if supplier.confirmed or (auto and counted.supplied(supplier.organisation)):
+                await self._answer_to(recall, supplier, counted)
 
-    async def _answer_to(
-        self, recall: Recall, supplier: Supplier, suppliers: list[Supplier], found: Mapping[str, Holdings]
-    ) -> None:  # fmt: skip
+    async def _answer_to(self, recall: Recall, supplier: Supplier, counted: Counted) -> None:
         """Say what became of a supplier's packs, where that is not what was said before."""
         before = await asyncio.to_thread(self._book.said, recall.id, supplier.organisation)
-        here = found.get(supplier.organisation, Holdings())
+        here = counted.found.parts.get(supplier.organisation, Holdings())
         told = await asyncio.to_thread(self._book.customers, recall.id)
-        names = [one.organisation for one in suppliers]
-        mine = [one for one in told if _owner(one.organisation, names, found) == supplier.organisation]
+        mine = [one for one in told if _owner(one.organisation, counted) == supplier.organisation]
+        if not counted.supplied(supplier.organisation):
+            supplier = replace(supplier, counts=None)  # they are of what others supplied
         heard = [Heard(one.organisation, one.salt, one.answer) for one in mine if one.answer is not None]
         answer = self._answer(
             await self._telling.heading(recall, supplier.organisation), recall, supplier, here, mine, heard
@@ -64,7 +66,7 @@ class Answering:
             heading, 1, now_us(), supplier.confirmed, here.received, own, passed_on(heard),
             sum(here.customers.get(one.organisation, 0) for one in waiting),
             tiers(len(mine), silent, last_us, heard),
-            sum(1 for one in mine if excess(one)) + sum(one.answer.flagged for one in heard), tree_of(heard),
+            added([sum(1 for one in mine if excess(one)), *(one.answer.flagged for one in heard)]), tree_of(heard),
         )  # fmt: skip
 
     async def _say(self, recall: Recall, supplier: Supplier, answer: Answer, heard: list[Heard]) -> None:
@@ -88,9 +90,12 @@ class Answering:
         await asyncio.to_thread(self._book.put_said, replace(said, tx_id=tx_id))
 
 
-def _owner(customer: str, suppliers: list[str], found: Mapping[str, Holdings]) -> str:
+def _owner(customer: str, counted: Counted) -> str:
     """Which supplier hears a customer's answer: the one of whom most of its packs are; so it is counted once."""
-    return max(suppliers, key=lambda name: found[name].customers.get(customer, 0) if name in found else 0, default="")
+    parts = counted.found.parts
+    packs = {name: parts[name].customers.get(customer, 0) for name in counted.names if name in parts}
+    most = max(packs, key=lambda name: packs[name], default=counted.default)
+    return most if packs.get(most) else counted.default
 
 
 def excess(customer: Customer) -> tuple[int, int] | None:

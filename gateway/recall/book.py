@@ -7,7 +7,6 @@ this company's own customers and suppliers.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
 from threading import RLock
@@ -15,9 +14,13 @@ from typing import Any
 
 from chain.store.database import Database
 from gateway.recall.errors import RecallError, UnknownRecallError
+from gateway.recall.records import Customer, Recall, Said, Starting, Supplier
 
 FILE = "recall.db"
-MAX_RECALLS = 10_000
+MAX_RECALLS = 100_000  # real ones, and drills of our own
+MAX_DRILLS = 1_000  # that others began; then the oldest that are closed go
+MAX_OPEN_DRILLS = 20  # of one organisation
+MAX_LISTED = 1_000
 MAX_SAID = 1_000  # answers of ours that are kept for one recall and supplier; then the oldest goes
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS starting (leaf INTEGER PRIMARY KEY, lot TEXT NOT NULL, grade INTEGER NOT NULL,"
@@ -38,79 +41,6 @@ SCHEMA = (
     " first_us INTEGER NOT NULL DEFAULT 0, answered_us INTEGER NOT NULL DEFAULT 0, late INTEGER NOT NULL DEFAULT 0,"
     " ledger INTEGER, told INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (recall, organisation))",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """One recall as this gateway knows it. `maker`: it began here. `tier`: how far from the maker we are."""
-
-    id: str
-    drill: bool
-    maker: bool
-    lot: str
-    grade: int
-    reason: str
-    deadline_us: int
-    begun_us: int
-    tier: int
-    closed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Supplier:
-    """Who told us, and whether a person here answered."""
-
-    recall: str
-    organisation: str
-    notice: bytes
-    packs: int
-    heard_us: int
-    confirmed: bool
-    counts: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """A direct customer: how many packs it was sent by our events, and by the ledger (None: not known there); its
-    newest signed answer; when its first and newest one came, 0 for never. `told`: the outbox has its notice."""
-
-    recall: str
-    organisation: str
-    packs: int
-    told_us: int
-    answer: bytes | None
-    number: int
-    salt: bytes
-    first_us: int
-    answered_us: int
-    late: bool
-    ledger: int | None
-    told: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """An answer of ours. `opening`: the answers of customers that its root is of (gateway.recall.branches)."""
-
-    recall: str
-    organisation: str
-    number: int
-    body: bytes
-    salt: bytes
-    leaf: int
-    tx_id: str
-    opening: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Starting:
-    """A recall that the ledger is being told of; `leaf` is the record that is its evidence."""
-
-    leaf: int
-    lot: str
-    grade: int
-    reason: str
-    deadline_us: int
 
 
 class Book:
@@ -143,11 +73,17 @@ class Book:
         with self._changing() as tx:
             tx.execute("DELETE FROM starting WHERE leaf = ?", (leaf,))
 
+    def require_room(self) -> None:
+        """RecallError unless one more recall of our own can be kept."""
+        if self._count("maker OR NOT drill") >= MAX_RECALLS:
+            raise RecallError(f"{MAX_RECALLS:,} recalls are kept in {FILE}, which is the bound")
+
     def put(self, recall: Recall, started: int | None = None) -> None:
-        """Known from now on; one that is known already stays as it is. `started`: the record that began it here."""
+        """Known from now on; one that is known already stays as it is. `started`: the record that began it here.
+        RecallError where another one told us of so many that there is no room."""
         with self._changing() as tx:
-            if tx.execute("SELECT COUNT(*) FROM recall").fetchone()[0] >= MAX_RECALLS:
-                raise RecallError(f"{MAX_RECALLS:,} recalls are kept in {FILE}, which is the bound")
+            if not recall.maker and not self.has(recall.id):
+                self._make_room(tx) if recall.drill else self.require_room()
             values = (
                 recall.id, recall.drill, recall.maker, recall.lot, recall.grade, recall.reason, recall.deadline_us,
                 recall.begun_us, recall.tier, recall.closed,
@@ -156,6 +92,19 @@ class Book:
             if started is not None:
                 tx.execute("DELETE FROM starting WHERE leaf = ?", (started,))
 
+    def _make_room(self, tx: Connection) -> None:
+        """For one more drill that another company began."""
+        over = self._count("drill AND NOT maker") - MAX_DRILLS + 1
+        query = "SELECT id FROM recall WHERE drill AND NOT maker AND closed ORDER BY begun_us LIMIT ?"
+        old = tx.execute(query, (max(over, 0),)).fetchall()
+        if len(old) < over:
+            raise RecallError(f"{MAX_DRILLS:,} drills of other companies are open in {FILE}, which is the bound")
+        for table, column in (("said", "recall"), ("customer", "recall"), ("supplier", "recall"), ("recall", "id")):
+            tx.executemany(f"DELETE FROM {table} WHERE {column} = ?", old)
+
+    def _count(self, where: str) -> int:
+        return int(self._rows(f"SELECT COUNT(*) FROM recall WHERE {where}")[0][0])
+
     def get(self, recall: str) -> Recall:
         rows = self._rows("SELECT * FROM recall WHERE id = ?", recall)
         if not rows:
@@ -163,8 +112,10 @@ class Book:
         return _recall(rows[0])
 
     def all(self) -> list[Recall]:
-        """Newest first."""
-        return [_recall(row) for row in self._rows("SELECT * FROM recall ORDER BY begun_us DESC, id")]
+        """The newest thousand, newest first."""
+        return [
+            _recall(row) for row in self._rows(f"SELECT * FROM recall ORDER BY begun_us DESC, id LIMIT {MAX_LISTED}")
+        ]
 
     def has(self, recall: str) -> bool:
         return bool(self._rows("SELECT 1 FROM recall WHERE id = ?", recall))
@@ -174,14 +125,27 @@ class Book:
 
     def open_count(self) -> int:
         """How many recalls, drills aside, are not closed."""
-        return int(self._rows("SELECT COUNT(*) FROM recall WHERE NOT closed AND NOT drill")[0][0])
+        return self._count("NOT closed AND NOT drill")
 
     def open(self) -> list[Recall]:
-        return [recall for recall in self.all() if not recall.closed]
+        return [_recall(row) for row in self._rows("SELECT * FROM recall WHERE NOT closed ORDER BY begun_us DESC, id")]
+
+    def open_drills(self, organisation: str) -> int:
+        """How many drills this organisation told us of that are not closed."""
+        query = (
+            "SELECT COUNT(*) FROM supplier JOIN recall ON recall.id = supplier.recall"
+            " WHERE supplier.organisation = ? AND recall.drill AND NOT recall.closed"
+        )
+        return int(self._rows(query, organisation)[0][0])
 
     def end(self, recall: str) -> None:
         with self._changing() as tx:
             tx.execute("UPDATE recall SET closed = 1 WHERE id = ?", (recall,))
+
+    def end_drills(self, before_us: int) -> None:
+        """Those whose deadline was before this time."""
+        with self._changing() as tx:
+            tx.execute("UPDATE recall SET closed = 1 WHERE drill AND NOT closed AND deadline_us < ?", (before_us,))
 
     # -- suppliers
 

@@ -14,9 +14,10 @@ from hashlib import sha256
 from typing import Any
 
 from crypto import cbor, labels
+from crypto.flat import MAX_NUMBER
 from crypto.merkle import leaf_hash, root_of
 from gateway.recall.errors import StatementError
-from gateway.recall.statements import Answer, Counts, Signed, Tier, open_signed
+from gateway.recall.statements import MAX_TIERS, Answer, Counts, Signed, Tier, open_signed
 
 FORMAT = "sealtrail-recall-branch/v1"
 MAX_FILE_BYTES = 64 * 2**20
@@ -60,17 +61,27 @@ def passed_on(heard: Iterable[Heard]) -> Counts:
 
 
 def tiers(customers: int, silent: int, last_us: int, heard: Iterable[Heard]) -> tuple[Tier, ...]:
-    """Direct customers first, then theirs all together, and so on."""
+    """Direct customers first, then theirs all together, and so on; what lies deeper than a statement may tell is left
+    out."""
     answers = [one.answer for one in heard]
     deeper = max((len(answer.tiers) for answer in answers), default=0)
     found = [Tier(customers, len(answers), silent, last_us)]
     for depth in range(deeper):
-        parts = [answer.tiers[depth] for answer in answers if depth < len(answer.tiers)]
-        found.append(Tier(
-            sum(t.customers for t in parts), sum(t.answered for t in parts), sum(t.silent for t in parts),
-            max(t.last_us for t in parts),
-        ))  # fmt: skip
-    return tuple(tier for n, tier in enumerate(found) if tier.customers or n == 0)
+        found.append(_together([answer.tiers[depth] for answer in answers if depth < len(answer.tiers)]))
+    return tuple(tier for n, tier in enumerate(found) if tier.customers or n == 0)[:MAX_TIERS]
+
+
+def _together(parts: list[Tier]) -> Tier:
+    """As large as a statement may say."""
+    customers = added(t.customers for t in parts)
+    answered = min(sum(t.answered for t in parts), customers)
+    silent = min(sum(t.silent for t in parts), customers - answered)
+    return Tier(customers, answered, silent, max(t.last_us for t in parts))
+
+
+def added(numbers: Iterable[int]) -> int:
+    """The sum, 2^63-1 at most."""
+    return min(sum(numbers), MAX_NUMBER)
 
 
 def encode_opening(heard: Iterable[Heard]) -> bytes:

@@ -1,28 +1,29 @@
 """Who has the packs of a lot now, as this gateway's own events tell: what is here, what ended, who got the rest.
 
 What a partner handed over tells of packs that never came here too; those are left out. Packs that came from different
-suppliers are told apart by the parties of the events that brought them.
+suppliers are told apart by the parties of our own events that brought them: nobody else's word makes it a supplier.
+All packs are counted, or none: a page of which the walk could not tell everything is cut smaller.
 """
 
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from gateway.events.schema import Role
+from gateway.epcis.steps import DESTROYED, SENT, SOLD
+from gateway.events.schema import PARTNER, Role
 from gateway.events.view import EventsView
-from gateway.query.errors import NotFoundError
+from gateway.query.errors import BusyError, NotFoundError
 from gateway.recall.statements import Counts
 from gateway.trace.latest import Latest
-from gateway.trace.model import Direction, Relation, Row, Walk
+from gateway.trace.model import MAX_ROWS, Cut, Direction, Relation, Row, Walk
 from gateway.trace.spans import common
 from gateway.trace.store import EventStore
 from gateway.trace.tracing import Question, walked
 
-PAGE = 20_000  # packs at once
-FOREIGN = "partner."  # how sources are named under which events of partners stand in the log
-_SOLD = frozenset({"dispensing", "retail_selling"})
-_DESTROYED = frozenset({"destroying", "decommissioning", "consuming"})
-_SENT = frozenset({"shipping", "departing", "transporting", "loading"})
+PAGE, SMALLER = 20_000, 4  # packs at once; by how much a page is cut that was too much
+COUNT_S = 120.0  # how long counting the packs of a lot may take
+_GRAVE = ("things", "events", "time")  # why a walk ended before it saw all; what is 64 tiers away holds no pack
 OrganisationAt = Callable[[str], str | None]  # whose a place or party is, of the partners
 
 
@@ -39,55 +40,100 @@ class Holdings:
         return self.own.total + sum(self.customers.values())
 
 
+@dataclass(slots=True)
+class Found:
+    """What was counted: holdings by supplier, and for each direct customer, present and past, the records of our
+    events that sent it packs of the lot."""
+
+    parts: dict[str, Holdings]
+    shipments: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    @property
+    def customers(self) -> dict[str, int]:
+        """How many packs each direct customer was sent."""
+        sent: dict[str, int] = defaultdict(int)
+        for part in self.parts.values():
+            for organisation, packs in part.customers.items():
+                sent[organisation] += packs
+        return dict(sent)
+
+
 def holdings(
-    view: EventsView, lot: str, organisation_at: OrganisationAt, suppliers: Iterable[str] = ()
-) -> Mapping[str, Holdings]:
-    """By supplier; where there is one at most, or none is known of a pack, under the first of `suppliers` or "". Packs
-    that went back to a supplier count as returned. Blocks.
+    view: EventsView, lot: str, organisation_at: OrganisationAt, suppliers: Iterable[str] = (), default: str = ""
+) -> Found:
+    """By supplier; under `default` what our events tell no supplier of. Packs that went back to where they came from
+    count as returned. Blocks.
 
     Raises:
-        BusyError: it took longer than the view's bound.
+        BusyError: it took longer than the view's bound, or there is too much of a few packs to tell all of it.
     """
     known = list(suppliers)
-    found: dict[str, Holdings] = {name: Holdings() for name in known or [""]}
-    after = ""
+    found = Found({name: Holdings() for name in dict.fromkeys([*known, default])})
     with view.events.snapshot():
         store = EventStore(view.events)
-        while True:
-            try:
-                [walk] = walked(store, Question(lot, Direction.DOWN, PAGE, after))
-            except NotFoundError:
-                return found
-            _Page(store, walk, organisation_at, known, found).count()
-            cut = next((cut for cut in walk.cuts if cut.thing == walk.root and cut.relation is Relation.LOT), None)
-            if cut is None or not cut.last:
-                return found
-            after = store.uris([cut.last])[cut.last]
+        for walk in _pages(store, lot):
+            _Page(store, walk, organisation_at, known, default, found).count()
+    return found
+
+
+def _pages(store: EventStore, lot: str) -> Iterable[Walk]:
+    """Walks that together meet every pack of the lot once, each of them whole."""
+    after, page, end = "", PAGE, time.monotonic() + COUNT_S
+    while True:
+        try:
+            [walk] = walked(store, Question(lot, Direction.DOWN, page, after), end)
+        except NotFoundError:
+            return
+        cut = next((cut for cut in walk.cuts if cut.thing == walk.root and cut.relation is Relation.LOT), None)
+        if walk.stopped in _GRAVE or (cut and not cut.last):
+            page = _smaller(page, walk)
+            continue
+        yield walk
+        if cut is None:
+            return
+        after = _last(store, cut)
+
+
+def _smaller(page: int, walk: Walk) -> int:
+    if walk.stopped == "time" or page < 2 * SMALLER:
+        raise BusyError(f"the packs of this lot cannot be counted now: too much of one ({walk.stopped or 'packs'})")
+    return page // SMALLER
+
+
+def _last(store: EventStore, cut: Cut) -> str:
+    return store.uris([cut.last])[cut.last]
 
 
 class _Page:
     """Some packs of the lot."""
 
     def __init__(
-        self, store: EventStore, walk: Walk, organisation_at: OrganisationAt, suppliers: list[str],
-        found: dict[str, Holdings],
+        self, store: EventStore, walk: Walk, organisation_at: OrganisationAt, suppliers: list[str], default: str,
+        found: Found,
     ) -> None:  # fmt: skip
-        self._walk, self._suppliers, self._found = walk, suppliers, found
+        self._walk, self._suppliers, self._default, self._found = walk, suppliers, default, found
+        self._one_only = len(found.parts) == 1
         rows = [row for rows in walk.rows.values() for row in rows]
         self._words = store.words({word for row in rows for word in (row.step, row.disposition, row.source) if word})
-        self._from = self._parties(store, rows, Role.SOURCE, organisation_at)
-        self._to = self._parties(store, rows, Role.DESTINATION, organisation_at)
+        own = {row.leaf for row in rows if not self._foreign(row)}
+        self._from = self._parties(store, own, Role.SOURCE, organisation_at)
+        self._to = self._parties(store, own, Role.DESTINATION, organisation_at)
         self._in: dict[int, list[tuple[int, tuple[int, int]]]] = defaultdict(list)
         for link in walk.links:
             if link.relation is Relation.CONTAINED and link.span:
                 self._in[link.source].append((link.target, link.span))
+        for row in rows:
+            if row.counts and row.leaf in self._to and self._sent(row):
+                found.shipments[self._to[row.leaf]].add(row.leaf)
 
-    def _parties(self, store: EventStore, rows: list[Row], role: Role, at: OrganisationAt) -> dict[int, str]:
+    def _parties(self, store: EventStore, leaves: set[int], role: Role, at: OrganisationAt) -> dict[int, str]:
         """Which partner is named as source or destination of each event."""
-        members = store.members({row.leaf for row in rows}, role, len(rows) * 4 + 1)
+        members = store.members(leaves, role, MAX_ROWS)
+        if len(members) == MAX_ROWS:
+            raise BusyError("the packs of this lot cannot be counted now: too many parties in their events")
         uris = store.uris({member.thing for member in members})
-        found = ((member.leaf, at(uris[member.thing])) for member in members)
-        return {leaf: name for leaf, name in found if name}
+        whose = {thing: at(uri) for thing, uri in uris.items()}
+        return {member.leaf: name for member in members if (name := whose[member.thing])}
 
     def count(self) -> None:
         own = Latest(self._walk, lambda row: not self._foreign(row))
@@ -97,38 +143,40 @@ class _Page:
             if row := own.of(pack):
                 self._one(pack, row)
             elif (row := others.of(pack)) and self._sent(row):
-                held = self._found[self._supplier(pack)]
+                held = self._found.parts[self._supplier(pack)]
                 held.own = replace(held.own, in_transit=held.own.in_transit + 1)  # to us; else it never came here
 
     def _foreign(self, row: Row) -> bool:
-        return self._words[row.source].startswith(FOREIGN)
+        return self._words[row.source].startswith(PARTNER)
 
     def _sent(self, row: Row) -> bool:
-        return self._words.get(row.step or 0) in _SENT or self._words.get(row.disposition or 0) == "in_transit"
+        return self._words.get(row.step or 0) in SENT or self._words.get(row.disposition or 0) == "in_transit"
 
     def _one(self, pack: int, row: Row) -> None:
         step = self._words.get(row.step or 0, "")
         sent = self._sent(row)
-        held = self._found[self._supplier(pack)]
+        supplier = self._supplier(pack)
+        held = self._found.parts[supplier]
         customer = self._to.get(row.leaf)
-        if sent and customer in self._suppliers:
+        if sent and customer and customer == supplier:
             held.own = replace(held.own, returned=held.own.returned + 1)
         elif sent and customer:
             held.customers[customer] += 1
         elif sent:
             held.own = replace(held.own, in_transit=held.own.in_transit + 1)
-        elif step in _SOLD:
+        elif step in SOLD:
             held.own = replace(held.own, sold=held.own.sold + 1)
-        elif step in _DESTROYED:
+        elif step in DESTROYED:
             held.own = replace(held.own, destroyed=held.own.destroyed + 1)
         else:
             held.own = replace(held.own, quarantined=held.own.quarantined + 1)
 
     def _supplier(self, pack: int) -> str:
-        if len(self._suppliers) < 2:
-            return self._suppliers[0] if self._suppliers else ""
+        """The one of them that our newest event with one of them names."""
+        if self._one_only:
+            return self._default
         names = (self._from.get(leaf) for leaf in self._leaves(pack))
-        return next((name for name in names if name in self._found), self._suppliers[0])
+        return next((name for name in names if name in self._suppliers), self._default)
 
     def _leaves(self, pack: int) -> list[int]:
         """Events of a pack and of what it was in at the time, newest first."""

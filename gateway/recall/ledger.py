@@ -1,24 +1,24 @@
 """What recalls ask of the ledger: who signs for a company, whether a lot is recalled, and what a customer received."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from chaincode.errors import ContractError
 from chaincode.identity_records import Identity, Role
 from chaincode.lots.recall_records import RecallRecord
 from chaincode.lots.unit_records import UnitRecord, UnitState
-from crypto import cbor
 from crypto.errors import FormatError, SignatureError
 from gateway.custody.parts import Custody
 from gateway.custody.schema import TaskState
 from gateway.custody.transitions import SHIP
-from gateway.recall.book import Starting
-from gateway.recall.errors import RecallError, StatementError, UnknownRecallError
+from gateway.recall.errors import StatementError, UnknownRecallError
+from gateway.recall.records import Starting
 from gateway.recall.statements import Signed
 from gateway.supply.ground import Ground
+from gateway.supply.ourselves import OwnOrganisation
 from gateway.supply.proving import Prover
 
-MAX_UNITS = 10_000  # shipments that are asked about for one recall
+MAX_UNITS = 10_000  # that are asked about for one recall and customer
 
 
 class RecallLedger:
@@ -26,13 +26,7 @@ class RecallLedger:
 
     def __init__(self, ground: Ground, custody: Custody) -> None:
         self._ground, self._custody, self._prover = ground, custody, Prover(ground)
-        self._organisation = ""
-
-    async def organisation(self) -> str:
-        """Our own name on the ledger."""
-        if not self._organisation:
-            self._organisation = (await self._identity(self._ground.folder.origin)).organisation
-        return self._organisation
+        self.organisation = OwnOrganisation(ground.ledger, ground.folder.origin)
 
     async def require_sender(self, signed: Signed, organisation: str) -> None:
         """StatementError unless a gateway of this organisation signed it, with a key that counts."""
@@ -86,14 +80,14 @@ class RecallLedger:
             raise StatementError(f"the recall {recall[:16]}… is of another lot than {lot}")
         return record
 
-    async def received(self, lot: str, organisation: str) -> int | None:
-        """How many packs of the lot this customer received from us, by the units that we shipped to it; None where we
-        know of none. RecallError where there are too many to ask about."""
-        numbers, lot_id = await asyncio.to_thread(self._shipped, lot, organisation)
-        if lot_id is None or not numbers:
+    async def received(self, lot: str, organisation: str, leaves: Collection[int]) -> int | None:
+        """How many packs of the lot this customer received from us, by the units that these records of our shipping
+        events moved; None where we know of none, or of too many to ask about."""
+        lot_id, units = await asyncio.to_thread(self._shipped, lot, organisation, leaves)
+        if lot_id is None or not 0 < len(units) <= MAX_UNITS:
             return None
         total = 0
-        for unit_id in numbers:
+        for unit_id in units:
             try:
                 record = UnitRecord.decode(await self._ground.ledger.evaluate("lots.unit", unit_id))
             except ContractError:
@@ -102,22 +96,13 @@ class RecallLedger:
                 total += sum(one.count for one in record.contents if one.lot_id == lot_id)
         return total
 
-    def _shipped(self, lot: str, organisation: str) -> tuple[list[bytes], bytes | None]:
+    def _shipped(self, lot: str, organisation: str, leaves: Collection[int]) -> tuple[bytes | None, list[bytes]]:
+        """Ids of the lot, and of what was shipped."""
         known = self._custody.units.get(lot)
-        if known is None:
-            return [], None
-        with self._custody.store.reading() as db:
-            query = "SELECT work FROM task WHERE name = ? AND state = ? ORDER BY id LIMIT ?"
-            rows = db.execute(query, (SHIP, int(TaskState.DONE), MAX_UNITS + 1)).fetchall()
-        if len(rows) > MAX_UNITS:
-            raise RecallError(f"over {MAX_UNITS:,} shipments; what customers received by the ledger is not counted")
-        return self._units(rows, organisation), known.id
-
-    def _units(self, rows: Iterable[tuple[bytes]], organisation: str) -> list[bytes]:
-        found: list[bytes] = []
-        for (work,) in rows:
-            _, detail = cbor.unpack(work)
-            numbers, recipient = detail
-            if recipient == organisation:
-                found += [self._custody.units.numbered(number).id for number in numbers]
-        return list(dict.fromkeys(found))
+        if known is None or len(leaves) > MAX_UNITS:
+            return None, []
+        numbers: dict[int, None] = {}
+        for task in (task for leaf in sorted(leaves) for task in self._custody.tasks.of_record(leaf)):
+            if task.name == SHIP and task.state is TaskState.DONE and task.detail[1] == organisation:
+                numbers |= dict.fromkeys(task.detail[0])
+        return known.id, list(dict.fromkeys(self._custody.units.numbered(number).id for number in numbers))

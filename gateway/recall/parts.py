@@ -10,7 +10,7 @@ from gateway.supply.ground import Ground
 
 
 async def open_recalls(ground: Ground, outbox: Outbox, custody: Custody) -> Recalls:
-    """Open recall.db; it is closed with the gateway. `start_recalls` begins what follows by itself."""
+    """Open recall.db; it is closed with the gateway. `Recalls.run` does what follows by itself."""
     book = await asyncio.to_thread(Book, ground.folder.root)
     ground.closing.callback(book.close)
     return Recalls(ground, outbox, custody, book, ground.config.recall)

@@ -7,55 +7,50 @@ that comes later counts and is marked late.
 
 import asyncio
 import json
-import logging
 import secrets
 from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
-from typing import Any
 
 from chain.errors import LedgerError, LogError, StoreError
 from crypto.errors import SealtrailError
 from gateway.custody.parts import Custody
 from gateway.delivery.outbox import Outbox
-from gateway.events.view import EventsView
 from gateway.query.errors import NotIndexedError
 from gateway.recall.answering import Answering
-from gateway.recall.book import Book, Customer, Recall, Starting, Supplier
-from gateway.recall.errors import RecallError, StatementError
-from gateway.recall.holdings import Holdings, holdings
+from gateway.recall.book import Book
+from gateway.recall.counting import Counted, Counting
+from gateway.recall.errors import RecallError
+from gateway.recall.holdings import Holdings
 from gateway.recall.ledger import RecallLedger
+from gateway.recall.records import Customer, Recall, Starting, Supplier
 from gateway.recall.settings import RecallConfig
-from gateway.recall.statements import (
-    MAX_TIERS,
-    Answer,
-    Counts,
-    Notice,
-    Statement,
-    open_signed,
-)
+from gateway.recall.statements import MAX_TIERS, Counts
+from gateway.recall.taking import MAX_DEADLINE_S, Taking
 from gateway.recall.telling import Telling, now_us
 from gateway.supply.ground import Ground
 from gateway.trace.identify import identified
+from gateway.turning import Turning
 
-log = logging.getLogger(__name__)
-TURN_S, INDEX_S = 2.0, 0.2  # between two looks, and while the event index catches up
-COUNT_S = 120.0  # how long counting the packs of a lot may take
-MAX_DEADLINE_S = 90 * 86_400
+INDEX_S = 0.2  # between two looks while the event index catches up
+DRILL_OPEN_US = 3_600_000_000  # how long after its deadline a drill goes on, so that who was silent gets to the top
 
 
-class Recalls:
+class Recalls(Turning):
     """One gateway's part in recalls. Runs on the event loop, database and index in threads."""
 
+    what, every_s = "recall", 2.0
+
     def __init__(self, ground: Ground, outbox: Outbox, custody: Custody, book: Book, settings: RecallConfig) -> None:
-        self._ground, self._custody, self.book = ground, custody, book
-        self.ledger = RecallLedger(ground, custody)
+        super().__init__()
+        self.book, self.ledger = book, RecallLedger(ground, custody)
         self._telling = Telling(ground, outbox, custody)
         self._answering = Answering(ground, book, self.ledger, self._telling, settings)
-        self._news, self._one = asyncio.Event(), asyncio.Lock()
-        self._counted: dict[str, _Counted] = {}
-        self.problem = ""
+        self._counting, self._one = Counting(ground, custody), asyncio.Lock()
+        self._taking = Taking(book, self.ledger, self._telling, self._one, self.wake)
+        self.take_notice, self.take_answer = self._taking.notice, self._taking.answer
+        self._sent: dict[str, dict[str, tuple[int, frozenset[int]]]] = {}  # what book and customers were told of
+        self.wake()
 
     # -- begun here
 
@@ -73,6 +68,7 @@ class Recalls:
         if not 0 < deadline_us - now_us() <= MAX_DEADLINE_S * 10**6:
             raise RecallError("the deadline lies ahead, by 90 days at most")
         async with self._one:
+            await asyncio.to_thread(self.book.require_room)  # before the ledger has it
             said = sha256(json.dumps([uri, grade, reason, deadline_us, secrets.token_hex(8)]).encode()).digest()
             leaf = await self._telling.note("", "begun", said, drill=drill)
             starting = Starting(leaf, uri, grade, reason, deadline_us)
@@ -82,7 +78,7 @@ class Recalls:
             else:
                 await asyncio.to_thread(self.book.put_starting, starting)
                 recall = await self._begin(starting)
-        self._news.set()
+        self.wake()
         return recall
 
     async def _begin(self, starting: Starting) -> Recall:
@@ -115,78 +111,6 @@ class Recalls:
             await self.ledger.lift(recall_id, reason, leaf)
         await asyncio.to_thread(self.book.end, recall_id)
 
-    # -- from others
-
-    async def take_notice(self, organisation: str, body: bytes) -> str:
-        """A supplier tells of a recall. Returns the recall's id once it is sure to be followed.
-
-        Raises:
-            StatementError: malformed, not signed by a gateway of this organisation, not to us, or no such recall.
-        """
-        opened = open_signed(body)
-        notice = opened.statement
-        if not isinstance(notice, Notice):
-            raise StatementError("expected a notice, got an answer")
-        await self.ledger.require_sender(opened, organisation)
-        await self._require_to_us(notice)
-        heading = notice.heading
-        if heading.drill is not heading.recall.startswith("drill-"):
-            raise StatementError("a drill has an id that says so, and no recall has")
-        if not heading.drill:
-            record = await self.ledger.require_recalled(heading.recall, heading.lot)
-            if (record.grade, record.deadline_us) != (notice.grade, notice.deadline_us):
-                raise StatementError("class and deadline are not those of the recall on the ledger")
-        recall = Recall(
-            heading.recall, heading.drill, False, identified(heading.lot), notice.grade, notice.reason,
-            notice.deadline_us, now_us(), notice.tier, False,
-        )  # fmt: skip
-        async with self._one:
-            await asyncio.to_thread(self.book.put, recall)
-            known = await asyncio.to_thread(self.book.get, recall.id)
-            if known.lot != recall.lot or known.drill is not recall.drill:
-                raise StatementError("another lot is known under the id of this recall")
-            if organisation not in {s.organisation for s in await asyncio.to_thread(self.book.suppliers, recall.id)}:
-                await self._telling.note(recall.id, "heard", opened.digest, drill=recall.drill)
-                await asyncio.to_thread(
-                    self.book.put_supplier, recall.id, organisation, body, notice.packs, now_us()
-                )  # fmt: skip
-        self._news.set()
-        return recall.id
-
-    async def take_answer(self, organisation: str, body: bytes) -> None:
-        """A customer answers. Returns once that is durable; the same again changes nothing.
-
-        Raises:
-            StatementError: malformed, not signed by a gateway of this organisation, not to us, another lot, or older
-                than what it said last.
-            UnknownRecallError: it was told of no such recall.
-        """
-        opened = open_signed(body)
-        answer = opened.statement
-        if not isinstance(answer, Answer):
-            raise StatementError("expected an answer, got a notice")
-        await self.ledger.require_sender(opened, organisation)
-        await self._require_to_us(answer)
-        async with self._one:
-            recall = await asyncio.to_thread(self.book.get, answer.heading.recall)
-            customer = await asyncio.to_thread(self.book.customer, recall.id, organisation)
-            if (answer.heading.lot, answer.heading.drill) != (recall.lot, recall.drill):
-                raise StatementError("the answer is about another lot than this recall")
-            if customer.answer == body:
-                return
-            if answer.number <= customer.number:
-                raise StatementError(f"answer {answer.number} is not newer than {customer.number}, known already")
-            now = now_us()
-            await asyncio.to_thread(
-                self.book.put_answer, customer, answer.number, body, now, late=now > recall.deadline_us
-            )
-        self._news.set()
-
-    async def _require_to_us(self, statement: Statement) -> None:
-        own = await self.ledger.organisation()
-        if statement.heading.recipient != own:
-            raise StatementError(f"it is addressed to {statement.heading.recipient[:80]}, not to {own}")
-
     # -- answered here
 
     async def answer(self, recall_id: str, counts: Mapping[str, int] | None = None) -> None:
@@ -199,38 +123,27 @@ class Recalls:
         if unknown or any(type(n) is not int or n < 0 for n in (counts or {}).values()):
             raise RecallError(f"counts are numbers from 0 of {', '.join(asdict(Counts()))}")
         await asyncio.to_thread(self.book.confirm, recall_id, json.dumps(dict(counts)) if counts else None)
-        self._news.set()
+        self.wake()
 
     # -- what follows by itself
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            pause = TURN_S
-            try:
-                await self.turn()
-                self.problem = ""
-            except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
-                if self.problem != str(e) and not isinstance(e, NotIndexedError):
-                    log.warning("recalls wait: %s", e, exc_info=not isinstance(e, SealtrailError))
-                self.problem = str(e) or repr(e)
-                pause = INDEX_S if isinstance(e, NotIndexedError) else TURN_S
-            try:
-                await asyncio.wait_for(self._news.wait(), pause)
-            except TimeoutError:
-                continue
-            self._news.clear()
-
     async def turn(self) -> None:
         """Do what is to be done now, for every recall that is not closed; what fails for one holds up no other."""
-        for starting in await asyncio.to_thread(self.book.starting):
-            async with self._one:
-                await self._begin(starting)
         failed: list[Exception] = []
-        for recall in await asyncio.to_thread(self.book.open):
+        await asyncio.to_thread(self.book.end_drills, now_us() - DRILL_OPEN_US)
+        for starting in await asyncio.to_thread(self.book.starting):
             try:
                 async with self._one:
-                    await self._further(recall)
+                    await self._begin(starting)
+            except (SealtrailError, OSError) as e:
+                failed.append(e)
+        recalls = await asyncio.to_thread(self.book.open)
+        self._sent = {recall.id: self._sent[recall.id] for recall in recalls if recall.id in self._sent}
+        for recall in recalls:
+            try:
+                await self._further(recall)
+            except NotIndexedError:
+                asyncio.get_running_loop().call_later(INDEX_S, self.wake)
             except (SealtrailError, OSError) as e:
                 failed.append(e)
         if failed:
@@ -241,44 +154,33 @@ class Recalls:
             await asyncio.to_thread(self.book.end, recall.id)  # by its maker, or by us before a crash
             return
         suppliers = await asyncio.to_thread(self.book.suppliers, recall.id)
-        found = await self._count(recall, suppliers)
-        try:
-            await self._tell(recall, found)
-        finally:
-            await self._answering.all(recall, suppliers, found)
+        counted = await self._counting.count(recall, suppliers)
+        if recall.drill and not recall.maker and not self._concerns(suppliers, counted):
+            return
+        await self._note_customers(recall, counted)
+        async with self._one:
+            try:
+                await self._tell(recall)
+            finally:
+                await self._answering.all(recall, suppliers, counted)
 
-    async def _count(self, recall: Recall, suppliers: list[Supplier], *, all_logged: bool = True
-                     ) -> Mapping[str, Holdings]:  # fmt: skip
-        """Over everything that is logged by now, or else over what is indexed. What was counted is remembered until
-        there is another event."""
-        size = self._ground.log_size()
-        names = tuple(supplier.organisation for supplier in suppliers)
-        known = self._counted.get(recall.id)
+    @staticmethod
+    def _concerns(suppliers: list[Supplier], counted: Counted) -> bool:
+        """Whether a drill is of a lot that one of them supplied, as far as we know: anybody may make one up."""
+        return any(one.confirmed or counted.supplied(one.organisation) for one in suppliers)
 
-        def count() -> _Counted:
-            with closing(EventsView.open(self._ground.folder)) as view, view.bounded(COUNT_S):
-                if all_logged and view.indexed() < size:
-                    raise NotIndexedError("the event index is behind the log; the packs are counted soon")
-                last = int(view.events.connection.execute("SELECT COALESCE(MAX(leaf), -1) FROM event").fetchone()[0])
-                if known is not None and (known.last, known.suppliers) == (last, names):
-                    return known
-                return _Counted(last, names, holdings(view, recall.lot, self._organisation_at, names))
-
-        self._counted[recall.id] = counted = await asyncio.to_thread(count)
-        return counted.found
-
-    def _organisation_at(self, uri: str) -> str | None:
-        partner = self._custody.partners.at(uri)
-        return partner.organisation if partner else None
-
-    async def _tell(self, recall: Recall, found: Mapping[str, Holdings]) -> None:
-        sent: dict[str, int] = {}
-        for part in found.values():
-            for organisation, packs in part.customers.items():
-                sent[organisation] = sent.get(organisation, 0) + packs
-        for organisation, packs in sent.items():
-            ledger = await self.ledger.received(recall.lot, organisation)
+    async def _note_customers(self, recall: Recall, counted: Counted) -> None:
+        """Who was sent how many packs, and received them by the ledger; asked again when our events say more."""
+        found = counted.found
+        sent = {name: (packs, frozenset(found.shipments[name])) for name, packs in found.customers.items()}
+        if self._sent.get(recall.id) == sent:
+            return
+        for organisation, (packs, leaves) in sent.items():
+            ledger = await self.ledger.received(recall.lot, organisation, leaves)
             await asyncio.to_thread(self.book.put_customer, recall.id, organisation, packs, ledger, now_us())
+        self._sent[recall.id] = sent
+
+    async def _tell(self, recall: Recall) -> None:
         failed: list[RecallError] = []
         for customer in await asyncio.to_thread(self.book.customers, recall.id):
             if customer.told or recall.tier >= MAX_TIERS:
@@ -293,18 +195,10 @@ class Recalls:
 
     # -- looked at
 
-    async def counted(self, recall_id: str) -> tuple[Recall, list[Supplier], list[Customer], Mapping[str, Any]]:
+    async def counted(self, recall_id: str) -> tuple[Recall, list[Supplier], list[Customer], Mapping[str, Holdings]]:
         """A recall, who told us, whom we told, and what is here by the events."""
         recall = await asyncio.to_thread(self.book.get, recall_id)
         suppliers = await asyncio.to_thread(self.book.suppliers, recall_id)
         customers = await asyncio.to_thread(self.book.customers, recall_id)
-        return recall, suppliers, customers, await self._count(recall, suppliers, all_logged=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """What was found when `last` was the newest event, for these suppliers."""
-
-    last: int
-    suppliers: tuple[str, ...]
-    found: Mapping[str, Holdings]
+        counted = await self._counting.count(recall, suppliers, all_logged=False)
+        return recall, suppliers, customers, counted.found.parts

@@ -8,9 +8,9 @@ from functools import reduce
 from typing import Any
 
 from gateway.recall.answering import excess
-from gateway.recall.book import Customer, Recall, Supplier
-from gateway.recall.branches import Heard, passed_on, tiers
+from gateway.recall.branches import Heard, added, passed_on, tiers
 from gateway.recall.holdings import Holdings
+from gateway.recall.records import Customer, Recall, Supplier
 from gateway.recall.statements import Counts
 
 US_A_MINUTE = 60_000_000
@@ -25,7 +25,7 @@ def state_of(
     over = now_us > recall.deadline_us
     own = reduce(lambda total, part: total + part.own, found.values(), Counts())
     beyond = passed_on(heard)
-    unanswered = sum(one.packs for one in waiting) + sum(one.answer.unanswered for one in heard)
+    unanswered = added([*(one.packs for one in waiting), *(one.answer.unanswered for one in heard)])
     packs = sum(part.received for part in found.values())
     accounted = own.accounted + beyond.accounted
     last_us = max((one.answered_us for one in customers), default=0)
@@ -37,7 +37,7 @@ def state_of(
         "passed_on": asdict(beyond), "unanswered": unanswered,
         "tiers": [_tier(recall, n, tier) for n, tier in enumerate(rows, 1)],
         "customers": [_customer(recall, one, over) for one in customers],
-        "flagged": sum(1 for one in customers if excess(one)) + sum(one.answer.flagged for one in heard),
+        "flagged": added([sum(1 for one in customers if excess(one)), *(one.answer.flagged for one in heard)]),
         "suppliers": [_supplier(one) for one in suppliers],
     }  # fmt: skip
 

@@ -62,7 +62,8 @@ class Counts:
     unknown: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
+        """A sum is 2^63-1 at most: what others say must not make a statement that nobody reads."""
+        return Counts(*(min(one + two, MAX_NUMBER) for one, two in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def accounted(self) -> int:
@@ -108,7 +109,7 @@ class Answer:
     @property
     def claimed(self) -> int:
         """Packs of which it speaks."""
-        return max(self.received, self.own.total + self.passed_on.total + self.unanswered)
+        return min(max(self.received, self.own.total + self.passed_on.total + self.unanswered), MAX_NUMBER)
 
 
 Statement = Notice | Answer

@@ -9,8 +9,8 @@ from gateway.custody.parts import Custody
 from gateway.delivery.errors import DeliveryError
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.target import Target
-from gateway.recall.book import Recall
 from gateway.recall.errors import RecallError
+from gateway.recall.records import Recall
 from gateway.recall.statements import MEDIA_TYPE, Heading, Notice, signed
 from gateway.supply.ground import Ground
 

@@ -31,7 +31,6 @@ class Camera:
         if not Path(where).exists():
             raise StationError(f"there is no camera {where}; see what `ls /dev/video*` lists")
         self._cv2: Any = cv2
-        self._where = where
         api = cv2.CAP_V4L2 if Path(where).is_char_device() else cv2.CAP_ANY
         self._capture: Any = cv2.VideoCapture(where, api)
         if not self._capture.isOpened():

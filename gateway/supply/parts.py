@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.alarms.opening import open_alarms
+from gateway.alarms.opening import mail_carrier, open_alarms
 from gateway.alarms.parts import Alarms
 from gateway.capture.parts import Captures, open_captures
-from gateway.coldchain.parts import ColdChain
-from gateway.coldchain.start import open_cold
+from gateway.coldchain.parts import ColdChain, open_cold
 from gateway.consumer.parts import Consumer, open_consumer
 from gateway.custody.parts import Custody, open_custody
 from gateway.delivery.opening import open_outbox
@@ -17,6 +16,7 @@ from gateway.pipeline.committer import Committed
 from gateway.recall.parts import open_recalls
 from gateway.recall.recalls import Recalls
 from gateway.supply.ground import Ground
+from gateway.supply.ledger_events import LedgerEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Supply:
     custody: Custody
     cold: ColdChain
     alarms: Alarms
+    events: LedgerEvents
     consumer: Consumer
     recalls: Recalls
     capture: Captures
@@ -50,6 +51,8 @@ class Supply:
         yield from self.enquiries.reports.problems()
         yield from self.outbox.problems()
         yield from self.alarms.problems()
+        if self.events.problem:
+            yield f"events of the ledger wait: {self.events.problem}"
         if self.custody.listening.problem:
             yield f"exceptions wait: {self.custody.listening.problem}"
         if self.recalls.problem:
@@ -64,14 +67,17 @@ class Supply:
 
 async def open_supply(ground: Ground) -> Supply:
     """Open the parts and start what runs by itself; it ends with the gateway."""
-    outbox = await ground.closing.enter_async_context(open_outbox(ground))
+    outbox = await ground.closing.enter_async_context(open_outbox(ground, mail_carrier(ground)))
     custody = await open_custody(ground, outbox)
     cold = await open_cold(ground, custody.units)
-    alarms = await open_alarms(ground, cold, outbox, custody.listening.heed)
+    alarms = await open_alarms(ground, cold, outbox)
+    # The cold chain first: alarms ask it what concerns us.
+    events = LedgerEvents(ground.ledger, cold.after, cold.heeded, (cold.heed, alarms.heed, custody.listening.heed))
     consumer = await open_consumer(ground, custody)
     recalls = await open_recalls(ground, outbox, custody)
     captures, enquiries = open_captures(ground), open_enquiries(ground, outbox)
-    supply = Supply(ground, outbox, custody, cold, alarms, consumer, recalls, captures, enquiries)
+    supply = Supply(ground, outbox, custody, cold, alarms, events, consumer, recalls, captures, enquiries)
+    ground.closing.task(events.run())
     supply.custody.start(ground)
     ground.closing.task(supply.recalls.run())
     supply.consumer.start(ground)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gateway.epcis.steps import GONE, SENT
 from gateway.events.schema import Action, Role, Type
 from gateway.trace.identify import label
 from gateway.trace.latest import Latest
@@ -15,8 +16,6 @@ from gateway.trace.spans import ALWAYS
 from gateway.trace.store import EventStore
 
 MAX_NAMED = 20  # things that are named where many are counted
-_ON_THE_WAY = frozenset({"shipping", "departing", "transporting", "loading"})
-_GONE = frozenset({"dispensing", "destroying", "decommissioning", "retail_selling", "consuming", "killing"})
 
 
 class Answer:
@@ -172,9 +171,9 @@ class Answer:
         """A place, how things stand there, and the step. What is on the way is told by where it goes, if that is
         known, else by where it left."""
         step, place = self._word(row.step), self._name(row.location) or self._name(row.read_point)
-        if step in _GONE:
+        if step in GONE:
             return place, "gone", step
-        if step in _ON_THE_WAY or self._word(row.disposition) == "in_transit":
+        if step in SENT or self._word(row.disposition) == "in_transit":
             to = next((party for role, party, _ in self._parties.get(row.leaf, ()) if role is Role.DESTINATION), None)
             return self._name(to) or place, "in transit", step
         return place, "at", step
@@ -197,6 +196,7 @@ class Answer:
 
 
 _HOW = {
+    "things": "too many containers; trace what is at the end of it by itself, or with a greater limit",
     "time": "it took too long; trace what is at the end of it by itself",
     "events": "too many events; trace what is at the end of it by itself",
     "depth": "it goes on in circles or very deep; trace what is at the end of it by itself",

@@ -8,12 +8,13 @@ decides what it shows (gateway.trace.sharing).
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.api.trace_models import TracesOut
 from gateway.custody.errors import PartnerAwayError, PartnerError
+from gateway.custody.partners import Partner, Partners
+from gateway.trace.forms import TracesOut
 
 MAX_PARTNERS_ASKED = 16
 MAX_ANSWER_BYTES = 4 * 2**20
@@ -22,25 +23,10 @@ MAX_IDS = 64
 _MERGED = ("things", "links", "steps", "materials", "places", "holders")
 
 
-class PartnerGateway(Protocol):
-    """A partner's gateway, as gateway.custody.partners.Partner is one."""
-
-    @property
-    def organisation(self) -> str: ...
-
-    async def post(self, path: str, **more: Any) -> Any: ...
-
-
-class KnowsPartners(Protocol):
-    """Whose a party is."""
-
-    def at(self, uri: str) -> PartnerGateway | None: ...
-
-
-async def with_partners(found: dict[str, Any], partners: KnowsPartners) -> dict[str, Any]:
+async def with_partners(found: dict[str, Any], partners: Partners) -> dict[str, Any]:
     """The trace with what partners tell of things that came from them (up) or went to them (down)."""
     asked: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
-    known: dict[str, PartnerGateway] = {}
+    known: dict[str, Partner] = {}
     for direction, name in (("up", "sources"), ("down", "destinations")):
         if found["direction"] in (direction, "both"):
             for partner, thing in _ends(found["steps"], name, partners):
@@ -59,9 +45,7 @@ async def with_partners(found: dict[str, Any], partners: KnowsPartners) -> dict[
     return merged
 
 
-def _ends(
-    steps: Iterable[Mapping[str, Any]], name: str, partners: KnowsPartners
-) -> Iterable[tuple[PartnerGateway, str]]:
+def _ends(steps: Iterable[Mapping[str, Any]], name: str, partners: Partners) -> Iterable[tuple[Partner, str]]:
     for step in steps:
         if step["void"] or step["declares_error"]:
             continue
@@ -71,17 +55,22 @@ def _ends(
                 yield from ((partner, thing) for thing in step["things"])
 
 
-async def _ask(partner: PartnerGateway, ids: list[str], direction: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+async def _ask(partner: Partner, ids: list[str], direction: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     about: dict[str, Any] = {"organisation": partner.organisation, "state": "answered", "asked": ids}
     try:
         answer = await partner.post(
             "/v1/trace/shared", json={"ids": ids, "direction": direction}, most=MAX_ANSWER_BYTES, timeout_s=TIMEOUT_S
         )
-        told = TracesOut.model_validate_json(answer.body)
+        traces = await asyncio.to_thread(_opened, answer.body)  # it may be megabytes
     except PartnerAwayError as e:
         return about | {"state": "away", "why": str(e)}, []
     except PartnerError as e:
         return about | {"state": "refused", "why": str(e)}, []
     except ValidationError as e:
         return about | {"state": "refused", "why": f"the answer is no trace: {e.error_count()} faults"}, []
-    return about, [one.model_dump(by_alias=True, exclude_unset=True) for one in told.traces]
+    return about, traces
+
+
+def _opened(body: bytes) -> list[dict[str, Any]]:
+    """ValidationError where it is no list of traces."""
+    return [one.model_dump(by_alias=True, exclude_unset=True) for one in TracesOut.model_validate_json(body).traces]

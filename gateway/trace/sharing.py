@@ -1,6 +1,7 @@
 """What this gateway shows a partner of a trace: things that passed between the two, and where they were here.
 
-A thing passed where an event of it, or of what it lay in at the time, names the partner as source or destination. Shown
+A thing passed where an event of ours about it, or about what it lay in at the time, names the partner as source or
+destination; what partners say of that does not count, or each would learn of whatever it says to have sent. Shown
 are steps of such things without parties other than the partner, containment and transformation among them, and how they
 stand. Not shown: whose they became, units that never passed, materials and products that did not.
 """
@@ -8,13 +9,13 @@ stand. Not shown: whose they became, units that never passed, materials and prod
 from collections.abc import Callable
 from typing import Any
 
-from gateway.events.schema import Role
+from gateway.events.schema import PARTNER, Role
 from gateway.events.view import EventsView
 from gateway.query.errors import NotFoundError
 from gateway.trace.answer import Answer
 from gateway.trace.identify import label
 from gateway.trace.latest import Latest
-from gateway.trace.model import Direction, Walk
+from gateway.trace.model import MAX_ROWS, Direction, Walk
 from gateway.trace.store import EventStore
 from gateway.trace.tracing import Question, walked
 
@@ -23,12 +24,13 @@ LIMIT = 2_000
 Theirs = Callable[[str], bool]
 
 
-def shared(view: EventsView, question: Question, theirs: Theirs) -> dict[str, Any] | None:
-    """The answer of gateway.trace.tracing, cut to what passed; None where the thing itself did not."""
+def shared(view: EventsView, question: Question, theirs: Theirs, end: float | None = None) -> dict[str, Any] | None:
+    """The answer of gateway.trace.tracing, cut to what passed; None where the thing itself did not. `end`: when the
+    walk stops (time.monotonic())."""
     with view.events.snapshot():
         store = EventStore(view.events)
         try:
-            walks = walked(store, question)
+            walks = walked(store, question, end)
         except NotFoundError:
             return None
         passed = {thing for walk in walks for thing in _passed(store, walk, theirs)}
@@ -41,10 +43,12 @@ def shared(view: EventsView, question: Question, theirs: Theirs) -> dict[str, An
 
 
 def _passed(store: EventStore, walk: Walk, theirs: Theirs) -> set[int]:
-    leaves = {row.leaf for rows in walk.rows.values() for row in rows if row.counts}
+    sources = store.words({row.source for rows in walk.rows.values() for row in rows})
+    foreign = {number for number, name in sources.items() if name.startswith(PARTNER)}
+    leaves = {row.leaf for rows in walk.rows.values() for row in rows if row.counts and row.source not in foreign}
     found: set[int] = set()
     for role in (Role.SOURCE, Role.DESTINATION):
-        members = store.members(leaves, role, 4 * len(leaves) + 1)
+        members = store.members(leaves, role, MAX_ROWS)
         uris = store.uris({member.thing for member in members})
         found |= {member.leaf for member in members if theirs(uris[member.thing])}
     latest = Latest(walk, lambda row: row.leaf in found)

@@ -17,13 +17,17 @@ AND json_extract(j.value, '$[2]') LIMIT ?"""
 _MEMBERS = """SELECT p.leaf, p.role, p.thing, p.quantity, p.uom FROM json_each(?) j
 CROSS JOIN part p ON p.leaf = j.value AND p.role = ? AND p.thing > ? ORDER BY p.leaf, p.thing LIMIT ?"""
 _COUNT = "SELECT COUNT(*) FROM json_each(?) j CROSS JOIN part p ON p.leaf = j.value AND p.role = ?"
+# A lot and its packs are of one product: the same GTIN in both URIs.
+_PRODUCT_CHARS = len("https://id.gs1.org/01/") + 14
 _OF_LOT = f"""FROM json_each(?) j CROSS JOIN part l ON l.thing = j.value AND l.role = {Role.LOT:d}
 CROSS JOIN event e ON e.leaf = l.leaf AND e.declared = 0 AND e.void = 0
 CROSS JOIN part p ON p.leaf = l.leaf AND p.role IN ({Role.EPC:d}, {Role.OUTPUT:d}) AND p.quantity IS NULL
-AND p.thing <> l.thing AND p.thing > ?"""
+AND p.thing <> l.thing AND p.thing > ?
+CROSS JOIN thing a ON a.id = l.thing CROSS JOIN thing b ON b.id = p.thing
+AND substr(b.uri, 1, {_PRODUCT_CHARS}) = substr(a.uri, 1, {_PRODUCT_CHARS})"""
 # Each once, by the first event that says so.
 _INSTANCES = f"SELECT l.thing, MIN(p.leaf), p.thing {_OF_LOT} GROUP BY l.thing, p.thing ORDER BY 1, 3 LIMIT ?"
-_COUNT_INSTANCES = f"SELECT COUNT(DISTINCT p.thing) {_OF_LOT}"
+_COUNT_INSTANCES = f"SELECT l.thing, COUNT(DISTINCT p.thing) {_OF_LOT} GROUP BY l.thing"
 # What empties a container: it is unpacked without a list of children, or ceases to be.
 _EMPTIED = f"""SELECT p.thing, e.time_us FROM json_each(?) j
 CROSS JOIN part p ON p.thing = j.value AND p.role IN ({Role.PARENT:d}, {Role.EPC:d})
@@ -73,12 +77,11 @@ class EventStore:
         return int(self._run(_COUNT, (_listed(leaves), int(role))).fetchone()[0])
 
     def instances(self, lots: Iterable[int], limit: int, after: int = 0) -> list[tuple[int, int, int]]:
-        """(lot, event, instance) of the instances that events say are of these lots, whatever their product: who
-        asks compares that."""
+        """(lot, event, instance) of the instances that events say are of these lots, by lot and instance."""
         return self._run(_INSTANCES, (_listed(lots), after, limit)).fetchall()
 
-    def count_instances(self, lot: int, after: int = 0) -> int:
-        return int(self._run(_COUNT_INSTANCES, (_listed([lot]), after)).fetchone()[0])
+    def count_instances(self, lots: Iterable[int], after: int = 0) -> dict[int, int]:
+        return dict(self._run(_COUNT_INSTANCES, (_listed(lots), after)))
 
     def emptied(self, containers: Iterable[int]) -> dict[int, list[int]]:
         """When each of these was emptied, in order of time."""

@@ -55,8 +55,9 @@ def trace(view: EventsView, question: Question) -> dict[str, Any]:
     return about | {"indexed": view.indexed()} | found
 
 
-def walked(store: EventStore, question: Question) -> list[Walk]:
-    """The walks in the directions asked for, in order of time."""
+def walked(store: EventStore, question: Question, end: float | None = None) -> list[Walk]:
+    """The walks in the directions asked for, in order of time. `end` is when they stop (time.monotonic()), four seconds
+    from the start of each where there is none."""
     root = store.id_of(question.uri)
     if root is None:
         raise NotFoundError(f"no event here names {question.uri}; was it captured, and is it spelt so?")
@@ -65,7 +66,8 @@ def walked(store: EventStore, question: Question) -> list[Walk]:
         raise TraceError(f"no event here names {question.after}, after which it should go on")
     walks = []
     for direction in question.directions:
-        walk = Walker(store, root, direction, question.limit, time.monotonic() + WALK_S, after).run()
+        until = time.monotonic() + WALK_S if end is None else end
+        walk = Walker(store, root, direction, question.limit, until, after).run()
         in_time(walk)
         walks.append(walk)
     return walks

@@ -2,12 +2,13 @@
 
 Up leads to materials: from a pack to its lot, from an output to the inputs of its transformation. Down leads to
 products. Either way a thing is where its container is, while it is in there. What is declared erroneous leads nowhere.
-Bounded in things, rows, tiers and time; what was left out is told with how much it is.
+Bounded in things, rows, tiers and time; what was left out is told with how much it is. The bound on things is one on
+goods: what these lie in has room of its own, or a page full of packs would hide the cases that they went away in.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from gateway.events.schema import Role, Type
 from gateway.trace.containment import Inside, Said, containment
@@ -18,6 +19,7 @@ from gateway.trace.store import EventStore, Member
 _IN_SPAN = (Role.EPC, Role.PARENT, Role.INPUT, Role.OUTPUT)
 _PRODUCT_CHARS = len("https://id.gs1.org/01/") + 14
 _HOLDS = (Type.AGGREGATION, Type.ASSOCIATION)
+_OTHERS, _LEAST = 4, 1_000  # carriers and origins for each of the goods that there is room for; so many in any case
 
 
 class _Fan:
@@ -40,6 +42,11 @@ class _Fan:
             self._last[thing] = relative
         return followed
 
+    def whole(self, totals: Mapping[int, int]) -> None:
+        """Not all relatives were added: so many there are."""
+        self.totals |= totals
+        self._missed |= {thing for thing, total in totals.items() if total > self._shown[thing]}
+
     def cuts(self) -> list[Cut]:
         return [
             Cut(thing, self.relation, self._shown[thing], self.totals[thing], self._last.get(thing, 0))
@@ -48,28 +55,30 @@ class _Fan:
 
 
 class Walker:
-    """One walk. `things` bounds how many things it meets, `end` is when it stops (time.monotonic())."""
+    """One walk. `things` bounds how many goods it meets, `end` is when it stops (time.monotonic())."""
 
     def __init__(self, store: EventStore, root: int, direction: Direction, things: int, end: float, after: int = 0
                  ) -> None:  # fmt: skip
-        self._store, self._things, self._end, self._after = store, things, end, after
+        self._store, self._end, self._after = store, end, after
         self.walk = Walk(direction, root)
         self._down = direction is Direction.DOWN
         self._next: list[tuple[int, Span]] = []
         self._taken = 0
+        self._room = {Mode.GOODS: things, Mode.CARRIER: max(_OTHERS * things, _LEAST)}
 
     def run(self) -> Walk:
         walk = self.walk
         self._visit(walk.root, ALWAYS, 0, Mode.GOODS)
         for depth in range(1, MAX_ROUNDS + 1):
             tier, self._next = self._next, []
-            if not tier:
-                return walk
-            if time.monotonic() > self._end or self._taken >= MAX_ROWS:
-                walk.stopped = "time" if self._taken < MAX_ROWS else "events"
+            if self._taken >= MAX_ROWS:  # the last tier may have been cut off, too
+                walk.stopped = "events"
+            elif tier and time.monotonic() > self._end:
+                walk.stopped = "time"
+            if not tier or walk.stopped in ("events", "time"):
                 return walk
             self._tier(tier, depth)
-        walk.stopped = "depth" if self._next else ""
+        walk.stopped = walk.stopped or ("depth" if self._next else "")
         return walk
 
     def _visit(self, thing: int, span: Span, depth: int, mode: Mode) -> bool:
@@ -77,8 +86,10 @@ class Walker:
         room for another thing."""
         known = self.walk.things.get(thing)
         if known is None:
-            if len(self.walk.things) >= self._things:
+            room = Mode.GOODS if mode is Mode.GOODS else Mode.CARRIER
+            if not self._room[room]:
                 return False
+            self._room[room] -= 1
             known = self.walk.things[thing] = Known(depth, mode)
         if known.mode is not mode and mode is Mode.GOODS:  # met on the way before, and now for its own sake
             known.mode, known.spans = mode, []
@@ -132,6 +143,8 @@ class Walker:
                 shared = common(found.span, span)
                 if shared and self._visit(found.said.container, shared, depth, Mode.CARRIER):
                     self._contained(found)
+                elif shared:
+                    self.walk.stopped = "things"
 
     def _contents(self, rows: list[Row], depth: int) -> None:
         """Follow what was put into goods that are containers themselves: a case, a drum, a kit."""
@@ -187,20 +200,15 @@ class Walker:
 
     def _instances(self, lots: set[int], depth: int) -> None:
         """Follow the packs of lots."""
-        most = self._things - len(self.walk.things) + 1000
+        most = self._room[Mode.GOODS] + 1000  # some may be known already
         after = self._after if lots == {self.walk.root} else 0
         found = self._store.instances(lots, most, after)
-        if not found:
-            return
-        uris = self._store.uris({thing for lot, _, thing in found for thing in (lot, thing)})
         fan = _Fan(Relation.LOT)
         for lot, leaf, thing in found:
-            if uris[lot][:_PRODUCT_CHARS] != uris[thing][:_PRODUCT_CHARS]:
-                continue
             if fan.add(lot, thing, self._visit(thing, ALWAYS, depth, Mode.GOODS)):
                 self.walk.links[Link(Relation.LOT, lot, thing, leaf)] = None
-        if len(found) > most - 1:
-            fan.totals |= {lot: self._store.count_instances(lot, after) for lot in lots}
+        if len(found) == most:
+            fan.whole(self._store.count_instances(lots, after))
         self.walk.cuts += fan.cuts()
 
     def _lots(self, rows: list[Row], depth: int) -> None:
@@ -213,8 +221,12 @@ class Walker:
         for member in members:
             for row in by_leaf[member.leaf]:
                 same = uris[member.thing][:_PRODUCT_CHARS] == uris[row.thing][:_PRODUCT_CHARS]
-                if same and member.thing != row.thing and self._visit(member.thing, ALWAYS, depth, Mode.ORIGIN):
+                if not same or member.thing == row.thing:
+                    continue
+                if self._visit(member.thing, ALWAYS, depth, Mode.ORIGIN):
                     self.walk.links[Link(Relation.LOT, member.thing, row.thing, member.leaf)] = None
+                else:
+                    self.walk.stopped = "things"
 
     # -- bounds
 

@@ -40,7 +40,7 @@ from crypto.keystore.store import KeyStore
 from gateway import open_command
 from gateway.access import SourceSettings
 from gateway.coldchain.errors import ShipmentError
-from gateway.coldchain.opening import Opening, WantedLogger
+from gateway.coldchain.shipping_order import Opening, WantedLogger
 from gateway.config import ConfigError, load_config
 from gateway.index import Index
 from gateway.ingest.inbound import Verdict

@@ -103,6 +103,16 @@ async def release(named: HexId, body: ReleaseIn, who: Operator, here: Here) -> d
         raise refused_shipment(e) from e
 
 
+@router.post("/{id}/accept", summary="Report a shipment", responses=documented(401, 403, 404))
+async def accept(named: HexId, who: Operator, here: Here) -> dict[str, Any]:
+    """As who reports: somebody opened it whose shipments this gateway does not report by itself."""
+    try:
+        await here.live.supply.cold.accept(bytes.fromhex(named), who.label)
+        return await _shown(here, bytes.fromhex(named))
+    except SealtrailError as e:
+        raise refused_shipment(e) from e
+
+
 @router.post("/{id}/close", summary="Close a shipment", responses=documented(401, 403, 404, 409))
 async def close(named: HexId, who: Operator, here: Here) -> dict[str, Any]:
     """As the recipient: the goods are here."""

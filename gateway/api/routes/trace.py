@@ -1,5 +1,6 @@
 """Where a thing came from and where it went."""
 
+import time
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,13 +13,13 @@ from gateway.api.auth import Partaker, PayloadReader
 from gateway.api.parameters import TEXT_PATTERN
 from gateway.api.problems import documented
 from gateway.api.services import AnEventsView, Here
-from gateway.api.trace_models import TraceOut, TracesOut
 from gateway.custody.partners import gln_of
 from gateway.trace.federation import with_partners
+from gateway.trace.forms import TraceOut, TracesOut
 from gateway.trace.identify import MAX_CHARS
 from gateway.trace.model import DEFAULT_THINGS, MAX_THINGS
 from gateway.trace.sharing import MAX_SHARED, questions, shared
-from gateway.trace.tracing import Question, trace
+from gateway.trace.tracing import WALK_S, Question, trace
 
 router = APIRouter(prefix="/v1/trace", tags=["trace"])
 # An element string may hold FNC1 as a scanner sends it, which is a control character.
@@ -68,5 +69,6 @@ def what_passed(body: SharedIn, who: Partaker, here: Here, view: AnEventsView) -
     partner = here.live.supply.custody.partners.get(who.label)
     glns = partner.parties if partner else frozenset()
     asked = questions(list(body.ids), body.direction)
-    traces = [found for one in asked if (found := shared(view, one, lambda uri: gln_of(uri) in glns))]
+    end = time.monotonic() + WALK_S  # of all together
+    traces = [found for one in asked if (found := shared(view, one, lambda uri: gln_of(uri) in glns, end))]
     return Response(msgspec.json.encode({"traces": traces}), media_type="application/json")

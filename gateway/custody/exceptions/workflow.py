@@ -15,13 +15,13 @@ from crypto import cbor
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, HandoverError, UnknownUnitError
 from gateway.custody.exceptions.register import ANSWERED, OPEN, RESOLVED, ExceptionCase, Register
-from gateway.custody.finishing import finished
 from gateway.custody.handover.book import Book, Handover
 from gateway.custody.handover.format import Notice
 from gateway.custody.schema import TaskState, UnitState
 from gateway.custody.tasks import Task, Tasks, now_us
 from gateway.custody.telling import Refusal
 from gateway.custody.units import Units
+from gateway.finishing import finished
 
 REPORT, ANSWER, RESOLVE = "report", "answer", "resolve"
 NOBODY = bytes(32)  # in the heading of a notice that is about no hand-over

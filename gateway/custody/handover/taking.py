@@ -5,10 +5,12 @@ often it is handed over; beside each stands the proof of where it is from, to pa
 """
 
 import asyncio
+import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from hashlib import sha256
+from typing import Any
 
 from chain.event import Event
 from chain.record import parts as record_parts
@@ -20,21 +22,27 @@ from gateway.custody.database import Store
 from gateway.custody.errors import HandoverError
 from gateway.custody.follower import source_of
 from gateway.custody.handover import format as form
-from gateway.custody.handover.book import Book
-from gateway.custody.handover.checking import Checking, Outline
+from gateway.custody.handover.book import Book, Handover
+from gateway.custody.handover.checking import Checking
 from gateway.custody.handover.format import Part, SharedEvent
+from gateway.custody.handover.outline import Outline
 from gateway.custody.names import PRODUCT, is_container, is_lot, is_pack, pack_name
 from gateway.custody.places import Places
-from gateway.custody.schema import UnitKind, UnitState
-from gateway.custody.trees import Trees
+from gateway.custody.schema import UnitState
+from gateway.custody.trees import Tree, Trees
 from gateway.custody.units import Unit, Units
 from gateway.epcis.event import read_event
 from gateway.events.follower import EPCIS_KIND
 from gateway.index.following import stored_events
 from gateway.own_log import OwnLog
 
+SMALL = 4096  # things in units, and
+SMALL_TREES = 65_536  # ids of lots' trees: of a hand-over that is kept in one transaction
+UNITS_AT_ONCE = 256  # of a larger one, in each
 LOGGED_AT_ONCE = 64
 LOGGED_BYTES = 1 << 20
+Parts = Callable[[], Iterable[bytes]]  # the signed bytes, from the first on
+Duplicate = tuple[str, str, str]  # a pack, the unit that it comes in as well, and from whom
 
 
 class Taking:
@@ -47,87 +55,149 @@ class Taking:
         self._folder, self._store, self._units, self._containers = folder, store, units, containers
         self._trees, self._places, self._book, self._own_log = trees, places, book, own_log
         self._logs: dict[str, OwnLog] = {}
-        self.duplicates: list[tuple[str, str, str]] = []  # pack, unit that it comes in as well, and from whom
 
-    def keep(self, organisation: str, outline: Outline, checking: Checking, parts: Iterator[bytes]) -> None:
-        """Secrets, contents, trees and places. Blocks. HandoverError where a lot's tree is not the ledger's."""
-        units = {uri: self._units.take(uri, kind, secret, organisation)
-                 for uri, (kind, secret) in outline.units.items()}  # fmt: skip
-        fresh = self._begin([unit for unit in units.values() if unit.kind is not UnitKind.LOT], organisation)
-        for signed in parts:
-            content = form.decode_message(signed)
-            if isinstance(content, Part):
-                self._keep_part(content, units, fresh)
-        for uri, contents in outline.contents.items():
-            ids = sorted([*contents.ids, *(units[child].id for child in contents.children)])
-            self._trees.build(units[uri].number, ids)
-        for uri in outline.trees:
-            self._build_lot(units[uri], checking)
+    def keep(self, organisation: str, outline: Outline, checking: Checking, parts: Parts) -> list[Duplicate]:
+        """Secrets, contents, trees and places; what comes twice. Blocks. A small hand-over is kept whole or not at all;
+        of a large one each step can be done again.
 
-    def _begin(self, units: Sequence[Unit], organisation: str) -> set[str]:
-        """Those whose contents are taken: not what is ours already, which nobody else's word changes."""
-        fresh: set[str] = set()
+        Raises:
+            HandoverError: a lot's tree is not the ledger's, or a pack is not in it.
+            CustodyError: what is known here does not let a secret be.
+        """
+        ids = sum(said.size for said in outline.contents.values())
+        if ids <= SMALL and sum(outline.trees.values()) <= SMALL_TREES:
+            with self._store.transaction():  # by far the most: one wait for the disk
+                return self._keep(organisation, outline, checking, parts)
+        return self._keep(organisation, outline, checking, parts)
+
+    def _keep(self, organisation: str, outline: Outline, checking: Checking, parts: Parts) -> list[Duplicate]:
+        """Lots come first: what may not hold of the others was compared with the ledger before."""
+        units = self._take(outline.lots, outline, organisation)
+        if outline.trees:
+            self._keep_trees(outline, units, checking, parts)
+        units |= self._take(outline.logistic, outline, organisation)
+        # By the ledger on its way to us, or new here. What is ours, or on its way from us, nobody else's word changes.
+        fresh = {uri for uri in outline.logistic if uri in outline.coming or units[uri].state == UnitState.COMING}
+        self._begin([units[uri] for uri in fresh], organisation)
+        duplicates: list[Duplicate] = []
+        for part in form.parts_in(parts()):
+            duplicates += self._keep_part(part, units, fresh)
+        self._build_units(outline, units)
+        return duplicates
+
+    def _take(self, uris: Sequence[str], outline: Outline, organisation: str) -> dict[str, Unit]:
+        units: dict[str, Unit] = {}
+        for start in range(0, len(uris), UNITS_AT_ONCE):
+            with self._store.transaction():
+                for uri in uris[start : start + UNITS_AT_ONCE]:
+                    units[uri] = self._units.take(uri, *outline.units[uri], organisation)
+        return units
+
+    def _begin(self, units: Sequence[Unit], organisation: str) -> None:
+        """Those whose contents are taken."""
         with self._store.transaction() as tx:
             for unit in units:
-                if unit.state in (UnitState.SHIPPED, UnitState.COMING):
-                    fresh.add(unit.uri)
-                    query = "UPDATE unit SET state = ?, parent = NULL, origin = ? WHERE id = ?"
-                    tx.execute(query, (int(UnitState.COMING), organisation, unit.number))
-                    tx.execute("DELETE FROM amount WHERE parent = ?", (unit.number,))
-        return fresh
+                query = "UPDATE unit SET state = ?, parent = NULL, origin = ? WHERE id = ?"
+                tx.execute(query, (int(UnitState.COMING), organisation, unit.number))
+                tx.execute("DELETE FROM amount WHERE parent = ?", (unit.number,))
 
-    def _keep_part(self, part: Part, units: dict[str, Unit], fresh: set[str]) -> None:
+    def _keep_trees(self, outline: Outline, lots: dict[str, Unit], checking: Checking, parts: Parts) -> None:
+        for part in form.parts_in(parts()):
+            for item in part.items:
+                if item[0] == form.TREE:
+                    self._trees.put_ids(lots[item[1]].number, item[2], item[3])
+        packs = outline.packs_of(set(outline.trees))
+        for uri in outline.trees:
+            tree = self._build_lot(lots[uri], checking)
+            if packs[uri].difference(self._trees.ids(tree)):
+                raise HandoverError(f"packs of {uri} are handed over that are not in the tree that the ledger has")
+
+    def _build_units(self, outline: Outline, units: dict[str, Unit]) -> None:
+        """Trees of what is in units, some in each transaction."""
+        waiting, size = list[str](), 0
+        for uri, said in outline.contents.items():
+            waiting.append(uri)
+            size += said.size
+            if len(waiting) >= UNITS_AT_ONCE or size >= SMALL_TREES:
+                self._build(waiting, outline, units)
+                waiting, size = [], 0
+        self._build(waiting, outline, units)
+
+    def _build(self, uris: Sequence[str], outline: Outline, units: dict[str, Unit]) -> None:
+        with self._store.transaction():
+            for uri in uris:
+                self._trees.build(units[uri].number, outline.ids_in(uri))
+
+    def _keep_part(self, part: Part, units: dict[str, Unit], fresh: set[str]) -> list[Duplicate]:
+        duplicates: list[Duplicate] = []
         with self._store.transaction() as tx:
             for item in part.items:
                 if item[0] == form.INSIDE and item[1] in fresh:
                     rows = [(units[item[1]].number, units[child].number) for child in item[2]]
                     tx.executemany("UPDATE unit SET parent = ? WHERE id = ?", rows)
                 elif item[0] == form.PACKS and item[1] in fresh:
-                    self._put_packs(tx, units[item[1]], units[item[2]], item[3])
+                    duplicates += self._put_packs(tx, units[item[1]], units[item[2]], item[3])
                 elif item[0] == form.AMOUNT and item[1] in fresh:
                     self._containers.put_amount(units[item[1]], Amount(units[item[2]], item[3]))
-                elif item[0] == form.TREE:
-                    self._trees.put_ids(units[item[1]].number, item[2], item[3])
                 elif item[0] == form.PLACES:
-                    found = ((PRODUCT + name, Position(index, tuple(proof))) for name, index, proof in item[2])
-                    self._places.put(found)
+                    self._put_places(tx, units[item[1]], item[2])
+        return duplicates
 
-    def _put_packs(self, tx: sqlite3.Connection, unit: Unit, lot: Unit, names: Sequence[str]) -> None:
+    def _put_places(self, tx: sqlite3.Connection, lot: Unit, places: Sequence[list[Any]]) -> None:
+        """Of packs that are of this lot here, too: another one's is not replaced."""
+        query = "SELECT name FROM json_each(?) JOIN pack ON name = value WHERE lot = ?"
+        ours = {name for (name,) in tx.execute(query, (json.dumps([name for name, *_ in places]), lot.number))}
+        self._places.put(
+            (PRODUCT + name, Position(index, tuple(proof))) for name, index, proof in places if name in ours
+        )
+
+    def _put_packs(self, tx: sqlite3.Connection, unit: Unit, lot: Unit, names: Sequence[str]) -> list[Duplicate]:
         """A pack that is somewhere else already, by what we know, is a serial that is there twice: it stays there."""
         rows = [(name, lot.number, unit.number) for name in names]
-        if tx.executemany("INSERT OR IGNORE INTO pack (name, lot, parent) VALUES (?, ?, ?)", rows).rowcount == len(
-            rows
-        ):
-            return
-        query = """SELECT pack.lot, pack.parent, unit.state FROM pack LEFT JOIN unit ON unit.id = pack.parent
-            WHERE name = ?"""
+        query = "INSERT OR IGNORE INTO pack (name, lot, parent) VALUES (?, ?, ?)"
+        if tx.executemany(query, rows).rowcount == len(rows):
+            return []
+        duplicates: list[Duplicate] = []
+        sent: dict[int | None, bool] = {None: False}
         for name in names:
-            known_lot, parent, state = tx.execute(query, (name,)).fetchone()
+            known_lot, parent = tx.execute("SELECT lot, parent FROM pack WHERE name = ?", (name,)).fetchone()
             if parent == unit.number:
                 continue
-            if known_lot == lot.number and state == UnitState.SHIPPED:
+            if parent not in sent:
+                sent[parent] = self._was_sent(parent)
+            if known_lot == lot.number and sent[parent]:
                 tx.execute("UPDATE pack SET parent = ?, out_of = NULL WHERE name = ?", (unit.number, name))
             else:
-                self.duplicates.append((PRODUCT + name, unit.uri, unit.origin))
+                duplicates.append((PRODUCT + name, unit.uri, unit.origin))
+        return duplicates
 
-    def _build_lot(self, lot: Unit, checking: Checking) -> None:
+    def _was_sent(self, number: int) -> bool:
+        """Whether the outermost unit around what is in this one was shipped from here."""
+        unit = self._units.numbered(number)
+        while unit.parent is not None:
+            unit = self._units.numbered(unit.parent)
+        return unit.state == UnitState.SHIPPED
+
+    def _build_lot(self, lot: Unit, checking: Checking) -> Tree:
         """The tree of a lot that came whole, compared with the ledger."""
         wanted = checking.root_of_lot(lot.uri)
         tree = self._trees.build_from_ids(lot.number)
         if wanted != (tree.size, tree.root):
             self._trees.drop(lot.number)
             raise HandoverError(f"the ids of {lot.uri} do not make the tree that the ledger has")
+        return tree
 
     # -- events
 
-    async def log(self, organisation: str, parts: Iterator[bytes]) -> list[int]:
+    async def log(self, handover: Handover, parts: Iterable[bytes]) -> list[int]:
         """Log the events that are not here yet, as the partner's; where they stand here."""
         done: list[int] = []
-        source = source_of(organisation)
-        known = await asyncio.to_thread(self._interrupted, source)
+        source = source_of(handover.organisation)
+        known = await asyncio.to_thread(self._interrupted, source, handover.id, notice=False)
         waiting: list[SharedEvent] = []
         size = 0
-        while (part := await asyncio.to_thread(_next, parts)) is not None:
+        rest = form.parts_in(parts)
+        while (part := await asyncio.to_thread(next, rest, None)) is not None:
             for item in part.items:
                 if item[0] != form.EVENT:
                     continue
@@ -144,19 +214,19 @@ class Taking:
                     done += await self._append(source, waiting, known)
                     waiting, size = [], 0
         done += await self._append(source, waiting, known)
-        await asyncio.to_thread(self._book.end_logging)
+        await asyncio.to_thread(self._book.end_logging, handover.id)
         return done
 
-    async def log_one(self, organisation: str, event: SharedEvent) -> int | None:
-        """One event that was checked; None where it is our own."""
+    async def log_one(self, handover: Handover, event: SharedEvent) -> int | None:
+        """One event about a hand-over, that was checked; None where it is our own."""
         if event.origin == self._folder.origin:
             return None
         at = await asyncio.to_thread(self._book.shared_at, event.origin, event.index)
         if at is None:
-            source = source_of(organisation)
-            known = await asyncio.to_thread(self._interrupted, source)
+            source = source_of(handover.organisation)
+            known = await asyncio.to_thread(self._interrupted, source, handover.id, notice=True)
             (at,) = await self._append(source, [event], known)
-            await asyncio.to_thread(self._book.end_logging)
+            await asyncio.to_thread(self._book.end_logging, handover.id, notice=True)
         return at
 
     async def _append(self, source: str, events: Sequence[SharedEvent], known: dict[bytes, int]) -> list[int]:
@@ -189,11 +259,11 @@ class Taking:
                     made = [(leaf, pack_name(t.uri)) for t in event.things if is_pack(t.uri) and t.role != "input"]
                     tx.executemany("UPDATE pack SET leaf = ? WHERE name = ? AND leaf IS NULL", made)
 
-    def _interrupted(self, source: str) -> dict[bytes, int]:
+    def _interrupted(self, source: str, handover: bytes, *, notice: bool) -> dict[bytes, int]:
         """Events of a try that broke off after they were logged and before that was noted: leaves by digest."""
         with closing(SiteReader.open(self._folder)) as reader:
             size = reader.entries.size()
-            first = self._book.begin_logging(size)
+            first = self._book.begin_logging(handover, size, notice=notice)
             leaves = []
             for leaf, entry in enumerate(reader.entries.entries(first, size), first):
                 name, (kind, *_) = record_parts(entry)
@@ -201,11 +271,3 @@ class Taking:
                     leaves.append(leaf)
             stored = stored_events(reader, leaves)
             return {sha256(cbor.unpack(one.event)[9]).digest(): leaf for leaf, one in stored}
-
-
-def _next(parts: Iterator[bytes]) -> Part | None:
-    for signed in parts:
-        content = form.decode_message(signed)
-        if isinstance(content, Part):
-            return content
-    return None

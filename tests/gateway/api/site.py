@@ -29,6 +29,7 @@ from crypto import labels
 from crypto.keys import Algorithm, PrivateKey
 from crypto.merkle import root_of
 from gateway.access import Access, Scope, SeriesLimits, SourceSettings
+from gateway.alarms.opening import mail_carrier
 from gateway.alarms.parts import Alarms
 from gateway.alarms.store import AlarmStore
 from gateway.anchoring import Anchorer
@@ -60,6 +61,7 @@ from gateway.pipeline.writing import write
 from gateway.preprocess import kinds
 from gateway.recall.parts import open_recalls
 from gateway.supply.ground import Ground
+from gateway.supply.ledger_events import LedgerEvents
 from gateway.supply.parts import Supply
 
 ORIGIN = "plant-7.example/line-3"
@@ -145,13 +147,14 @@ class Site:
             lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
-        outbox = open_outbox(ground)
+        outbox = open_outbox(ground, mail_carrier(ground))
         custody = asyncio.run(open_custody(ground, outbox))
         cold = ColdChain(ground, ShipmentStore(root), custody.units)  # nothing runs by itself here
         alarms, consumer = Alarms(ground, AlarmStore(root), cold, outbox), asyncio.run(open_consumer(ground, custody))
         recalls = asyncio.run(open_recalls(ground, outbox, custody))
         captures, enquiries = make_captures(ground), make_enquiries(ground, outbox)
-        self.supply = Supply(ground, outbox, custody, cold, alarms, consumer, recalls, captures, enquiries)
+        events = LedgerEvents(self.ledger, cold.after, cold.heeded, ())
+        self.supply = Supply(ground, outbox, custody, cold, alarms, events, consumer, recalls, captures, enquiries)
         self.connected: tuple[str, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.stored = 0

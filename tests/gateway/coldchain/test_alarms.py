@@ -3,9 +3,10 @@
 import asyncio
 import json
 import secrets
+import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace as changed
 from email.header import decode_header, make_header
 from pathlib import Path
@@ -15,14 +16,16 @@ import httpx
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
+from pydantic import ValidationError
 
 from crypto.files import write_secret
 from gateway.access import Scope, SourceSettings
-from gateway.alarms import store
+from gateway.alarms import store, telling
 from gateway.alarms.alarm import Alarm, What
 from gateway.alarms.errors import AlarmError
+from gateway.alarms.settings import AlarmTarget
 from gateway.alarms.store import AlarmStore
-from gateway.coldchain.opening import Opening, WantedLogger
+from gateway.coldchain.shipping_order import Opening, WantedLogger
 from gateway.delivery import signing
 from gateway.server import _application, _listen, _server
 from tests.gateway.coldchain.listeners import PASSWORD, USER, mail_server
@@ -183,8 +186,13 @@ def test_a_webhook_that_is_down_for_long_hears_everything_and_once_in_order(tmp_
 
 
 def _raise(site: Site, *numbers: int) -> None:
+    alarms = site.gateway.supply.alarms
+
+    async def tell(alarm: Alarm) -> None:
+        alarms._told(alarms._store.raise_all([alarm]))
+
     for n in numbers:
-        site.run(site.gateway.supply.alarms.raise_alarm(Alarm(0, f"key {n}", n, What.SITE, f"s-{n}", "a test")))
+        site.run(tell(Alarm(0, f"key {n}", n, What.SITE, f"s-{n}", "a test")))
 
 
 def test_the_sites_own_alerts_are_alarms(tmp_path: Path) -> None:
@@ -195,6 +203,59 @@ def test_the_sites_own_alerts_are_alarms(tmp_path: Path) -> None:
         carrier.wait(lambda: alarms._store.newest() == 1)
         (alarm,) = alarms._store.after(0, 10)
         assert (alarm.what, alarm.subject, alarm.numbers["kind"]) == (What.SITE, "truck", "excursion")
+
+
+def test_an_alert_that_could_not_be_kept_at_once_is_an_alarm_later(tmp_path: Path) -> None:
+    with trade(tmp_path, "carrier") as (carrier,):
+        logger, alarms = truck(carrier), carrier.gateway.supply.alarms
+        with closing(sqlite3.connect(tmp_path / "carrier" / store.NAME, isolation_level=None)) as other:
+            other.execute("CREATE TRIGGER full BEFORE INSERT ON alarm BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+            logger.reads(20.0)
+            carrier.wait(lambda: alarms._site_problem)
+            other.execute("DROP TRIGGER full")
+        carrier.wait(lambda: alarms._store.newest() == 1)
+        assert alarms._store.after(0, 10)[0].subject == "truck"
+        carrier.wait(lambda: not alarms._site_problem)
+
+
+def test_alerts_of_a_site_that_was_put_back_from_a_backup_are_alarms(tmp_path: Path) -> None:
+    kept = AlarmStore(tmp_path)
+    kept.raise_all([_alert(100)], (store.ALERTS, 100))
+    assert kept.mark(store.ALERTS, 60) == 60
+    assert [one.key for one in kept.raise_all([_alert(61, store.MINUTE_US)], (store.ALERTS, 61))] == ["alert 61"]
+    kept.close()
+
+
+def test_a_target_that_cannot_be_told_silences_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "_RETRY_S", 0.05)
+    secret = tmp_path / "hook.secret"
+    with receiving() as first, receiving() as second:
+        targets = [
+            {"name": "first", "webhook": first.url, "secret_file": secret}, {"name": "second", "webhook": second.url},
+        ]  # fmt: skip
+        with trade(tmp_path, "carrier", carrier=QUICK | {"alarms": targets}) as (carrier,):
+            problems = carrier.gateway.supply.alarms.telling.problems
+            carrier.wait(lambda: "hook.secret" in problems["first"])  # said at the start, before anything happens
+            assert any("alarms for first wait" in one for one in carrier.gateway.supply.problems())
+            _raise(carrier, 1)
+            carrier.wait(lambda: len(second.taken) == 1)
+            assert first.came == []
+            write_secret(secret, signing.secret_text(SECRET).encode())
+            carrier.wait(lambda: len(first.taken) == 1 and not problems)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"webhook": "https://u:p@hook.example/x"},
+        {"webhook": "https://hook.example/x#y"},
+        {"webhook": "https://hook.example:99999/"},
+        {"smtp": "smtp://mail.example:99999", "sender": "a@b.example", "to": ["c@d.example"]},
+    ],
+)
+def test_a_target_that_nothing_can_be_sent_to_stops_the_start(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        AlarmTarget.model_validate({"name": "hook", **wrong})
 
 
 def test_a_person_acknowledges_and_the_first_word_stays(tmp_path: Path) -> None:
@@ -248,4 +309,45 @@ def test_the_table_of_alarms_is_bounded_and_says_what_fell_out(tmp_path: Path, m
     assert kept.newest() == max(ids)
     with pytest.raises(AlarmError):
         kept.acknowledge(8, "A. Person", "seen")
+    kept.close()
+
+
+def _alert(n: int, at_us: int = 0, **more: Any) -> Alarm:
+    numbers = {"alert": n, "kind": "excursion", "record": None, "count": 1}
+    return Alarm(0, f"alert {n}", at_us, What.SITE, "truck", f"alert {n}", numbers | more)
+
+
+def test_what_alternates_is_one_alarm_a_minute_with_a_count(tmp_path: Path) -> None:
+    kept, minute = AlarmStore(tmp_path), store.MINUTE_US
+    assert len(kept.raise_all([_alert(n, n) for n in range(1, 501)])) == 1
+    assert len(kept.raise_all([_alert(501, 500, kind="gap"), _alert(502, 501)])) == 1  # another kind is its own
+    assert [one.numbers["count"] for one in kept.after(0, 10)] == [501, 1]
+    (later,) = kept.raise_all([_alert(503, minute + 1)])
+    assert later.text == "alert 503; 500 more came within a minute of alarm 1"
+    # What somebody has seen to counts nothing any more.
+    kept.acknowledge(later.id, "A. Person", "seen")
+    assert len(kept.raise_all([_alert(504, minute + 2)])) == 1
+    kept.close()
+
+
+def test_a_logger_that_goes_in_and_out_makes_one_alarm(tmp_path: Path) -> None:
+    with trade(tmp_path, "carrier") as (carrier,):
+        logger, alarms = truck(carrier), carrier.gateway.supply.alarms
+        rows = [logger.source.event([{"n": SERIES, "u": "Cel", "v": 5.0 + 10 * (n % 2)}]) for n in range(100)]
+        carrier.send(logger.source, message(rows, logger.source.seal(signed_us=now_us())), received_us=now_us())
+        for celsius in (5.0, 20.0) * 3:
+            logger.reads(celsius)
+        carrier.wait(lambda: sum(one.numbers["count"] for one in alarms._store.after(0, 10)) == 4)
+        assert alarms._store.newest() == 1
+        assert "and 49 times more" in alarms._store.after(0, 1)[0].text
+
+
+def test_alerts_of_the_site_push_no_alarm_of_the_ledger_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_ALARMS", 10)
+    kept = AlarmStore(tmp_path)
+    kept.raise_all([Alarm(0, "ledger x", 0, What.EXCURSION, "s", "goods are held")])
+    for n in range(30):
+        kept.raise_all([_alert(n, n * 10 * store.MINUTE_US)])
+    assert kept.after(0, 1)[0].what is What.EXCURSION
+    assert kept.counts() == (10, 10, 21)
     kept.close()

@@ -12,7 +12,7 @@ from typing import Any
 from chaincode.coldchain.policy import Direction, Limit, Policy
 from chaincode.coldchain.records import Progress, Shipment
 from gateway.access import SeriesLimits, SourceSettings
-from gateway.coldchain.opening import Opening, WantedLogger
+from gateway.coldchain.shipping_order import Opening, WantedLogger
 from tests.support.site import Site
 from tests.support.source import Source, message
 
@@ -96,7 +96,8 @@ def trade(root: Path, *names: str, site: type[Site] = Site, **settings: dict[str
             sites = []
             for name in names:
                 shared = LEDGER | {"folder": root / "ledger", "organisation": name.title()}
-                made = site(root / name, origin=f"{name}.example/gw", shared_ledger=shared, **settings.get(name, {}))
+                more = {"coldchain": {"report_for": [other.title() for other in names]}} | settings.get(name, {})
+                made = site(root / name, origin=f"{name}.example/gw", shared_ledger=shared, **more)
                 made._runner.close()
                 made._runner = loop  # type: ignore[assignment]
                 sites.append(stack.enter_context(made))

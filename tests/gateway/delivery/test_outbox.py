@@ -314,7 +314,6 @@ def test_nothing_is_smuggled_into_a_request(tmp_path: Path) -> None:
 _KILLED = """
 import asyncio, sys
 from pathlib import Path
-from gateway.delivery import store
 from gateway.delivery.outbox import Outbox
 from tests.gateway.delivery.test_outbox import QUICK, OPEN
 from gateway.delivery.http import HttpCarrier

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.custody.follower import source_of
 from gateway.epcis.event import read_event
 from gateway.events.check import check_events
 from gateway.events.members import parts_of
@@ -95,6 +96,27 @@ def test_an_error_declaration_makes_the_event_void_in_either_order(trade: Trade,
     trade.captured(second, other)
     states = [(0, 1), (1, 0)] if not late else [(1, 0), (0, 1)]
     assert trade.rows("SELECT declared, void FROM event ORDER BY leaf") == [*states, (0, 0)]
+
+
+@pytest.mark.parametrize("named", ["", "urn:uuid:01234567-89ab-4def-8123-0123456789ab"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_partner_declares_its_own_events_erroneous_and_no_others(trade: Trade, named: str, late: bool) -> None:
+    original = objects(0, "shipping", pack(1, 1), **({"eventID": named} if named else {}))
+    declaration = declared_false(original, 9)
+
+    def handed_over(organisation: str, payload: bytes) -> int:
+        return trade.run(trade.gateway._own_log(source_of(organisation), "epcis").append_all([payload]))[0]
+
+    declared = [handed_over("Maker", declaration)] if late else []
+    trade.follow()
+    leaves = [*trade.capture(original), *(handed_over(name, original) for name in ("Maker", "Shop"))]
+    trade.follow()
+    if not late:
+        handed_over("Maker", declaration)
+        trade.follow()
+    assert trade.rows("SELECT leaf FROM event WHERE void") == [(leaves[1],)], declared
+    trade.captured(declaration)  # ours: what a partner told us is false
+    assert trade.rows("SELECT leaf FROM event WHERE void ORDER BY leaf") == [(leaf,) for leaf in leaves]
 
 
 def test_a_declaration_by_another_id_speaks_of_the_event_with_this_id(trade: Trade) -> None:

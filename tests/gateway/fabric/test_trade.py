@@ -24,7 +24,7 @@ from chaincode.errors import Code, ContractError
 from chaincode.identities import enrolment
 from crypto import labels
 from crypto.keys import Algorithm, PrivateKey
-from gateway.coldchain.opening import Opening, WantedLogger
+from gateway.coldchain.shipping_order import Opening, WantedLogger
 from gateway.custody.schema import HandoverState, TaskState
 from gateway.ingest.inbound import Channel, Inbound
 from gateway.joining import admit, read_request, write_request

@@ -258,7 +258,7 @@ def test_a_whole_batch_by_python_alone_is_the_same_log(tmp_path: Any) -> None:
             sends.append(sends[4])
             assert {int(v) for v in site.send_all([site.inbound(source, one) for one in sends])} == {0}
             seen.append([(r.kind, r.seq, r.sensed_us, r.authentication, r.flags, r.count) for r in site.records()])
-            assert len(site.alerts("excursion")) > 5
+            assert "times more" in site.alerts("excursion")[-1].text
     assert seen[0] == seen[1]
 
 

@@ -1,6 +1,7 @@
 """A recall over three tiers of real gateways: reach, silence, nobody's customers told to anybody else, no forgeries."""
 
 import asyncio
+import secrets
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 from chaincode.errors import ContractError
 from chaincode.lots.recall_records import RecallAnswer
 from crypto import cbor
+from gateway.custody.schema import TaskState
+from gateway.custody.transitions import SHIP
 from gateway.recall.answering import excess
-from gateway.recall.book import Starting
 from gateway.recall.branches import branch_file, check_branch, commitment, decode_opening
 from gateway.recall.errors import RecallError, StatementError, UnknownRecallError
+from gateway.recall.records import Starting
 from gateway.recall.report import as_html, as_text, state_of
-from gateway.recall.statements import Answer, Heading, Notice, open_signed, signed
+from gateway.recall.statements import Answer, Counts, Heading, Notice, open_signed, signed
 from tests.gateway.recall.conftest import GLN, Companies, companies, party
 from tests.support.trade import case, commissioned, lot, objects, pack, packed, place
 
@@ -77,8 +80,11 @@ def drill(root: Path) -> None:
             assert (state["packs"], state["reach"], state["unanswered"], state["flagged"]) == (60, 100.0, 0, 0)
             assert "DRILL" in as_text(state)
             assert "100 % of 60 packs" in as_html(state)
+            await by_the_ledger(all_of)
             await hidden(all_of, recall.id)
             await forged(all_of, recall.id)
+            await curious(all_of)
+            await flooding(all_of)
             await invented(all_of)
 
     asyncio.run(run())
@@ -134,6 +140,69 @@ async def forged(all_of: Companies, recall: str) -> None:
         await wholesaler.take_answer("Maker", await _addressed(all_of, recall, "Maker", "Wholesaler"))
 
 
+async def by_the_ledger(all_of: Companies) -> None:
+    """Shipments of other lots are not asked about, and too many are no reason to tell nobody."""
+    maker, gateway = all_of["Maker"], all_of.served["Maker"].gateway
+    await all_of.until(lambda: gateway.supply.custody.keeping.idle)
+    ships = [t for t in gateway.supply.custody.tasks.page(TaskState.DONE, 0, 500) if t.name == SHIP]
+    assert len(ships) == 5
+    await all_of.capture("Maker", shipped(9, case(77), "Maker", "Wholesaler"))
+    leaves = {task.leaf for task in ships}
+    async with asyncio.timeout(30):
+        while await maker.ledger.received(LOT, "Wholesaler", leaves) != 50:
+            await asyncio.sleep(0.05)
+    assert await maker.ledger.received(LOT, "Shop", leaves) is None
+    assert await maker.ledger.received(LOT, "Wholesaler", range(10_001)) is None
+
+
+def _drill(all_of: Companies, sender: str, deadline_us: int, *, lot: str = LOT, to: str = "Wholesaler") -> bytes:
+    """A drill that a company makes up."""
+    gateway = all_of.served[sender].gateway
+    heading = Heading(gateway.folder.origin, to, f"drill-{secrets.token_hex(16)}", True, lot)
+    return signed(Notice(heading, 1, "made up", deadline_us, recalls_now(), 1, 1), gateway.folder.gateway_key())
+
+
+async def curious(all_of: Companies) -> None:
+    """A customer makes up a drill of a lot that came from the maker: it is not answered, and told to nobody."""
+    wholesaler, kiosk = all_of["Wholesaler"], all_of["Kiosk"]
+    before = len(kiosk.book.all())
+    asked = await wholesaler.take_notice("Shop", _drill(all_of, "Shop", recalls_now() + HOUR_US))
+    true = await wholesaler.take_notice("Maker", _drill(all_of, "Maker", recalls_now() + HOUR_US))
+    await all_of.until(lambda: wholesaler.book.said(true, "Maker") and len(kiosk.book.all()) > before)
+    await wholesaler.turn()
+    assert (wholesaler.book.said(asked, "Shop"), wholesaler.book.customers(asked)) == (None, [])
+    # A person who answers the supplier says nothing of its goods to the other one who told us.
+    await wholesaler.take_notice("Shop", _same(all_of, "Shop", true))
+    await wholesaler.answer(true, {"unknown": 7})
+    await all_of.until(lambda: wholesaler.book.said(true, "Shop"))
+    said = open_signed(wholesaler.book.said(true, "Shop").body).statement
+    assert (said.received, said.own, said.passed_on, said.tiers[0].customers) == (0, Counts(), Counts(), 0)
+    assert open_signed(wholesaler.book.said(true, "Maker").body).statement.own.unknown == 7
+
+
+def _same(all_of: Companies, sender: str, recall: str) -> bytes:
+    gateway = all_of.served[sender].gateway
+    known = all_of["Wholesaler"].book.get(recall)
+    heading = Heading(gateway.folder.origin, "Wholesaler", recall, True, LOT)
+    said = Notice(heading, 1, "made up", known.deadline_us, recalls_now(), 1, 1)
+    return signed(said, gateway.folder.gateway_key())
+
+
+async def flooding(all_of: Companies) -> None:
+    """More drills than a company may have open, and such as never end."""
+    wholesaler = all_of["Wholesaler"]
+    for deadline_us in (recalls_now() - 1, recalls_now() + 91 * 24 * HOUR_US):
+        with pytest.raises(StatementError, match="deadline of a drill lies ahead"):
+            await wholesaler.take_notice("Kiosk", _drill(all_of, "Kiosk", deadline_us))
+    for _ in range(20):
+        await wholesaler.take_notice("Kiosk", _drill(all_of, "Kiosk", recalls_now() + HOUR_US, lot=lot(9, "X")))
+    with pytest.raises(RecallError, match="20 drills of Kiosk are open"):
+        await wholesaler.take_notice("Kiosk", _drill(all_of, "Kiosk", recalls_now() + HOUR_US))
+    wholesaler.book.end_drills(recalls_now() + 2 * HOUR_US)
+    assert wholesaler.book.open() == []
+    await wholesaler.take_notice("Kiosk", _drill(all_of, "Kiosk", recalls_now() + HOUR_US))
+
+
 async def invented(all_of: Companies) -> None:
     """A recall that the maker did not begin, a drill that looks like a recall, and one that is for somebody else."""
     gateway, wholesaler = all_of.served["Maker"].gateway, all_of["Wholesaler"]
@@ -152,7 +221,7 @@ async def invented(all_of: Companies) -> None:
         await wholesaler.take_notice("Maker", notice("drill-ab", drill=True, to="Shop"))
     with pytest.raises(StatementError, match="no gateway of"):
         await wholesaler.take_notice("Shop", notice("drill-ab", drill=True))
-    assert len(wholesaler.book.all()) == 1
+    assert "drill-ab" not in {one.id for one in wholesaler.book.all()}
 
 
 async def _addressed(all_of: Companies, recall: str, sender: str, to: str) -> bytes:
@@ -230,6 +299,9 @@ def test_a_recall_goes_on_after_a_restart_and_ends_everywhere_when_it_is_lifted(
                 next(one for one in maker.book.all() if one.lot == lot(DRUG, name)) for name in ("L1", "L2")
             )
             for one in (first, second):
+                # Nothing here says that the goods came, so a person answers.
+                await all_of.until(lambda one=one: wholesaler.book.suppliers(one.id))
+                await wholesaler.answer(one.id)
                 await all_of.until(lambda one=one: [c.answer for c in maker.book.customers(one.id) if c.answer])
                 assert [c.packs for c in maker.book.customers(one.id)] == [3]
             assert (await maker.ledger.require_recalled(second.id, second.lot)).grade == 1

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 
 from gateway.access import Scope
-from gateway.api.trace_models import TraceOut
+from gateway.trace.forms import TraceOut
 from tests.gateway.recall.conftest import GLN, Companies, companies
-from tests.gateway.recall.test_recall import DRUG, trade
-from tests.support.trade import case, lot, pack
+from tests.gateway.recall.test_recall import DRUG, shipped, trade
+from tests.support.trade import case, lot, objects, pack, place
 
 
 async def asked(all_of: Companies, name: str, uri: str, direction: str) -> dict[str, Any]:
@@ -51,6 +51,15 @@ def test_what_passed_is_told_and_nothing_beyond_it(tmp_path: Path) -> None:
                     headers={"Authorization": f"Bearer {token}"},
                 )  # fmt: skip
                 assert answer.json() == {"traces": []}  # the second one never left the maker
+                # The maker says that case 99 came from it; that it tells nobody where the case went here.
+                copy = all_of.served["Wholesaler"].gateway._own_log("partner.maker", "epcis")
+                await copy.append(shipped(1, case(99), "Maker", "Wholesaler"))
+                await all_of.capture("Wholesaler", objects(2, "storing", case(99), at=place(7)))
+                answer = await client.post(
+                    "/v1/trace/shared", json={"ids": [case(99), case(5)], "direction": "down"},
+                    headers={"Authorization": f"Bearer {token}"},
+                )  # fmt: skip
+                assert [one["id"] for one in answer.json()["traces"]] == [case(5)]
             all_of.served["Wholesaler"].gateway.access.revoke_token("Maker")
             [refused] = (await asked(all_of, "Maker", pack(DRUG, 10), "down"))["partners"]
             assert (refused["state"], "401" in refused["why"]) == ("refused", True)

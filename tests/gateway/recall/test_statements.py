@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from crypto import cbor
 from crypto.errors import FormatError, SignatureError
 from crypto.keys import Algorithm, PrivateKey
-from gateway.recall.branches import Heard, passed_on, tiers, tree_of
+from gateway.recall.branches import Heard, added, passed_on, tiers, tree_of
 from gateway.recall.errors import StatementError
 from gateway.recall.statements import Answer, Counts, Heading, Notice, Tier, decode, encode, open_signed, signed
 
@@ -57,3 +57,20 @@ def test_totals_and_tiers_add_up_without_names() -> None:
     assert tree_of(heard) == tree_of(heard[::-1])
     assert tree_of(heard) != tree_of(heard[:2])
     assert ANSWER.claimed == max(100, 21 + 9 + 8)
+
+
+def test_what_customers_say_makes_no_statement_that_nobody_reads() -> None:
+    """As many tiers as there may be, and numbers as large as they may be, from several customers."""
+    key, large = PrivateKey.generate(Algorithm.ED25519), 2**63 - 1
+    all_large = Counts(*[large] * 6)
+    silent, answered = (Tier(large, 0, large, 1), Tier(large, large, 0, 1))
+    most = [
+        replace(ANSWER, own=all_large, passed_on=Counts(large), unanswered=large, flagged=large, tiers=(t,) * 16)
+        for t in (silent, answered, silent)
+    ]  # fmt: skip
+    heard = [Heard(f"customer-{n}", bytes([n] * 16), signed(one, key)) for n, one in enumerate(most)]
+    ours = replace(
+        ANSWER, passed_on=passed_on(heard), tiers=tiers(5, 2, 9, heard), flagged=added(h.answer.flagged for h in heard)
+    )
+    assert open_signed(signed(ours, key)).statement == ours
+    assert (len(ours.tiers), ours.passed_on.sold, heard[0].answer.claimed) == (16, large, large)

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from bench.traces import same_rows
 from gateway.access import Scope
-from gateway.api.trace_models import TraceOut
 from gateway.commands import application
 from gateway.server import running
+from gateway.trace.forms import TraceOut
 from tests.support.captures import Trade
 from tests.support.trade import case, commissioned, declared_false, lot, made, objects, pack, packed, place
 

@@ -71,7 +71,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, httpx.Response]
         alarms = site.gateway.supply.alarms
         for number in range(2):
             alarm = Alarm(0, f"k{number}", number, What.SITE, "x", HOSTILE, {}, {"record": "javascript:alert(1)"})
-            site.run(alarms.raise_alarm(alarm))
+            alarms._store.raise_all([alarm])
         newest = site.run(alarms.newest())
         site.run(alarms.acknowledge(newest, "J. Muster", HOSTILE))
         for path in (

@@ -16,7 +16,7 @@ Heed = Callable[[LedgerEvent], Awaitable[None]]
 WANTED = ("coldchain.", "lots.exception", "lots.recalled")
 
 
-class Following:
+class LedgerEvents:
     """On the event loop. `after` gives the index that was heeded last, `heeded` keeps it."""
 
     def __init__(

@@ -7,7 +7,6 @@ import logging
 from crypto.errors import SealtrailError
 
 log = logging.getLogger(__name__)
-PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 
 
@@ -16,6 +15,7 @@ class Turning:
     `idle`: the last turn left nothing to do, and nobody woke it since."""
 
     what = ""  # waits while there is a fault, in the log's words
+    every_s = 1.0  # between two turns that nobody asked for
 
     def __init__(self) -> None:
         self._news = asyncio.Event()
@@ -28,7 +28,7 @@ class Turning:
 
     async def run(self) -> None:
         """Until cancelled."""
-        pause = PAUSE_S
+        pause = self.every_s
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -37,7 +37,7 @@ class Turning:
             try:
                 await self.turn()
                 self.idle = not self._news.is_set()
-                self.problem, pause = "", PAUSE_S
+                self.problem, pause = "", self.every_s
             except Exception as e:  # outermost boundary of this task: it must outlive any fault, and say so
                 if self.problem != str(e):
                     log.warning("%s waits: %s", self.what, e, exc_info=not isinstance(e, SealtrailError))
