@@ -6,6 +6,7 @@ They go through the pipeline that all events go through, so they are on disk and
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from threading import Lock
 
 from chain.errors import StoreError
@@ -18,6 +19,11 @@ from gateway.ingest.inbound import Channel, Inbound, Sink, Verdict
 
 class OwnSourceError(SealtrailError):
     """A device has the name of one of the gateway's own sources."""
+
+
+def _answered(answer: "asyncio.Future[list[Verdict]]", verdicts: list[Verdict]) -> None:
+    if not answer.done():  # whoever asked may be cancelled; others wait for the news of the same commit
+        answer.set_result(verdicts)
 
 
 class OwnLog:
@@ -53,7 +59,7 @@ class OwnLog:
             self._sink.submit(
                 Inbound(
                     self._source, True, Channel.PLAIN, self._kind, list(payloads), size, time.time_ns() // 1000,
-                    "gateway", answer.set_result,
+                    "gateway", partial(_answered, answer),
                 )
             )  # fmt: skip
             verdicts = await answer

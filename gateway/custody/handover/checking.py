@@ -19,13 +19,13 @@ from chain.event import Event, content_hash
 from chain.ledger.interface import Ledger
 from chain.record import Record
 from chaincode.errors import Code, ContractError
-from chaincode.identity_records import Identity, Role
+from chaincode.identity_records import Identity
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.lots.items import Position
 from chaincode.lots.records import LotRecord
 from chaincode.lots.unit_records import UnitRecord, UnitState
 from crypto import bulk
-from crypto.errors import FormatError, ProofError, SealtrailError, SignatureError
+from crypto.errors import FormatError, ProofError, SealtrailError
 from crypto.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash, verify_inclusion
 from crypto.units import unit_id
 from gateway.custody.errors import HandoverError
@@ -36,6 +36,7 @@ from gateway.custody.names import PRODUCT
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import open_event
 from gateway.events.follower import EPCIS_KIND
+from gateway.supply.signers import SignerError, require_signed
 
 MAX_EVENTS = 200_000
 _AT_ONCE = 64
@@ -55,21 +56,10 @@ class Senders:
             identity = Identity.decode(await self._ledger.evaluate("identities.get", name.encode()))
         except (ContractError, UnicodeEncodeError) as e:
             raise HandoverError(f"the ledger knows no gateway {name[:80]!r}: {e}") from e
-        if identity.role is not Role.GATEWAY or identity.organisation != organisation:
-            raise HandoverError(
-                f"{name[:80]} is a {identity.role} of {identity.organisation}, and the token is {organisation}'s"
-            )
-        # One that was rotated away signed what waited meanwhile; one that was revoked, or is in doubt, counts no more.
-        for record in identity.keys:
-            if record.key.kid == message.kid and not record.reason and record.doubt is None:
-                try:
-                    message.require_signed(record.key)
-                except SignatureError as e:
-                    raise HandoverError(f"the message is not what the gateway of {organisation} signed: {e}") from e
-                return
-        raise HandoverError(
-            f"the message is signed with the key {message.kid.hex()[:16]}…, which is none of {name[:80]}"
-        )
+        try:
+            require_signed(identity, organisation, name, message)
+        except SignerError as e:
+            raise HandoverError(str(e)) from e
 
 
 class Checking:
