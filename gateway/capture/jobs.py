@@ -74,8 +74,7 @@ class Jobs:
     """The one writer of the file."""
 
     def __init__(self, path: Path) -> None:
-        path.touch(mode=0o600)  # SQLite gives its journals the mode of the file
-        self._db, self._lock = Database(path, SCHEMA), Lock()
+        self._db, self._lock = Database(path, SCHEMA, private=True), Lock()
         self._late: dict[int, Job] = {}  # finished, and not in the file yet
 
     def begin(self, new: Sequence[Job]) -> list[Job]:

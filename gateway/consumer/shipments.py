@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from chain.ledger.interface import Ledger
-from chaincode.coldchain.queries import MAX_LISTED
 from chaincode.coldchain.records import Shipment
 from crypto import cbor
 from crypto.errors import SealtrailError
@@ -64,13 +63,13 @@ class LedgerShipments:
         after: tuple[bytes, ...] = ()
         while len(self._units) <= MAX_SHIPMENTS:
             answer = await self._ledger.evaluate("coldchain.list", organisation, b"any", *after)
-            listed: list[bytes] = cbor.decode(answer, MAX_ANSWER)
+            listed, onward = cbor.decode(answer, MAX_ANSWER)
             for shipment in listed:
                 if shipment not in self._units:
                     self._units[shipment] = await self._inside(shipment)
-            if len(listed) < MAX_LISTED:
+            if onward is None:
                 return
-            after = (listed[-1],)
+            after = (onward,)
 
     async def _inside(self, shipment: bytes) -> tuple[bytes, ...]:
         found, _ = cbor.decode(await self._ledger.evaluate("coldchain.get", shipment), MAX_ANSWER)
