@@ -55,8 +55,7 @@ class Taking:
         if outline.trees:
             self._keep_trees(outline, units, checking, parts)
         units |= self._take(outline.logistic, outline, organisation)
-        # By the ledger on its way to us, or new here. What is ours, or on its way from us, nobody else's word changes.
-        fresh = {uri for uri in outline.logistic if uri in outline.coming or units[uri].state == UnitState.COMING}
+        fresh = {uri for uri in outline.logistic if _is_fresh(units[uri], outline)}
         self._begin([units[uri] for uri in fresh], organisation)
         duplicates: list[Duplicate] = []
         for part in form.parts_in(parts()):
@@ -165,3 +164,9 @@ class Taking:
             self._trees.drop(lot.number)
             raise HandoverError(f"the ids of {lot.uri} do not make the tree that the ledger has")
         return tree
+
+
+def _is_fresh(unit: Unit, outline: Outline) -> bool:
+    """Whether its contents are taken: it is new here, or by the ledger on its way to us, and was not opened before the
+    ledger hears of its receipt. What is ours, or on its way from us, nobody else's word changes."""
+    return unit.state == UnitState.COMING or (unit.uri in outline.coming and unit.state != UnitState.OPENED)

@@ -173,6 +173,18 @@ def test_an_old_hand_over_of_what_we_passed_on(trade: Trade, goods: Goods) -> No
     assert states(pharmacy, leaf) == [("receive", "done", "")]
 
 
+def test_a_hand_over_comes_again_after_the_goods_were_opened(trade: Trade, goods: Goods, shipment: list[Part]) -> None:
+    """The ledger, which is away, say, does not know yet that they are here: the unit stays open, its packs loose."""
+    maker, wholesaler, _ = trade
+    units, containers = wholesaler.custody.units, wholesaler.custody.containers
+    units.set_state(units.of(goods.sscc(1)), UnitState.OPENED)
+    containers.empty(units.of(goods.sscc(1)))
+    assert deliver(wholesaler, shipment, key_of(maker)) is HandoverState.KEPT
+    assert units.of(goods.sscc(1)).state == UnitState.OPENED
+    assert containers.parent_of(goods.pack(1)) is None
+    assert not [one for one in wholesaler.custody.exceptions.page(None, 0, 500) if goods.pack(1) in one.things]
+
+
 # -- room
 
 
