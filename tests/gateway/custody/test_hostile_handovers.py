@@ -12,8 +12,7 @@ import pytest
 
 from chaincode.lots.unit_records import UnitState as OnLedger
 from crypto import cbor, labels
-from crypto.units import new_unit_secret
-from gateway.custody.errors import HandoverError, NoRoomError
+from gateway.custody.errors import CustodyError, HandoverError, NoRoomError
 from gateway.custody.handover import book, outline
 from gateway.custody.handover import format as form
 from gateway.custody.handover.exchanging import COMING_US
@@ -119,23 +118,26 @@ def test_a_fault_of_ours_with_one_hand_over_holds_up_no_other(
     assert deliver(wholesaler, shipment, key_of(maker)) is HandoverState.KEPT
 
 
-def test_nothing_of_a_rejected_hand_over_stays(trade: Trade, goods: Goods, shipment: list[Part]) -> None:
-    """All that the ledger can say holds, and then a lot's secret is another one than is known here."""
+def test_nothing_of_a_rejected_hand_over_stays(
+    trade: Trade, goods: Goods, shipment: list[Part], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that the ledger can say holds, and the last step fails."""
     maker, wholesaler, _ = trade
-    custody = wholesaler.custody
-    which = (goods.sscc(1), goods.lot_uri)
-    with custody.store.transaction() as tx:  # as if the case had never come, and the lot came with another secret
-        rows = tx.execute("SELECT * FROM unit WHERE uri IN (?, ?)", which).fetchall()
-        tx.execute("DELETE FROM unit WHERE uri IN (?, ?)", which)
-    custody.units.take(goods.lot_uri, UnitKind.LOT, new_unit_secret(), "MakerMSP")
-    try:
-        assert deliver(wholesaler, shipment, key_of(maker)) is HandoverState.REJECTED
-        assert "another secret" in custody.book.get(shipment[0].heading.handover).reason
-        assert custody.units.get(goods.sscc(1)) is None
-    finally:
-        with custody.store.transaction() as tx:
-            tx.execute("DELETE FROM unit WHERE uri IN (?, ?)", which)
-            tx.executemany(f"INSERT INTO unit VALUES ({', '.join('?' * len(rows[0]))})", rows)
+    store, units = wholesaler.custody.store, wholesaler.custody.units
+
+    def fails(*_: Any) -> None:
+        assert units.get(goods.sscc(1))  # it is there by now
+        raise CustodyError("and then it cannot be")
+
+    with store.transaction() as tx:  # as if the case had never come
+        rows = tx.execute("SELECT * FROM unit WHERE uri = ?", (goods.sscc(1),)).fetchall()
+        tx.execute("DELETE FROM unit WHERE uri = ?", (goods.sscc(1),))
+    monkeypatch.setattr(Taking, "_build_units", fails)
+    assert deliver(wholesaler, shipment, key_of(maker)) is HandoverState.REJECTED
+    assert wholesaler.custody.book.get(shipment[0].heading.handover).reason == "and then it cannot be"
+    assert units.get(goods.sscc(1)) is None
+    with store.transaction() as tx:
+        tx.executemany(f"INSERT INTO unit VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
 
 def test_memory_is_bounded_before_lists_are_made(
