@@ -250,32 +250,32 @@ def test_a_partner_whose_queue_is_full_holds_up_no_other(
     maker, wholesaler, pharmacy = trade
     sending = maker.custody.handovers.sending
     target = sending._target
-    full = {"WholesalerMSP": Bounds(nbytes=1, refuse=True)}
+    full = {"PharmacyMSP": Bounds(nbytes=1, refuse=True)}  # who comes first
     monkeypatch.setattr(
         sending, "_target", lambda p: replace(target(p), bounds=full.get(p.organisation, Bounds(refuse=True)))
     )
-    shipped(maker, wholesaler, goods, 1)
-    shipped(maker, pharmacy, goods, 2)
-    kept(pharmacy, goods.sscc(2))
+    shipped(maker, pharmacy, goods, 1)
+    shipped(maker, wholesaler, goods, 2)
+    kept(wholesaler, goods.sscc(2))
     maker.wait(lambda: "bytes" in maker.custody.handovers.problem)
     full.clear()
     maker.custody.handovers.wake()
-    kept(wholesaler, goods.sscc(1))
+    kept(pharmacy, goods.sscc(1))
     maker.wait(lambda: not maker.custody.handovers.problem)
 
 
 def test_many_that_wait_for_one_partner_hide_nobody_elses(trade: Trade, goods: Goods) -> None:
-    """The file with the token for the wholesaler is away; the pharmacy gets its own."""
-    maker, _, pharmacy = trade
-    file = maker.custody.partners.of("WholesalerMSP").token_file
+    """The file with the token for the pharmacy is away; the wholesaler gets its own."""
+    maker, wholesaler, _ = trade
+    file = maker.custody.partners.of("PharmacyMSP").token_file
     file.rename(file.with_suffix(".away"))
     try:
         with maker.custody.store.transaction():
             for _ in range(book.AT_ONCE + 1):
-                maker.custody.book.begin(os.urandom(32), "WholesalerMSP", 0, ["nowhere"])
-                maker.custody.book.put_said("WholesalerMSP", os.urandom(32), "taken", cbor.encode(None))
-        shipped(maker, pharmacy, goods, 1)
-        kept(pharmacy, goods.sscc(1))
+                maker.custody.book.begin(os.urandom(32), "PharmacyMSP", 0, ["nowhere"])
+                maker.custody.book.put_said("PharmacyMSP", os.urandom(32), "taken", cbor.encode(None))
+        shipped(maker, wholesaler, goods, 1)
+        kept(wholesaler, goods.sscc(1))
     finally:
         file.with_suffix(".away").rename(file)
     with maker.custody.store.transaction() as tx:
