@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chaincode.lots.unit_records import UnitState as OnLedger
 from crypto import cbor, labels
@@ -18,7 +20,7 @@ from gateway.custody.handover import format as form
 from gateway.custody.handover.exchanging import COMING_US
 from gateway.custody.handover.format import Heading, Notice, Part
 from gateway.custody.handover.outline import Outline
-from gateway.custody.handover.taking import Taking
+from gateway.custody.handover.taking import Taking, _all_in
 from gateway.custody.schema import HandoverState, UnitKind, UnitState
 from gateway.custody.tasks import now_us
 from gateway.delivery.target import Bounds
@@ -392,3 +394,11 @@ def test_a_receipt_finds_its_hand_over_behind_thousands_of_newer_ones(trade: Tra
         assert "PRIMARY KEY" in plan
         tx.execute("DELETE FROM handover WHERE organisation = 'DepotMSP'")
         tx.execute("DELETE FROM handed WHERE handover NOT IN (SELECT id FROM handover)")
+
+
+@given(st.lists(st.binary(min_size=32, max_size=32), unique=True, max_size=50), st.data())
+def test_ids_are_looked_for_in_a_tree_as_in_a_set(ids: list[bytes], data: st.DataObject) -> None:
+    packs = data.draw(st.lists(st.sampled_from(ids) if ids else st.nothing(), max_size=20)) if ids else []
+    packs += data.draw(st.lists(st.binary(min_size=32, max_size=32), max_size=2))
+    pieces = [bytearray(b"".join(packs[:7])), bytearray(b"".join(packs[7:]))]
+    assert _all_in(iter(sorted(ids)), pieces) is (set(packs) <= set(ids))
