@@ -110,3 +110,10 @@ def test_verifying_loads_nothing_heavy(module: str) -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=HOME, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
+def test_routes_are_at_the_edge() -> None:
+    """Only the edge knows of requests: what it serves knows nothing of the edge."""
+    edge = ("gateway/api/", "gateway/web/", "gateway/server.py", "gateway/sockets.py")
+    users = {name for name, imported in IMPORTS.items() if imported & {"fastapi", "starlette", "uvicorn"}}
+    assert {name for name in users if not name.startswith(edge)} == set()

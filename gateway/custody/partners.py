@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chain.remote import detail_of
 from crypto.errors import KeyMaterialError
 from crypto.files import read_secret
 from gateway.custody.errors import PartnerAwayError, PartnerError, PartnerTokenError
@@ -181,17 +182,7 @@ def require_good(answer: Answer, organisation: str) -> Answer:
     if 200 <= answer.status < 300:
         return answer
     kind = PartnerAwayError if answer.status in (429, 502, 503, 504) else PartnerError
-    raise kind(f"the gateway of {organisation} refused ({answer.status}): {_detail(answer.body)}")
-
-
-def _detail(body: bytes) -> str:
-    import msgspec
-
-    try:
-        said = msgspec.json.decode(body)["detail"]
-    except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError):
-        said = body[:300].decode(errors="replace")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(said))[:500]
+    raise kind(f"the gateway of {organisation} refused ({answer.status}): {detail_of(answer.body)}")
 
 
 def _bounded(answer: "httpx.Response", most: int, organisation: str) -> bytes:

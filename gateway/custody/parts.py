@@ -17,6 +17,7 @@ from gateway.custody.exceptions.workflow import ANSWER, RESOLVE, Workflow
 from gateway.custody.follower import Follower
 from gateway.custody.handover.book import Book
 from gateway.custody.handover.building import Builder
+from gateway.custody.handover.entering import Entering
 from gateway.custody.handover.exchanging import Handovers
 from gateway.custody.handover.taking import Taking
 from gateway.custody.keeping import Keeping
@@ -101,7 +102,8 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
 
     handovers = Handovers(
         ground, store, units, book, Builder(folder, store, units, containers, trees, places, book),
-        Taking(folder, store, units, containers, trees, places, book, ground.own_log), partners, outbox, alert=alert,
+        Taking(store, units, containers, trees, places), Entering(folder, store, book, ground.own_log), partners,
+        outbox, alert=alert,
     )  # fmt: skip
     register = Register(store)
     us = handovers.organisation

@@ -23,6 +23,7 @@ from gateway.custody.handover import format as form
 from gateway.custody.handover.book import AT_ONCE, Book, Handover
 from gateway.custody.handover.building import Builder
 from gateway.custody.handover.checking import Checking, Senders
+from gateway.custody.handover.entering import Entering
 from gateway.custody.handover.format import Message, Notice, Part, SharedEvent
 from gateway.custody.handover.sending import Sending
 from gateway.custody.handover.taking import Duplicate, Taking
@@ -57,14 +58,15 @@ class Handovers(Turning):
 
     def __init__(
         self, ground: Ground, store: Store, units: Units, book: Book, builder: Builder, taking: Taking,
-        partners: Partners, outbox: Outbox, *, alert: Callable[[str, str, str], Awaitable[None]],
+        entering: Entering, partners: Partners, outbox: Outbox, *, alert: Callable[[str, str, str], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._ground, self._store, self._units, self._book = ground, store, units, book
-        self._builder, self._taking, self._partners, self._alert = builder, taking, partners, alert
+        self._builder, self._taking, self._entering = builder, taking, entering
+        self._partners, self._alert = partners, alert
         self._senders = Senders(ground.ledger)
         self.sending = Sending(ground, units, book, builder, partners, outbox, alert=alert)
         super().__init__()
-        self._logging = asyncio.Lock()
+        self._enter = asyncio.Lock()
         self.organisation = OwnOrganisation(ground.ledger, ground.folder.origin)
         self._wait_us = int(ground.config.custody.product_wait_days * 86_400e6)
         self.heard: dict[str, Hear] = {
@@ -190,8 +192,8 @@ class Handovers(Turning):
         checking = Checking(self._ground.ledger, await self.organisation(), organisation)
         outline = await checking.check(parts())
         duplicates = await finished(self._taking.keep, organisation, outline, checking, parts)
-        async with self._logging:
-            await self._taking.log(handover, parts())
+        async with self._enter:
+            await self._entering.log(handover, parts())
         await finished(self._kept, handover, outline.shipped, duplicates)
 
     def _may_be_behind(self, handover: Handover) -> bool:
@@ -245,8 +247,8 @@ class Handovers(Turning):
             raise HandoverError("a notice of goods received names units that were shipped with its hand-over")
         if body[1] is not None:
             event = await self._receiving(notice, found)
-            async with self._logging:
-                await self._taking.log_one(found, event)
+            async with self._enter:
+                await self._entering.log_one(found, event)
         await finished(self._book.change, found.id, HandoverState.ARRIVED)
 
     async def _receiving(self, notice: Notice, handover: Handover) -> SharedEvent:

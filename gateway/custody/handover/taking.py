@@ -1,46 +1,30 @@
-"""Takes a hand-over that was checked: secrets, contents and trees into custody.db, events into the log.
+"""Takes a hand-over that was checked: secrets, contents, trees and places into custody.db.
 
-Each step can be done again after a crash. Events are logged as the partner's (source `partner.…`), each once however
-often it is handed over; beside each stands the proof of where it is from, to pass it on.
+A small one is kept whole or not at all. Of a large one each step can be done again after a crash.
 """
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
-from hashlib import sha256
 from typing import Any
 
-from chain.event import Event
-from chain.record import parts as record_parts
-from chain.site import Folder, SiteReader
 from chaincode.lots.items import Position
-from crypto import cbor
 from gateway.custody.containers import Amount, Containers
 from gateway.custody.database import Store
 from gateway.custody.errors import HandoverError
-from gateway.custody.follower import source_of
 from gateway.custody.handover import format as form
-from gateway.custody.handover.book import Book, Handover
 from gateway.custody.handover.checking import Checking
-from gateway.custody.handover.format import Part, SharedEvent
+from gateway.custody.handover.format import Part
 from gateway.custody.handover.outline import Outline
-from gateway.custody.names import PRODUCT, is_container, is_lot, is_pack, pack_name
+from gateway.custody.names import PRODUCT
 from gateway.custody.places import Places
 from gateway.custody.schema import UnitState
 from gateway.custody.trees import Tree, Trees
 from gateway.custody.units import Unit, Units
-from gateway.epcis.event import read_event
-from gateway.events.follower import EPCIS_KIND
-from gateway.index.following import stored_events
-from gateway.own_log import OwnLog
 
 SMALL = 4096  # things in units, and
 SMALL_TREES = 65_536  # ids of lots' trees: of a hand-over that is kept in one transaction
 UNITS_AT_ONCE = 256  # of a larger one, in each
-LOGGED_AT_ONCE = 64
-LOGGED_BYTES = 1 << 20
 Parts = Callable[[], Iterable[bytes]]  # the signed bytes, from the first on
 Duplicate = tuple[str, str, str]  # a pack, the unit that it comes in as well, and from whom
 
@@ -48,17 +32,12 @@ Duplicate = tuple[str, str, str]  # a pack, the unit that it comes in as well, a
 class Taking:
     """Of one site."""
 
-    def __init__(
-        self, folder: Folder, store: Store, units: Units, containers: Containers, trees: Trees, places: Places,
-        book: Book, own_log: Callable[[str, str], OwnLog],
-    ) -> None:  # fmt: skip
-        self._folder, self._store, self._units, self._containers = folder, store, units, containers
-        self._trees, self._places, self._book, self._own_log = trees, places, book, own_log
-        self._logs: dict[str, OwnLog] = {}
+    def __init__(self, store: Store, units: Units, containers: Containers, trees: Trees, places: Places) -> None:
+        self._store, self._units, self._containers = store, units, containers
+        self._trees, self._places = trees, places
 
     def keep(self, organisation: str, outline: Outline, checking: Checking, parts: Parts) -> list[Duplicate]:
-        """Secrets, contents, trees and places; what comes twice. Blocks. A small hand-over is kept whole or not at all;
-        of a large one each step can be done again.
+        """Secrets, contents, trees and places; what comes twice. Blocks.
 
         Raises:
             HandoverError: a lot's tree is not the ledger's, or a pack is not in it.
@@ -76,8 +55,7 @@ class Taking:
         if outline.trees:
             self._keep_trees(outline, units, checking, parts)
         units |= self._take(outline.logistic, outline, organisation)
-        # By the ledger on its way to us, or new here. What is ours, or on its way from us, nobody else's word changes.
-        fresh = {uri for uri in outline.logistic if uri in outline.coming or units[uri].state == UnitState.COMING}
+        fresh = {uri for uri in outline.logistic if _is_fresh(units[uri], outline)}
         self._begin([units[uri] for uri in fresh], organisation)
         duplicates: list[Duplicate] = []
         for part in form.parts_in(parts()):
@@ -187,87 +165,8 @@ class Taking:
             raise HandoverError(f"the ids of {lot.uri} do not make the tree that the ledger has")
         return tree
 
-    # -- events
 
-    async def log(self, handover: Handover, parts: Iterable[bytes]) -> list[int]:
-        """Log the events that are not here yet, as the partner's; where they stand here."""
-        done: list[int] = []
-        source = source_of(handover.organisation)
-        known = await asyncio.to_thread(self._interrupted, source, handover.id, notice=False)
-        waiting: list[SharedEvent] = []
-        size = 0
-        rest = form.parts_in(parts)
-        while (part := await asyncio.to_thread(next, rest, None)) is not None:
-            for item in part.items:
-                if item[0] != form.EVENT:
-                    continue
-                event = SharedEvent.of(item)
-                if event.origin == self._folder.origin:
-                    continue  # it is ours, and comes back
-                at = await asyncio.to_thread(self._book.shared_at, event.origin, event.index)
-                if at is not None:
-                    done.append(at)
-                    continue
-                waiting.append(event)
-                size += len(event.event)
-                if len(waiting) >= LOGGED_AT_ONCE or size >= LOGGED_BYTES:
-                    done += await self._append(source, waiting, known)
-                    waiting, size = [], 0
-        done += await self._append(source, waiting, known)
-        await asyncio.to_thread(self._book.end_logging, handover.id)
-        return done
-
-    async def log_one(self, handover: Handover, event: SharedEvent) -> int | None:
-        """One event about a hand-over, that was checked; None where it is our own."""
-        if event.origin == self._folder.origin:
-            return None
-        at = await asyncio.to_thread(self._book.shared_at, event.origin, event.index)
-        if at is None:
-            source = source_of(handover.organisation)
-            known = await asyncio.to_thread(self._interrupted, source, handover.id, notice=True)
-            (at,) = await self._append(source, [event], known)
-            await asyncio.to_thread(self._book.end_logging, handover.id, notice=True)
-        return at
-
-    async def _append(self, source: str, events: Sequence[SharedEvent], known: dict[bytes, int]) -> list[int]:
-        """`known`: payloads that an earlier try has logged, by digest."""
-        found: dict[int, int] = {}
-        payloads = [Event.decode(one.event).payload for one in events]
-        new = []
-        for n, payload in enumerate(payloads):
-            if (leaf := known.pop(sha256(payload).digest(), None)) is not None:
-                found[n] = leaf
-            else:
-                new.append(n)
-        if new:
-            if source not in self._logs:
-                self._logs[source] = self._own_log(source, "epcis")
-            leaves = await self._logs[source].append_all([payloads[n] for n in new])
-            found.update(zip(new, leaves, strict=True))
-        await asyncio.to_thread(self._note, [(found[n], one, payloads[n]) for n, one in enumerate(events)])
-        return [found[n] for n in range(len(events))]
-
-    def _note(self, logged: Sequence[tuple[int, SharedEvent, bytes]]) -> None:
-        """Where they are from, and what they are about."""
-        with self._store.transaction() as tx:
-            self._book.put_shared((leaf, one) for leaf, one, _ in logged)
-            for leaf, _, payload in logged:
-                event = read_event(payload)
-                named = [t.uri for t in event.things if is_container(t.uri) or is_lot(t.uri)]
-                self._book.mention([*named, event.hash_id], leaf)
-                if (event.action == "ADD" and event.type == "ObjectEvent") or event.type == "TransformationEvent":
-                    made = [(leaf, pack_name(t.uri)) for t in event.things if is_pack(t.uri) and t.role != "input"]
-                    tx.executemany("UPDATE pack SET leaf = ? WHERE name = ? AND leaf IS NULL", made)
-
-    def _interrupted(self, source: str, handover: bytes, *, notice: bool) -> dict[bytes, int]:
-        """Events of a try that broke off after they were logged and before that was noted: leaves by digest."""
-        with closing(SiteReader.open(self._folder)) as reader:
-            size = reader.entries.size()
-            first = self._book.begin_logging(handover, size, notice=notice)
-            leaves = []
-            for leaf, entry in enumerate(reader.entries.entries(first, size), first):
-                name, (kind, *_) = record_parts(entry)
-                if name == source and kind == EPCIS_KIND and self._book.origin_of(leaf) is None:
-                    leaves.append(leaf)
-            stored = stored_events(reader, leaves)
-            return {sha256(cbor.unpack(one.event)[9]).digest(): leaf for leaf, one in stored}
+def _is_fresh(unit: Unit, outline: Outline) -> bool:
+    """Whether its contents are taken: it is new here, or by the ledger on its way to us, and was not opened before the
+    ledger hears of its receipt. What is ours, or on its way from us, nobody else's word changes."""
+    return unit.state == UnitState.COMING or (unit.uri in outline.coming and unit.state != UnitState.OPENED)

@@ -13,11 +13,11 @@ import pytest
 
 from chain.receipt import parse_receipt
 from chain.verify import Outcome, verify_receipt
-from gateway.consumer import routes
 from gateway.consumer.facts import PackFacts
 from gateway.consumer.parts import AT_ONCE
-from gateway.consumer.routes import LIMITS, STEP_S
 from gateway.consumer.texts import en, zh
+from gateway.web import pack
+from gateway.web.pack import LIMITS, STEP_S
 from tests.gateway.api.site import Site
 from tests.gateway.consumer.asking import (
     ABROAD,
@@ -54,7 +54,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def at_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Answers leave after a hundredth of the time, but where the time is looked at."""
     if "same_time" not in request.node.name:
-        monkeypatch.setattr(routes, "STEP_S", STEP_S / 100)
+        monkeypatch.setattr(pack, "STEP_S", STEP_S / 100)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -147,8 +147,8 @@ def test_serials_that_are_guessed_all_look_the_same_and_take_the_same_time(fille
     assert known.keys() == {*answers[0], "serial"}
     assert min(times) >= STEP_S
     for spent_s in (0.0, 0.001, STEP_S / 3, STEP_S, 1.01 * STEP_S, 7.77 * STEP_S):
-        steps = (spent_s + routes.pause_s(spent_s)) / STEP_S
-        assert (round(steps, 6) % 1, 0 <= routes.pause_s(spent_s) <= STEP_S) == (0, True)
+        steps = (spent_s + pack.pause_s(spent_s)) / STEP_S
+        assert (round(steps, 6) % 1, 0 <= pack.pause_s(spent_s) <= STEP_S) == (0, True)
 
 
 def test_enumerating_serials_is_slowed_down_and_harms_nobody_else(filled: Site) -> None:
@@ -167,7 +167,7 @@ def test_enumerating_serials_is_slowed_down_and_harms_nobody_else(filled: Site) 
 def test_however_many_ask_few_questions_are_at_the_ledger_at_once(
     filled: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "WAIT_S", 0.05)
+    monkeypatch.setattr(pack, "WAIT_S", 0.05)
     app, answered = told(filled), asyncio.Event()
 
     class Slow(Told):

@@ -173,6 +173,18 @@ def test_an_old_hand_over_of_what_we_passed_on(trade: Trade, goods: Goods) -> No
     assert states(pharmacy, leaf) == [("receive", "done", "")]
 
 
+def test_a_hand_over_comes_again_after_the_goods_were_opened(trade: Trade, goods: Goods, shipment: list[Part]) -> None:
+    """The ledger, which is away, say, does not know yet that they are here: the unit stays open, its packs loose."""
+    maker, wholesaler, _ = trade
+    units, containers = wholesaler.custody.units, wholesaler.custody.containers
+    units.set_state(units.of(goods.sscc(1)), UnitState.OPENED)
+    containers.empty(units.of(goods.sscc(1)))
+    assert deliver(wholesaler, shipment, key_of(maker)) is HandoverState.KEPT
+    assert units.of(goods.sscc(1)).state == UnitState.OPENED
+    assert containers.parent_of(goods.pack(1)) is None
+    assert not [one for one in wholesaler.custody.exceptions.page(None, 0, 500) if goods.pack(1) in one.things]
+
+
 # -- room
 
 
@@ -362,3 +374,19 @@ def test_a_pack_that_is_not_in_the_lot(trade: Trade, goods: Goods, shipment: lis
     rejected = partial(pharmacy.custody.book.in_state, HandoverState.REJECTED, "WholesalerMSP")
     pharmacy.wait(lambda: any("not in the tree" in one.reason for one in rejected()))
     assert pharmacy.custody.units.get(goods.sscc(3)) is None
+
+
+def test_a_receipt_finds_its_hand_over_behind_thousands_of_newer_ones(trade: Trade, goods: Goods) -> None:
+    here, wanted = trade[2].custody.book, os.urandom(32)
+    with trade[2].custody.store.transaction() as tx:
+        for n in range(2000):
+            name = wanted if n == 0 else os.urandom(32)
+            here.coming(name, "DepotMSP")
+            here.keep(name, [goods.sscc(1) if n == 0 else f"{goods.sscc(2)}#{n}"], 2**62)
+        assert [one.id for one in here.of_unit(goods.sscc(1), "DepotMSP")] == [wanted]
+        (plan,) = (row[3] for row in tx.execute(
+            "EXPLAIN QUERY PLAN SELECT handover FROM handed WHERE uri = ?", (goods.sscc(1),)
+        ))  # fmt: skip
+        assert "PRIMARY KEY" in plan
+        tx.execute("DELETE FROM handover WHERE organisation = 'DepotMSP'")
+        tx.execute("DELETE FROM handed WHERE handover NOT IN (SELECT id FROM handover)")
