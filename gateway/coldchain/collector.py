@@ -18,7 +18,6 @@ from chain.store.ranges import ROWS
 from chaincode.coldchain.policy import Policy
 from chaincode.coldchain.records import Shipment
 from chaincode.coldchain.report import Report
-from crypto.errors import DecryptionError
 from gateway.coldchain.errors import ShipmentError
 
 MAX_SAMPLES = 1_000_000  # of one shipment: a reading a second of one logger for eleven days
@@ -135,7 +134,7 @@ def _rows(reader: SiteReader, leaf: int) -> object:
     """The rows of a reading; None where they cannot be had."""
     try:
         return rows_of(reader, leaf)
-    except (DecryptionError, StoreError):
+    except StoreError:
         return None
 
 
