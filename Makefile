@@ -41,9 +41,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Half of the tests wait for programs that they started: two files at a time.
+# Most of the time tests wait for programs that they started: three files at a time, on two cores and more.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(TEST)
 
 torture: $(STAMP)
 	SEALTRAIL_TORTURE=long $(BIN)/python -m pytest tests/torture --timeout 0 -s $(TEST)

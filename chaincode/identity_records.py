@@ -119,6 +119,14 @@ class Identity:
                 return record
         raise KeyMaterialError(f"{self.name} has no valid key at index {index} of {self.origin}")
 
+    def key_of(self, kid: bytes) -> PublicKey | None:
+        """The key of this id, where what it signed counts whenever that was: one that was rotated away signed what
+        waited meanwhile; one that was revoked, or is in doubt, counts no more."""
+        for record in self.keys:
+            if record.key.kid == kid and not record.reason and record.doubt is None:
+                return record.key
+        return None
+
     def encode(self) -> bytes:
         keys = [record.items() for record in self.keys]
         values: list[cbor.CborValue] = [self.name, str(self.role), self.organisation, self.origin, keys]

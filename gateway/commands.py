@@ -1,94 +1,86 @@
-"""Mounts every subcommand. The modules named here import what they run only when they run it."""
+"""Mounts every subcommand. Only the modules of the one that is wanted are loaded, all of them for help and completion;
+they import what they run only when they run it."""
+
+from importlib import import_module
 
 import typer
 
-from gateway import cli as gateway_cli
-
 HELP = "Turns what devices and edge models report into evidence that anyone can check."
+GROUPS = {  # those that have no module of their own
+    "gateway": "Further gateways of an organisation.",
+    "index": "The search index, which can always be built again.",
+}
+COMMANDS = {  # as people type them, in the order of the help: where they are
+    "demo": "gateway.demo.cli:demo",
+    "demo-pharma": "gateway.demo.pharma.cli:demo_pharma",
+    "up": "gateway.cli:up",
+    "records": "gateway.cli:records",
+    "gateway admit": "gateway.joining:admit_command",
+    "source": "gateway.cli:sources",
+    "token": "gateway.cli:tokens",
+    "device": "gateway.device.cli:app",
+    "station": "gateway.station.cli:app",
+    "shipment": "gateway.coldchain.cli:app",
+    "alarms": "gateway.alarms.cli:app",
+    "receipt": "chain.cli:receipt",
+    "verify": "chain.cli:verify",
+    "policy": "chain.cli:policy",
+    "log": "chain.cli:log",
+    "keys": "crypto.keystore.cli:app",
+    "keys encrypt": "chain.cli:encrypt_keys",
+    "keys migrate": "gateway.keychange.cli:migrate",
+    "keys set-recovery": "gateway.keychange.cli:set_recovery",
+    "keys recover": "gateway.keychange.cli:recover",
+    "objects": "gateway.objects.cli:app",
+    "partner": "gateway.objects.partner_cli:app",
+    "exceptions": "gateway.custody.cli:app",
+    "custody": "gateway.custody.cli:custody",
+    "network": "network.cli:app",
+    "chaincode": "chaincode.cli:app",
+    "seal": "chain.sealed.cli:seal",
+    "open": "chain.sealed.cli:open_command",
+    "inspect": "chain.sealed.cli:inspect",
+    "grant": "chain.sealed.cli:grant_command",
+    "fsck": "chain.cli:fsck",
+    "trace": "gateway.trace.cli:trace_command",
+    "recall": "gateway.recall.cli:app",
+    "erase": "gateway.erase_command:erase",
+    "disclose": "gateway.disclose_command:disclose",
+    "conditions": "chain.conditions.cli:app",
+    "conditions export": "gateway.conditions_command:export",
+    "open-records": "gateway.open_command:open_records",
+    "index check": "gateway.cli:check_index",
+    "epcis": "gateway.epcis.cli:app",
+    "epcis capture": "gateway.capture.cli:capture",
+    "drill": "gateway.drill.cli:drill",
+    "bench": "bench.cli:bench",
+}
 
 
 def application(wanted: str = "") -> typer.Typer:
-    """The whole command line; where `up` is wanted that alone, because a start shall not load all the others."""
+    """The whole command line; where `wanted` names a command or a group, that alone."""
     app = typer.Typer(name="sealtrail", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
-    if wanted == "up":
-        app.callback()(lambda: None)  # else an application of one command would be that command; below too
-        app.command("up")(gateway_cli.up)
-    else:
-        _mount(app)
+    app.callback()(lambda: None)  # else an application of one command would be that command; groups below too
+    every = {typed.partition(" ")[0] for typed in COMMANDS}
+    groups: dict[str, typer.Typer] = {}
+    for typed, where in COMMANDS.items():
+        first, _, second = typed.partition(" ")
+        if wanted not in every or wanted == first:
+            _mount(app, groups, first, second, where)
     return app
 
 
-def _mount(app: typer.Typer) -> None:
-    from bench import cli as bench_cli
-    from chain import cli as chain_cli
-    from chain.conditions import cli as conditions_cli
-    from chain.sealed import cli as sealed_cli
-    from chaincode import cli as chaincode_cli
-    from crypto.keystore import cli as keys_cli
-    from gateway import conditions_command, disclose_command, erase_command, joining, open_command
-    from gateway.alarms import cli as alarms_cli
-    from gateway.capture import cli as capture_cli
-    from gateway.coldchain import cli as coldchain_cli
-    from gateway.custody import cli as custody_cli
-    from gateway.demo import cli as demo_cli
-    from gateway.demo.pharma import cli as pharma_cli
-    from gateway.device import cli as device_cli
-    from gateway.drill import cli as drill_cli
-    from gateway.epcis import cli as epcis_cli
-    from gateway.keychange import cli as keychange_cli
-    from gateway.objects import cli as objects_cli
-    from gateway.objects import partner_cli
-    from gateway.recall import cli as recall_cli
-    from gateway.station import cli as station_cli
-    from gateway.trace import cli as trace_cli
-    from network import cli as network_cli
-
-    app.command("demo")(demo_cli.demo)
-    app.command("demo-pharma")(pharma_cli.demo_pharma)
-    app.command("up")(gateway_cli.up)
-    app.command("records")(gateway_cli.records)
-    gateways = typer.Typer(help="Further gateways of an organisation.", no_args_is_help=True)
-    gateways.callback()(lambda: None)
-    gateways.command("admit")(joining.admit_command)
-    app.add_typer(gateways, name="gateway")
-    app.add_typer(gateway_cli.sources, name="source")
-    app.add_typer(gateway_cli.tokens, name="token")
-    app.add_typer(device_cli.app, name="device")
-    app.add_typer(station_cli.app, name="station")
-    app.add_typer(coldchain_cli.app, name="shipment")
-    app.add_typer(alarms_cli.app, name="alarms")
-    keys_cli.app.command("migrate")(keychange_cli.migrate)
-    keys_cli.app.command("set-recovery")(keychange_cli.set_recovery)
-    keys_cli.app.command("recover")(keychange_cli.recover)
-    app.command("receipt")(chain_cli.receipt)
-    app.command("verify")(chain_cli.verify)
-    app.add_typer(chain_cli.policy, name="policy")
-    app.add_typer(chain_cli.log, name="log")
-    keys_cli.app.command("encrypt")(chain_cli.encrypt_keys)
-    app.add_typer(keys_cli.app, name="keys")
-    app.add_typer(objects_cli.app, name="objects")
-    app.add_typer(partner_cli.app, name="partner")
-    app.add_typer(custody_cli.app, name="exceptions")
-    app.add_typer(custody_cli.custody, name="custody")
-    app.add_typer(network_cli.app, name="network")
-    app.add_typer(chaincode_cli.app, name="chaincode")
-    app.command("seal")(sealed_cli.seal)
-    app.command("open")(sealed_cli.open_command)
-    app.command("inspect")(sealed_cli.inspect)
-    app.command("grant")(sealed_cli.grant_command)
-    app.command("fsck")(chain_cli.fsck)
-    app.command("trace")(trace_cli.trace_command)
-    app.add_typer(recall_cli.app, name="recall")
-    app.command("erase")(erase_command.erase)
-    app.command("disclose")(disclose_command.disclose)
-    conditions_cli.app.command("export")(conditions_command.export)
-    app.add_typer(conditions_cli.app, name="conditions")
-    app.command("open-records")(open_command.open_records)
-    index = typer.Typer(help="The search index, which can always be built again.", no_args_is_help=True)
-    index.callback()(lambda: None)
-    index.command("check")(gateway_cli.check_index)
-    app.add_typer(index, name="index")
-    epcis_cli.app.command("capture")(capture_cli.capture)
-    app.add_typer(epcis_cli.app, name="epcis")
-    app.command("drill")(drill_cli.drill)
-    app.command("bench")(bench_cli.bench)
+def _mount(app: typer.Typer, groups: dict[str, typer.Typer], first: str, second: str, where: str) -> None:
+    module, _, name = where.partition(":")
+    found = getattr(import_module(module), name)
+    if isinstance(found, typer.Typer):
+        groups[first] = found
+        app.add_typer(found, name=first)
+    elif not second:
+        app.command(first)(found)
+    else:
+        if first not in groups:
+            groups[first] = typer.Typer(help=GROUPS[first], no_args_is_help=True)
+            groups[first].callback()(lambda: None)
+            app.add_typer(groups[first], name=first)
+        groups[first].command(second)(found)

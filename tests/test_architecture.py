@@ -18,7 +18,6 @@ BELOW = {
     "network": {"crypto"},
     "bench": {"crypto", "chaincode", "chain", "gateway", "network"},
 }
-COMMAND_LINE = {"sealtrail.py", "gateway/commands.py"}  # mounts what nobody else imports
 BENCH_ON_FABRIC = {
     "bench/channel.py",
     "bench/gateways.py",
@@ -78,13 +77,13 @@ def test_imports_go_one_way() -> None:
 
 
 def test_the_network_is_met_through_a_file_only() -> None:
-    allowed = COMMAND_LINE | {name for name in IMPORTS if _room(name) in ("network", "bench")}
+    allowed = {name for name in IMPORTS if _room(name) in ("network", "bench")}
     assert {name for name, imported in IMPORTS.items() if "network" in imported} <= allowed
 
 
 def test_nobody_imports_the_benchmark() -> None:
     users = {name for name, imported in IMPORTS.items() if "bench" in imported and _room(name) != "bench"}
-    assert users == {"gateway/commands.py"}
+    assert not users
 
 
 def test_nobody_imports_the_tests() -> None:
@@ -111,3 +110,10 @@ def test_verifying_loads_nothing_heavy(module: str) -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=HOME, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
+def test_routes_are_at_the_edge() -> None:
+    """Only the edge knows of requests: what it serves knows nothing of the edge."""
+    edge = ("gateway/api/", "gateway/web/", "gateway/server.py", "gateway/sockets.py")
+    users = {name for name, imported in IMPORTS.items() if imported & {"fastapi", "starlette", "uvicorn"}}
+    assert {name for name in users if not name.startswith(edge)} == set()

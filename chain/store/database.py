@@ -4,6 +4,7 @@ What `transaction()` has committed survives power loss: WAL with synchronous=FUL
 The file is trusted to be ours; whether its content is still true is for fsck to say.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,9 +20,14 @@ _WAL_PAGES_BEFORE_CHECKPOINT = 1000  # its commit waits for the copy: some 10 ms
 class Database:
     """One connection to one SQLite file. Use it from one thread at a time; open another one for readers."""
 
-    def __init__(self, path: Path, schema: Iterable[str] = (), *, readonly: bool = False) -> None:
-        """Open or create the file and apply `schema` (idempotent CREATE statements)."""
+    def __init__(
+        self, path: Path, schema: Iterable[str] = (), *, readonly: bool = False, private: bool = False
+    ) -> None:
+        """Open or create the file and apply `schema` (idempotent CREATE statements). What is created `private` nobody
+        but this user can read. Raises StoreError."""
         self.path = path
+        if private:
+            _make_private(path)
         mode = "ro" if readonly else "rwc"
         try:
             self.connection = sqlite3.connect(
@@ -99,6 +105,15 @@ class Database:
 
     def close(self) -> None:
         self.connection.close()
+
+
+def _make_private(path: Path) -> None:
+    """SQLite gives its journals the mode of the file."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as e:
+        mend = "see whose the data directory is, and whether its disk can be written"
+        raise StoreError(f"cannot open {path.name} in {path.parent}: {e.strerror}; {mend}") from e
 
 
 def _store_error(path: Path, error: sqlite3.Error) -> StoreError:

@@ -20,6 +20,7 @@ from crypto import cbor
 from crypto.errors import FormatError
 
 MAX_LISTED = 256
+MAX_LOOKED_AT = 2048
 MAX_REPORTS = 32
 _STATES: Final[dict[str, Callable[[Progress], bool]]] = {
     "any": lambda progress: True,
@@ -72,22 +73,23 @@ async def quarantine(tx: Transaction, args: Sequence[bytes]) -> bytes:
 
 
 async def listing(tx: Transaction, args: Sequence[bytes]) -> bytes:
-    """list(organisation, state, [after]): CBOR list of the ids of shipments that it opened, reports or receives,
-    ascending, at most 256; with `after` those behind that id. States: any, open, closed, complete, excursion,
-    released."""
+    """list(organisation, state, [after]): CBOR list of two: ids of shipments that it opened, reports or receives,
+    ascending, at most 256, with `after` those behind that id; and the id behind which to go on, null at the end. It
+    looks at no more than 2,048 shipments. States: any, open, closed, complete, excursion, released."""
     organisation, state = arguments.name(args[0], "organisation"), arguments.text(args[1], "state")
     if state not in _STATES:
         raise FormatError(f"a state is one of {', '.join(_STATES)}, got {state[:20]!r}")
     prefix = organisation_shipment_key(organisation, b"")
     start = prefix + arguments.digest(args[2], "after").hex() + "\x00" if len(args) > 2 else prefix
     ids: list[cbor.CborValue] = []
+    looked, last = 0, b""
     async for key, _ in tx.range(start, prefix + "\x7f"):
-        shipment_id = bytes.fromhex(key[len(prefix) :])
-        if _STATES[state](await progress_of(tx, shipment_id)):
-            ids.append(shipment_id)
-        if len(ids) == MAX_LISTED:
-            break
-    return cbor.encode(ids)
+        if len(ids) == MAX_LISTED or looked == MAX_LOOKED_AT:
+            return cbor.encode([ids, last])
+        looked, last = looked + 1, bytes.fromhex(key[len(prefix) :])
+        if state == "any" or _STATES[state](await progress_of(tx, last)):
+            ids.append(last)
+    return cbor.encode([ids, None])
 
 
 async def _values(tx: Transaction, start: str, end: str, most: int) -> bytes:

@@ -6,7 +6,6 @@ minute, which counts them, so that a logger that goes in and out of its range bu
 """
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -43,9 +42,7 @@ class AlarmStore:
     """Calls block for moments."""
 
     def __init__(self, folder: Path) -> None:
-        path = folder / NAME
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._db, self._lock = Database(path, SCHEMA), Lock()
+        self._db, self._lock = Database(folder / NAME, SCHEMA, private=True), Lock()
 
     def raise_all(self, found: Iterable[Alarm], mark: tuple[str, int] | None = None) -> list[Alarm]:
         """Keep those whose key is new, with their ids, and that their origin was heeded up to `mark`: one commit."""

@@ -36,12 +36,11 @@ from gateway.api.routes import (
     trace,
 )
 from gateway.api.services import ReceiptFactory, Services
-from gateway.consumer import routes as consumer
 from gateway.custody.handover.format import MAX_BODY_BYTES
 from gateway.events.view import EventsViews
 from gateway.live import Live
 from gateway.query.view import Views
-from gateway.web import pages
+from gateway.web import pack, pages
 from gateway.web.routes import PAGES
 
 VERSION = "1"
@@ -71,7 +70,7 @@ def create_app(
     app.state.services = Services(folder, live, access, receipts, ledger, site_policy, views, events)
     core = (records, proofs, sources, devices, erasures, keys, objects, partners, site, tiles)
     supply = (shipments, alarms, deliveries, trace, recalls, custody, exceptions, handovers)
-    for module in (*core, *supply, consumer, *PAGES):
+    for module in (*core, *supply, pack, *PAGES):
         app.include_router(module.router)
     binding.mount(app)
     handle_problems(app, pages.problem_page)

@@ -60,9 +60,12 @@ def list_command(
     """Ids of the shipments that an organisation opened, reports or receives."""
     remote, found = _remote(url, token), list[str]()
     asked = {"state": state} | ({"organisation": organisation} if organisation else {})
-    while page := remote.ask("GET", "/v1/shipments", params=asked)["shipments"]:
-        found += page
-        asked["after"] = page[-1]
+    while True:
+        page = remote.ask("GET", "/v1/shipments", params=asked)
+        found += page["shipments"]
+        if page["next"] is None:
+            break
+        asked["after"] = page["next"]
     say({"shipments": found}, as_json, "\n".join(found) or "none")
 
 

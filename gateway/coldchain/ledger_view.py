@@ -46,10 +46,13 @@ class LedgerView:
             raise
         return True
 
-    async def listed(self, organisation: str, state: str, after: bytes | None) -> list[bytes]:
-        """Ids of shipments that this organisation opened, reports or receives, at most 256 behind `after`."""
+    async def listed(self, organisation: str, state: str, after: bytes | None) -> tuple[list[bytes], bytes | None]:
+        """Ids of shipments that this organisation opened, reports or receives, at most 256 behind `after`; and the id
+        behind which to go on, None at the end. Few may be of a state, so a page may be empty that is not the last."""
         more = () if after is None else (after,)
-        return _list(await self._ledger.evaluate("coldchain.list", organisation.encode(), state.encode(), *more))
+        answer = await self._ledger.evaluate("coldchain.list", organisation.encode(), state.encode(), *more)
+        ids, onward = _list(answer)
+        return list(ids), onward
 
     async def reports(self, shipment_id: bytes, after: int = 0) -> list[ReportRecord]:
         """At most 32 with higher numbers than `after`."""

@@ -3,7 +3,6 @@
 Nothing here is evidence; without it all is read from the ledger again. Safe to call from several threads.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -42,9 +41,7 @@ class ShipmentStore:
     """Calls block for moments."""
 
     def __init__(self, folder: Path) -> None:
-        path = folder / NAME
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._db, self._lock = Database(path, SCHEMA), Lock()
+        self._db, self._lock = Database(folder / NAME, SCHEMA, private=True), Lock()
 
     def after(self) -> int:
         """The index of the last ledger transaction that was heeded; -1 before the first."""

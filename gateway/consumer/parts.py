@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chain.errors import StoreError
 from gateway.consumer.containers import PackedInto
@@ -16,6 +16,7 @@ from gateway.events.view import EventsViews
 from gateway.supply.ground import Ground
 
 FORGET_S = 1800.0
+AT_ONCE = 8  # look-ups; each is a few questions to the ledger, which answers one after the other
 log = logging.getLogger(__name__)
 
 
@@ -25,10 +26,13 @@ class Consumer:
 
     lookup: PackLookup
     scans: Scans
+    shipments: LedgerShipments
+    gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))  # of look-ups
 
     def start(self, ground: Ground) -> None:
-        """Forget places on time, also while nobody scans; ends with the gateway."""
+        """Forget places on time, also while nobody scans, and learn of the shipments; ends with the gateway."""
         ground.closing.task(self._forgetting())
+        ground.closing.task(self.shipments.fill())
 
     async def _forgetting(self) -> None:
         while True:
@@ -46,7 +50,6 @@ async def open_consumer(ground: Ground, custody: Custody) -> Consumer:
     views = EventsViews(ground.folder)
     ground.closing.callback(views.close)
     origin, ledger = ground.folder.origin, ground.ledger
-    lookup = LedgerLookup(
-        custody.units, custody.trees, ledger, origin, PackedInto(views), LedgerShipments(ledger, origin)
-    )
-    return Consumer(lookup, scans)
+    shipments = LedgerShipments(ledger, origin)
+    lookup = LedgerLookup(custody.units, custody.trees, ledger, origin, PackedInto(views), shipments)
+    return Consumer(lookup, scans, shipments)

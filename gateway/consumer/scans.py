@@ -22,7 +22,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from chain.errors import StoreError
 from chain.store.database import Database
 
 FILE: Final = "scans.db"
@@ -67,12 +66,7 @@ class Scans:
 
     def __init__(self, folder: Path, most_packs: int = MAX_PACKS) -> None:
         """Open or make `folder`/scans.db. Raises StoreError."""
-        path = folder / FILE
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError as e:
-            raise StoreError(f"cannot open {FILE}: {e.strerror}; see whose the data directory is") from e
-        self._db, self._lock, self._most = Database(path, _SCHEMA), Lock(), most_packs
+        self._db, self._lock, self._most = Database(folder / FILE, _SCHEMA, private=True), Lock(), most_packs
         self._db.connection.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
         with self._db.transaction() as tx:
             tx.execute("INSERT OR IGNORE INTO secret VALUES (1, ?)", (os.urandom(32),))

@@ -1,6 +1,5 @@
 """Opens custody.db: private to this user, of this version, one lock for all who write."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +23,7 @@ class Store:
             StoreError: it cannot be opened, or a later version of the program made it.
         """
         self.path = folder / NAME
-        try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError as e:
-            raise StoreError(f"cannot open {NAME}: {e.strerror}; see whose the data directory is") from e
-        self._db = Database(self.path)
+        self._db = Database(self.path, private=True)
         found = int(self._db.connection.execute("PRAGMA user_version").fetchone()[0])
         if found > VERSION:
             self._db.close()

@@ -30,3 +30,7 @@ class PartnerAwayError(PartnerError):
 
 class HandoverError(SealtrailError):
     """A hand-over is not what its sender's gateway signed, or not what the ledger says."""
+
+
+class NoRoomError(SealtrailError):
+    """So much of a partner's waits here already that more is taken later only."""

@@ -5,13 +5,17 @@ whom we talk to, and the token, read anew for each request, says to the partner 
 """
 
 import asyncio
+import contextlib
 import re
+import socket
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chain.remote import detail_of
 from crypto.errors import KeyMaterialError
 from crypto.files import read_secret
 from gateway.custody.errors import PartnerAwayError, PartnerError, PartnerTokenError
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_THREADS = ThreadPoolExecutor(32, "partner")  # of their own: who does not answer takes no thread of others
 _GLN = re.compile(r"/(?:414|417|410|416)/([0-9]{13})(?:/|$)")
 
 
@@ -72,10 +77,18 @@ class Partner:
         """One request; any status is an answer. `more` is as httpx takes it (params, json, content).
 
         Raises:
-            PartnerAwayError: no answer, or none within `timeout_s`.
+            PartnerAwayError: no whole answer within `timeout_s`.
             PartnerError: over `most` bytes, or our own token cannot be read.
         """
-        return await asyncio.to_thread(self._request, method, path, most, timeout_s, more)
+        line = _Line()
+        work = partial(self._request, method, path, most, timeout_s, more, line)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+        except TimeoutError as e:
+            raise PartnerAwayError(f"no answer of {self.organisation} at {self.url} in {timeout_s:g} s") from e
+        finally:
+            line.cut()
 
     async def get(self, path: str, **more: Any) -> Answer:
         """The answer, which is a success; PartnerError says what the partner said in place of one."""
@@ -85,18 +98,44 @@ class Partner:
         """As `get`."""
         return require_good(await self.request("POST", path, **more), self.organisation)
 
-    def _request(self, method: str, path: str, most: int, timeout_s: float, more: dict[str, Any]) -> Answer:
+    def _request(
+        self, method: str, path: str, most: int, timeout_s: float, more: dict[str, Any], line: "_Line"
+    ) -> Answer:
         import httpx  # here, because most gateways start without asking anybody
 
         headers = self.headers | more.pop("headers", {})
         try:
             with (
                 httpx.Client(verify=_verify(self.tls_ca), timeout=timeout_s) as client,
-                client.stream(method, self.url + path, headers=headers, **more) as answer,
+                client.stream(
+                    method, self.url + path, headers=headers, extensions={"trace": line.heard}, **more
+                ) as answer,
             ):
                 return Answer(answer.status_code, _bounded(answer, most, self.organisation), dict(answer.headers))
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as e:
             raise PartnerAwayError(f"cannot reach the gateway of {self.organisation} at {self.url}: {e}") from e
+
+
+class _Line:
+    """The connection of one request. A timeout of the HTTP client is for each byte that comes; cutting ends it all."""
+
+    def __init__(self) -> None:
+        self._socket: Any = None
+        self._over = False
+
+    def heard(self, name: str, info: dict[str, Any]) -> None:
+        """What httpcore tells of its work, in its thread (its extension `trace`)."""
+        if name in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = info["return_value"].get_extra_info("socket")
+        if self._over:
+            self.cut()
+
+    def cut(self) -> None:
+        """Whoever reads from it, or is going to, reads its end."""
+        self._over = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # it is closed
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 class Partners:
@@ -143,17 +182,7 @@ def require_good(answer: Answer, organisation: str) -> Answer:
     if 200 <= answer.status < 300:
         return answer
     kind = PartnerAwayError if answer.status in (429, 502, 503, 504) else PartnerError
-    raise kind(f"the gateway of {organisation} refused ({answer.status}): {_detail(answer.body)}")
-
-
-def _detail(body: bytes) -> str:
-    import msgspec
-
-    try:
-        said = msgspec.json.decode(body)["detail"]
-    except (msgspec.DecodeError, KeyError, TypeError, UnicodeDecodeError):
-        said = body[:300].decode(errors="replace")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(said))[:500]
+    raise kind(f"the gateway of {organisation} refused ({answer.status}): {detail_of(answer.body)}")
 
 
 def _bounded(answer: "httpx.Response", most: int, organisation: str) -> bytes:

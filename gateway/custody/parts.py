@@ -1,22 +1,26 @@
 """Custody of one gateway, put together: what other parts, REST and the commands work with."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from chain.site import SiteReader
+from chaincode.lots.exception_records import Kind
 from gateway.custody.coming import Coming
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
+from gateway.custody.exceptions.found import REPORT, Found
+from gateway.custody.exceptions.hearing import Hearing
 from gateway.custody.exceptions.labels import Labels
-from gateway.custody.exceptions.listening import Listening
-from gateway.custody.exceptions.register import Register
-from gateway.custody.exceptions.workflow import ANSWER, REPORT, RESOLVE, Alert, Workflow
+from gateway.custody.exceptions.register import Alert, Register
+from gateway.custody.exceptions.workflow import ANSWER, RESOLVE, Workflow
 from gateway.custody.follower import Follower
 from gateway.custody.handover.book import Book
 from gateway.custody.handover.building import Builder
+from gateway.custody.handover.entering import Entering
 from gateway.custody.handover.exchanging import Handovers
 from gateway.custody.handover.taking import Taking
-from gateway.custody.holdings import Holdings
 from gateway.custody.keeping import Keeping
 from gateway.custody.lots import Lots
 from gateway.custody.partners import Partners
@@ -52,8 +56,7 @@ class Custody:
     handovers: Handovers
     exceptions: Register
     workflow: Workflow
-    holdings: Holdings
-    listening: Listening
+    hearing: Hearing
     one_way: bool  # what is captured here cannot be read here
 
     @property
@@ -70,7 +73,7 @@ class Custody:
         """Follow the log, send and take hand-overs from now on; ends with the gateway."""
         ground.closing.task(self.keeping.run())
         ground.closing.task(self.handovers.run())
-        ground.closing.task(self.listening.run())
+        ground.closing.task(self.hearing.run())
 
 
 async def open_custody(ground: Ground, outbox: Outbox) -> Custody:
@@ -92,24 +95,29 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         store, units, containers, lots, sealing, tasks, partners, data_wait_s=config.custody.data_wait_s
     )
     coming, arguments = Coming(store, units, containers, tasks, book), Arguments(units, containers, lots, trees, places)
-    follower = Follower(store, reader, transitions, tasks, book)
+    follower = Follower(store, reader, transitions, lots, tasks, book)
     keeping = Keeping(ground, store, units, lots, sealing, tasks, coming, follower, arguments)
 
-    async def alert(kind: str, source: str, text: str) -> None:
-        await asyncio.to_thread(note_alert, folder, kind, source, text)
+    async def alert(kind: str, source: str, *texts: str) -> None:
+        await asyncio.to_thread(note_alert, folder, kind, source, *texts)
 
     handovers = Handovers(
         ground, store, units, book, Builder(folder, store, units, containers, trees, places, book),
-        Taking(folder, store, units, containers, trees, places, book, ground.own_log), partners, outbox, alert=alert,
+        Taking(store, units, containers, trees, places), Entering(folder, store, book, ground.own_log), partners,
+        outbox, alert=alert,
     )  # fmt: skip
     register = Register(store)
+    us = handovers.organisation
     workflow = Workflow(
-        store, register, units, tasks, book, ground.ledger, us=handovers.organisation, say=handovers.say, alert=alert,
-        wake=keeping.wake, partner_of=SenderOf(folder, partners), log_size=ground.log_size,
+        store, register, units, tasks, us, say=handovers.say, wake=keeping.wake, log_size=ground.log_size
+    )
+    found = Found(
+        store, register, units, tasks, book, us, partner_of=SenderOf(folder, partners), resolve=workflow.resolve,
         answer_us=int(config.custody.answer_days * 86_400e6),
     )  # fmt: skip
-    _tie(keeping, handovers, workflow, arguments, transitions, coming, alert)
-    labels = Labels(folder, store, units, containers, workflow.label_differs)
+    hearing = Hearing(register, units, book, ground.ledger, us, alert)
+    _tie(keeping, handovers, workflow, found, hearing, arguments, transitions, coming, alert)
+    labels = Labels(folder, store, units, containers, partial(found.open, Kind.LABEL_DIFFERS))
     transitions.noted, follower.labels = labels.noted, labels
     keeping.ended.append(labels.received)
     return Custody(
@@ -126,33 +134,35 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         handovers,
         register,
         workflow,
-        Holdings(store, units, containers, book),
-        Listening(workflow),
+        hearing,
         bool(config.sealing.recipients),
     )
 
 
 def _tie(
-    keeping: Keeping, handovers: Handovers, workflow: Workflow, arguments: Arguments, transitions: Transitions,
-    coming: Coming, alert: Alert,
+    keeping: Keeping, handovers: Handovers, workflow: Workflow, found: Found, hearing: Hearing, arguments: Arguments,
+    transitions: Transitions, coming: Coming, alert: Alert,
 ) -> None:  # fmt: skip
     """What each part tells the others."""
     keeping.ended += [handovers.ended, workflow.ended]
     keeping.told, keeping.answered, keeping.kept = handovers.wake, workflow.answered, workflow.kept
-    keeping.overdue = workflow.product_without_data
+    keeping.overdue = found.product_without_data
     keeping.begin = workflow.begin
     arguments.others = dict.fromkeys((REPORT, ANSWER, RESOLVE), workflow.call)
-    transitions.duplicate = workflow.commissioned_twice
-    handovers.overdue, handovers.complete = workflow.data_without_product, workflow.product_came
-    handovers.doubled = workflow.handed_over_twice
-    handovers.heard |= dict.fromkeys(("exception", "exception-answer", "exception-end"), workflow.heard)
+    transitions.duplicate = found.commissioned_twice
+    handovers.overdue, handovers.complete = found.data_without_product, found.product_came
+    handovers.doubled = found.handed_over_twice
+    handovers.heard |= dict.fromkeys(("exception", "exception-answer", "exception-end"), hearing.heard)
 
-    async def refused(task: Task) -> None:
-        things = ", ".join(task.things[:3])
-        await alert("custody", "", f"{task.name} of {things} (record {task.leaf}) is refused: {task.reason}")
+    async def refused(tasks: Sequence[Task]) -> None:
+        await alert("custody", "", *map(_refusal, tasks))
 
     async def taken() -> None:
-        await finished(coming.revive, workflow.data_came)
+        await finished(coming.revive, found.data_came)
         keeping.wake()
 
     keeping.alert, handovers.taken = refused, taken
+
+
+def _refusal(task: Task) -> str:
+    return f"{task.name} of {', '.join(task.things[:3])} (record {task.leaf}) is refused: {task.reason}"

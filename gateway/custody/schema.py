@@ -117,17 +117,24 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE IF NOT EXISTS shared (leaf INTEGER PRIMARY KEY, origin TEXT NOT NULL, number INTEGER NOT NULL,"
     " proof BLOB NOT NULL, UNIQUE (origin, number))",
     # Hand-overs, from us and to us. `units`: CBOR list of URIs of what was shipped; `leaf`: the record of the shipping
-    # event, where it is ours; `next`: parts made or taken so far.
+    # event, where it is ours; `parts`: how many there are, once that is known; `nbytes`: of the parts that are here;
+    # `anchored`: the checkpoint in which the events of one from us are proved, the same when it is made again.
     "CREATE TABLE IF NOT EXISTS handover (id BLOB PRIMARY KEY, incoming INTEGER NOT NULL, organisation TEXT NOT NULL,"
     " state INTEGER NOT NULL, leaf INTEGER, units BLOB NOT NULL, made_us INTEGER NOT NULL, changed_us INTEGER NOT NULL,"
-    " parts INTEGER, reason TEXT NOT NULL DEFAULT '', until_us INTEGER) WITHOUT ROWID",
-    "CREATE INDEX IF NOT EXISTS handover_state ON handover (state, made_us)",
+    " parts INTEGER, reason TEXT NOT NULL DEFAULT '', until_us INTEGER, nbytes INTEGER NOT NULL DEFAULT 0,"
+    " anchored INTEGER) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS handover_state ON handover (state, organisation, made_us)",
+    "CREATE INDEX IF NOT EXISTS handover_until ON handover (until_us) WHERE until_us IS NOT NULL",
+    # The units that were shipped with those that are kept here.
+    "CREATE TABLE IF NOT EXISTS handed (uri TEXT NOT NULL, handover BLOB NOT NULL, PRIMARY KEY (uri, handover))"
+    " WITHOUT ROWID",
     # Parts of those that are not taken yet.
     "CREATE TABLE IF NOT EXISTS part (handover BLOB NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL,"
     " PRIMARY KEY (handover, number))",
     # What is to be told to partners, until the outbox has it. `body`: CBOR.
     "CREATE TABLE IF NOT EXISTS say (id INTEGER PRIMARY KEY AUTOINCREMENT, organisation TEXT NOT NULL,"
     " handover BLOB NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS say_organisation ON say (organisation, id)",
     # Exceptions, reported by us or to us. `facts`: CBOR [things, records, compared]; `ledger_id`: what the ledger calls
     # it; `detail`: the secret that makes ids of things whose own secrets we do not have.
     "CREATE TABLE IF NOT EXISTS exception (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,"
@@ -138,10 +145,11 @@ SCHEMA: tuple[str, ...] = (
     "CREATE INDEX IF NOT EXISTS exception_state ON exception (state, id)",
     # Lot and expiry that a receiving event says, by its record: compared once its goods are here.
     "CREATE TABLE IF NOT EXISTS label (leaf INTEGER PRIMARY KEY, lot TEXT, expiry INTEGER)",
-    # One row while events of a hand-over are being logged: where the log stood before.
-    "CREATE TABLE IF NOT EXISTS logging (id INTEGER PRIMARY KEY CHECK (id = 0), first_leaf INTEGER NOT NULL)",
+    # One row while events of a hand-over, or of a notice about one, are being logged: where the log stood before.
+    "CREATE TABLE IF NOT EXISTS logging (handover BLOB NOT NULL, notice INTEGER NOT NULL, first_leaf INTEGER NOT NULL,"
+    " PRIMARY KEY (handover, notice)) WITHOUT ROWID",
 )
 TABLES = (
     "position", "seen", "unit", "lot", "pack", "amount", "place", "tree", "tile", "task", "about",
-    "mention", "shared", "handover", "part", "say", "exception", "label", "logging",
+    "mention", "shared", "handover", "handed", "part", "say", "exception", "label", "logging",
 )  # fmt: skip

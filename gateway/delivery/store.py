@@ -5,7 +5,6 @@ one thread at a time.
 """
 
 import json
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,8 +73,7 @@ class OutboxStore:
     """StoreError where the disk does not take it."""
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its journals the mode of the file
-        self._db = Database(path, SCHEMA)
+        self._db = Database(path, SCHEMA, private=True)
         self._db.connection.execute("PRAGMA secure_delete = ON")
 
     def apply(self, changes: Sequence[Change]) -> list[Any]:

@@ -5,7 +5,6 @@ Safe to call from several threads; calls block.
 """
 
 import json
-import os
 import secrets
 import sqlite3
 from collections.abc import Mapping
@@ -70,8 +69,7 @@ class Standing:
     """The one writer of the file."""
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its journals the mode of the file
-        self._db, self._lock = Database(path, SCHEMA), Lock()
+        self._db, self._lock = Database(path, SCHEMA, private=True), Lock()
 
     def add_query(self, name: str, definition: Mapping[str, Any], by: str) -> NamedQuery:
         """DuplicateNameError where the name is taken."""

@@ -6,7 +6,6 @@ thrown away and built again. So is one that was begun before payloads were erase
 in its journal. It holds values in clear, so the file is private (mode 0600).
 """
 
-import os
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -158,10 +157,9 @@ def _open(path: Path, what: str, schema: tuple[str, ...], version: int) -> Datab
     try:
         if path.exists() and _version(path) != version:
             _delete(path)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as e:
         raise StoreError(f"cannot open the {what} {path.name}: {e.strerror}") from e
-    db = Database(path, schema)
+    db = Database(path, schema, private=True)
     run = db.connection.execute
     run(f"PRAGMA user_version = {version}")
     run("PRAGMA synchronous = NORMAL")  # what a power cut takes is read from the log again

@@ -47,8 +47,7 @@ class Book:
     """One connection; calls block and may come from any thread."""
 
     def __init__(self, root: Path) -> None:
-        os.close(os.open(root / FILE, os.O_RDWR | os.O_CREAT, 0o600))
-        self._db, self._lock = Database(root / FILE, SCHEMA), RLock()
+        self._db, self._lock = Database(root / FILE, SCHEMA, private=True), RLock()
 
     @contextmanager
     def _changing(self) -> Iterator[Connection]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from chain.ledger.reading import open_reader
 from chain.site import Folder
-from chaincode.identity_records import Identity, Role
+from chaincode.identity_records import Identity
 from chaincode.state import identity_key
-from crypto.errors import SignatureError
 from gateway.recall.branches import MAX_FILE_BYTES, check_branch
 from gateway.recall.errors import StatementError
 from gateway.recall.statements import Signed
+from gateway.supply.signers import SignerError, require_signed
 
 
 def checked_file(file: Path, organisation: str, data: Path) -> dict[str, Any]:
@@ -27,18 +27,10 @@ def checked_file(file: Path, organisation: str, data: Path) -> dict[str, Any]:
         async def require_sender(signed: Signed, of: str) -> None:
             name = signed.statement.heading.sender
             stored = ledger.value(identity_key(name))
-            identity = Identity.decode(stored) if stored else None
-            if identity is None or identity.role is not Role.GATEWAY or identity.organisation != of:
-                raise StatementError(f"{name[:80]} is no gateway of {of[:80]}")
-            key = next((k.key for k in identity.keys if k.key.kid == signed.kid and not k.reason), None)
-            if key is None:
-                raise StatementError(
-                    f"it is signed with the key {signed.kid.hex()[:16]}…, which is none of {name[:80]}"
-                )
             try:
-                signed.require_signed(key)
-            except SignatureError as e:
-                raise StatementError(f"this is not what the gateway of {of} signed: {e}") from e
+                require_signed(Identity.decode(stored) if stored else None, of, name, signed)
+            except SignerError as e:
+                raise StatementError(str(e)) from e
 
         answer, heard, commitment = asyncio.run(check_branch(content, organisation, require_sender))
     customers = [

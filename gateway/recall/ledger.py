@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Collection
 
 from chaincode.errors import ContractError
-from chaincode.identity_records import Identity, Role
+from chaincode.identity_records import Identity
 from chaincode.lots.recall_records import RecallRecord
 from chaincode.lots.unit_records import UnitRecord, UnitState
-from crypto.errors import FormatError, SignatureError
+from crypto.errors import FormatError
 from gateway.custody.parts import Custody
 from gateway.custody.schema import TaskState
 from gateway.custody.transitions import SHIP
@@ -17,6 +17,7 @@ from gateway.recall.statements import Signed
 from gateway.supply.ground import Ground
 from gateway.supply.ourselves import OwnOrganisation
 from gateway.supply.proving import Prover
+from gateway.supply.signers import SignerError, require_signed
 
 MAX_UNITS = 10_000  # that are asked about for one recall and customer
 
@@ -31,18 +32,10 @@ class RecallLedger:
     async def require_sender(self, signed: Signed, organisation: str) -> None:
         """StatementError unless a gateway of this organisation signed it, with a key that counts."""
         name = signed.statement.heading.sender
-        identity = await self._identity(name)
-        if identity.role is not Role.GATEWAY or identity.organisation != organisation:
-            raise StatementError(f"{name[:80]} is no gateway of {organisation[:80]}")
-        # One that was rotated away signed what waited meanwhile; one that was revoked, or is in doubt, counts no more.
-        for record in identity.keys:
-            if record.key.kid == signed.kid and not record.reason and record.doubt is None:
-                try:
-                    signed.require_signed(record.key)
-                except SignatureError as e:
-                    raise StatementError(f"this is not what the gateway of {organisation} signed: {e}") from e
-                return
-        raise StatementError(f"it is signed with the key {signed.kid.hex()[:16]}…, which is none of {name[:80]}")
+        try:
+            require_signed(await self._identity(name), organisation, name, signed)
+        except SignerError as e:
+            raise StatementError(str(e)) from e
 
     async def _identity(self, name: str) -> Identity:
         try:

@@ -22,6 +22,7 @@ SETTLE_NS: Final = 300_000_000
 AT_ONCE: Final = 256  # looked up in one listing
 MAX_REJECTS: Final = 20_000  # files; then somebody has to carry them away
 KEEP_ACCEPTED: Final = 10_000  # images; beyond, the oldest are deleted
+NAME_BYTES: Final = 180  # of an image's name that are kept where it is moved: a file's name has 255 at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,15 @@ def read(path: Path) -> bytes:
         raise StationError(f"cannot read {path}: {e.strerror}; the station needs to read and move its images") from e
 
 
+def shown(path: Path) -> str:
+    """The name of an image for people and programs: whatever bytes it has, they become text."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
+
+
 def accept(path: Path, number: str) -> None:
     """Move an image into `accepted`, and delete the oldest there beyond the bound."""
     folder = _beside(path, ACCEPTED)
-    _move(path, folder / f"{number}-{path.name}"[-200:])
+    _move(path, folder / _numbered(path, number))
     kept = list(folder.iterdir())
     if len(kept) > KEEP_ACCEPTED * 1.02:  # not at every pack
         for old in nsmallest(len(kept) - KEEP_ACCEPTED, kept, key=lambda file: file.lstat().st_mtime_ns):
@@ -94,7 +100,7 @@ def accept(path: Path, number: str) -> None:
 def reject(path: Path, number: str, why: bytes) -> Path:
     """Move an image into `rejects`, its reason beside it as JSON, written first. Where it lies now."""
     folder = _beside(path, REJECTS)
-    target = folder / f"{number}-{path.name}"
+    target = folder / _numbered(path, number)
     beside = target.with_name(target.name + ".json")
     unfinished = beside.with_name(beside.name + ".tmp")
     with unfinished.open("wb") as file:
@@ -111,6 +117,11 @@ def check_room(folder: Path) -> None:
     rejects = folder / REJECTS
     if rejects.is_dir() and sum(1 for _ in os.scandir(rejects)) >= MAX_REJECTS:
         raise StationError(f"{rejects} holds {MAX_REJECTS:,} files; carry them away, then start the station again")
+
+
+def _numbered(path: Path, number: str) -> str:
+    """A name of its own, with the end of the image's, which has the suffix."""
+    return f"{number}-{os.fsdecode(os.fsencode(path.name)[-NAME_BYTES:])}"
 
 
 def _beside(path: Path, name: str) -> Path:

@@ -129,7 +129,8 @@ class Station:
             if not self._keep:
                 shelf.accept(path, number)
         else:
-            why = json.dumps({**said["reject"], "event": [mark.boot, mark.seq]}, ensure_ascii=False).encode()
+            told = json.dumps({**said["reject"], "event": [mark.boot, mark.seq]}, ensure_ascii=False)
+            why = told.encode("utf-8", "replace")  # a mark may hold what is no text
             if self._ejector is not None:
                 self._ejector.eject(why)
             self._step("ejected")
@@ -145,7 +146,7 @@ def _reject(item: shelf.Waiting, seen: Inspection) -> dict[str, Any]:
     """The JSON that lies beside a rejected image, but for its event's number."""
     verdict = seen.verdict
     return {
-        "image": item.path.name, "digest": seen.digest, "decision": verdict.decision,
+        "image": shelf.shown(item.path), "digest": seen.digest, "decision": verdict.decision,
         "reasons": [asdict(reason) for reason in verdict.reasons],
         "code": dict(seen.code.elements), "printed": {"lot": verdict.lot, "expiry": verdict.expiry},
     }  # fmt: skip
@@ -154,7 +155,7 @@ def _reject(item: shelf.Waiting, seen: Inspection) -> dict[str, Any]:
 def _outcome(item: shelf.Waiting, seen: Inspection, event: tuple[int, int]) -> Outcome:
     elements, verdict, expiry = seen.code.elements, seen.verdict, seen.code.expiry
     return Outcome(
-        item.path.name, seen.digest, verdict.decision, [[r.name, r.text] for r in verdict.reasons],
+        shelf.shown(item.path), seen.digest, verdict.decision, [[r.name, r.text] for r in verdict.reasons],
         elements.get("gtin"), elements.get("lot"), None if expiry is None else expiry.isoformat(),
         elements.get("serial"), verdict.score, seen.code_ms, seen.text_ms, event,
     )  # fmt: skip

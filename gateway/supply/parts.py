@@ -53,8 +53,8 @@ class Supply:
         yield from self.alarms.problems()
         if self.events.problem:
             yield f"events of the ledger wait: {self.events.problem}"
-        if self.custody.listening.problem:
-            yield f"exceptions wait: {self.custody.listening.problem}"
+        if self.custody.hearing.problem:
+            yield f"exceptions wait: {self.custody.hearing.problem}"
         if self.recalls.problem:
             yield f"recalls wait: {self.recalls.problem}"
         yield from (f"shipment {of.hex()[:16]}… waits: {why}" for of, why in self.cold.problems().items())
@@ -72,7 +72,7 @@ async def open_supply(ground: Ground) -> Supply:
     cold = await open_cold(ground, custody.units)
     alarms = await open_alarms(ground, cold, outbox)
     # The cold chain first: alarms ask it what concerns us.
-    events = LedgerEvents(ground.ledger, cold.after, cold.heeded, (cold.heed, alarms.heed, custody.listening.heed))
+    events = LedgerEvents(ground.ledger, cold.after, cold.heeded, (cold.heed, alarms.heed, custody.hearing.heed))
     consumer = await open_consumer(ground, custody)
     recalls = await open_recalls(ground, outbox, custody)
     captures, enquiries = open_captures(ground), open_enquiries(ground, outbox)

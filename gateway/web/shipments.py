@@ -19,7 +19,6 @@ from gateway.web.pages import render
 from gateway.web.shipment_page import gathered, told_of
 
 router = APIRouter(include_in_schema=False)
-AT_ONCE = 256  # ids that the contract gives
 SHOWN = 50
 ASKED_AT_ONCE = 8  # of the ledger
 STATES = {
@@ -48,13 +47,12 @@ async def shipments(
     """Those that this company opened, reports or receives, the newest first."""
     view = here.live.supply.cold.view
     try:
-        ids = await view.listed(await view.organisation(), state, bytes.fromhex(after) if after else None)
+        ids, onward = await view.listed(await view.organisation(), state, bytes.fromhex(after) if after else None)
         listed = await _listed(here, ids)
     except SealtrailError as e:
         raise refused_shipment(e) from e
-    onward = ids[-1].hex() if len(ids) == AT_ONCE else None
     return render(
-        request, "shipments.html", who, shipments=listed, asked=state, states=STATES, onward=onward,
+        request, "shipments.html", who, shipments=listed, asked=state, states=STATES, onward=onward and onward.hex(),
         left=len(ids) - len(listed), first=after is None,
     )  # fmt: skip
 

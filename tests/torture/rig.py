@@ -132,9 +132,13 @@ class DeviceProcess:
         if self.process is not None:
             self.process.kill()
             assert self.process.wait(10) in (0, -signal.SIGKILL), "a device ended by itself; see its log"
+        self.kept |= self.buffered()
+
+    def buffered(self) -> dict[tuple[int, int], bytes]:
+        """What waits in its buffer at this moment."""
         with closing(Database(self.folder / BUFFER_FILE, readonly=True)) as db:
             rows = db.connection.execute("SELECT boot, seq, hash FROM event").fetchall()
-        self.kept |= {(boot, seq): found for boot, seq, found in rows}
+        return {(boot, seq): found for boot, seq, found in rows}
 
     def status(self) -> DeviceStatus:
         return status_of(self.folder)

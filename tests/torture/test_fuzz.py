@@ -1,5 +1,6 @@
 """Every parser of untrusted bytes, fuzzed from good examples on: a value or an error of ours, never another one."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -21,6 +22,7 @@ from chaincode.exchange import To
 from chaincode.exchange_records import DeliveryRecord, DeliveryStatement, GrantRecord, ObjectRecord, Revocation, Verdict
 from chaincode.kem_records import KemKey, KemKeys
 from crypto import cbor
+from crypto.errors import SealtrailError
 from crypto.kem import KemPrivateKey, KemSuite
 from crypto.keys import Algorithm, PrivateKey
 from crypto.session import messages as session_messages
@@ -32,17 +34,18 @@ from crypto.session.suites import Suite
 from tests.contract_suite.actors import MemoryLog, log_signers
 from tests.gateway.ingest.mqtt_support import connect, publish, subscribe, unsubscribe
 from tests.support.source import INFERENCE, PRODUCTION, Source, message, payload_bytes
-from tests.torture.scale import scaled
+from tests.torture.parsers import TARGETS
+from tests.torture.scale import LONG, scaled
 
 HOME = Path(__file__).parents[2]
 GOLDEN = HOME / "tests" / "golden" / "v1"
 CORPUS = Path(__file__).with_name("corpus.zip")
 SEALED = HOME / "docs" / "formats" / "vectors" / "sealed.json"
 KEYS = HOME / "docs" / "formats" / "vectors" / "keys.json"
-RUNS = scaled(2_000, 150_000)  # of each, a million together
-SLOW_RUNS = scaled(300, 20_000)  # a receipt has signatures
+RUNS = scaled(1_000, 150_000)  # of each, a million together
+SLOW_RUNS = scaled(150, 20_000)  # a receipt has signatures
 HANGS_S = 25
-pytestmark = pytest.mark.skipif(
+needs_atheris = pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None,
     reason="atheris is not there: it has no wheel for this Python or system",
 )
@@ -201,29 +204,18 @@ def _fuzz(folder: Path, name: str, runs: int) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=HOME, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "packets",
-        "messages",
-        "payloads",
-        "documents",
-        "leaves",
-        "receipts",
-        "notes",
-        "policies",
-        "answers",
-        "sealed",
-        "grants",
-        "keys",
-        "disclosures",
-        "erasures",
-        "handshakes",
-        "frames",
-        "exchange",
-        "key_changes",
-    ],
-)
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_fuzzers_found_gives_a_value_or_an_error_of_ours(name: str) -> None:
+    """Examples, and whatever once led to a new branch."""
+    inputs = [*_seeds(name), *_kept(name)]
+    assert inputs
+    for data in inputs:
+        with contextlib.suppress(SealtrailError):
+            TARGETS[name](data)
+
+
+@needs_atheris
+@pytest.mark.parametrize("name", TARGETS if LONG else ("packets",))
 def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -> None:
     runs = SLOW_RUNS if name in ("receipts", "disclosures") else RUNS
     done = _fuzz(tmp_path, name, runs)
@@ -231,6 +223,7 @@ def test_a_parser_gives_a_value_or_an_error_of_ours(name: str, tmp_path: Path) -
     assert f"Done {runs} runs" in done.stderr + done.stdout
 
 
+@needs_atheris
 def test_a_planted_fault_is_found(tmp_path: Path) -> None:
     done = _fuzz(tmp_path, "planted", 100_000)
     assert done.returncode != 0

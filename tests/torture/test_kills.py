@@ -1,6 +1,6 @@
 """kill −9 at random points of gateway, broker and device under load: nothing acknowledged is lost, nothing doubled.
 
-A short run kills some fifty times, `make torture` some two thousand. Each failure prints the seed of its draws.
+A short run kills some twenty-five times, `make torture` some two thousand. Each failure prints the seed of its draws.
 """
 
 import random
@@ -97,8 +97,8 @@ def _may_read(site: Site) -> bool:
 
 
 def test_the_gateway_killed_at_random_points(tmp_path: Path) -> None:
-    """Three gateways at once."""
-    at_once(*(partial(_gateway_series, tmp_path / name, scaled(5, 334)) for name in ("one", "two", "three")))
+    """Two gateways at once."""
+    at_once(*(partial(_gateway_series, tmp_path / name, scaled(4, 501)) for name in ("one", "two")))
 
 
 def _gateway_series(root: Path, kills: int) -> None:
@@ -148,7 +148,7 @@ def _broker_series(root: Path) -> None:
         site.start()
         device = site.device("behind-broker", broker.port)
         device.run()
-        for _ in range(scaled(3, 200)):
+        for _ in range(scaled(2, 200)):
             time.sleep(rng.uniform(0.0, 2.5))
             broker.kill()
             time.sleep(rng.uniform(0.0, 0.3))
@@ -169,6 +169,9 @@ def _device_series(root: Path) -> None:
             rng.choice((device.run, device.send))()
             time.sleep(rng.uniform(0.0, 1.2))
             device.kill()
+        device.run()
+        wait(lambda: bool(device.buffered()))
+        device.kill()
         assert device.kept  # it was in the middle of something
         device.finish()
         site.stop()
@@ -184,7 +187,7 @@ def test_all_killed_at_once_at_random_points(tmp_path: Path) -> None:
         devices = [site.device("at-the-front"), site.device("behind-broker", broker.port)]
         for device in devices:
             device.run()
-        for _ in range(scaled(3, 200)):
+        for _ in range(scaled(2, 200)):
             time.sleep(rng.uniform(0.0, 3.5))
             for victim in (site.gateway, broker, *devices):
                 victim.process.kill()

@@ -18,7 +18,7 @@ from tests.support.source import Source, message
 from tests.torture.doors import Device, enrolled, metrics, plain, unshaken
 from tests.torture.scale import scaled
 
-EXAMPLES = scaled(6, 3_000)  # of each operation
+EXAMPLES = scaled(3, 3_000)  # of each operation
 for signed in (HANDOVER, RECALL):  # bodies that a partner signed; anything that is none must be refused
     schemathesis.serializer.alias(signed, "application/octet-stream")
 

@@ -17,7 +17,7 @@ from gateway.api.auth import Operator, PartnerOnly
 from gateway.api.custody_models import HandoverOut, HandoversOut
 from gateway.api.problems import documented, refused_input
 from gateway.api.services import Here
-from gateway.custody.errors import CustodyError, HandoverError, PartnerError
+from gateway.custody.errors import CustodyError, HandoverError, NoRoomError, PartnerError
 from gateway.custody.handover.format import MEDIA_TYPE
 
 router = APIRouter(prefix="/v1/handovers", tags=["custody"])
@@ -37,6 +37,8 @@ async def hand_over(request: Request, who: PartnerOnly, here: Here) -> Response:
         raise HTTPException(422, str(e)) from e
     except PartnerError as e:
         raise HTTPException(403, str(e)) from e
+    except NoRoomError as e:  # no refusal: the sender's gateway sends it again
+        raise HTTPException(503, str(e), headers={"Retry-After": "60"}) from e
     except SealtrailError as e:
         raise refused_input(e) from e
     return Response(status_code=204)

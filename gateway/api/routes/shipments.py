@@ -52,14 +52,15 @@ async def listing(
     organisation: Annotated[str | None, Query(max_length=128, description="whose; without it ours")] = None,
     after: Annotated[str | None, Query(pattern="^[0-9a-f]{64}$", description="go on behind this id")] = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Ids of those that an organisation opened, reports or receives, ascending, at most 256."""
+    """Ids of those that an organisation opened, reports or receives, ascending, at most 256. `next` is the id behind
+    which to go on, null at the end; a page with one may be empty."""
     view = here.live.supply.cold.view
     try:
         of = organisation or await view.organisation()
-        found = await view.listed(of, state, bytes.fromhex(after) if after else None)
+        found, onward = await view.listed(of, state, bytes.fromhex(after) if after else None)
     except SealtrailError as e:
         raise refused_shipment(e) from e
-    return {"organisation": of, "shipments": [one.hex() for one in found]}
+    return {"organisation": of, "shipments": [one.hex() for one in found], "next": onward and onward.hex()}
 
 
 @router.get("/{id}", summary="One shipment", responses=documented(401, 403, 404))

@@ -2,16 +2,33 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from hashlib import sha256
+from typing import Any, Protocol
 
+from chaincode.lots.exception_records import Kind
 from crypto import cbor
 from gateway.custody.database import Store
 from gateway.custody.tasks import now_us
 
 OPEN, ANSWERED, RESOLVED = "open", "answered", "resolved"
 STATES = (OPEN, ANSWERED, RESOLVED)
-MAX_FACTS_BYTES = 256 * 1024
 MAX_THINGS = 1000  # that are listed; more are counted in words
+MAX_NAME = 256  # characters of one thing
+MAX_WORDS = 4000  # characters of what was compared
+MAX_TEXT = 2000  # of an answer or a remark
+MAX_FACTS_BYTES = 2 * 2**20  # of all of it, four bytes a character
+AND = " and "  # between two organisations that are asked; no name has spaces
+BY_CONTRACT = {
+    "duplicate": Kind.DUPLICATE_SERIAL, "recalled": Kind.RECALLED_PRODUCT, "quarantined": Kind.QUARANTINED_PRODUCT,
+}  # fmt: skip
+
+
+class Alert(Protocol):
+    """Tells people, each text on its own."""
+
+    async def __call__(self, kind: str, source: str, *texts: str) -> None: ...
+
+
 _COLUMNS = (
     "id, kind, state, owner, organisation, facts, leaf, ledger_id, opened_us, changed_us, deadline_us, answer,"
     " resolution, remark, cause"
@@ -54,7 +71,7 @@ class Register:
         leaf: int, cause: str, deadline_us: int, ledger_id: bytes | None = None,
     ) -> int | None:  # fmt: skip
         """Note a new one; its number, None where this cause has one already."""
-        facts = cbor.encode([list(things[:MAX_THINGS]), list(records[:MAX_THINGS]), compared[:4000]])
+        facts = _facts(things, records, compared)
         row = (kind, OPEN, owner, organisation, facts, leaf, ledger_id, now_us(), now_us(), deadline_us, cause)
         columns = "kind, state, owner, organisation, facts, leaf, ledger_id, opened_us, changed_us, deadline_us, cause"
         with self._store.transaction() as tx:
@@ -81,7 +98,7 @@ class Register:
 
     def described(self, number: int, things: Sequence[str], records: Sequence[int], compared: str, leaf: int) -> None:
         """What it is about is known better now."""
-        facts = cbor.encode([list(things[:MAX_THINGS]), list(records[:MAX_THINGS]), compared[:4000]])
+        facts = _facts(things, records, compared)
         with self._store.transaction() as tx:
             tx.execute("UPDATE exception SET facts = ?, leaf = ? WHERE id = ?", (facts, leaf, number))
 
@@ -125,6 +142,17 @@ class Register:
         with self._store.reading() as db:
             row = db.execute(f"SELECT {_COLUMNS} FROM exception WHERE {where}", (value,)).fetchone()
         return None if row is None else _case(row)
+
+
+def hash_of(kind: str, things: Sequence[str], compared: str) -> bytes:
+    """The hash of an exception's words, which the ledger has."""
+    return sha256(cbor.encode([kind, list(things), compared])).digest()
+
+
+def _facts(things: Sequence[str], records: Sequence[int], compared: str) -> bytes:
+    """What is written here can be read again, whatever it is."""
+    named = [thing[:MAX_NAME] for thing in things[:MAX_THINGS]]
+    return cbor.encode([named, list(records[:MAX_THINGS]), compared[:MAX_WORDS]])
 
 
 def _case(row: tuple[Any, ...]) -> ExceptionCase:

@@ -1,5 +1,6 @@
 """Hand-overs, their parts, and events that partners shared, as custody.db keeps them."""
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,21 +9,29 @@ from chain.event import Event
 from chain.record import Record
 from crypto import cbor
 from gateway.custody.database import Store
-from gateway.custody.errors import HandoverError
+from gateway.custody.errors import HandoverError, NoRoomError
 from gateway.custody.handover.format import SharedEvent
 from gateway.custody.schema import HandoverState
 from gateway.custody.tasks import Task, Tasks, now_us
 
 MAX_COMING = 1000  # hand-overs of one partner that are not taken yet
-MAX_COMING_BYTES = 2**30  # of their parts, of all partners
+MAX_COMING_BYTES = 2**29  # of their parts
+MAX_REJECTED = 1000  # of one partner that are remembered
 MAX_UNITS_BYTES = 8 * 2**20
-_COLUMNS = "id, incoming, organisation, state, leaf, units, made_us, changed_us, parts, reason, until_us"
+AT_ONCE = 32
+_COLUMNS = ", ".join(
+    f"handover.{name}" for name in (
+        "id", "incoming", "organisation", "state", "leaf", "units", "made_us", "changed_us", "parts", "reason",
+        "until_us", "anchored",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
     """`units`: URIs of what was shipped. `leaf`: the record of the shipping event, where it is ours. `parts`: how many
-    there are, once that is known. Times are microseconds since 1970."""
+    there are, once that is known. `anchored`: the checkpoint in which the events of one from us are proved. Times are
+    microseconds since 1970."""
 
     id: bytes
     incoming: bool
@@ -35,6 +44,7 @@ class Handover:
     parts: int | None
     reason: str
     until_us: int | None
+    anchored: int | None
 
 
 class Book:
@@ -45,32 +55,24 @@ class Book:
 
     def begin(self, handover: bytes, organisation: str, leaf: int, units: Sequence[str]) -> None:
         """Something was shipped: a hand-over is to be made of it."""
-        row = (
-            handover,
-            0,
-            organisation,
-            int(HandoverState.BUILDING),
-            leaf,
-            cbor.encode(list(units)),
-            now_us(),
-            now_us(),
-        )
-        self._insert(row)
+        now = now_us()
+        self._insert((handover, 0, organisation, int(HandoverState.BUILDING), leaf, cbor.encode(list(units)), now, now))
 
     def coming(self, handover: bytes, organisation: str) -> Handover:
         """The hand-over whose part came, noted where it is new.
 
         Raises:
-            HandoverError: another organisation has one of this id, or too many of this one are not taken yet.
+            HandoverError: another organisation has one of this id.
+            NoRoomError: too many of this one are not taken yet.
         """
         known = self.get(handover)
         if known is None:
             with self._store.reading() as db:
                 query = "SELECT COUNT(*) FROM handover WHERE organisation = ? AND state IN (5, 6)"
                 if db.execute(query, (organisation,)).fetchone()[0] >= MAX_COMING:
-                    raise HandoverError(f"{MAX_COMING} hand-overs of {organisation} are not complete; send those first")
-            row = (handover, 1, organisation, int(HandoverState.COMING), None, cbor.encode([]), now_us(), now_us())
-            self._insert(row)
+                    raise NoRoomError(f"{MAX_COMING} hand-overs of {organisation} are not taken yet; send it later")
+            now = now_us()
+            self._insert((handover, 1, organisation, int(HandoverState.COMING), None, cbor.encode([]), now, now))
             known = self.get(handover)
         if known is None or not known.incoming or known.organisation != organisation:
             raise HandoverError("another hand-over has this id")
@@ -98,14 +100,48 @@ class Book:
             listed = None if units is None else cbor.encode(list(units))
             tx.execute(query, (int(state), reason[:1000], now_us(), listed, parts, until_us, handover))
 
-    def in_state(self, state: HandoverState, limit: int = 100) -> list[Handover]:
+    def keep(self, handover: bytes, units: Sequence[str], until_us: int) -> None:
+        """It is checked and taken: these units were shipped, and are expected until then."""
+        with self._store.transaction() as tx:
+            self.change(handover, HandoverState.KEPT, units=units, until_us=until_us)
+            tx.executemany("INSERT OR IGNORE INTO handed VALUES (?, ?)", [(uri, handover) for uri in units])
+            self.drop_parts(handover)
+
+    def reject(self, handover: Handover, reason: str) -> None:
+        """It is not taken; of those that were not, the newest are remembered."""
+        with self._store.transaction() as tx:
+            self.change(handover.id, HandoverState.REJECTED, reason=reason)
+            self.drop_parts(handover.id)
+            self.end_logging(handover.id)
+            which = "organisation = ? AND state = 9"
+            query = f"""DELETE FROM handover WHERE {which} AND made_us <
+                (SELECT made_us FROM handover WHERE {which} ORDER BY made_us DESC LIMIT 1 OFFSET ?)"""
+            tx.execute(query, (handover.organisation, handover.organisation, MAX_REJECTED - 1))
+
+    def prove_in(self, handover: bytes, anchored: int) -> None:
+        """The events of one from us are proved in this checkpoint from now on."""
+        with self._store.transaction() as tx:
+            tx.execute("UPDATE handover SET anchored = ? WHERE id = ?", (anchored, handover))
+
+    def with_any(self, state: HandoverState) -> list[str]:
+        """The organisations that have a hand-over in this state."""
+        with self._store.reading() as db:
+            rows = db.execute("SELECT DISTINCT organisation FROM handover WHERE state = ?", (int(state),)).fetchall()
+        return [name for (name,) in rows]
+
+    def in_state(self, state: HandoverState, organisation: str, limit: int = AT_ONCE) -> list[Handover]:
         """The oldest first."""
-        query = f"SELECT {_COLUMNS} FROM handover WHERE state = ? ORDER BY made_us LIMIT ?"
-        return self._all(query, int(state), limit)
+        query = f"SELECT {_COLUMNS} FROM handover WHERE state = ? AND organisation = ? ORDER BY made_us LIMIT ?"
+        return self._all(query, int(state), organisation, limit)
+
+    def stale(self, before_us: int, limit: int = 100) -> list[Handover]:
+        """Of which no part came since then, and parts are missing."""
+        query = f"SELECT {_COLUMNS} FROM handover WHERE state = 5 AND changed_us < ? LIMIT ?"
+        return self._all(query, before_us, limit)
 
     def overdue(self, at_us: int, limit: int = 100) -> list[Handover]:
         """Taken, and the goods did not come in time."""
-        query = f"SELECT {_COLUMNS} FROM handover WHERE state = 7 AND until_us <= ? ORDER BY made_us LIMIT ?"
+        query = f"SELECT {_COLUMNS} FROM handover WHERE until_us <= ? AND state = 7 ORDER BY until_us LIMIT ?"
         return self._all(query, at_us, limit)
 
     def page(self, before_us: int, limit: int) -> list[Handover]:
@@ -121,26 +157,36 @@ class Book:
 
     # -- parts of what is coming
 
-    def put_part(self, handover: bytes, number: int, signed: bytes, *, last: bool) -> bool:
+    def put_part(self, handover: Handover, number: int, signed: bytes, *, last: bool) -> bool:
         """Keep a part that was verified; True when all are there.
 
         Raises:
-            HandoverError: no room.
+            NoRoomError: so much of this organisation waits already.
         """
         with self._store.transaction() as tx:
-            held = tx.execute("SELECT COALESCE(SUM(LENGTH(body)), 0) FROM part").fetchone()[0]
-            if held + len(signed) > MAX_COMING_BYTES:
-                raise HandoverError("there is no room for more parts of hand-overs now; send them again later")
-            tx.execute("INSERT OR REPLACE INTO part VALUES (?, ?, ?)", (handover, number, signed))
+            self._make_room(tx, handover, number, len(signed))
+            tx.execute("INSERT OR REPLACE INTO part VALUES (?, ?, ?)", (handover.id, number, signed))
             if last:
-                tx.execute("UPDATE handover SET parts = ? WHERE id = ?", (number + 1, handover))
+                tx.execute("UPDATE handover SET parts = ? WHERE id = ?", (number + 1, handover.id))
             count = "(SELECT COUNT(*) FROM part WHERE handover = ?1 AND number < parts)"
             query = f"SELECT parts, {count} FROM handover WHERE id = ?1"
-            wanted, there = tx.execute(query, (handover,)).fetchone()
+            wanted, there = tx.execute(query, (handover.id,)).fetchone()
             whole = wanted is not None and there == wanted
             if whole:
-                self.change(handover, HandoverState.CHECKING)
+                self.change(handover.id, HandoverState.CHECKING)
         return whole
+
+    @staticmethod
+    def _make_room(tx: sqlite3.Connection, handover: Handover, number: int, nbytes: int) -> None:
+        query = "SELECT COALESCE(SUM(nbytes), 0) FROM handover WHERE organisation = ? AND state IN (5, 6)"
+        (held,) = tx.execute(query, (handover.organisation,)).fetchone()
+        query = "SELECT LENGTH(body) FROM part WHERE handover = ? AND number = ?"
+        row = tx.execute(query, (handover.id, number)).fetchone()
+        more = nbytes - (row[0] if row else 0)
+        if more > 0 and held + more > MAX_COMING_BYTES:
+            raise NoRoomError(f"{held:,} bytes of hand-overs of {handover.organisation} wait here; send it later")
+        query = "UPDATE handover SET nbytes = nbytes + ?, changed_us = ? WHERE id = ?"
+        tx.execute(query, (more, now_us(), handover.id))
 
     def parts(self, handover: Handover) -> Iterator[bytes]:
         """The signed bytes of its parts in order, one in memory at a time."""
@@ -155,6 +201,7 @@ class Book:
     def drop_parts(self, handover: bytes) -> None:
         with self._store.transaction() as tx:
             tx.execute("DELETE FROM part WHERE handover = ?", (handover,))
+            tx.execute("UPDATE handover SET nbytes = 0 WHERE id = ?", (handover,))
 
     # -- events of others
 
@@ -200,17 +247,10 @@ class Book:
             return [row[0] for row in db.execute("SELECT leaf FROM mention WHERE uri = ? ORDER BY leaf", (uri,))]
 
     def of_unit(self, uri: str, organisation: str) -> list[Handover]:
-        """Hand-overs of this organisation to us that shipped a unit, and are kept."""
-        query = f"SELECT {_COLUMNS} FROM handover WHERE incoming = 1 AND organisation = ? AND state IN (7, 8)"
-        return [one for one in self._all(f"{query} ORDER BY made_us DESC LIMIT 1000", organisation) if uri in one.units]
-
-    def recipients(self, unit: str) -> list[str]:
-        """To whom a unit was handed over from here, the newest first."""
-        with self._store.reading() as db:
-            query = "SELECT organisation, units FROM handover WHERE incoming = 0 AND leaf IN"
-            query += " (SELECT leaf FROM mention WHERE uri = ?) ORDER BY made_us DESC"
-            rows = db.execute(query, (unit,)).fetchall()
-        return list(dict.fromkeys(name for name, units in rows if unit in cbor.decode(units, MAX_UNITS_BYTES)))
+        """Hand-overs of this organisation to us that shipped a unit, and are kept; the newest first."""
+        query = f"""SELECT {_COLUMNS} FROM handed JOIN handover ON handover.id = handed.handover
+            WHERE uri = ? AND organisation = ? AND state IN (7, 8) ORDER BY made_us DESC LIMIT ?"""
+        return self._all(query, uri, organisation, AT_ONCE)
 
     def receipts(self, leaf: int) -> list[Task]:
         """What the receiving event of this record led to."""
@@ -223,32 +263,39 @@ class Book:
             query = "INSERT INTO say (organisation, handover, kind, body) VALUES (?, ?, ?, ?)"
             tx.execute(query, (organisation, handover, kind, body))
 
-    def said(self, limit: int = 100) -> list[tuple[int, str, bytes, str, Any]]:
-        """In their order: number, organisation, hand-over, kind and body."""
+    def to_tell(self) -> list[str]:
+        """The organisations that something is to be told to."""
         with self._store.reading() as db:
-            query = "SELECT id, organisation, handover, kind, body FROM say ORDER BY id LIMIT ?"
-            rows = db.execute(query, (limit,)).fetchall()
-        return [(*row[:4], cbor.unpack(row[4])) for row in rows]
+            return [name for (name,) in db.execute("SELECT DISTINCT organisation FROM say").fetchall()]
+
+    def said(self, organisation: str, limit: int = AT_ONCE) -> list[tuple[int, bytes, str, Any]]:
+        """What is to be told to it, in order: number, hand-over, kind and body."""
+        with self._store.reading() as db:
+            query = "SELECT id, handover, kind, body FROM say WHERE organisation = ? ORDER BY id LIMIT ?"
+            rows = db.execute(query, (organisation, limit)).fetchall()
+        return [(*row[:3], cbor.unpack(row[3])) for row in rows]
 
     def unsay(self, number: int) -> None:
         """The outbox has it."""
         with self._store.transaction() as tx:
             tx.execute("DELETE FROM say WHERE id = ?", (number,))
 
-    def begin_logging(self, size: int) -> int:
-        """Events are going to be logged; the size that the log had before, or before an earlier try that broke off."""
+    def begin_logging(self, handover: bytes, size: int, *, notice: bool = False) -> int:
+        """Events of a hand-over, or of a notice about one, are going to be logged; the size that the log had before it,
+        or before an earlier try, of this one or of a hand-over, that broke off."""
         with self._store.transaction() as tx:
-            tx.execute("INSERT OR IGNORE INTO logging VALUES (0, ?)", (size,))
-            return int(tx.execute("SELECT first_leaf FROM logging").fetchone()[0])
+            tx.execute("INSERT OR IGNORE INTO logging VALUES (?, ?, ?)", (handover, notice, size))
+            query = "SELECT MIN(first_leaf) FROM logging WHERE notice = 0 OR (handover = ? AND notice = ?)"
+            return int(tx.execute(query, (handover, notice)).fetchone()[0])
 
-    def end_logging(self) -> None:
+    def end_logging(self, handover: bytes, *, notice: bool = False) -> None:
         with self._store.transaction() as tx:
-            tx.execute("DELETE FROM logging")
+            tx.execute("DELETE FROM logging WHERE handover = ? AND notice = ?", (handover, notice))
 
 
 def _handover(row: tuple[Any, ...]) -> Handover:
-    number, incoming, organisation, state, leaf, units, made_us, changed_us, parts, reason, until_us = row
+    number, incoming, organisation, state, leaf, units, made_us, changed_us, parts, reason, until_us, anchored = row
     return Handover(
         number, bool(incoming), organisation, HandoverState(state), leaf, tuple(cbor.decode(units, MAX_UNITS_BYTES)),
-        made_us, changed_us, parts, reason, until_us,
+        made_us, changed_us, parts, reason, until_us, anchored,
     )  # fmt: skip

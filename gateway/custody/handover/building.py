@@ -18,10 +18,11 @@ from gateway.custody.database import Store
 from gateway.custody.handover import format as form
 from gateway.custody.handover.book import Book, Handover
 from gateway.custody.handover.format import Heading, Part, SharedEvent
-from gateway.custody.names import pack_name
+from gateway.custody.names import is_lot, pack_name
 from gateway.custody.places import Places
 from gateway.custody.trees import Tree, Trees
 from gateway.custody.units import Unit, Units
+from gateway.epcis.event import Event
 
 NAMES_AT_ONCE = 2000
 IDS_AT_ONCE = 8192
@@ -161,6 +162,16 @@ class Builder:
             return theirs
         entry = reader.entries.entry(leaf)
         return SharedEvent(self._folder.origin, leaf, size, entry, event, tuple(builder.inclusion(leaf)))
+
+    def is_about(self, event: Event, units: Sequence[str]) -> bool:
+        """Whether an event names one of these units, or something that is in one."""
+        named, lots = set(units), set[str]()
+        for thing in event.things:
+            if thing.uri in named or any(unit.uri in named for unit in self._containers.above(thing.uri)):
+                return True
+            lots |= {thing.uri} if is_lot(thing.uri) else set()
+        inside = (one for uri in units for one in self._containers.inside(self._units.of(uri)) if lots)
+        return any(amount.lot.uri in lots for unit in inside for amount in self._containers.amounts(unit))
 
     def one_event(self, leaf: int, anchored: int) -> SharedEvent | None:
         """A single event, for a notice."""

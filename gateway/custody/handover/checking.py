@@ -12,35 +12,35 @@ HandoverError says which of these failed, with what was expected and what came.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from chain.event import Event, content_hash
 from chain.ledger.interface import Ledger
 from chain.record import Record
 from chaincode.errors import Code, ContractError
-from chaincode.identity_records import Identity, Role
+from chaincode.identity_records import Identity
 from chaincode.log_records import AnchoredCheckpoint
 from chaincode.lots.items import Position
 from chaincode.lots.records import LotRecord
 from chaincode.lots.unit_records import UnitRecord, UnitState
-from crypto.errors import FormatError, ProofError, SealtrailError, SignatureError
-from crypto.merkle import EMPTY_ROOT, leaf_hash, root_of, verify_inclusion
+from crypto import bulk
+from crypto.errors import FormatError, ProofError, SealtrailError
+from crypto.merkle import EMPTY_ROOT, HASH_BYTES, leaf_hash, verify_inclusion
 from crypto.units import unit_id
 from gateway.custody.errors import HandoverError
 from gateway.custody.handover import format as form
-from gateway.custody.handover.format import Message, Part, SharedEvent
+from gateway.custody.handover.format import Message, SharedEvent
+from gateway.custody.handover.outline import Contents, Outline
 from gateway.custody.names import PRODUCT
-from gateway.custody.schema import UnitKind
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import open_event
 from gateway.events.follower import EPCIS_KIND
+from gateway.supply.signers import SignerError, require_signed
 
-MAX_UNITS = 200_000
-MAX_DIRECT = 250_000  # packs that are directly in one unit
 MAX_EVENTS = 200_000
 _AT_ONCE = 64
+_IN_PASSING = 256  # ids whose root is computed on the loop
 
 
 class Senders:
@@ -56,57 +56,10 @@ class Senders:
             identity = Identity.decode(await self._ledger.evaluate("identities.get", name.encode()))
         except (ContractError, UnicodeEncodeError) as e:
             raise HandoverError(f"the ledger knows no gateway {name[:80]!r}: {e}") from e
-        if identity.role is not Role.GATEWAY or identity.organisation != organisation:
-            raise HandoverError(
-                f"{name[:80]} is a {identity.role} of {identity.organisation}, and the token is {organisation}'s"
-            )
-        # One that was rotated away signed what waited meanwhile; one that was revoked, or is in doubt, counts no more.
-        for record in identity.keys:
-            if record.key.kid == message.kid and not record.reason and record.doubt is None:
-                try:
-                    message.require_signed(record.key)
-                except SignatureError as e:
-                    raise HandoverError(f"the message is not what the gateway of {organisation} signed: {e}") from e
-                return
-        raise HandoverError(
-            f"the message is signed with the key {message.kid.hex()[:16]}…, which is none of {name[:80]}"
-        )
-
-
-@dataclass(slots=True)
-class _Contents:
-    """What is said to be in one unit."""
-
-    ids: list[bytes] = field(default_factory=list)
-    packs: dict[str, int] = field(default_factory=dict)  # by lot
-    amounts: dict[str, int] = field(default_factory=dict)
-    children: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Outline:
-    """What a hand-over is about, as far as memory must have it: units and lots with their secrets."""
-
-    units: dict[str, tuple[UnitKind, bytes]] = field(default_factory=dict)
-    inside: set[str] = field(default_factory=set)
-    contents: dict[str, _Contents] = field(default_factory=dict)
-    trees: dict[str, int] = field(default_factory=dict)  # lots whose whole tree comes: ids so far
-    events: int = 0
-
-    def id_of(self, uri: str) -> bytes:
-        """HandoverError where no secret of it came."""
-        if uri not in self.units:
-            raise HandoverError(f"something of {uri[:120]} is handed over, but not its secret")
-        return unit_id(self.units[uri][1], uri)
-
-    @property
-    def shipped(self) -> list[str]:
-        """The outermost units."""
-        return [u for u, (kind, _) in self.units.items() if kind is not UnitKind.LOT and u not in self.inside]
-
-    @property
-    def lots(self) -> list[str]:
-        return [uri for uri, (kind, _) in self.units.items() if kind is UnitKind.LOT]
+        try:
+            require_signed(identity, organisation, name, message)
+        except SignerError as e:
+            raise HandoverError(str(e)) from e
 
 
 class Checking:
@@ -117,66 +70,32 @@ class Checking:
         self._ledger, self._us, self._sender = ledger, organisation, sender
         self._roots: dict[tuple[str, int], bytes] = {}
         self._lots: dict[str, LotRecord] = {}
-        self.outline = Outline()
+        self.outline, self._events_so_far = Outline(), 0
 
-    async def check(self, parts: Iterator[bytes]) -> Outline:
+    async def check(self, parts: Iterable[bytes]) -> Outline:
         """Everything; one part is in memory at a time, and of what is in units their ids."""
-        outline = self.outline
-        while (part := await asyncio.to_thread(_next, parts)) is not None:
-            await asyncio.to_thread(self._read, part)
+        outline, rest = self.outline, form.parts_in(parts)
+        while (part := await asyncio.to_thread(next, rest, None)) is not None:
+            await asyncio.to_thread(outline.read, part)
             for item in part.items:
-                if item[0] == form.TREE:
-                    await self._tree(item)
-                elif item[0] == form.PLACES:
+                if item[0] == form.PLACES:
                     await self._places(item)
-            events = [SharedEvent.of(item) for item in part.items if item[0] == form.EVENT]
-            await self._events(events)
-        if not outline.shipped:
-            raise HandoverError("a hand-over is about one unit at least, and this one names none")
-        await self._all([self._shipped(uri) for uri in outline.shipped])
-        await self._all([self._unit(uri) for uri in outline.units if outline.units[uri][0] is not UnitKind.LOT])
+            await self._events([SharedEvent.of(item) for item in part.items if item[0] == form.EVENT])
+        await asyncio.to_thread(outline.require_whole)
+        await self._each(self._lot, outline.lots)
+        await self._each(self._shipped, outline.shipped)
+        await self._each(self._unit, outline.logistic)
         for uri, count in outline.trees.items():
             await self._whole_tree(uri, count)
+        outline.coming = set(outline.with_contents(outline.coming))
         return outline
 
-    async def _all(self, checks: Sequence[Any]) -> None:
-        for start in range(0, len(checks), _AT_ONCE):
-            results = await asyncio.gather(*checks[start : start + _AT_ONCE], return_exceptions=True)
+    async def _each(self, check: Callable[[str], Awaitable[object]], uris: Sequence[str]) -> None:
+        for start in range(0, len(uris), _AT_ONCE):
+            results = await asyncio.gather(*map(check, uris[start : start + _AT_ONCE]), return_exceptions=True)
             for result in results:
                 if isinstance(result, BaseException):
-                    for rest in checks[start + _AT_ONCE :]:
-                        rest.close()
                     raise result
-
-    # -- what is said
-
-    def _read(self, part: Part) -> None:
-        outline = self.outline
-        for item in part.items:
-            if item[0] == form.UNIT:
-                if outline.units.get(item[1], (None, item[3]))[1] != item[3] or len(outline.units) >= MAX_UNITS:
-                    raise HandoverError(f"{item[1][:120]} has two secrets, or there are more than {MAX_UNITS:,} units")
-                outline.units[item[1]] = (UnitKind(item[2]), item[3])
-            elif item[0] == form.INSIDE:
-                outline.inside.update(item[2])
-                self._of(item[1]).children += item[2]
-            elif item[0] == form.PACKS:
-                self._packs(item[1], item[2], item[3])
-            elif item[0] == form.AMOUNT:
-                amounts = self._of(item[1]).amounts
-                amounts[item[2]] = amounts.get(item[2], 0) + item[3]
-
-    def _of(self, unit: str) -> _Contents:
-        return self.outline.contents.setdefault(unit, _Contents())
-
-    def _packs(self, unit: str, lot: str, names: Sequence[str]) -> None:
-        contents, (_, secret) = self._of(unit), self.outline.units.get(lot, (None, b""))
-        if not secret:
-            raise HandoverError(f"packs of {lot[:120]} are handed over, but not its secret")
-        contents.ids += [unit_id(secret, PRODUCT + name) for name in names]
-        contents.packs[lot] = contents.packs.get(lot, 0) + len(names)
-        if len(contents.ids) > MAX_DIRECT:
-            raise HandoverError(f"more than {MAX_DIRECT:,} packs are directly in {unit[:120]}; put them into cases")
 
     # -- steps 2 and 3
 
@@ -184,6 +103,7 @@ class Checking:
         record = await self._record(uri)
         coming = record.state is UnitState.IN_TRANSIT and record.recipient == self._us
         if coming and record.custodian == self._sender:
+            self.outline.coming.add(uri)
             return
         if record.custodian == self._us and (record.supplier == self._sender or record.state is UnitState.OPENED):
             return
@@ -193,23 +113,31 @@ class Checking:
         )
 
     async def _unit(self, uri: str) -> None:
-        record, said = await self._record(uri), self._of(uri)
-        ids = sorted([*said.ids, *(self.outline.id_of(child) for child in said.children)])
+        record, said = await self._record(uri), self.outline.contents.get(uri, Contents())
+        if said.size > _IN_PASSING:
+            root = await asyncio.to_thread(self._root_in, uri)
+        else:
+            root = self._root_in(uri)
         unlisted = record.root == EMPTY_ROOT and record.count == 0 and not said.children
-        root, count = root_of([leaf_hash(one) for one in ids]), len(ids)
-        if not unlisted and (root, count) != (record.root, record.count):
+        if not unlisted and (root, said.size) != (record.root, record.count):
             raise HandoverError(
-                f"what is said to be in {uri[:120]} is not what the ledger has: {count} things with the root"
+                f"what is said to be in {uri[:120]} is not what the ledger has: {said.size} things with the root"
                 f" {root.hex()[:16]}…, expected {record.count} with {record.root.hex()[:16]}…"
             )
+        if said.children and (said.ids or said.amounts):
+            raise HandoverError(f"{uri[:120]} has units in it, and beside them packs or amounts")
         if said.children:
             return
         counts: dict[bytes, int] = {}
-        for lots in (said.packs, said.amounts):
-            for lot, number in lots.items():
-                counts[self.outline.id_of(lot)] = counts.get(self.outline.id_of(lot), 0) + number
+        packs = {lot: len(ids) // HASH_BYTES for lot, ids in said.ids.items()}
+        for lot, number in (*packs.items(), *said.amounts.items()):
+            counts[self.outline.id_of(lot)] = counts.get(self.outline.id_of(lot), 0) + number
         if counts != {quantity.lot_id: quantity.count for quantity in record.contents}:
             raise HandoverError(f"the lots and amounts said to be in {uri[:120]} are not those that the ledger has")
+
+    def _root_in(self, uri: str) -> bytes:
+        ids = self.outline.ids_in(uri)
+        return bulk.root(bulk.leaf_hashes(ids)) if ids else EMPTY_ROOT
 
     async def _record(self, uri: str) -> UnitRecord:
         try:
@@ -231,12 +159,6 @@ class Checking:
                 raise HandoverError(f"the ledger has no lot that {uri[:120]} is under the secret that came") from e
             self._lots[uri] = record
         return self._lots[uri]
-
-    async def _tree(self, item: list[Any]) -> None:
-        if self.outline.trees.get(item[1], 0) != item[2]:
-            raise HandoverError(f"the ids of {item[1][:120]} do not come in order")
-        self.outline.trees[item[1]] = item[2] + len(item[3]) // 32
-        await self._lot(item[1])
 
     async def _whole_tree(self, uri: str, count: int) -> None:
         lot = await self._lot(uri)
@@ -261,8 +183,8 @@ class Checking:
     # -- step 5
 
     async def _events(self, events: Sequence[SharedEvent]) -> None:
-        self.outline.events += len(events)
-        if self.outline.events > MAX_EVENTS:
+        self._events_so_far += len(events)
+        if self._events_so_far > MAX_EVENTS:
             raise HandoverError(f"a hand-over has at most {MAX_EVENTS:,} events")
         for event in events:
             await self._root(event.origin, event.size)
@@ -305,11 +227,3 @@ def check_event(shared: SharedEvent, root: bytes) -> None:
         raise
     except SealtrailError as e:
         raise HandoverError(f"{place} cannot be read: {e}") from e
-
-
-def _next(parts: Iterator[bytes]) -> Part | None:
-    for signed in parts:
-        content = form.decode_message(signed)
-        if isinstance(content, Part):
-            return content
-    return None

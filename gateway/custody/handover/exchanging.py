@@ -6,38 +6,44 @@ once it is on disk; it is checked against the ledger afterwards, by one hand-ove
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from chain.errors import LedgerError
+from chain.errors import LedgerError, LogError, StoreError
+from chain.event import Event
+from chaincode.errors import ContractError
 from crypto import cbor, labels
+from crypto.errors import SealtrailError
 from gateway.custody.database import Store
-from gateway.custody.errors import CustodyError, HandoverError, PartnerError, PartnerTokenError
+from gateway.custody.errors import CustodyError, HandoverError
 from gateway.custody.handover import format as form
-from gateway.custody.handover.book import Book, Handover
+from gateway.custody.handover.book import AT_ONCE, Book, Handover
 from gateway.custody.handover.building import Builder
 from gateway.custody.handover.checking import Checking, Senders
-from gateway.custody.handover.format import Heading, Message, Notice, Part, SharedEvent
-from gateway.custody.handover.taking import Taking
-from gateway.custody.partners import Partner, Partners
+from gateway.custody.handover.entering import Entering
+from gateway.custody.handover.format import Message, Notice, Part, SharedEvent
+from gateway.custody.handover.sending import Sending
+from gateway.custody.handover.taking import Duplicate, Taking
+from gateway.custody.partners import Partners
 from gateway.custody.schema import HandoverState, TaskState, UnitState
 from gateway.custody.tasks import Task, now_us
 from gateway.custody.telling import units_of
-from gateway.custody.transitions import RECEIVE, SHIP
+from gateway.custody.transitions import RECEIVE, RECEIVING, SHIP
 from gateway.custody.units import Units
 from gateway.delivery.outbox import Outbox
-from gateway.delivery.target import Bounds, Target
+from gateway.epcis.event import read_event
 from gateway.finishing import finished
 from gateway.supply.ground import Ground
 from gateway.supply.ourselves import OwnOrganisation
-from gateway.supply.proving import Prover
 from gateway.turning import Turning
 
 log = logging.getLogger(__name__)
 BEHIND_S = 120.0  # a peer of a ledger elsewhere may not know yet what the sender was told
-PATH = "/v1/handovers"
-MAX_SAID_BYTES = 128 * 1024
+DAY_US = 86_400_000_000
+COMING_US = 7 * DAY_US  # that a hand-over may wait for its next part
 Hear = Callable[[str, Notice], Awaitable[None]]
 
 
@@ -52,14 +58,15 @@ class Handovers(Turning):
 
     def __init__(
         self, ground: Ground, store: Store, units: Units, book: Book, builder: Builder, taking: Taking,
-        partners: Partners, outbox: Outbox, *, alert: Callable[[str, str, str], Awaitable[None]],
+        entering: Entering, partners: Partners, outbox: Outbox, *, alert: Callable[[str, str, str], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._ground, self._store, self._units, self._book = ground, store, units, book
-        self._builder, self._taking, self._partners, self._outbox = builder, taking, partners, outbox
-        self._alert = alert
-        self._prover, self._senders = Prover(ground), Senders(ground.ledger)
+        self._builder, self._taking, self._entering = builder, taking, entering
+        self._partners, self._alert = partners, alert
+        self._senders = Senders(ground.ledger)
+        self.sending = Sending(ground, units, book, builder, partners, outbox, alert=alert)
         super().__init__()
-        self._logging = asyncio.Lock()
+        self._enter = asyncio.Lock()
         self.organisation = OwnOrganisation(ground.ledger, ground.folder.origin)
         self._wait_us = int(ground.config.custody.product_wait_days * 86_400e6)
         self.heard: dict[str, Hear] = {
@@ -79,7 +86,8 @@ class Handovers(Turning):
         if task.name == SHIP:
             numbers, organisation = task.detail
             uris = [self._units.numbered(number).uri for number in numbers]
-            name = cbor.encode([self._ground.folder.origin, task.leaf, *uris])
+            # With a secret in it: nobody else can take the id before this comes.
+            name = cbor.encode([self._ground.folder.origin, task.leaf, *uris, self._units.numbered(numbers[0]).secret])
             self._book.begin(sha256(labels.HANDOVER + name).digest(), organisation, task.leaf, uris)
         elif task.name == RECEIVE and task.detail[2] is not None:
             self._note_received(task)
@@ -101,86 +109,35 @@ class Handovers(Turning):
     # -- the loop
 
     async def turn(self) -> None:
-        """Send what is to be sent, take what came."""
-        without = dict[str, PartnerTokenError]()  # whom nothing can be sent now; the others get theirs
-        for handover in await finished(self._book.in_state, HandoverState.BUILDING):
-            try:
-                await self._send(handover)
-            except PartnerTokenError as e:
-                without[handover.organisation] = e
-        for number, organisation, about, kind, body in await finished(self._book.said):
-            try:
-                await self._send_notice(number, organisation, about, kind, body)
-            except PartnerTokenError as e:
-                without[organisation] = e
-        behind: BehindError | None = None
-        for handover in await finished(self._book.in_state, HandoverState.CHECKING):
-            try:
-                await self._take(handover)
-            except BehindError as e:  # the others' are looked at all the same
-                behind = e
+        """Send what is to be sent, take what came. What one company or one hand-over holds up holds up no other."""
+        held = list[Exception]()
+        try:
+            await self.sending.turn(held)
+        except LedgerError as e:
+            held.append(e)
+        for organisation in await finished(self._book.with_any, HandoverState.CHECKING):
+            await self._take_of(organisation, held)
         for handover in await finished(self._book.overdue, now_us()):
             await finished(self._late, handover)
-        for error in (behind, *without.values()):
-            if error:
-                raise error
+        for handover in await finished(self._book.stale, now_us() - COMING_US):
+            await self._reject(handover, f"parts of it did not come within {COMING_US // DAY_US} days")
+        if held:
+            raise held[0]
+
+    async def _take_of(self, organisation: str, held: list[Exception]) -> None:
+        waiting = await finished(self._book.in_state, HandoverState.CHECKING, organisation)
+        for handover in waiting:
+            try:
+                await self._take(handover)
+            except (BehindError, ContractError) as e:  # the others' are looked at all the same
+                held.append(e)
+        if len(waiting) == AT_ONCE and not held:
+            self.wake()
 
     def _late(self, handover: Handover) -> None:
         with self._store.transaction():
             self.overdue(handover)
             self._book.change(handover.id, HandoverState.KEPT, until_us=None)
-
-    # -- from us
-
-    async def _send(self, handover: Handover) -> None:
-        try:
-            target = self._target(self._partners.of(handover.organisation))
-            anchored = await self._prover.anchored_above(handover.leaf or 0)
-            parts = self._builder.parts(handover, anchored)
-            while (part := await finished(next, parts, None)) is not None:
-                await self._post(target, form.encode_part(part), f"{handover.id.hex()}.{part.number}")
-                number = part.number
-            await finished(self._book.change, handover.id, HandoverState.SENT, parts=number + 1)
-        except PartnerTokenError:
-            raise  # made once the token is there
-        except (PartnerError, CustodyError) as e:
-            await finished(self._book.change, handover.id, HandoverState.REFUSED, reason=str(e))
-            await self._alert("hand-over", handover.organisation, f"a hand-over cannot be made: {e}")
-
-    async def _send_notice(self, number: int, organisation: str, about: bytes, kind: str, body: Any) -> None:
-        partner = self._partners.get(organisation)
-        if partner is not None:
-            if kind == "received":
-                body = [body[0], await self._shared(organisation, body[1])]
-            notice = Notice(Heading(self._ground.folder.origin, organisation, about), kind, body)
-            await self._post(self._target(partner), form.encode_notice(notice), f"said.{number}")
-        await finished(self._book.unsay, number)
-
-    async def _shared(self, organisation: str, leaf: int) -> list[Any] | None:
-        """The receiving event, where everything in it passed between the two companies."""
-        if not await finished(self._all_from, organisation, leaf):
-            return None
-        anchored = await self._prover.anchored_above(leaf)
-        event = await finished(self._builder.one_event, leaf, anchored)
-        return event.items() if event else None
-
-    def _all_from(self, organisation: str, leaf: int) -> bool:
-        for task in self._book.receipts(leaf):
-            number = task.detail[2]
-            if number is None or self._units.numbered(number).origin != organisation:
-                return False
-        return True
-
-    async def _post(self, target: Target, message: bytes, name: str) -> None:
-        key = await finished(self._ground.folder.gateway_key)
-        body = await finished(form.seal_message, message, key)
-        await self._outbox.add(target, body, {"content-type": form.MEDIA_TYPE}, message=name)
-
-    def _target(self, partner: Partner) -> Target:
-        return Target(
-            f"partner/{partner.organisation}", partner.url + PATH, headers=partner.headers, configured=True,
-            tls_ca=str(partner.tls_ca or ""), bounds=Bounds(refuse=True),
-        )  # fmt: skip
 
     # -- to us
 
@@ -210,47 +167,50 @@ class Handovers(Turning):
 
     def _put(self, message: Message, part: Part, organisation: str) -> bool:
         known = self._book.coming(part.heading.handover, organisation)
-        if known.state not in (HandoverState.COMING, HandoverState.REJECTED):
-            return False  # it is here, and comes again because an answer was lost
-        if known.state is HandoverState.REJECTED:
-            raise HandoverError(f"this hand-over was rejected: {known.reason}")
-        return self._book.put_part(part.heading.handover, part.number, message.signed, last=part.last)
+        if known.state is not HandoverState.COMING:
+            return False  # it is here, or was rejected, and comes again because an answer was lost
+        return self._book.put_part(known, part.number, message.signed, last=part.last)
 
     async def _take(self, handover: Handover) -> None:
         """Check, keep, log; or reject, and tell the sender why."""
-        checking = Checking(self._ground.ledger, await self.organisation(), handover.organisation)
         try:
-            outline = await checking.check(self._book.parts(handover))
-            keep = self._taking.keep
-            await finished(keep, handover.organisation, outline, checking, self._book.parts(handover))
-            async with self._logging:
-                await self._taking.log(handover.organisation, self._book.parts(handover))
+            await self._take_in(handover)
         except (HandoverError, CustodyError) as e:
             if self._may_be_behind(handover):
                 raise BehindError(f"a hand-over does not fit the ledger yet: {e}") from e
             await self._reject(handover, str(e))
-            return
-        await finished(self._kept, handover, outline.shipped)
-        await self.taken()
+        except (LedgerError, ContractError, LogError, StoreError, sqlite3.Error, OSError):
+            raise  # nothing about this one; later it may be possible
+        except Exception as e:  # outermost boundary of one hand-over: it must hold up no other
+            log.exception("a hand-over of %s cannot be taken", handover.organisation)
+            await self._reject(handover, f"it cannot be taken: {e}" if isinstance(e, SealtrailError) else repr(e))
+        else:
+            await self.taken()
+
+    async def _take_in(self, handover: Handover) -> None:
+        organisation, parts = handover.organisation, partial(self._book.parts, handover)
+        checking = Checking(self._ground.ledger, await self.organisation(), organisation)
+        outline = await checking.check(parts())
+        duplicates = await finished(self._taking.keep, organisation, outline, checking, parts)
+        async with self._enter:
+            await self._entering.log(handover, parts())
+        await finished(self._kept, handover, outline.shipped, duplicates)
 
     def _may_be_behind(self, handover: Handover) -> bool:
         young = now_us() - handover.changed_us < BEHIND_S * 1e6
         return self._ground.config.ledger == "fabric" and young
 
-    def _kept(self, handover: Handover, shipped: list[str]) -> None:
+    def _kept(self, handover: Handover, shipped: list[str], duplicates: list[Duplicate]) -> None:
         with self._store.transaction():
-            while self._taking.duplicates:
-                self.doubled(*self._taking.duplicates.pop())
-            until = now_us() + self._wait_us
-            self._book.change(handover.id, HandoverState.KEPT, units=shipped, until_us=until)
-            self._book.drop_parts(handover.id)
+            for duplicate in duplicates:
+                self.doubled(*duplicate)
+            self._book.keep(handover.id, shipped, now_us() + self._wait_us)
             self.say(handover.organisation, handover.id, "taken", None)
 
     async def _reject(self, handover: Handover, reason: str) -> None:
         def note() -> None:
             with self._store.transaction():
-                self._book.change(handover.id, HandoverState.REJECTED, reason=reason)
-                self._book.drop_parts(handover.id)
+                self._book.reject(handover, reason)
                 self.say(handover.organisation, handover.id, "rejected", reason[:1000])
 
         await finished(note)
@@ -277,19 +237,34 @@ class Handovers(Turning):
 
     async def _was_received(self, organisation: str, notice: Notice) -> None:
         """The recipient has the goods; its receiving event, if it comes along, is logged as its own."""
-        if type(notice.body) is not list or len(notice.body) != 2:
+        body = notice.body
+        if type(body) is not list or len(body) != 2 or type(body[0]) is not list:
             raise HandoverError("a notice of goods received is a list of units and event")
         found = await finished(self._book.get, notice.heading.handover)
         if found is None or found.incoming or found.organisation != organisation:
             raise HandoverError("no hand-over of this id went to you")
-        if notice.body[1] is not None:
-            form.check_item(notice.body[1])
-            event = SharedEvent.of(notice.body[1])
-            checking = Checking(self._ground.ledger, await self.organisation(), organisation)
-            await checking.check_one(event)
-            async with self._logging:
-                await self._taking.log_one(organisation, event)
+        if not body[0] or any(uri not in found.units for uri in body[0]):
+            raise HandoverError("a notice of goods received names units that were shipped with its hand-over")
+        if body[1] is not None:
+            event = await self._receiving(notice, found)
+            async with self._enter:
+                await self._entering.log_one(found, event)
         await finished(self._book.change, found.id, HandoverState.ARRIVED)
+
+    async def _receiving(self, notice: Notice, handover: Handover) -> SharedEvent:
+        """The event in a notice: one that the sender's own gateway logged, that says what the notice says."""
+        form.check_item(notice.body[1])
+        if notice.body[1][0] != form.EVENT:
+            raise HandoverError("a notice of goods received has an event, or null")
+        event = SharedEvent.of(notice.body[1])
+        await Checking(self._ground.ledger, await self.organisation(), handover.organisation).check_one(event)
+        read = read_event(Event.decode(event.event).payload)
+        about = await finished(self._builder.is_about, read, notice.body[0])
+        if event.origin != notice.heading.sender or read.biz_step not in RECEIVING or not about:
+            raise HandoverError(
+                "the event in a notice of goods received is one of the recipient's own log that receives what is named"
+            )
+        return event
 
 
 async def _nobody() -> None:

@@ -5,7 +5,7 @@ and what it says until it was compared with the ledger (gateway.custody.handover
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,8 @@ VERSION = 1
 MAX_PART_BYTES = 4 * 2**20  # before compression
 MAX_BODY_BYTES = 6 * 2**20
 PART_BYTES = 512 * 1024  # a part is closed once it has so many
-MAX_URI = 2_200
+MAX_URI = 256
+MAX_PARTS = 8192
 ID_BYTES = 32
 MEDIA_TYPE = "application/vnd.sealtrail.handover"
 UNIT, INSIDE, PACKS, AMOUNT, TREE, PLACES, EVENT = range(7)
@@ -39,8 +40,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some items of a hand-over, in order. `units`: how many units at the beginning of the first part are those that
-    were shipped."""
+    """Some items of a hand-over, in order. `last`: no part comes behind it."""
 
     heading: Heading
     number: int
@@ -137,12 +137,20 @@ def decode_message(signed: bytes) -> Part | Notice:
     if item[1] == "part" and len(item) == 8 and [type(one) for one in item[5:]] == [int, bool, list]:
         for one in item[7]:
             check_item(one)
-        if not 0 <= item[5] < 2**31:
-            raise FormatError("parts are numbered from 0")
+        if not 0 <= item[5] < MAX_PARTS:
+            raise FormatError(f"parts are numbered from 0, and there are at most {MAX_PARTS:,}")
         return Part(heading, item[5], item[6], tuple(item[7]))
     if item[1] == "notice" and len(item) == 7 and type(item[5]) is str:
         return Notice(heading, item[5], item[6])
     raise FormatError(f"a message is a part or a notice, got {item[1]!r:.20}")
+
+
+def parts_in(signed: Iterable[bytes]) -> Iterator[Part]:
+    """The parts in these signed messages, which were verified when they came."""
+    for one in signed:
+        content = decode_message(one)
+        if isinstance(content, Part):
+            yield content
 
 
 def check_item(item: Any) -> None:
@@ -186,6 +194,8 @@ def _places(item: list[Any]) -> None:
     for one in item[2]:
         if type(one) is not list or [type(x) for x in one] != [str, int, list] or not 0 <= one[1] < 2**63:
             raise FormatError("a place is a list of pack, index and hashes")
+        if len(one[0]) > MAX_URI:
+            raise FormatError(f"a name in an item has at most {MAX_URI} characters")
         _hashes(one[2])
 
 

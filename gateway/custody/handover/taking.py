@@ -1,211 +1,172 @@
-"""Takes a hand-over that was checked: secrets, contents and trees into custody.db, events into the log.
+"""Takes a hand-over that was checked: secrets, contents, trees and places into custody.db.
 
-Each step can be done again after a crash. Events are logged as the partner's (source `partner.…`), each once however
-often it is handed over; beside each stands the proof of where it is from, to pass it on.
+A small one is kept whole or not at all. Of a large one each step can be done again after a crash.
 """
 
-import asyncio
+import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from chain.event import Event
-from chain.record import parts as record_parts
-from chain.site import Folder, SiteReader
 from chaincode.lots.items import Position
-from crypto import cbor
 from gateway.custody.containers import Amount, Containers
 from gateway.custody.database import Store
 from gateway.custody.errors import HandoverError
-from gateway.custody.follower import source_of
 from gateway.custody.handover import format as form
-from gateway.custody.handover.book import Book
-from gateway.custody.handover.checking import Checking, Outline
-from gateway.custody.handover.format import Part, SharedEvent
-from gateway.custody.names import PRODUCT, is_container, is_lot, is_pack, pack_name
+from gateway.custody.handover.checking import Checking
+from gateway.custody.handover.format import Part
+from gateway.custody.handover.outline import Outline
+from gateway.custody.names import PRODUCT
 from gateway.custody.places import Places
-from gateway.custody.schema import UnitKind, UnitState
-from gateway.custody.trees import Trees
+from gateway.custody.schema import UnitState
+from gateway.custody.trees import Tree, Trees
 from gateway.custody.units import Unit, Units
-from gateway.epcis.event import read_event
-from gateway.events.follower import EPCIS_KIND
-from gateway.index.following import stored_events
-from gateway.own_log import OwnLog
 
-LOGGED_AT_ONCE = 64
-LOGGED_BYTES = 1 << 20
+SMALL = 4096  # things in units, and
+SMALL_TREES = 65_536  # ids of lots' trees: of a hand-over that is kept in one transaction
+UNITS_AT_ONCE = 256  # of a larger one, in each
+Parts = Callable[[], Iterable[bytes]]  # the signed bytes, from the first on
+Duplicate = tuple[str, str, str]  # a pack, the unit that it comes in as well, and from whom
 
 
 class Taking:
     """Of one site."""
 
-    def __init__(
-        self, folder: Folder, store: Store, units: Units, containers: Containers, trees: Trees, places: Places,
-        book: Book, own_log: Callable[[str, str], OwnLog],
-    ) -> None:  # fmt: skip
-        self._folder, self._store, self._units, self._containers = folder, store, units, containers
-        self._trees, self._places, self._book, self._own_log = trees, places, book, own_log
-        self._logs: dict[str, OwnLog] = {}
-        self.duplicates: list[tuple[str, str, str]] = []  # pack, unit that it comes in as well, and from whom
+    def __init__(self, store: Store, units: Units, containers: Containers, trees: Trees, places: Places) -> None:
+        self._store, self._units, self._containers = store, units, containers
+        self._trees, self._places = trees, places
 
-    def keep(self, organisation: str, outline: Outline, checking: Checking, parts: Iterator[bytes]) -> None:
-        """Secrets, contents, trees and places. Blocks. HandoverError where a lot's tree is not the ledger's."""
-        units = {uri: self._units.take(uri, kind, secret, organisation)
-                 for uri, (kind, secret) in outline.units.items()}  # fmt: skip
-        fresh = self._begin([unit for unit in units.values() if unit.kind is not UnitKind.LOT], organisation)
-        for signed in parts:
-            content = form.decode_message(signed)
-            if isinstance(content, Part):
-                self._keep_part(content, units, fresh)
-        for uri, contents in outline.contents.items():
-            ids = sorted([*contents.ids, *(units[child].id for child in contents.children)])
-            self._trees.build(units[uri].number, ids)
-        for uri in outline.trees:
-            self._build_lot(units[uri], checking)
+    def keep(self, organisation: str, outline: Outline, checking: Checking, parts: Parts) -> list[Duplicate]:
+        """Secrets, contents, trees and places; what comes twice. Blocks.
 
-    def _begin(self, units: Sequence[Unit], organisation: str) -> set[str]:
-        """Those whose contents are taken: not what is ours already, which nobody else's word changes."""
-        fresh: set[str] = set()
+        Raises:
+            HandoverError: a lot's tree is not the ledger's, or a pack is not in it.
+            CustodyError: what is known here does not let a secret be.
+        """
+        ids = sum(said.size for said in outline.contents.values())
+        if ids <= SMALL and sum(outline.trees.values()) <= SMALL_TREES:
+            with self._store.transaction():  # by far the most: one wait for the disk
+                return self._keep(organisation, outline, checking, parts)
+        return self._keep(organisation, outline, checking, parts)
+
+    def _keep(self, organisation: str, outline: Outline, checking: Checking, parts: Parts) -> list[Duplicate]:
+        """Lots come first: what may not hold of the others was compared with the ledger before."""
+        units = self._take(outline.lots, outline, organisation)
+        if outline.trees:
+            self._keep_trees(outline, units, checking, parts)
+        units |= self._take(outline.logistic, outline, organisation)
+        fresh = {uri for uri in outline.logistic if _is_fresh(units[uri], outline)}
+        self._begin([units[uri] for uri in fresh], organisation)
+        duplicates: list[Duplicate] = []
+        for part in form.parts_in(parts()):
+            duplicates += self._keep_part(part, units, fresh)
+        self._build_units(outline, units)
+        return duplicates
+
+    def _take(self, uris: Sequence[str], outline: Outline, organisation: str) -> dict[str, Unit]:
+        units: dict[str, Unit] = {}
+        for start in range(0, len(uris), UNITS_AT_ONCE):
+            with self._store.transaction():
+                for uri in uris[start : start + UNITS_AT_ONCE]:
+                    units[uri] = self._units.take(uri, *outline.units[uri], organisation)
+        return units
+
+    def _begin(self, units: Sequence[Unit], organisation: str) -> None:
+        """Those whose contents are taken."""
         with self._store.transaction() as tx:
             for unit in units:
-                if unit.state in (UnitState.SHIPPED, UnitState.COMING):
-                    fresh.add(unit.uri)
-                    query = "UPDATE unit SET state = ?, parent = NULL, origin = ? WHERE id = ?"
-                    tx.execute(query, (int(UnitState.COMING), organisation, unit.number))
-                    tx.execute("DELETE FROM amount WHERE parent = ?", (unit.number,))
-        return fresh
+                query = "UPDATE unit SET state = ?, parent = NULL, origin = ? WHERE id = ?"
+                tx.execute(query, (int(UnitState.COMING), organisation, unit.number))
+                tx.execute("DELETE FROM amount WHERE parent = ?", (unit.number,))
 
-    def _keep_part(self, part: Part, units: dict[str, Unit], fresh: set[str]) -> None:
+    def _keep_trees(self, outline: Outline, lots: dict[str, Unit], checking: Checking, parts: Parts) -> None:
+        for part in form.parts_in(parts()):
+            for item in part.items:
+                if item[0] == form.TREE:
+                    self._trees.put_ids(lots[item[1]].number, item[2], item[3])
+        packs = outline.packs_of(set(outline.trees))
+        for uri in outline.trees:
+            tree = self._build_lot(lots[uri], checking)
+            if packs[uri].difference(self._trees.ids(tree)):
+                raise HandoverError(f"packs of {uri} are handed over that are not in the tree that the ledger has")
+
+    def _build_units(self, outline: Outline, units: dict[str, Unit]) -> None:
+        """Trees of what is in units, some in each transaction."""
+        waiting, size = list[str](), 0
+        for uri, said in outline.contents.items():
+            waiting.append(uri)
+            size += said.size
+            if len(waiting) >= UNITS_AT_ONCE or size >= SMALL_TREES:
+                self._build(waiting, outline, units)
+                waiting, size = [], 0
+        self._build(waiting, outline, units)
+
+    def _build(self, uris: Sequence[str], outline: Outline, units: dict[str, Unit]) -> None:
+        with self._store.transaction():
+            for uri in uris:
+                self._trees.build(units[uri].number, outline.ids_in(uri))
+
+    def _keep_part(self, part: Part, units: dict[str, Unit], fresh: set[str]) -> list[Duplicate]:
+        duplicates: list[Duplicate] = []
         with self._store.transaction() as tx:
             for item in part.items:
                 if item[0] == form.INSIDE and item[1] in fresh:
                     rows = [(units[item[1]].number, units[child].number) for child in item[2]]
                     tx.executemany("UPDATE unit SET parent = ? WHERE id = ?", rows)
                 elif item[0] == form.PACKS and item[1] in fresh:
-                    self._put_packs(tx, units[item[1]], units[item[2]], item[3])
+                    duplicates += self._put_packs(tx, units[item[1]], units[item[2]], item[3])
                 elif item[0] == form.AMOUNT and item[1] in fresh:
                     self._containers.put_amount(units[item[1]], Amount(units[item[2]], item[3]))
-                elif item[0] == form.TREE:
-                    self._trees.put_ids(units[item[1]].number, item[2], item[3])
                 elif item[0] == form.PLACES:
-                    found = ((PRODUCT + name, Position(index, tuple(proof))) for name, index, proof in item[2])
-                    self._places.put(found)
+                    self._put_places(tx, units[item[1]], item[2])
+        return duplicates
 
-    def _put_packs(self, tx: sqlite3.Connection, unit: Unit, lot: Unit, names: Sequence[str]) -> None:
+    def _put_places(self, tx: sqlite3.Connection, lot: Unit, places: Sequence[list[Any]]) -> None:
+        """Of packs that are of this lot here, too: another one's is not replaced."""
+        query = "SELECT name FROM json_each(?) JOIN pack ON name = value WHERE lot = ?"
+        ours = {name for (name,) in tx.execute(query, (json.dumps([name for name, *_ in places]), lot.number))}
+        self._places.put(
+            (PRODUCT + name, Position(index, tuple(proof))) for name, index, proof in places if name in ours
+        )
+
+    def _put_packs(self, tx: sqlite3.Connection, unit: Unit, lot: Unit, names: Sequence[str]) -> list[Duplicate]:
         """A pack that is somewhere else already, by what we know, is a serial that is there twice: it stays there."""
         rows = [(name, lot.number, unit.number) for name in names]
-        if tx.executemany("INSERT OR IGNORE INTO pack (name, lot, parent) VALUES (?, ?, ?)", rows).rowcount == len(
-            rows
-        ):
-            return
-        query = """SELECT pack.lot, pack.parent, unit.state FROM pack LEFT JOIN unit ON unit.id = pack.parent
-            WHERE name = ?"""
+        query = "INSERT OR IGNORE INTO pack (name, lot, parent) VALUES (?, ?, ?)"
+        if tx.executemany(query, rows).rowcount == len(rows):
+            return []
+        duplicates: list[Duplicate] = []
+        sent: dict[int | None, bool] = {None: False}
         for name in names:
-            known_lot, parent, state = tx.execute(query, (name,)).fetchone()
+            known_lot, parent = tx.execute("SELECT lot, parent FROM pack WHERE name = ?", (name,)).fetchone()
             if parent == unit.number:
                 continue
-            if known_lot == lot.number and state == UnitState.SHIPPED:
+            if parent not in sent:
+                sent[parent] = self._was_sent(parent)
+            if known_lot == lot.number and sent[parent]:
                 tx.execute("UPDATE pack SET parent = ?, out_of = NULL WHERE name = ?", (unit.number, name))
             else:
-                self.duplicates.append((PRODUCT + name, unit.uri, unit.origin))
+                duplicates.append((PRODUCT + name, unit.uri, unit.origin))
+        return duplicates
 
-    def _build_lot(self, lot: Unit, checking: Checking) -> None:
+    def _was_sent(self, number: int) -> bool:
+        """Whether the outermost unit around what is in this one was shipped from here."""
+        unit = self._units.numbered(number)
+        while unit.parent is not None:
+            unit = self._units.numbered(unit.parent)
+        return unit.state == UnitState.SHIPPED
+
+    def _build_lot(self, lot: Unit, checking: Checking) -> Tree:
         """The tree of a lot that came whole, compared with the ledger."""
         wanted = checking.root_of_lot(lot.uri)
         tree = self._trees.build_from_ids(lot.number)
         if wanted != (tree.size, tree.root):
             self._trees.drop(lot.number)
             raise HandoverError(f"the ids of {lot.uri} do not make the tree that the ledger has")
-
-    # -- events
-
-    async def log(self, organisation: str, parts: Iterator[bytes]) -> list[int]:
-        """Log the events that are not here yet, as the partner's; where they stand here."""
-        done: list[int] = []
-        source = source_of(organisation)
-        known = await asyncio.to_thread(self._interrupted, source)
-        waiting: list[SharedEvent] = []
-        size = 0
-        while (part := await asyncio.to_thread(_next, parts)) is not None:
-            for item in part.items:
-                if item[0] != form.EVENT:
-                    continue
-                event = SharedEvent.of(item)
-                if event.origin == self._folder.origin:
-                    continue  # it is ours, and comes back
-                at = await asyncio.to_thread(self._book.shared_at, event.origin, event.index)
-                if at is not None:
-                    done.append(at)
-                    continue
-                waiting.append(event)
-                size += len(event.event)
-                if len(waiting) >= LOGGED_AT_ONCE or size >= LOGGED_BYTES:
-                    done += await self._append(source, waiting, known)
-                    waiting, size = [], 0
-        done += await self._append(source, waiting, known)
-        await asyncio.to_thread(self._book.end_logging)
-        return done
-
-    async def log_one(self, organisation: str, event: SharedEvent) -> int | None:
-        """One event that was checked; None where it is our own."""
-        if event.origin == self._folder.origin:
-            return None
-        at = await asyncio.to_thread(self._book.shared_at, event.origin, event.index)
-        if at is None:
-            source = source_of(organisation)
-            known = await asyncio.to_thread(self._interrupted, source)
-            (at,) = await self._append(source, [event], known)
-            await asyncio.to_thread(self._book.end_logging)
-        return at
-
-    async def _append(self, source: str, events: Sequence[SharedEvent], known: dict[bytes, int]) -> list[int]:
-        """`known`: payloads that an earlier try has logged, by digest."""
-        found: dict[int, int] = {}
-        payloads = [Event.decode(one.event).payload for one in events]
-        new = []
-        for n, payload in enumerate(payloads):
-            if (leaf := known.pop(sha256(payload).digest(), None)) is not None:
-                found[n] = leaf
-            else:
-                new.append(n)
-        if new:
-            if source not in self._logs:
-                self._logs[source] = self._own_log(source, "epcis")
-            leaves = await self._logs[source].append_all([payloads[n] for n in new])
-            found.update(zip(new, leaves, strict=True))
-        await asyncio.to_thread(self._note, [(found[n], one, payloads[n]) for n, one in enumerate(events)])
-        return [found[n] for n in range(len(events))]
-
-    def _note(self, logged: Sequence[tuple[int, SharedEvent, bytes]]) -> None:
-        """Where they are from, and what they are about."""
-        with self._store.transaction() as tx:
-            self._book.put_shared((leaf, one) for leaf, one, _ in logged)
-            for leaf, _, payload in logged:
-                event = read_event(payload)
-                named = [t.uri for t in event.things if is_container(t.uri) or is_lot(t.uri)]
-                self._book.mention([*named, event.hash_id], leaf)
-                if (event.action == "ADD" and event.type == "ObjectEvent") or event.type == "TransformationEvent":
-                    made = [(leaf, pack_name(t.uri)) for t in event.things if is_pack(t.uri) and t.role != "input"]
-                    tx.executemany("UPDATE pack SET leaf = ? WHERE name = ? AND leaf IS NULL", made)
-
-    def _interrupted(self, source: str) -> dict[bytes, int]:
-        """Events of a try that broke off after they were logged and before that was noted: leaves by digest."""
-        with closing(SiteReader.open(self._folder)) as reader:
-            size = reader.entries.size()
-            first = self._book.begin_logging(size)
-            leaves = []
-            for leaf, entry in enumerate(reader.entries.entries(first, size), first):
-                name, (kind, *_) = record_parts(entry)
-                if name == source and kind == EPCIS_KIND and self._book.origin_of(leaf) is None:
-                    leaves.append(leaf)
-            stored = stored_events(reader, leaves)
-            return {sha256(cbor.unpack(one.event)[9]).digest(): leaf for leaf, one in stored}
+        return tree
 
 
-def _next(parts: Iterator[bytes]) -> Part | None:
-    for signed in parts:
-        content = form.decode_message(signed)
-        if isinstance(content, Part):
-            return content
-    return None
+def _is_fresh(unit: Unit, outline: Outline) -> bool:
+    """Whether its contents are taken: it is new here, or by the ledger on its way to us, and was not opened before the
+    ledger hears of its receipt. What is ours, or on its way from us, nobody else's word changes."""
+    return unit.state == UnitState.COMING or (unit.uri in outline.coming and unit.state != UnitState.OPENED)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from gateway.demo.pharma.story import Story, Told
+    from gateway.demo.pharma.goods import Told
+    from gateway.demo.pharma.story import Story
 
 TOLD = "told.json"  # of a kept folder: the story was played, and is not played twice
 
@@ -65,7 +66,7 @@ async def _play(home: Path, port: int, profiles: dict[str, Path] | None, once: b
 
 async def _told(home: Path, story: "Story") -> "Told":
     """Play the story, or, where it was played in this folder before, what came of it then."""
-    from gateway.demo.pharma.story import Told
+    from gateway.demo.pharma.goods import Told
 
     file = home / TOLD
     if file.exists():

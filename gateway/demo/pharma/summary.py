@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.demo.pharma.companies import ALL, CARRIER, MAKER, PHARMACY, WHOLESALER, Gateway
+from gateway.demo.pharma.goods import PACKS, Goods, Told
 from gateway.demo.pharma.rest import Desk
-from gateway.demo.pharma.story import PACKS, Goods, Told
 
 RECOMPUTE_S = 120.0
 

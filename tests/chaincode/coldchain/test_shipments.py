@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chaincode import contract
+from chaincode.coldchain import queries
 from chaincode.coldchain.alarms import Cause
 from chaincode.coldchain.records import Logger
 from chaincode.errors import Code
@@ -284,6 +285,17 @@ def test_listings_go_on_behind_an_id(world: ColdWorld) -> None:
     assert world.listed(world.maker, b"open", ids[1]) == ids[2:]
     assert world.listed(world.maker, b"excursion") == []
     world.refused(Code.MALFORMED, world.maker, "coldchain.list", b"MakerOrg", b"lost")
+
+
+def test_a_listing_looks_at_no_more_than_its_bound(world: ColdWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "MAX_LOOKED_AT", 3)
+    ids = sorted(world.opened().shipment_id for _ in range(6))
+    for state, found in ((b"any", ids), (b"open", ids), (b"excursion", [])):
+        first, onward = world.page(world.maker, state)
+        assert (first, onward) == (found[:3], ids[2])
+        assert world.page(world.maker, state, ids[2]) == (found[3:], None)
+    monkeypatch.setattr(queries, "MAX_LISTED", 2)
+    assert world.page(world.maker) == (ids[:2], ids[1])
 
 
 def test_policies_are_kept_under_their_hash(world: ColdWorld) -> None:

@@ -107,6 +107,10 @@ class ColdWorld:
         return [(found := self.quarantine(unit)) is not None and found.held for unit in trip.units]
 
     def listed(self, party: Party, state: bytes = b"any", *after: bytes) -> list[bytes]:
+        return self.page(party, state, *after)[0]
+
+    def page(self, party: Party, state: bytes = b"any", *after: bytes) -> tuple[list[bytes], bytes | None]:
+        """Ids, and the id behind which to go on."""
         args = (party.organisation.encode(), state, *after)
-        ids: list[bytes] = cbor.decode(self.submit(self.maker, "coldchain.list", *args), 2**20)
-        return ids
+        ids, onward = cbor.decode(self.submit(self.maker, "coldchain.list", *args), 2**20)
+        return ids, onward

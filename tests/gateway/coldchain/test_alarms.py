@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import socket
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from gateway.alarms.alarm import Alarm, What
 from gateway.alarms.errors import AlarmError
 from gateway.alarms.settings import AlarmTarget
 from gateway.alarms.store import AlarmStore
+from gateway.api.routes import alarms as routes
 from gateway.coldchain.shipping_order import Opening, WantedLogger
 from gateway.delivery import signing
 from gateway.server import _application, _listen, _server
@@ -98,7 +100,8 @@ def test_an_excursion_reaches_everybody_within_seconds(tmp_path: Path) -> None:
             async def run() -> list[dict[str, Any]]:
                 async with served(carrier) as client:
                     first = asyncio.create_task(heard(client, 2))
-                    await asyncio.sleep(0.3)
+                    while not routes._open:
+                        await asyncio.sleep(0.01)
                     shipment = await maker.gateway.supply.cold.open(*_opening(carrier))
                     while not carrier.gateway.supply.cold.concerns(shipment.shipment_id):
                         await asyncio.sleep(0.01)
@@ -173,7 +176,7 @@ def test_a_webhook_that_is_down_for_long_hears_everything_and_once_in_order(tmp_
             _raise(carrier, *range(30))
         with trade(tmp_path, "carrier", carrier=settings) as (carrier,):  # the gateway was restarted meanwhile
             _raise(carrier, *range(25, 40))  # some are told again by whoever raises them
-            carrier.run(asyncio.sleep(0.3))
+            carrier.wait(lambda: carrier.gateway.supply.outbox._servings["alarms/hook"].problem)  # tried, in vain
             hook.up()
             carrier.wait(lambda: len(hook.taken) >= 40)
         assert [json.loads(body)["data"]["subject"] for body in hook.bodies] == [f"s-{n}" for n in range(40)]
@@ -276,6 +279,50 @@ def test_a_person_acknowledges_and_the_first_word_stays(tmp_path: Path) -> None:
                 assert (await client.post("/v1/alarms/99/acknowledge", json=said)).status_code == 404
 
         carrier.run(run())
+
+
+def test_a_stream_ends_with_its_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "QUIET_S", 0.05)
+
+    async def run(site: Site) -> None:
+        async with served(site) as client, client.stream("GET", "/v1/alarms/stream") as answer, asyncio.timeout(15):
+            lines = answer.aiter_lines()
+            while await anext(lines) != ": quiet":
+                pass
+            site.gateway.access.revoke_token("night desk")
+            async for _ in lines:  # until its end
+                pass
+
+    with trade(tmp_path, "carrier") as (carrier,):
+        carrier.run(run(carrier))
+        assert routes._open == set()
+
+
+def test_who_reads_nothing_has_no_place_among_the_streams_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "SEND_S", 0.2)
+
+    async def run(site: Site) -> None:
+        alarms = site.gateway.supply.alarms
+        many = [Alarm(0, f"key {n}", n, What.SITE, f"s-{n}", "a" * 2000) for n in range(2000)]
+        await asyncio.to_thread(alarms._store.raise_all, many)
+        async with served(site) as client, asyncio.timeout(15):
+            host, port = client.base_url.host, client.base_url.port
+            with socket.socket() as line:
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                line.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(line, (host, port))
+                token = client.headers["authorization"]
+                asked = f"GET /v1/alarms/stream?after=0 HTTP/1.1\r\nhost: {host}\r\nauthorization: {token}\r\n\r\n"
+                await asyncio.get_running_loop().sock_sendall(line, asked.encode())
+                while not routes._open:
+                    await asyncio.sleep(0.01)
+                while routes._open:
+                    await asyncio.sleep(0.01)
+
+    with trade(tmp_path, "carrier") as (carrier,):
+        carrier.run(run(carrier))
 
 
 def test_a_mail_server_without_tls_elsewhere_or_with_a_wrong_login_gets_nothing(tmp_path: Path) -> None:

@@ -30,11 +30,11 @@ def work(root: Path, steps: Steps) -> None:
     from chain.ledger.store import LedgerStore
     from chain.log.checkpoints import Checkpoints
     from gateway.coldchain.collector import Collector
-    from gateway.supply import evidence
+    from gateway.supply.proving import Prover
 
     with Site(root) as site:
         parts = ((LedgerStore, "submit"), (Collector, "collect"), (Collector, "report"), (Checkpoints, "mark_anchored"))
-        for owner, name in (*parts, (evidence, "_proved")):
+        for owner, name in (*parts, (Prover, "_build")):
             _stepped(owner, name, steps)
         source, shipment = _kept(root)
         Truck(site, source).reads(9.0)

@@ -49,7 +49,8 @@ def told(site: Site, facts: PackFacts = GOOD) -> FastAPI:
 
 
 def tell(site: Site, facts: PackFacts) -> None:
-    site.supply = replace(site.supply, consumer=Consumer(Told(facts), site.supply.consumer.scans))
+    known = site.supply.consumer
+    site.supply = replace(site.supply, consumer=Consumer(Told(facts), known.scans, known.shipments))
 
 
 def ask(app: FastAPI, path: str = PACK, address: str = HOME, **headers: str) -> httpx.Response:

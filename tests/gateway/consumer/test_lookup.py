@@ -181,6 +181,10 @@ def test_what_the_shipments_of_the_case_say_is_said_of_the_pack(trade: tuple[Com
     ):  # fmt: skip
         ledger: Any = _Reported(maker, progress)
         shipments = LedgerShipments(ledger, site.folder.origin)
+        unfilled = LedgerLookup(custody.units, custody.trees, ledger, "x", lambda uri: [sscc(1)], shipments)
+        assert look_up(maker, QUESTION, unfilled).kept_cold is Kept.UNKNOWN
+        assert "coldchain.list" not in ledger.asked  # no scan waits until all shipments are read
+        maker.run(shipments.fill())
         lookup = LedgerLookup(custody.units, custody.trees, ledger, "x", lambda uri: [sscc(1)], shipments)
         assert look_up(maker, QUESTION, lookup).kept_cold is kept
         before = len(ledger.asked)

@@ -1,5 +1,6 @@
 """The consumer page over HTTP: what it says in each state, in both languages, and what it does not say."""
 
+import asyncio
 import json
 import re
 import time
@@ -12,10 +13,11 @@ import pytest
 
 from chain.receipt import parse_receipt
 from chain.verify import Outcome, verify_receipt
-from gateway.consumer import routes
 from gateway.consumer.facts import PackFacts
-from gateway.consumer.routes import LIMITS, STEP_S
+from gateway.consumer.parts import AT_ONCE
 from gateway.consumer.texts import en, zh
+from gateway.web import pack
+from gateway.web.pack import LIMITS, STEP_S
 from tests.gateway.api.site import Site
 from tests.gateway.consumer.asking import (
     ABROAD,
@@ -30,6 +32,7 @@ from tests.gateway.consumer.asking import (
     STATES,
     Told,
     ask,
+    asked,
     said,
     tell,
     told,
@@ -51,7 +54,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def at_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Answers leave after a hundredth of the time, but where the time is looked at."""
     if "same_time" not in request.node.name:
-        monkeypatch.setattr(routes, "STEP_S", STEP_S / 100)
+        monkeypatch.setattr(pack, "STEP_S", STEP_S / 100)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -143,7 +146,9 @@ def test_serials_that_are_guessed_all_look_the_same_and_take_the_same_time(fille
     known = said(ask(app, accept="application/json"))
     assert known.keys() == {*answers[0], "serial"}
     assert min(times) >= STEP_S
-    assert abs(times[0] - times[1]) < STEP_S / 2 or round(times[0] / STEP_S) != round(times[1] / STEP_S)
+    for spent_s in (0.0, 0.001, STEP_S / 3, STEP_S, 1.01 * STEP_S, 7.77 * STEP_S):
+        steps = (spent_s + pack.pause_s(spent_s)) / STEP_S
+        assert (round(steps, 6) % 1, 0 <= pack.pause_s(spent_s) <= STEP_S) == (0, True)
 
 
 def test_enumerating_serials_is_slowed_down_and_harms_nobody_else(filled: Site) -> None:
@@ -154,7 +159,39 @@ def test_enumerating_serials_is_slowed_down_and_harms_nobody_else(filled: Site) 
     slow = ask(app, PACK, "2001:db8:77::99")  # of the same network
     assert (slow.status_code, int(slow.headers["retry-after"]) >= 1) == (429, True)
     assert en.TEXTS["lead_slow"] in slow.text
+    other = ask(app, PACK, "2001:db8:77:abcd::99")  # whoever has a /48 has 65,536 such networks
+    assert other.status_code == 429
     assert ask(app, address=CAFE).status_code == 200
+
+
+def test_however_many_ask_few_questions_are_at_the_ledger_at_once(
+    filled: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack, "WAIT_S", 0.05)
+    app, answered = told(filled), asyncio.Event()
+
+    class Slow(Told):
+        async def look_up(self, question: Any) -> PackFacts:
+            self.asked.append(question)
+            await answered.wait()
+            return GOOD
+
+    slow = Slow(GOOD)
+    filled.supply = replace(filled.supply, consumer=replace(filled.supply.consumer, lookup=slow))
+
+    async def run() -> tuple[list[int], list[int]]:
+        crowd = [asyncio.create_task(asked(app, PACK, f"203.0.113.{n}")) for n in range(AT_ONCE + 5)]
+        refused, _ = await asyncio.wait(crowd, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        while len(refused) < 5:
+            refused, _ = await asyncio.wait(crowd, timeout=0.05)
+        assert len(slow.asked) == AT_ONCE
+        assert all(one.result().headers["retry-after"] for one in refused)
+        answered.set()
+        found = [one.result().status_code for one in refused]
+        return found, [one.status_code for one in await asyncio.gather(*set(crowd) - refused)]
+
+    assert asyncio.run(run()) == ([503] * 5, [200] * AT_ONCE)
+    assert ask(app, address=CAFE).status_code == 200  # who waited in vain took no place away
 
 
 @pytest.mark.parametrize(

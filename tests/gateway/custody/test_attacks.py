@@ -19,19 +19,9 @@ from gateway.custody.handover import format as form
 from gateway.custody.handover.format import Heading, Part, SharedEvent
 from gateway.custody.schema import HandoverState
 from tests.gateway.custody.goods import Company, Goods, kept, states
+from tests.gateway.custody.handing import change, deliver, key_of, sent
 
 Trade = list[Company]
-
-
-def sent(maker: Company, to: Company, goods: Goods, count: int = 4) -> None:
-    """A case of a lot of the maker's own is with the next company."""
-    maker.commissioned(goods.packs(0, count), goods.lot)
-    maker.packed(goods.sscc(1), goods.packs(0, count))
-    maker.shipped(to, [goods.sscc(1)])
-    maker.settle()
-    kept(to, goods.sscc(1))
-    to.received(maker, [goods.sscc(1)])
-    to.settle()
 
 
 # -- custody
@@ -143,37 +133,6 @@ def test_two_companies_claim_one_serial_at_once(trade: Trade, goods: Goods) -> N
 # -- hand-overs
 
 
-@pytest.fixture
-def shipment(trade: Trade, goods: Goods) -> list[Part]:
-    """The parts of a true hand-over to the wholesaler, under an id that did not come yet."""
-    maker, wholesaler, _ = trade
-    maker.commissioned(goods.packs(0, 4), goods.lot)
-    maker.packed(goods.sscc(1), goods.packs(0, 4))
-    maker.shipped(wholesaler, [goods.sscc(1)])
-    maker.settle()
-    kept(wholesaler, goods.sscc(1))
-    handovers = maker.custody.handovers
-    outgoing = next(one for one in maker.custody.book.page(2**63 - 1, 100) if one.units == (goods.sscc(1),))
-    anchored = maker.run(handovers._prover.anchored_above(outgoing.leaf or 0))
-    parts = list(handovers._builder.parts(outgoing, anchored))
-    heading = replace(parts[0].heading, handover=os.urandom(32))
-    return [replace(part, heading=heading) for part in parts]
-
-
-def deliver(to: Company, parts: list[Part], key: PrivateKey, organisation: str = "MakerMSP") -> HandoverState:
-    """As the partner's gateway would; the state that the hand-over comes to, and settled."""
-    for part in parts:
-        to.run(to.custody.handovers.receive(form.seal_message(form.encode_part(part), key), organisation))
-    name = parts[0].heading.handover
-    done = (HandoverState.KEPT, HandoverState.RECEIVED, HandoverState.REJECTED)
-    to.wait(lambda: to.custody.book.get(name).state in done)
-    return to.custody.book.get(name).state
-
-
-def key_of(company: Company) -> PrivateKey:
-    return company.gateway.folder.gateway_key()
-
-
 def test_a_true_hand_over_is_taken_twice_and_changes_nothing(trade: Trade, goods: Goods, shipment: list[Part]) -> None:
     """Replayed under another id: nothing that is known is known twice, no event is logged again."""
     maker, wholesaler, _ = trade
@@ -190,7 +149,7 @@ def test_a_hand_over_that_another_key_signed(trade: Trade, shipment: list[Part])
     for key in (PrivateKey.generate(Algorithm.ED25519), key_of(pharmacy)):
         with pytest.raises(HandoverError, match="none of maker"):
             deliver(wholesaler, shipment, key)
-    with pytest.raises(HandoverError, match="the token is PharmacyMSP's"):  # another partner passes it on as its own
+    with pytest.raises(HandoverError, match="is no gateway of PharmacyMSP"):  # another partner passes it on as its own
         deliver(wholesaler, shipment, key_of(trade[0]), "PharmacyMSP")
 
 
@@ -219,14 +178,6 @@ def test_a_hand_over_for_another_company(trade: Trade, shipment: list[Part]) -> 
         is HandoverState.REJECTED
     )
     assert "not on its way from MakerMSP to PharmacyMSP" in pharmacy.custody.book.get(heading.handover).reason
-
-
-def change(parts: list[Part], tag: int, work: Callable[[list[Any]], list[Any]]) -> list[Part]:
-    """The parts with each item of one kind changed."""
-    return [
-        replace(part, items=tuple(work(list(item)) if item[0] == tag else item for item in part.items))
-        for part in parts
-    ]
 
 
 def altered_event(item: list[Any]) -> list[Any]:
@@ -288,7 +239,7 @@ def test_messages_that_are_none(trade: Trade) -> None:
         [], [99], [form.UNIT, "x", 0, b"short"], [form.UNIT, "x", 9, bytes(32)], [form.PACKS, "u", "l", [1]],
         [form.AMOUNT, "u", "l", 0], [form.AMOUNT, "u", "l", -1], [form.TREE, "l", 0, b"123"],
         [form.PLACES, "l", [["p", -1, []]]], [form.EVENT, "o", 0, 1, b"", b"", [b"x"]], [form.INSIDE, "u", [b"x"]],
-        [form.UNIT, "x" * 5000, 0, bytes(32)],
+        [form.UNIT, "x" * 257, 0, bytes(32)], [form.PLACES, "l", [["p" * 257, 0, []]]],
     ]  # fmt: skip
     bodies = [b"", b"x", bomb, zlib.compress(b"\\xff"), zlib.compress(cbor.encode([1, 2, 3]))]
     bodies += [form.seal_message(form.encode_part(Part(heading, 0, True, (item,))), key_of(maker)) for item in items]
@@ -314,7 +265,7 @@ def test_kill_between_logging_and_noting(trade: Trade, goods: Goods, shipment: l
         rows = tx.execute("SELECT leaf FROM shared WHERE leaf >= 0 ORDER BY leaf").fetchall()
         first = rows[-3][0]
         tx.execute("DELETE FROM shared WHERE leaf >= ?", (first,))
-        tx.execute("INSERT OR REPLACE INTO logging VALUES (0, ?)", (first,))
+        tx.execute("INSERT INTO logging VALUES (?, 0, ?)", (shipment[0].heading.handover, first))
     before = wholesaler.gateway.committer.counters.log_size
     assert deliver(wholesaler, shipment, key_of(maker)) is HandoverState.KEPT
     assert wholesaler.gateway.committer.counters.log_size == before

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from chaincode.lots.exception_records import ExceptionRecord, ExceptionState
 from gateway.commands import application
-from gateway.custody.exceptions.listening import Listening
+from gateway.custody.exceptions.hearing import Hearing
 from gateway.custody.exceptions.register import ExceptionCase
 from tests.gateway.custody.goods import Company, Goods, kept, states
 
@@ -145,14 +145,14 @@ def test_the_maker_hears_of_a_duplicate_that_another_company_sells(trade: Trade,
 def test_a_start_takes_in_what_was_opened_meanwhile(trade: Trade, goods: Goods) -> None:
     """The ledger's event was heeded, and the gateway ended before it looked."""
     maker, wholesaler, _ = trade
-    listening, heed = maker.custody.listening, maker.custody.listening._news.set
-    listening._news.set = lambda: None  # type: ignore[method-assign]
+    hearing, heed = maker.custody.hearing, maker.custody.hearing._news.set
+    hearing._news.set = lambda: None  # type: ignore[method-assign]
     try:
         sold_twice(maker, wholesaler, goods)
         assert not cases(maker, goods.pack(0))
     finally:
-        listening._news.set = heed  # type: ignore[method-assign]
-    started = Listening(maker.custody.workflow)
+        hearing._news.set = heed  # type: ignore[method-assign]
+    started = Hearing(hearing._register, hearing._units, hearing._book, hearing._ledger, hearing._us, hearing._alert)
     task = maker.runner.get_loop().create_task(started.run())
     assert case(maker, goods.pack(0)).kind == "duplicate-serial"
     task.cancel()

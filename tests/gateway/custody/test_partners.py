@@ -1,9 +1,12 @@
 """Partners of the configuration, and the client of their gateways against a real HTTP server."""
 
 import asyncio
+import contextlib
 import json
+import socketserver
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.config import Config, ConfigError, load_config
+from gateway.custody import partners
 from gateway.custody.errors import PartnerAwayError, PartnerError, PartnerTokenError
 from gateway.custody.partners import Partner, Partners, gln_of
 from gateway.custody.settings import PartnerConfig
@@ -100,6 +104,47 @@ def test_a_partner_that_is_away(server: Any, token: Path) -> None:
         asyncio.run(partner.get("/v1/x"))
 
 
+class _Drip(socketserver.BaseRequestHandler):
+    """Answers a byte now and then: each read is in time, and the answer never ends."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        self.request.sendall(self.server.begins)  # type: ignore[attr-defined]
+        with contextlib.suppress(OSError):
+            while not self.server.over.wait(0.02):  # type: ignore[attr-defined]
+                self.request.sendall(b"x")
+        self.server.gone.set()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("begins", [b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n"])
+def test_a_partner_that_answers_a_byte_at_a_time(
+    server: Any, token: Path, monkeypatch: pytest.MonkeyPatch, begins: bytes
+) -> None:
+    """It has its time, and no thread of others; the one that it had is free again."""
+    monkeypatch.setattr(partners, "_THREADS", ThreadPoolExecutor(1))
+    server.answers["/v1/x"] = (200, b"{}")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Drip) as drip:
+        made: Any = drip
+        made.begins, made.over, made.gone = begins, threading.Event(), threading.Event()
+        thread = threading.Thread(target=drip.serve_forever, args=(0.02,))
+        thread.start()
+        url = f"http://127.0.0.1:{drip.server_address[1]}"
+
+        async def ask() -> None:
+            slow = Partner("SlowMSP", frozenset(), url, token)
+            with pytest.raises(PartnerAwayError, match="no answer of SlowMSP"):
+                await slow.request("GET", "/v1/x", timeout_s=0.3)
+            assert made.gone.wait(5)
+            assert (await _partner(server, token).get("/v1/x", timeout_s=5)).status == 200
+
+        try:
+            asyncio.run(ask())
+        finally:
+            made.over.set()
+            drip.shutdown()
+            thread.join()
+
+
 def test_a_token_that_others_may_read_is_not_used(server: Any, token: Path) -> None:
     token.chmod(0o644)
     with pytest.raises(PartnerError, match="may be read by others"):
@@ -127,17 +172,17 @@ def test_a_partner_with_an_authority_of_its_own(server: Any, token: Path, tmp_pa
 
 
 def test_partners_are_found_by_organisation_and_by_gln(token: Path) -> None:
-    partners = Partners([
+    known = Partners([
         PartnerConfig(organisation="MakerMSP", parties=[MAKER], url="https://maker.example/", token_file=token),
     ])  # fmt: skip
-    assert partners.of("MakerMSP").url == "https://maker.example"
+    assert known.of("MakerMSP").url == "https://maker.example"
     for uri in (MAKER, f"https://id.gs1.org/414/{MAKER}", f"https://id.gs1.org/414/{MAKER}/254/dock-3",
                 f"https://id.gs1.org/417/{MAKER}"):  # fmt: skip
-        assert partners.at(uri) is partners.of("MakerMSP")
-    assert partners.at(f"https://id.gs1.org/414/{WHOLESALER}") is None
+        assert known.at(uri) is known.of("MakerMSP")
+    assert known.at(f"https://id.gs1.org/414/{WHOLESALER}") is None
     assert gln_of("https://id.gs1.org/01/09520002000019") == ""
     with pytest.raises(PartnerError, match="no partner here"):
-        partners.of("NobodyMSP")
+        known.of("NobodyMSP")
 
 
 def _config(**partner: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Fifty gateways on one channel do not get into each other's way: no transaction of theirs ever conflicts."""
+"""Many gateways on one channel do not get into each other's way: no transaction of theirs ever conflicts."""
 
 import asyncio
 from typing import Any
@@ -16,9 +16,10 @@ from chaincode.log_records import AnchorAnswer, AnchorStatus
 from tests.contract_suite.actors import Actor, MemoryLog, admitted, log_signers
 from tests.gateway.fabric.conftest import DEPOT
 from tests.network.networks import RunningNetwork
+from tests.torture.scale import scaled
 
 pytestmark = pytest.mark.fabric
-GATEWAYS, ANCHORS = 50, 4
+GATEWAYS, ANCHORS = scaled(12, 50), 4
 FILTER = 2  # common.BlockMetadataIndex: validation codes, one byte a transaction
 
 
@@ -36,7 +37,7 @@ async def _codes(ledger: FabricLedger, number: int) -> list[int]:
     return list(block.metadata.metadata[FILTER])
 
 
-def test_fifty_gateways_anchor_at_once_without_a_conflict(channel: RunningNetwork, depot: Actor) -> None:
+def test_many_gateways_anchor_at_once_without_a_conflict(channel: RunningNetwork, depot: Actor) -> None:
     async def act() -> None:
         profile = read_profile(channel.profiles[DEPOT])
         log = MemoryLog(depot.origin, log_signers(depot.origin))

@@ -5,15 +5,19 @@ import secrets
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from chaincode.errors import ContractError
+from chaincode.identity_records import Doubt
 from chaincode.lots.recall_records import RecallAnswer
+from chaincode.state import identity_key
 from crypto import cbor
 from gateway.custody.schema import TaskState
 from gateway.custody.transitions import SHIP
+from gateway.recall import checking
 from gateway.recall.answering import excess
 from gateway.recall.branches import branch_file, check_branch, commitment, decode_opening
 from gateway.recall.errors import RecallError, StatementError, UnknownRecallError
@@ -340,6 +344,24 @@ async def committed(all_of: Companies, recall: str) -> None:
     assert cbor.decode(other, 10) is None
 
 
+async def doubted(all_of: Companies, opened: bytes) -> None:
+    """Offline, too, nothing counts that a key signed which is in doubt since."""
+    file = all_of.data("Maker") / "branch"
+    file.write_bytes(opened)
+    ledger, known = all_of["Maker"].ledger, dict[str, bytes]()
+    gateways = {name: all_of.served[name].gateway.folder.origin for name in all_of.served}
+    for name in gateways.values():
+        known[identity_key(name)] = (await ledger._identity(name)).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checking, "open_reader", lambda _: SimpleNamespace(value=known.get, close=lambda: None))
+        await asyncio.to_thread(checking.checked_file, file, "Wholesaler", all_of.data("Maker"))
+        identity = await ledger._identity(gateways["Shop"])
+        in_doubt = replace(identity, keys=tuple(one.doubted(Doubt(one.from_index, "tx")) for one in identity.keys))
+        known[identity_key(identity.name)] = in_doubt.encode()
+        with pytest.raises(StatementError, match=r"none of .* that counts"):
+            await asyncio.to_thread(checking.checked_file, file, "Wholesaler", all_of.data("Maker"))
+
+
 async def branch(all_of: Companies, recall: str) -> None:
     """An authority has the wholesaler's branch opened; a shop that is left out, or another's answer, is found."""
     said = all_of["Wholesaler"].book.said(recall, "Maker")
@@ -347,6 +369,7 @@ async def branch(all_of: Companies, recall: str) -> None:
     heard = decode_opening(said.opening)
     answer, opened, _ = await check_branch(branch_file(said.body, said.salt, heard), "Wholesaler", require)
     assert (answer.flagged, [one.organisation for one in opened]) == (1, ["Shop"])
+    await doubted(all_of, branch_file(said.body, said.salt, heard))
     with pytest.raises(StatementError, match="not those that the signed answer"):
         await check_branch(branch_file(said.body, said.salt, []), "Wholesaler", require)
     renamed = [replace(one, organisation="Kiosk") for one in heard]

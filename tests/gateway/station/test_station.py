@@ -163,6 +163,28 @@ def test_a_pack_that_stays_on_the_line_stops_the_line_and_is_ejected_at_the_next
     assert [decision for _, decision in judged(tmp_path)] == ["reject", "accept"]
 
 
+def test_a_name_that_is_no_text_or_too_long_stops_no_line(tmp_path: Path) -> None:
+    """The pack is off the line before anything is done by its image's name, and the next one is looked at."""
+    enrolled(tmp_path / "device")
+    ejected = tmp_path / "ejected"
+    program = 'import sys; open(sys.argv[1], "ab").write(sys.stdin.buffer.read())'
+    ejector = Ejector(f"{sys.executable} -c '{program}' {ejected}")
+    names = [os.fsdecode(b"\xff.png"), "x" * 251 + ".png", "ü" * 125 + ".png"]
+    arrive(tmp_path / "in", *((name, b"no image " + os.fsencode(name)) for name in names), ("good.png", GOOD))
+    outcomes = work(tmp_path, ejector)
+    assert [one.decision for one in outcomes] == ["reject"] * 3 + ["accept"]
+    assert [outcomes[0].image, ejected.read_bytes().count(b'"decision"')] == ["\ufffd.png", 3]
+    json.dumps([one.image for one in outcomes], ensure_ascii=False).encode()
+    assert not shelf.waiting(tmp_path / "in")
+    assert (
+        sorted(Path(one).suffix for one in os.listdir(tmp_path / "in" / shelf.REJECTS)) == [".json"] * 3 + [".png"] * 3
+    )
+    # Accepted images of such names are kept too, each by itself.
+    arrive(tmp_path / "in", ("y" * 251 + ".png", OTHER))
+    assert [one.decision for one in work(tmp_path)] == ["accept"]
+    assert len(os.listdir(tmp_path / "in" / shelf.ACCEPTED)) == 2
+
+
 def test_files_that_are_being_written_links_and_folders_are_not_taken(tmp_path: Path) -> None:
     arrive(tmp_path / "in", ("a.jpg.part", GOOD), (".b.jpg", GOOD), ("c.tmp", GOOD))
     (tmp_path / "in/d.jpg").symlink_to("/etc/hostname")

@@ -3,7 +3,8 @@
 Trust boundary: everything of the request is untrusted. Only the parsed question goes on, never the path itself; HTML is
 escaped by the templates and the page's content policy allows no script at all. An answer leaves at a full tenth of a
 second after the request came, so that its time tells nothing of what was looked up. Asking is limited for each network:
-guessing serials is slow, and a real serial is random (EU regulation 2016/161: at most one guess in 10,000 is right).
+guessing serials is slow, and a real serial is random (EU regulation 2016/161: at most one guess in 10,000 is right). Of
+all networks together few questions are at the ledger at once, so that the page takes it from nobody else.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from gateway.consumer.facts import PackFacts, PackQuestion
 from gateway.consumer.form import LINKSET_TYPE, Form, as_json, form_of, linkset
 from gateway.consumer.language import Language, language_of
 from gateway.consumer.question import path_of, question_of
+from gateway.consumer.scans import network_of
 from gateway.consumer.verdict import answer, last_today
 from gateway.query.detail import record_detail
 from gateway.query.errors import NotFoundError, NotIndexedError
@@ -35,6 +37,7 @@ from gateway.query.view import View
 
 LIMITS: Final = RateLimits(per_second=0.5, burst=40.0)  # of one network: a household at its medicine cabinet
 STEP_S: Final = 0.1
+WAIT_S: Final = 3.0  # for one's turn to be looked up
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
@@ -49,9 +52,13 @@ async def pack(request: Request) -> Response:
     """Any path that begins with a GTIN's AI. Plain Starlette: a public link may carry parameters unknown to us."""
     began = time.monotonic()
     found = await _answer(request)
-    spent = time.monotonic() - began
-    await asyncio.sleep(ceil(spent / STEP_S) * STEP_S - spent)
+    await asyncio.sleep(pause_s(time.monotonic() - began))
     return found
+
+
+def pause_s(spent_s: float) -> float:
+    """How long an answer waits after so much work, so that both together are whole steps."""
+    return max(1, ceil(spent_s / STEP_S)) * STEP_S - spent_s
 
 
 router.add_route("/01/{rest:path}", pack, methods=["GET"], include_in_schema=False)
@@ -61,7 +68,7 @@ async def _answer(request: Request) -> Response:
     query = {name: value[:64] for name, value in request.query_params.items()}
     language = language_of(query.get("lang"), request.headers.get("accept-language", ""))
     client = request.client.host if request.client else ""
-    if wait := _buckets(request).take(address_key(client)):
+    if wait := _buckets(request).take(_counted_as(client)):
         return _said(request, language, "slow", 429, {"Retry-After": str(ceil(wait))})
     form = form_of(request.headers.get("accept", ""), query)
     now_us = time.time_ns() // 1000
@@ -85,9 +92,16 @@ async def _looked_up(
     here: Services = request.app.state.services
     consumer = here.live.supply.consumer
     try:
+        async with asyncio.timeout(WAIT_S):
+            await consumer.gate.acquire()
+    except TimeoutError:
+        return _said(request, language, "away", 503, {"Retry-After": "30"})
+    try:
         facts = await consumer.lookup.look_up(question)
     except LedgerError:
         return _said(request, language, "away", 503, {"Retry-After": "60"})
+    finally:
+        consumer.gate.release()
     scan = None
     if facts.known and facts.fits and question.serial and form in (Form.PAGE, Form.JSON) and _person(request):
         uri = path_of(PackQuestion(question.gtin, serial=question.serial))
@@ -156,6 +170,12 @@ def _headers(language: Language) -> dict[str, str]:
 def _person(request: Request) -> bool:
     """Whether somebody scanned: a browser that loads a page in advance is nobody."""
     return not any(request.headers.get(name) for name in ("purpose", "sec-purpose", "x-moz"))
+
+
+def _counted_as(client: str) -> str:
+    """What of an address is counted together: of IPv6 a /48, since whoever has one has 65,536 networks."""
+    key = address_key(client)
+    return network_of(client) if ":" in key else key
 
 
 def _buckets(request: Request) -> Buckets:
