@@ -173,9 +173,9 @@ class Tasks:
         """Refused ones that people were not told of."""
         return self._all(f"SELECT {_COLUMNS} FROM task WHERE state = 3 AND told = 0 ORDER BY id LIMIT ?", limit)
 
-    def was_told(self, number: int) -> None:
+    def were_told(self, tasks: Iterable[Task]) -> None:
         with self._store.transaction() as tx:
-            tx.execute("UPDATE task SET told = 1 WHERE id = ?", (number,))
+            tx.executemany("UPDATE task SET told = 1 WHERE id = ?", [(task.id,) for task in tasks])
 
     def without_data(self) -> list[Task]:
         """Receipts that were given up because no hand-over came."""

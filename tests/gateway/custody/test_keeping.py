@@ -8,10 +8,11 @@ import pytest
 
 from chain.errors import LedgerError
 from chain.ledger.interface import Submitted
+from gateway.custody import parts
 from gateway.custody.amounts import whole
 from gateway.custody.errors import CustodyError
 from gateway.custody.schema import TaskState
-from tests.gateway.custody.goods import Company, Goods, amount, sscc, states
+from tests.gateway.custody.goods import Company, Goods, amount, between, sscc, states
 
 Trade = list[Company]
 
@@ -252,3 +253,25 @@ def test_what_may_not_leave_stays_and_holds_up_nothing(maker: Company, trade: Tr
     maker.settle()
     assert states(maker, leaf)[0][:2] == ("ship", "refused")
     assert states(maker, leaf)[0][2] == "recalled"
+
+
+def test_many_refusals_are_told_together(
+    maker: Company, trade: Trade, goods: Goods, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """One commit for each would keep everybody else from the disk."""
+    commits, real = list[int](), parts.note_alert
+
+    def noted(folder: Any, kind: str, source: str, *texts: str) -> None:
+        commits.append(len(texts))
+        real(folder, kind, source, *texts)
+
+    monkeypatch.setattr(parts, "note_alert", noted)
+    unknown = [
+        maker.event("ObjectEvent", "shipping", "OBSERVE", epcList=[pack], **between(maker, trade[1]))
+        for pack in goods.packs(0, 12)
+    ]
+    leaves = maker.capture_all(unknown)
+    maker.settle()
+    assert [states(maker, leaf)[0][1] for leaf in leaves] == ["refused"] * 12
+    assert sum(commits) == 12
+    assert len(commits) <= 2
