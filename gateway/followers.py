@@ -40,7 +40,7 @@ class Follower:
             while True:
                 started, size = time.monotonic(), self._committer.counters.log_size
                 done = await asyncio.shield(step)
-                arrived = self._committer.counters.log_size - size
+                arrived = self._committer.counters.log_size > size or self._committer.inbox.at_work
                 await asyncio.sleep(self._pause(done, time.monotonic() - started, arrived))
                 step = asyncio.ensure_future(asyncio.to_thread(self._step))
         finally:
@@ -51,8 +51,9 @@ class Follower:
     def forget_cached(self) -> None:
         self._reader.payloads.forget_cached()
 
-    def _pause(self, done: int, took: float, arrived: int) -> float:
-        """While events arrive, an index takes at most a tenth of the time; what is left over it catches up later."""
+    def _pause(self, done: int, took: float, arrived: bool) -> float:
+        """While events arrive, an index takes at most a tenth of the time; what is left over it catches up later. That
+        a large message is being committed counts too: the log grows only at its end."""
         behind = done == STEP or (done > 0 and self._index.cut)
         return max(BUSY_PAUSE * took if arrived else 0.0, 0.0 if behind else FOLLOW_S)
 

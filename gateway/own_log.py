@@ -6,8 +6,8 @@ They go through the pipeline that all events go through, so they are on disk and
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
 from functools import partial
+from threading import Lock
 
 from chain.errors import StoreError
 from chain.event import Span
@@ -26,14 +26,42 @@ def _answered(answer: "asyncio.Future[list[Verdict]]", verdicts: list[Verdict]) 
         answer.set_result(verdicts)
 
 
+class Newest:
+    """The newest records of a source, read by one connection for all of them. Safe to call from several threads."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder, self._lock = folder, Lock()
+        self._reader: SiteReader | None = None
+
+    def __call__(self, source: str, count: int) -> list[int]:
+        """The last `count` records of this source: nobody else makes any, and one start makes one boot."""
+        with self._lock:
+            reader = self._reader = self._reader or SiteReader.open(self._folder)
+            reader.ranges.forget_cached()  # others write them
+            boot = reader.ranges.boots(source)[-1]
+            last = reader.ranges.last(source, boot)
+            first = last.end - count if last else 0
+            inside = reader.ranges.inside(source, Span(boot, first, count))
+        leaves = [part.leaf + at - part.first for part in inside for at in range(max(part.first, first), part.end)]
+        if len(leaves) != count:
+            raise StoreError("the index of ranges does not know what was stored a moment ago; run sealtrail fsck")
+        return leaves
+
+    def close(self) -> None:
+        with self._lock:  # a thread whose task was cancelled may still be at it
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+
+
 class OwnLog:
     """Makes records of one kind, as the source `source`."""
 
     def __init__(
         self, folder: Folder, access: Access, sink: Sink, add_plain: Callable[[str, SourceSettings], Awaitable[str]],
-        source: str, kind: str,
+        source: str, kind: str, newest: "Newest",
     ) -> None:  # fmt: skip
-        self._folder, self._access, self._sink, self._add_plain = folder, access, sink, add_plain
+        self._access, self._sink, self._add_plain, self._newest = access, sink, add_plain, newest
         self._source, self._kind = source, kind
         self._settings = SourceSettings(kinds=(kind,), allow_plain=True)
         self._one = asyncio.Lock()
@@ -65,19 +93,7 @@ class OwnLog:
             if missing:
                 said = f"{len(missing)} of {len(payloads)} records of the kind {self._kind} were not stored"
                 raise StoreError(f"{said} ({missing[0].name.lower()}); try again")
-            return await asyncio.to_thread(self._newest, len(payloads))
-
-    def _newest(self, count: int) -> list[int]:
-        """The last `count` records of this source: nobody else makes any, and one start makes one boot."""
-        with closing(SiteReader.open(self._folder)) as reader:
-            boot = reader.ranges.boots(self._source)[-1]
-            last = reader.ranges.last(self._source, boot)
-            first = last.end - count if last else 0
-            inside = reader.ranges.inside(self._source, Span(boot, first, count))
-        leaves = [part.leaf + at - part.first for part in inside for at in range(max(part.first, first), part.end)]
-        if len(leaves) != count:
-            raise StoreError("the index of ranges does not know what was stored a moment ago; run sealtrail fsck")
-        return leaves
+            return await asyncio.to_thread(self._newest, self._source, len(payloads))
 
     async def _enrolled(self) -> None:
         known = self._access.settings(self._source).get(self._source)

@@ -31,7 +31,7 @@ from gateway.meeting import heard, keys_of_now, meet
 from gateway.objects.delivery import Delivery
 from gateway.objects.parts import FILES, SOURCE, Objects, open_objects
 from gateway.opening import make_anchorer, make_committer, make_first_token, sealing
-from gateway.own_log import OwnLog
+from gateway.own_log import Newest, OwnLog
 from gateway.pipeline.acknowledging import Acknowledger
 from gateway.pipeline.committer import Committed
 from gateway.pipeline.disk import DiskBound
@@ -51,6 +51,8 @@ class Gateway:
         self.book = SourceBook(sessions_required=config.sessions.required)
         self.shortage, self.shares = Shortage(), shares(config.front_door.max_connections)
         self._closing = Closing()
+        self._newest = Newest(self.folder)
+        self._closing.callback(self._newest.close)
         self._started_us = time.time_ns() // 1000
         self.supply: Supply
 
@@ -157,7 +159,7 @@ class Gateway:
         )  # fmt: skip
 
     def _own_log(self, source: str, kind: str) -> OwnLog:
-        return OwnLog(self.folder, self.access, self.committer.inbox, self.add_plain, source, kind)
+        return OwnLog(self.folder, self.access, self.committer.inbox, self.add_plain, source, kind, self._newest)
 
     # -- between the parts
 

@@ -3,15 +3,17 @@
 Captures that wait together are stored together. Steps for each group:
  1. What of it is in the log already (gateway.capture.known), or twice in the group.
  2. The jobs are noted as running, with the hashes of what is being stored: durable.
- 3. All new events go through the pipeline as one message: durable, all or none.
- 4. What came of them is noted: durable. Only then is anybody answered.
+ 3. All new events go through the pipeline as one message: durable, all or none. Only then is anybody answered.
+ 4. What came of them is told from then on, and noted with the next group, or soon where there is none.
 A gateway killed between 2 and 4 finds the running jobs at its next start and asks the index what of them was stored.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from crypto.errors import SealtrailError
 from gateway.access import now_us
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 GROUP_EVENTS = 2000
 GROUP_BYTES = 4 * 2**20
 MAX_WAITING_BYTES = 64 * 2**20
+OVERHEAD = 4096  # bytes counted for each that waits, beside its events
+NOTED_WITHIN_S = 0.02
 _RECOVERY_PAUSE_S = 0.25
 MAX_RECOVERY_PAUSE_S = 10.0
 
@@ -43,7 +47,17 @@ class _Waiting:
 
     @property
     def size(self) -> int:
-        return sum(len(candidate.payload) for candidate in self.candidates)
+        return OVERHEAD + sum(len(candidate.payload) for candidate in self.candidates)
+
+
+class _Begun(NamedTuple):
+    """found: the record of each that is known. new: the places of those to be stored; first_of: of those that come
+    twice, where they came first."""
+
+    found: Sequence[int | None]
+    new: Sequence[int]
+    first_of: Mapping[int, int]
+    jobs: Sequence[Job]
 
 
 class Capture:
@@ -81,19 +95,40 @@ class Capture:
     async def run(self) -> None:
         """Store what waits, group by group, until cancelled."""
         await self._recover()
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                group = self._next_group()
-                try:
-                    await self._store(group)
-                except Exception as e:  # told to whoever waits; the next group is tried as if nothing was
-                    if not isinstance(e, SealtrailError):
-                        log.exception("a capture failed")
-                    for one in group:
-                        if not one.answer.done():
-                            one.answer.set_exception(e)
+        try:
+            while True:
+                await self._store_waiting()
+                await self._note_finished()
+                await self._wake.wait()
+        finally:
+            await self._write_finished()
+
+    async def _note_finished(self) -> None:
+        """Unless others come meanwhile, with whom it costs nothing."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(NOTED_WITHIN_S):
+                await self._wake.wait()
+                return
+        await self._write_finished()
+
+    async def _write_finished(self) -> None:
+        try:
+            await asyncio.to_thread(self.jobs.finish)
+        except SealtrailError as e:  # it is told all the same, and noted with the next ones or at the next start
+            log.warning("what came of captures is not noted yet: %s", e)
+
+    async def _store_waiting(self) -> None:
+        self._wake.clear()
+        while self._waiting:
+            group = self._next_group()
+            try:
+                await self._store(group)
+            except Exception as e:  # told to whoever waits; the next group is tried as if nothing was
+                if not isinstance(e, SealtrailError):
+                    log.exception("a capture failed")
+                for one in group:
+                    if not one.answer.done():
+                        one.answer.set_exception(e)
 
     def _next_group(self) -> list[_Waiting]:
         events = size = 0
@@ -108,23 +143,32 @@ class Capture:
     async def _store(self, group: Sequence[_Waiting]) -> None:
         # 1. What is new.
         candidates = [candidate for one in group for candidate in one.candidates]
-        found = await asyncio.to_thread(self._known.look, candidates)
-        new, first_of = _sorted_out(candidates, found)
-        # 2. The jobs are running.
-        jobs = await asyncio.to_thread(self.jobs.begin, [self._begun(one) for one in group])
+        found, new, first_of, jobs = await asyncio.to_thread(self._begin, group, candidates)
         # 3. Durable, all or none.
         try:
             leaves = await self._append([candidates[at].payload for at in new]) if new else []
         except SealtrailError as e:
-            failed = [_failed(job, f"not stored: {e}") for job in jobs]
-            await asyncio.to_thread(self.jobs.finish, failed)
+            self.jobs.finish_later([_failed(job, f"not stored: {e}") for job in jobs])
             raise
         self.size = max(leaves, default=self.size - 1) + 1
         self._known.add((candidates[at], leaf) for at, leaf in zip(new, leaves, strict=True))
         # 4. What came of them.
-        await self._finish(group, jobs, _records(found, dict(zip(new, leaves, strict=True)), first_of))
+        self._finish(group, jobs, _records(found, dict(zip(new, leaves, strict=True)), first_of))
 
-    async def _finish(self, group: Sequence[_Waiting], jobs: Sequence[Job], records: list[tuple[int, bool]]) -> None:
+    def _begin(self, group: Sequence[_Waiting], candidates: Sequence[Candidate]) -> "_Begun":
+        """Steps 1 and 2."""
+        found = self._known.look(candidates)
+        new, first_of = _sorted_out(candidates, found)
+        jobs, at, stored = list[Job](), 0, set(new)
+        for one in group:
+            own = [i for i in range(at, at + len(one.candidates)) if i in stored]
+            pending = b"".join([candidates[i].hash for i in own])
+            known = len(one.candidates) - len(own)
+            jobs.append(replace(one.job, pending=pending, since=self._log_size(), duplicates=known))
+            at += len(one.candidates)
+        return _Begun(found, new, first_of, self.jobs.begin(jobs))
+
+    def _finish(self, group: Sequence[_Waiting], jobs: Sequence[Job], records: list[tuple[int, bool]]) -> None:
         captured, at = list[Captured](), 0
         for one, job in zip(group, jobs, strict=True):
             own = tuple(records[at : at + len(one.candidates)])
@@ -133,14 +177,10 @@ class Capture:
             done = replace(job, finished_us=now_us(), stored=len(stored), duplicates=len(own) - len(stored),
                            spans=_spans(stored), pending=b"")  # fmt: skip
             captured.append(Captured(done, own))
-        await asyncio.to_thread(self.jobs.finish, [one.job for one in captured])
+        self.jobs.finish_later([one.job for one in captured])
         for one, told in zip(group, captured, strict=True):
             if not one.answer.done():
                 one.answer.set_result(told)
-
-    def _begun(self, one: _Waiting) -> Job:
-        pending = b"".join(candidate.hash for candidate in one.candidates)
-        return replace(one.job, pending=pending, since=self._log_size())
 
     async def _recover(self) -> None:
         """Finish what a killed gateway left running, as soon as the disk and the index allow."""
@@ -168,8 +208,8 @@ class Capture:
             leaves = sorted({leaf for leaf in new if leaf is not None})
             missing = any_time.count(None)
             settled = replace(
-                job, finished_us=now_us(), stored=len(leaves), duplicates=len(hashes) - missing - len(leaves),
-                spans=_spans(leaves), pending=b"",
+                job, finished_us=now_us(), stored=len(leaves),
+                duplicates=job.duplicates + len(hashes) - missing - len(leaves), spans=_spans(leaves), pending=b"",
             )  # fmt: skip
             said = f"the gateway ended while it stored this; {missing} events are not in the log: capture it again"
             done.append(_failed(settled, said) if missing else settled)

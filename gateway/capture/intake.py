@@ -14,7 +14,7 @@ from gateway.capture.jobs import Refused
 from gateway.capture.known import Candidate
 from gateway.epcis.document import sift_document
 from gateway.epcis.errors import EpcisError
-from gateway.epcis.event import Event, open_event, read_event
+from gateway.epcis.event import Event, open_event
 
 MAX_BARE_BYTES = 16 * 2**20  # of all events, each with the document's context
 _ITEMS: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
@@ -29,7 +29,6 @@ class Intake:
 
     kind: str
     candidates: tuple[Candidate, ...]
-    events: tuple[Event, ...]
     numbers: tuple[int, ...]
     refused: tuple[Refused, ...]
     total: int
@@ -50,15 +49,14 @@ def taken_in(data: bytes, most_bytes: int, most_events: int, *, proceed: bool) -
     kind, good, wrong = _listed(data, faults) if is_list else _sifted(data, most_bytes, faults)
     if wrong and not proceed:
         raise wrong[0][1]
-    if sum(len(payload) for _, payload in good) > MAX_BARE_BYTES:
+    if sum(len(payload) for _, payload, _ in good) > MAX_BARE_BYTES:
         raise TooLargeError(f"the events with their contexts have over {MAX_BARE_BYTES:,} bytes; split the document")
-    events = tuple(read_event(payload) for _, payload in good)
-    candidates = tuple(Candidate.of(payload, event) for (_, payload), event in zip(good, events, strict=True))
+    candidates = tuple(Candidate.of(payload, event) for _, payload, event in good)
     told = tuple(Refused(i, e.place, e.reason) for i, e in wrong)
-    return Intake(kind, candidates, events, tuple(i for i, _ in good), told, len(good) + len(told))
+    return Intake(kind, candidates, tuple(i for i, _, _ in good), told, len(good) + len(told))
 
 
-Numbered = list[tuple[int, bytes]]
+Numbered = list[tuple[int, bytes, Event]]
 Wrong = list[tuple[int, EpcisError]]
 
 
@@ -67,7 +65,7 @@ def _sifted(data: bytes, most_bytes: int, most_faults: int) -> tuple[str, Number
     good = set(found.positions)
     others = (i for i in range(len(good) + len(found.faults)) if i not in good)
     document = found.document
-    numbered = list(zip(found.positions, document.events, strict=True))
+    numbered = list(zip(found.positions, document.events, found.opened, strict=True))
     return document.type, numbered, list(zip(others, found.faults, strict=True))
 
 
@@ -76,8 +74,7 @@ def _listed(data: bytes, most_faults: int) -> tuple[str, Numbered, Wrong]:
     good, wrong = Numbered(), Wrong()
     for i, item in enumerate(_items(data)):
         try:
-            open_event(item)
-            good.append((i, item))
+            good.append((i, item, open_event(item)))
         except EpcisError as e:
             wrong.append((i, e.inside(i)))
             if len(wrong) == most_faults:

@@ -19,7 +19,8 @@ from gateway.capture.errors import UnknownJobError
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS bringer (id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE)",
-    # Until it has finished: pending, the 32-byte hashes of what is being stored; since, the log's size before.
+    # Until it has finished: pending, the 32-byte hashes of what is being stored; since, the log's size before; and
+    # duplicates, how many of its events were known then.
     "CREATE TABLE IF NOT EXISTS job (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
     " bringer INTEGER NOT NULL, created_us INTEGER NOT NULL, finished_us INTEGER, proceed INTEGER NOT NULL,"
     " events INTEGER NOT NULL, stored INTEGER NOT NULL, duplicates INTEGER NOT NULL, errors TEXT NOT NULL,"
@@ -74,17 +75,37 @@ class Jobs:
 
     def __init__(self, path: Path) -> None:
         self._db, self._lock = Database(path, SCHEMA, private=True), Lock()
+        self._late: dict[int, Job] = {}  # finished, and not in the file yet
 
     def begin(self, new: Sequence[Job]) -> list[Job]:
-        """Note that these are being stored; they come back with their numbers, in one durable commit."""
-        with self._lock, self._db.transaction() as tx:
-            return [replace(job, number=_insert(tx, job)) for job in new]
+        """Note that these are being stored; they come back with their numbers, in one durable commit with those that
+        have finished before."""
+        with self._lock:
+            with self._db.transaction() as tx:
+                self._write_late(tx)
+                begun = [replace(job, number=_insert(tx, job)) for job in new]
+            self._late.clear()
+            return begun
 
-    def finish(self, jobs: Iterable[Job]) -> None:
-        """What came of them, in one durable commit."""
-        with self._lock, self._db.transaction() as tx:
-            for job in jobs:
-                _finish(tx, job)
+    def finish_later(self, jobs: Iterable[Job]) -> None:
+        """What came of them, told from now on and written with the next commit. A gateway that is killed before finds
+        them running and comes to the same by their hashes."""
+        with self._lock:
+            self._late.update((job.number, job) for job in jobs)
+
+    def finish(self, jobs: Iterable[Job] = ()) -> None:
+        """What came of them, and of those that had later time, in one durable commit."""
+        self.finish_later(jobs)
+        with self._lock:
+            if self._late:
+                with self._db.transaction() as tx:
+                    self._write_late(tx)
+                self._late.clear()
+
+    def _write_late(self, tx: sqlite3.Connection) -> None:
+        for job in self._late.values():
+            _finish(tx, job)
+        if self._late:
             _trim(tx)
 
     def running(self) -> list[Job]:
@@ -115,6 +136,8 @@ class Jobs:
 
     def _job(self, number: int, job_id: str, by: str, created: int, finished: int | None, proceed: int, events: int,
              stored: int, duplicates: int, errors: str, pending: bytes | None, since: int) -> Job:  # fmt: skip
+        if number in self._late:
+            return self._late[number]
         query = "SELECT first, count FROM brought WHERE job = ? ORDER BY first"
         spans = tuple(self._db.connection.execute(query, (number,)).fetchall())
         refused = tuple(Refused(*one) for one in json.loads(errors))
@@ -132,7 +155,8 @@ def _insert(tx: sqlite3.Connection, job: Job) -> int:
     tx.execute("INSERT OR IGNORE INTO bringer (label) VALUES (?)", (job.by,))
     columns = "id, bringer, created_us, proceed, events, stored, duplicates, errors, pending, since"
     bringer = "(SELECT id FROM bringer WHERE label = ?)"
-    values = (job.id, job.by, job.created_us, job.proceed, job.events, 0, 0, _errors(job), job.pending, job.since)
+    values = (job.id, job.by, job.created_us, job.proceed, job.events, 0, job.duplicates, _errors(job),
+              job.pending, job.since)  # fmt: skip
     row = tx.execute(f"INSERT INTO job ({columns}) VALUES (?, {bringer}, ?, ?, ?, ?, ?, ?, ?, ?)", values)
     return int(row.lastrowid or 0)
 

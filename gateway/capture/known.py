@@ -19,6 +19,8 @@ import msgspec
 
 from gateway.capture.errors import BusyCaptureError
 from gateway.epcis.event import Event
+from gateway.epcis.event_hash import hash_id
+from gateway.epcis.opened import OPENED
 from gateway.events.view import EventsView, EventsViews
 from gateway.query.errors import NotFoundError, NotIndexedError
 
@@ -38,8 +40,14 @@ class Candidate:
 
     @classmethod
     def of(cls, payload: bytes, event: Event) -> "Candidate":
+        OPENED.put(payload, event)  # the pipeline will ask for it
         own_id = None if event.event_id == event.hash_id else event.event_id
         return cls(payload, event.hash, own_id, _digest(event.body.get("errorDeclaration")))
+
+    @property
+    def name(self) -> str:
+        """Its eventID, or that which its hash gives it."""
+        return self.own_id or hash_id(self.hash)
 
     @property
     def key(self) -> bytes:

@@ -56,7 +56,7 @@ class Keeping(Turning):
         self.begin: Callable[[], Awaitable[None]] = _nothing
         self.answered: Callable[[Task, Submitted], None] = lambda task, answer: None
         self.kept: Callable[[Task, Refusal], None] = lambda task, refusal: None  # by the contract, as evidence
-        self.alert: Callable[[Task], Awaitable[None]] = _nobody
+        self.alert: Callable[[Sequence[Task]], Awaitable[None]] = _nobody
         self.told: Callable[[], None] = lambda: None  # called on the loop after some were told
         self.overdue: Callable[[Task], None] = lambda task: None
 
@@ -67,9 +67,9 @@ class Keeping(Turning):
             pass
         while await self._tell_ready():
             self.told()
-        for task in await finished(self._tasks.not_told):
-            await self.alert(task)
-            await finished(self._tasks.was_told, task.id)
+        while refused := await finished(self._tasks.not_told):
+            await self.alert(refused)
+            await finished(self._tasks.were_told, refused)
 
     def _take(self) -> bool:
         """Some records, and receipts whose hand-over is here. Whether there may be more."""
@@ -230,7 +230,7 @@ class Keeping(Turning):
             self._sealing.open(unit, leaf)
 
 
-async def _nobody(task: Task) -> None:
+async def _nobody(tasks: Sequence[Task]) -> None:
     """Nobody is told."""
 
 

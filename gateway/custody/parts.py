@@ -1,6 +1,7 @@
 """Custody of one gateway, put together: what other parts, REST and the commands work with."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -94,11 +95,11 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         store, units, containers, lots, sealing, tasks, partners, data_wait_s=config.custody.data_wait_s
     )
     coming, arguments = Coming(store, units, containers, tasks, book), Arguments(units, containers, lots, trees, places)
-    follower = Follower(store, reader, transitions, tasks, book)
+    follower = Follower(store, reader, transitions, lots, tasks, book)
     keeping = Keeping(ground, store, units, lots, sealing, tasks, coming, follower, arguments)
 
-    async def alert(kind: str, source: str, text: str) -> None:
-        await asyncio.to_thread(note_alert, folder, kind, source, text)
+    async def alert(kind: str, source: str, *texts: str) -> None:
+        await asyncio.to_thread(note_alert, folder, kind, source, *texts)
 
     handovers = Handovers(
         ground, store, units, book, Builder(folder, store, units, containers, trees, places, book),
@@ -153,12 +154,15 @@ def _tie(
     handovers.doubled = found.handed_over_twice
     handovers.heard |= dict.fromkeys(("exception", "exception-answer", "exception-end"), hearing.heard)
 
-    async def refused(task: Task) -> None:
-        things = ", ".join(task.things[:3])
-        await alert("custody", "", f"{task.name} of {things} (record {task.leaf}) is refused: {task.reason}")
+    async def refused(tasks: Sequence[Task]) -> None:
+        await alert("custody", "", *map(_refusal, tasks))
 
     async def taken() -> None:
         await finished(coming.revive, found.data_came)
         keeping.wake()
 
     keeping.alert, handovers.taken = refused, taken
+
+
+def _refusal(task: Task) -> str:
+    return f"{task.name} of {', '.join(task.things[:3])} (record {task.leaf}) is refused: {task.reason}"

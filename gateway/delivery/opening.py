@@ -36,7 +36,9 @@ def _http_carrier(ground: Ground) -> Carrier:
     return HttpCarrier(ground.config.delivery.rule, tls_ca=ground.config.delivery.tls_ca)
 
 
-def note_alert(folder: Folder, kind: str, source: str, text: str) -> None:
-    """Put an alert beside those of the pipeline; blocks for moments."""
+def note_alert(folder: Folder, kind: str, source: str, *texts: str) -> None:
+    """Put an alert, or several, beside those of the pipeline in one commit; blocks for moments."""
     with closing(Database(folder.database)) as db, db.transaction() as tx:
-        Notices(db).alert(tx, time.time_ns() // 1000, kind, source, text, None)
+        notices = Notices(db)
+        for text in texts:
+            notices.alert(tx, time.time_ns() // 1000, kind, source, text, None)

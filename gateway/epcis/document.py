@@ -20,7 +20,7 @@ from msgspec import Raw
 from gateway.epcis.context import STANDARD, merged
 from gateway.epcis.document_form import check_form
 from gateway.epcis.errors import EpcisError
-from gateway.epcis.event import MAX_EVENT_BYTES, MAX_EVENT_DEPTH, check_bare, strict_json
+from gateway.epcis.event import MAX_EVENT_BYTES, MAX_EVENT_DEPTH, Event, build, check_bare, read_event, strict_json
 from gateway.epcis.moments import time_us
 from gateway.epcis.rules import TYPES
 from gateway.preprocess.errors import PayloadRejected
@@ -48,10 +48,11 @@ class Document:
 class Sifted(NamedTuple):
     """A document with its good events alone, and what is wrong with the others, in the document's order.
 
-    positions: of the good ones in the document, from 0.
+    opened: the good ones, as `open_event` would read them. positions: where they stand in the document, from 0.
     """
 
     document: Document
+    opened: tuple[Event, ...]
     positions: tuple[int, ...]
     faults: tuple[EpcisError, ...]
 
@@ -80,12 +81,11 @@ def sift_document(data: bytes, limit: int = MAX_DOCUMENT_BYTES, most_faults: int
     raw = _compact(data)
     for name in path:
         listing, raw = listing[name], bytes(_MEMBERS.decode(raw)[name])
-    good, faults = _sift(listing, _ITEMS.decode(raw), value["@context"], path, most_faults)
+    found, faults = _sift(listing, _ITEMS.decode(raw), value["@context"], path, most_faults)
     header = {name: member for name, member in value.items() if name not in ("@context", "epcisBody")}
     created = time_us(value["creationDate"]) if "creationDate" in value else None
-    events = tuple(event for _, event in good)
-    document = Document(value["type"], events, created, value["@context"], header)
-    return Sifted(document, tuple(i for i, _ in good), tuple(faults))
+    document = Document(value["type"], tuple(event for _, event, _ in found), created, value["@context"], header)
+    return Sifted(document, tuple(opened for _, _, opened in found), tuple(i for i, _, _ in found), tuple(faults))
 
 
 def query_document(
@@ -120,19 +120,19 @@ def _wrapped(events: Iterable[bytes], kind: str, created: str, around: Callable[
 
 
 def _lone(data: bytes, value: dict[str, Any]) -> Sifted:
-    check_bare(value)
+    prefixes = check_bare(value)
     document = Document(value["type"], (_bounded(_compact(data)),), None, value["@context"], {})
-    return Sifted(document, (0,), ())
+    return Sifted(document, (build(value, prefixes),), (0,), ())
 
 
 def _sift(
     listing: Sequence[Any], raw: Sequence[Raw], context: object, path: tuple[str, ...], most: int
-) -> tuple[list[tuple[int, bytes]], list[EpcisError]]:
-    good: list[tuple[int, bytes]] = []
+) -> tuple[list[tuple[int, bytes, Event]], list[EpcisError]]:
+    good: list[tuple[int, bytes, Event]] = []
     faults: list[EpcisError] = []
     for i, (body, item) in enumerate(zip(listing, raw, strict=True)):
         try:
-            good.append((i, _one(body, item, context)))
+            good.append((i, *_one(body, item, context)))
         except EpcisError as e:
             faults.append(e.inside(*path, i))
             if len(faults) == most:
@@ -140,15 +140,17 @@ def _sift(
     return good, faults
 
 
-def _one(body: Any, item: Raw, context: object) -> bytes:
-    """Steps 3 and 4; the event with one context: the document's, then its own."""
+def _one(body: Any, item: Raw, context: object) -> tuple[bytes, Event]:
+    """Steps 3 and 4; the event with one context: the document's, then its own. It is read at once, while what was
+    found out of its identifiers is remembered."""
     if type(body) is not dict:
         raise EpcisError(f"expected an event, a JSON object, got {type(body).__name__}")
-    check_bare(body, context)
+    prefixes = check_bare(body, context)
     members: dict[str, Any] = dict(_MEMBERS.decode(item))
     own = body.get("@context")
     joined = members | ({"@context": merged(context, own)} if own else {})
-    return _bounded(msgspec.json.encode({"@context": context} | joined))
+    event = _bounded(msgspec.json.encode({"@context": context} | joined))
+    return event, read_event(event) if own else build({"@context": context} | body, prefixes)
 
 
 def _bounded(event: bytes) -> bytes:

@@ -63,6 +63,11 @@ class Inbox:
             self._changed.notify_all()
 
     @property
+    def at_work(self) -> bool:
+        """Whether the committer has taken what it has not committed yet."""
+        return self._at_work
+
+    @property
     def size(self) -> int:
         """Bytes that wait."""
         return self._queue.size

@@ -11,6 +11,7 @@ from crypto.cbor import CborValue
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import ErrorDeclaration, Event, Typed, open_event
 from gateway.epcis.identifiers import product_of
+from gateway.epcis.opened import OPENED
 from gateway.epcis.published_schema import event_schema
 from gateway.epcis.vocabulary import EXCEPTION, MEASUREMENT
 from gateway.preprocess.errors import PayloadRejected
@@ -38,7 +39,7 @@ class Epcis:
     def prepare(self, payload: bytes, context: Context) -> Prepared:
         """See Kind.prepare. Limits apply to the values of sensor reports; the series is the type of the report."""
         try:
-            event = open_event(payload)
+            event = OPENED.take(payload) or open_event(payload)
         except EpcisError as e:
             raise PayloadRejected(str(e)) from e
         bits = _sensed(event, context)

@@ -53,10 +53,9 @@ async def capture(request: Request, who: Capturer, here: Here, behaviour: Behavi
     when every event is on disk and in the log; what is there already is not stored twice. With `rollback`, one event
     that does not hold refuses all (400); with `proceed` the others are stored, and the job says which were not."""
     captures, proceed = here.live.supply.capture, behaviour == "proceed"
-    async with _body(request, captures) as data:
-        found = await _opened(data, captures, proceed=proceed)
-        new = new_job(who.label, found.total, proceed=proceed, refused=found.refused)
-        done = await _stored(captures, new, found)
+    found = await _intake(request, captures, proceed=proceed)
+    new = new_job(who.label, found.total, proceed=proceed, refused=found.refused)
+    done = await _stored(captures, new, found)
     told = job_json(done.job) | {"verdicts": [list(one) for one in done.records]}
     return answer(told, 202, {"Location": f"/epcis/capture/{done.job.id}"})
 
@@ -68,15 +67,13 @@ async def capture_event(request: Request, who: Capturer, here: Here) -> Response
     """One event. 201 when it is on disk and in the log; 200 when it was there already. The body is the event as it is
     stored, `Location` its address, `Sealtrail-Record` its place in the log."""
     captures = here.live.supply.capture
-    async with _body(request, captures) as data:
-        found = await _opened(data, captures, proceed=False)
-        if found.kind not in TYPES:
-            raise EpcisProblem(400, "ValidationException", "expected one event; send documents to /epcis/capture")
-        done = await _stored(captures, new_job(who.label, 1, proceed=False), found)
-    (leaf, known), event = done.records[0], found.events[0]
-    location = f"/epcis/events/{quote(event.event_id or event.hash_id, safe='')}"
-    headers = {"Location": location, "Sealtrail-Record": str(leaf)}
-    return answer(found.candidates[0].payload, 200 if known else 201, headers)
+    found = await _intake(request, captures, proceed=False)
+    if found.kind not in TYPES:
+        raise EpcisProblem(400, "ValidationException", "expected one event; send documents to /epcis/capture")
+    done = await _stored(captures, new_job(who.label, 1, proceed=False), found)
+    (leaf, known), (event,) = done.records[0], found.candidates
+    headers = {"Location": f"/epcis/events/{quote(event.name, safe='')}", "Sealtrail-Record": str(leaf)}
+    return answer(event.payload, 200 if known else 201, headers)
 
 
 @router.get("/capture", summary="List capture jobs", response_class=Response, responses=documented(400, 401, 403, 406))
@@ -135,6 +132,12 @@ def job_json(job: Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
+async def _intake(request: Request, captures: Captures, *, proceed: bool) -> Intake:
+    """What was sent, opened. What waits to be stored is bounded by gateway.capture, so the body is let go here."""
+    async with _body(request, captures) as data:
+        return await _opened(data, captures, proceed=proceed)
+
+
 async def _opened(data: bytes, captures: Captures, *, proceed: bool) -> Intake:
     bounds = captures.config.max_document_bytes, captures.config.max_document_events
     try:
@@ -166,7 +169,7 @@ async def _body(request: Request, captures: Captures) -> AsyncIterator[bytes]:
         raise EpcisProblem(503, "ImplementationException", said, RETRY_AFTER) from e
     try:
         async with asyncio.timeout(BODY_WITHIN_S) as limit:
-            data = await request.body()
+            data = b"".join([chunk async for chunk in request.stream()])  # which keeps no copy
             limit.reschedule(None)  # from here on it is ours to end
             yield data
     except ClientDisconnect as e:

@@ -1,9 +1,9 @@
 """Exceptions as this company knows them: durable, with what was compared in words, until they are resolved."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 from chaincode.lots.exception_records import Kind
 from crypto import cbor
@@ -21,7 +21,14 @@ AND = " and "  # between two organisations that are asked; no name has spaces
 BY_CONTRACT = {
     "duplicate": Kind.DUPLICATE_SERIAL, "recalled": Kind.RECALLED_PRODUCT, "quarantined": Kind.QUARANTINED_PRODUCT,
 }  # fmt: skip
-Alert = Callable[[str, str, str], Awaitable[None]]
+
+
+class Alert(Protocol):
+    """Tells people, each text on its own."""
+
+    async def __call__(self, kind: str, source: str, *texts: str) -> None: ...
+
+
 _COLUMNS = (
     "id, kind, state, owner, organisation, facts, leaf, ledger_id, opened_us, changed_us, deadline_us, answer,"
     " resolution, remark, cause"

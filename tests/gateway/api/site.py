@@ -49,7 +49,7 @@ from gateway.keychange.errors import MigrationError
 from gateway.keychange.migration import Migrated
 from gateway.live import Enrolment, LiveStatus
 from gateway.objects.parts import SOURCE, open_objects
-from gateway.own_log import OwnLog
+from gateway.own_log import Newest, OwnLog
 from gateway.pipeline.admission import PlainNumbers
 from gateway.pipeline.batch import Batch
 from gateway.pipeline.group import together
@@ -133,7 +133,8 @@ class Site:
         self.numbers = PlainNumbers(self.access.next_boot())
         self.recent = RecentHashes()
         self.openers = Openers(LATE_AFTER_US)
-        records = OwnLog(self.folder, self.access, self, self.add_plain, SOURCE, "object")
+        newest = Newest(self.folder)
+        records = OwnLog(self.folder, self.access, self, self.add_plain, SOURCE, "object", newest)
         self.heard: list[tuple[str, bytes]] = []
         self.objects = open_objects(
             self.folder, ObjectsConfig(max_object_bytes=2**21 - 1, max_bytes=2**22), StorageConfig(reserve_bytes=0),
@@ -144,9 +145,10 @@ class Site:
         config = Config.model_validate({"origin": ORIGIN, "data": root, "front_door": {"port": 0}, "api": {"port": 0}})
         ground = Ground(
             config, self.folder, self.ledger, self.access,
-            lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind),
+            lambda source, kind: OwnLog(self.folder, self.access, self, self.add_plain, source, kind, newest),
             self.anchorer.flush, lambda: self.writer.log.size, Closing(),
         )  # fmt: skip
+        ground.closing.callback(newest.close)
         outbox = open_outbox(ground, mail_carrier(ground))
         custody = asyncio.run(open_custody(ground, outbox))
         cold = ColdChain(ground, ShipmentStore(root), custody.units)  # nothing runs by itself here

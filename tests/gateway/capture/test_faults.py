@@ -1,21 +1,26 @@
 """Captures when the disk does not take them: they wait, say so, and go on by themselves."""
 
 import asyncio
+import sqlite3
+import threading
+import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from chain.errors import StoreError
 from chain.store.database import Database
 from gateway.access import Scope
-from gateway.capture.capture import Captured
+from gateway.capture.capture import Capture, Captured
 from gateway.capture.errors import BusyCaptureError
 from gateway.capture.intake import taken_in
-from gateway.capture.jobs import new_job
-from gateway.capture.parts import Captures, make_captures
+from gateway.capture.jobs import Job, Jobs, new_job
+from gateway.capture.parts import MAX_BODIES, Captures, make_captures
 from gateway.epcis.event import open_event
-from tests.gateway.api.epcis.asking import captured
+from tests.gateway.api.epcis.asking import captured, listed
 from tests.support.captures import Trade
 from tests.support.served import Served
 from tests.support.trade import objects, pack
@@ -68,3 +73,66 @@ def test_what_ends_by_a_fault_shows_in_the_status(tmp_path: Path, caplog: pytest
 
 async def _begin(site: Served, work) -> None:  # type: ignore[no-untyped-def]
     site.gateway._closing.task(work())
+
+
+def test_a_job_is_told_before_it_is_noted_and_the_same_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr("gateway.capture.capture.NOTED_WITHIN_S", 60.0)
+    events = [objects(i, "shipping", pack(1, i)) for i in range(4)]
+    with Trade(tmp_path / "site") as trade:
+        captures = make_captures(trade.gateway.supply.ground)
+        running = trade.run(_started(captures))
+        trade.captured(events[0])
+        done = trade.run(_take_both(captures, listed(*events[:3]), listed(*events[1:])))
+        assert [(job.stored, job.duplicates) for job in done] == [(2, 1), (1, 2)]
+        assert [captures.jobs.job(job.id, "maker") for job in done] == done
+        assert [job.id for job in captures.jobs.page("maker", None, 9)] == [job.id for job in reversed(done)]
+        _copied(trade.folder.captures, tmp_path / "left.db")  # as a gateway that is killed here leaves it
+        trade.follow()
+        left = Jobs(tmp_path / "left.db")
+        assert [job.finished_us for job in left.running()] == [None, None]
+        Capture(left, captures.capture._known, _nothing, lambda: 0)._settle()
+        settled = [replace(left.job(job.id, None), finished_us=job.finished_us) for job in done]
+        assert settled == [replace(job, since=kept.since) for job, kept in zip(done, settled, strict=True)]
+        left.close()
+        running.cancel()
+        trade.run(asyncio.wait([running]))
+        assert Jobs(trade.folder.captures).running() == []
+
+
+async def _take_both(captures: Captures, *payloads: bytes) -> list[Job]:
+    return [one.job for one in await asyncio.gather(*(take(captures, payload) for payload in payloads))]
+
+
+async def _nothing(payloads: object) -> list[int]:
+    return []
+
+
+def _copied(path: Path, to: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, closing(sqlite3.connect(to)) as copy:
+        db.backup(copy)
+
+
+def test_captures_that_wait_for_the_disk_keep_nobody_from_being_read(tmp_path: Path) -> None:
+    """More of them than bodies may be in memory at once."""
+    with Served(tmp_path / "data") as site:
+        token = site.token(Scope.CAPTURE)
+        stored = list[int]()
+
+        def bring(number: int) -> None:
+            with httpx.Client(base_url=site.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+                stored.append(captured(client, objects(number, "shipping", pack(1, number)))["stored"])
+
+        capture = site.gateway.supply.capture.capture
+        with closing(Database(site.gateway.folder.captures)) as away:
+            away.connection.execute("BEGIN IMMEDIATE")
+            threads = [threading.Thread(target=bring, args=(n,)) for n in range(MAX_BODIES + 4)]
+            for thread in threads:
+                thread.start()
+            while len(capture._waiting) < MAX_BODIES + 1:
+                time.sleep(0.01)
+            away.connection.execute("ROLLBACK")
+        for thread in threads:
+            thread.join()
+        assert stored == [1] * len(threads)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.epcis.document import epcis_document, open_document, query_document
+from gateway.epcis.document import epcis_document, open_document, query_document, sift_document
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import open_event, read_event
 from tests.gateway.epcis.examples import CONTEXT, event, events_of, invalid_files, payload, valid_files
@@ -48,6 +48,18 @@ def test_bare_events_can_be_opened_and_read_alike(vectors: Callable[[str], Path]
     for file in valid_files(vectors):
         bare = open_document(file.read_bytes()).events
         assert [read_event(one) for one in bare] == [open_event(one) for one in bare], file.name
+
+
+def test_what_a_document_is_opened_to_is_what_its_bare_events_are_opened_to(vectors: Callable[[str], Path]) -> None:
+    """The pipeline takes the one for the other."""
+    for file in valid_files(vectors):
+        sifted = sift_document(file.read_bytes())
+        assert list(sifted.opened) == list(map(open_event, sifted.document.events)), file.name
+    own = json.loads(document(event(), event(), **{"@context": [CONTEXT, {"ex": "urn:y:"}]}))
+    own["epcisBody"]["eventList"][1] |= {"@context": [{"ex": "urn:x:"}], "ex:a": "1"}
+    for data in (json.dumps(own).encode(), payload()):
+        sifted = sift_document(data)
+        assert list(sifted.opened) == list(map(open_event, sifted.document.events))
 
 
 def test_documents_are_made_of_bare_events_and_open_again(vectors: Callable[[str], Path]) -> None:
