@@ -97,7 +97,7 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE IF NOT EXISTS tile (tree INTEGER NOT NULL, id INTEGER NOT NULL, hashes BLOB NOT NULL,"
     " PRIMARY KEY (tree, id))",
     # Transitions for the ledger, in order. `work`: CBOR, by `name`. `waits`: the URI of a lot or thing it waits for.
-    # `behind`: the open task about the same thing that was told last to be in its way; looked for again when that ends.
+    # `behind`: an earlier open task about the same thing; when that ends, it is looked whether there is another.
     # `until_us`: when it is given up. `sent`: it was submitted, and may have been taken though no answer came.
     "CREATE TABLE IF NOT EXISTS task (id INTEGER PRIMARY KEY AUTOINCREMENT, leaf INTEGER NOT NULL, name TEXT NOT NULL,"
     " work BLOB NOT NULL, state INTEGER NOT NULL, waits TEXT, until_us INTEGER, sent INTEGER NOT NULL DEFAULT 0,"

@@ -28,8 +28,8 @@ DATA = "data "  # how `waits` begins where a task waits for a hand-over
 _DATA_END = DATA + "\x7f"
 _COLUMNS = "id, leaf, name, work, state, waits, until_us, sent, made_us, ended_us, reason, code, tx_id"
 
-# Whether the thing that one waits for is a unit, a lot or a pack that is known here: a pack's name stands behind DATA and
-# the beginning of all products' URIs.
+# Whether what one waits for is a unit, a lot or a pack that is known here. A pack's name stands behind DATA and the
+# beginning of all products' URIs.
 _KNOWN = f"""(EXISTS (SELECT 1 FROM unit WHERE unit.uri = substr(task.waits, {len(DATA) + 1}))
     OR EXISTS (SELECT 1 FROM pack WHERE pack.name = substr(task.waits, {len(DATA + PRODUCT) + 1})))"""
 # The last open task before one about the same thing, that does not wait for just that.

@@ -1,6 +1,7 @@
 """The queue: what can be done now however long it is, what waits for hand-overs, and what is forgotten."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,34 +39,49 @@ steps = st.lists(st.tuples(
 ), min_size=1, max_size=40)  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def undone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """What is done in it is undone."""
+    made = Store(tmp_path_factory.mktemp("queue"))
+    yield made
+    made.close()
+
+
 @settings(max_examples=60, deadline=None)
 @given(steps)
 def test_what_can_be_done_now_is_what_nothing_earlier_is_in_the_way_of(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, list[str], int]]
+    undone: Store, steps: list[tuple[str, list[str], int]]
 ) -> None:
     """As the plain rule says, whatever happened since it was looked for last."""
-    store = Store(tmp_path_factory.mktemp("queue"))
-    tasks = Tasks(store)
-    for what, things, which in steps:
-        number = which % (tasks.last() or 1) + 1
-        found = tasks.get(number)
-        if what in ("add", "wait"):
-            tasks.add(0, "pack", things, [None, "x", None], waits=things[0] if what == "wait" else None)
-        elif what == "release":
-            tasks.release(things[0])
-        elif what == "hold":
-            tasks.hold(things[0], "")
-        elif what == "again":
-            tasks.again(number)
-        elif found and what == "found" and found.state is TaskState.WAITING:
-            tasks.found(found, None, things[0])
-        elif found and found.state in (TaskState.PENDING, TaskState.WAITING):
-            tasks.end(number, TaskState.REFUSED if what == "refuse" else TaskState.DONE)
-        with store.reading() as db:
-            wanted = [row[0] for row in db.execute(PLAIN)]
-        assert [task.id for task in tasks.ready(1000)] == wanted
-        assert [task.id for task in tasks.ready(2)] == wanted[:2]
-    store.close()
+
+    class UndoError(Exception):
+        """All of it."""
+
+    with suppress(UndoError), undone.transaction() as tx:
+        tasks = Tasks(undone)
+        for step in steps:
+            happens(tasks, *step)
+            wanted = [row[0] for row in tx.execute(PLAIN)]
+            assert [task.id for task in tasks.ready(1000)] == wanted
+            assert [task.id for task in tasks.ready(2)] == wanted[:2]
+        raise UndoError
+
+
+def happens(tasks: Tasks, what: str, things: list[str], which: int) -> None:
+    number = which % (tasks.last() or 1) + 1
+    found = tasks.get(number)
+    if what in ("add", "wait"):
+        tasks.add(0, "pack", things, [None, "x", None], waits=things[0] if what == "wait" else None)
+    elif what == "release":
+        tasks.release(things[0])
+    elif what == "hold":
+        tasks.hold(things[0], "")
+    elif what == "again":
+        tasks.again(number)
+    elif found and what == "found" and found.state is TaskState.WAITING:
+        tasks.found(found, None, things[0])
+    elif found and found.state in (TaskState.PENDING, TaskState.WAITING):
+        tasks.end(number, TaskState.REFUSED if what == "refuse" else TaskState.DONE)
 
 
 def test_a_long_row_about_one_lot_costs_its_length(store: Store) -> None:
