@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 THREADS = 32  # of those that work for the loop; Python's own choice is six on two cores, which questions would fill
 HANDSHAKE_S = 10.0  # TLS, from the connection on
+MAX_FRAME = 64 * 1024  # of what the client of a WebSocket says, which nobody listens to
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,6 @@ def _server(app: Any, connections: int, tls: "TlsServer | None") -> Any:
     import uvicorn
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-    from gateway.sockets import MAX_FRAME, SocketProtocol
-
     class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # a class that uvicorn chooses
         """Ends a connection over the bound, and one that asks nothing for as long as one may be idle later."""
 
@@ -125,13 +124,20 @@ def _server(app: Any, connections: int, tls: "TlsServer | None") -> Any:
             lambda: len(server_state.connections) + tls.handshaking <= connections,
         )  # fmt: skip
 
+    def upgraded(**given: Any) -> asyncio.Protocol:
+        """What uvicorn calls for each WebSocket, instead of the class."""
+        from gateway.sockets import SocketProtocol
+
+        return SocketProtocol(**given)
+
     # asyncio accepts so many in one go, before one over the bound is closed, and so often in vain without descriptors.
     backlog = min(connections, 128)
     http: Any = over_tls if tls else Protocol
+    ws: Any = upgraded
     return Server(
         uvicorn.Config(
             app, http=http, log_config=None, lifespan="on", access_log=False, timeout_graceful_shutdown=3,
-            backlog=backlog, ws=SocketProtocol, ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
+            backlog=backlog, ws=ws, ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
         )
     )  # fmt: skip
 

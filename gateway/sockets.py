@@ -2,6 +2,8 @@
 
 Trust boundary: whoever connects. uvicorn itself keeps a connection whose handshake cannot be read, or is never
 answered, for ever, and logs an error for each refusal; both would be a stranger's to use.
+
+Loaded with the first upgrade, because most gateways never see one and the library of WebSockets is a part of a start.
 """
 
 import asyncio
@@ -9,7 +11,6 @@ from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-MAX_FRAME = 64 * 1024  # of what a client says, which nobody listens to
 HANDSHAKE_S = 10.0  # from the upgrade on, until the application has accepted or refused
 
 

@@ -117,3 +117,12 @@ def test_routes_are_at_the_edge() -> None:
     edge = ("gateway/api/", "gateway/web/", "gateway/server.py", "gateway/sockets.py")
     users = {name for name, imported in IMPORTS.items() if imported & {"fastapi", "starlette", "uvicorn"}}
     assert {name for name in users if not name.startswith(edge)} == set()
+
+
+def test_a_start_loads_no_client_and_no_websockets() -> None:
+    """Most gateways ask nobody and are never asked for a WebSocket; both libraries are loaded when that is so."""
+    program = "import gateway.server, gateway.api.app, sys; print(*sorted({'httpx', 'websockets'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=HOME, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")

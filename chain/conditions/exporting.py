@@ -138,10 +138,8 @@ def _newest_us(reader: SiteReader, leaf: int, loggers: Sequence[Logger], record:
 
 def rows_of(reader: SiteReader, leaf: int) -> object:
     """The rows of a stored reading; None where its content is gone."""
-    segment = reader.payloads.segment_of(leaf)
-    if segment is None:
-        return None
-    return dict(segment.events[leaf - segment.first_leaf].fields).get(FIELD)
+    stored = reader.stored(leaf)
+    return dict(stored.fields).get(FIELD) if stored else None
 
 
 def _portions(leaves: Sequence[int]) -> Iterator[Sequence[int]]:

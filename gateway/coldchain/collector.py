@@ -18,7 +18,6 @@ from chain.store.ranges import ROWS
 from chaincode.coldchain.policy import Policy
 from chaincode.coldchain.records import Shipment
 from chaincode.coldchain.report import Report
-from crypto.errors import DecryptionError
 from gateway.coldchain.errors import ShipmentError
 
 MAX_SAMPLES = 1_000_000  # of one shipment: a reading a second of one logger for eleven days
@@ -31,17 +30,26 @@ _STRETCHES = (
 
 
 class Room:
-    """How many samples all collectors may still keep. Safe to use from several threads."""
+    """How many samples all collectors may still keep. Nobody has more than is left free, so that where it gets narrow
+    the largest give way, and the others find room. Safe to use from several threads."""
 
     def __init__(self, most: int = MAX_TOGETHER) -> None:
         self.free, self._lock = most, Lock()
 
-    def take(self, count: int) -> None:
-        """ShipmentError where there is no room for so many; a negative count gives some back."""
+    def grow(self, held: int, more: int) -> None:
+        """For who holds so many; ShipmentError where there is no room."""
         with self._lock:
-            if count > self.free:
+            if held + more > self.free - more:
                 raise ShipmentError("the readings of all shipments under way fill their room; close some of them")
-            self.free -= count
+            self.free -= more
+
+    def give_back(self, held: int) -> None:
+        with self._lock:
+            self.free += held
+
+    def fits(self, count: int) -> bool:
+        """Whether somebody who holds none might hold so many."""
+        return 2 * count <= self.free
 
 
 class Collector:
@@ -55,7 +63,7 @@ class Collector:
 
     def drop(self) -> None:
         """Keep nothing any more; the next time all is read from the beginning."""
-        self._room.take(-self._held)
+        self._room.give_back(self._held)
         self._held, self.end = 0, self.first
         self._sorter = Sorter(self._shipment.loggers)
         self._newest: dict[int, Sample] = {}  # by the logger's place
@@ -66,7 +74,7 @@ class Collector:
         Raises:
             ShipmentError: they are too many. All are dropped, and none is read again before there is room for them.
         """
-        if self._wanted > min(self._room.free, MAX_SAMPLES):
+        if self._wanted > MAX_SAMPLES or not self._room.fits(self._wanted):
             raise ShipmentError(self._problem)
         before, self._wanted = [len(one) for one in self._sorter.samples], 0
         try:
@@ -99,7 +107,7 @@ class Collector:
         try:
             if held > MAX_SAMPLES:
                 raise ShipmentError(f"the shipment has over {MAX_SAMPLES:,} readings; close it and open another one")
-            self._room.take(held - self._held)
+            self._room.grow(self._held, held - self._held)
         except ShipmentError:
             self._wanted = held
             raise
@@ -126,7 +134,7 @@ def _rows(reader: SiteReader, leaf: int) -> object:
     """The rows of a reading; None where they cannot be had."""
     try:
         return rows_of(reader, leaf)
-    except (DecryptionError, StoreError):
+    except StoreError:
         return None
 
 

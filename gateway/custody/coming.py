@@ -8,6 +8,7 @@ from gateway.custody.handover.book import Book
 from gateway.custody.names import is_lot, is_pack
 from gateway.custody.schema import HandoverState, UnitState
 from gateway.custody.tasks import Task, Tasks
+from gateway.custody.transitions import RECEIVE
 from gateway.custody.units import Unit, Units
 
 
@@ -34,7 +35,8 @@ class Coming:
 
     def _go_on(self, task: Task) -> bool:
         """Do it behind what is to be done with the unit that it came in, if that is here."""
-        unit = self.around(task.things[0], task.detail[0])
+        sender = task.detail[3] if task.name == RECEIVE else None
+        unit = self.around(task.things[0], task.detail[0], sender)
         if unit is None or self._taking(unit.origin):
             return False
         with self._store.transaction():
@@ -48,25 +50,24 @@ class Coming:
         with self._store.reading() as db:
             return bool(db.execute(query, (int(HandoverState.CHECKING), organisation)).fetchone()[0])
 
-    def around(self, thing: str, amount: int | None) -> Unit | None:
-        """The outermost unit that is or was on its way to us with this thing in it; one that still is comes first."""
+    def around(self, thing: str, amount: int | None, sender: str | None = None) -> Unit | None:
+        """The outermost unit that is or was on its way to us with this thing in it; one that still is comes first, and
+        then one of `sender`, whom the event names."""
         if is_lot(thing):
-            return self._with_amount(thing, amount or 0)
-        found = self._containers.above(thing)
+            return self._with_amount(thing, amount or 0, sender)
+        found = self._containers.above(thing)[::-1]
         if not is_pack(thing):  # it may have been opened since, under a generation of our own
-            handed_over = next((unit for unit in self._units.generations(thing) if unit.origin), None)
-            found = [handed_over, *found] if handed_over else found
+            found += self._units.generations(thing)
         handed = [unit for unit in found if unit.origin]
-        return next((unit for unit in reversed(handed) if unit.state == UnitState.COMING), None) or next(
-            iter(reversed(handed)), None
-        )
+        return max(handed, key=lambda one: (one.state == UnitState.COMING, one.origin == sender), default=None)
 
-    def _with_amount(self, lot: str, amount: int) -> Unit | None:
-        """A unit with this amount of the lot, or with any of it where none has just that."""
+    def _with_amount(self, lot: str, amount: int, sender: str | None) -> Unit | None:
+        """A unit of the sender with this amount of the lot, or with any of it where none has just that."""
         query = """SELECT unit.id FROM amount JOIN unit lot ON lot.id = amount.lot JOIN unit ON unit.id = amount.parent
-            WHERE lot.uri = ? AND unit.state = ? ORDER BY count = ? DESC, unit.id LIMIT 1"""
+            WHERE lot.uri = ? AND unit.state = ?
+            ORDER BY unit.origin IS ? DESC, count = ? DESC, unit.id LIMIT 1"""
         with self._store.reading() as db:
-            row = db.execute(query, (lot, int(UnitState.COMING), amount)).fetchone()
+            row = db.execute(query, (lot, int(UnitState.COMING), sender, amount)).fetchone()
         if row is None:
             return None
         unit = self._units.numbered(row[0])

@@ -16,6 +16,7 @@ from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
 from gateway.custody.exceptions.labels import PRODUCTION_KIND, Labels
 from gateway.custody.handover.book import Book
+from gateway.custody.lots import COMMISSION, Lots
 from gateway.custody.names import is_container, is_lot
 from gateway.custody.tasks import TOO_LATE, Task, Tasks
 from gateway.custody.transitions import Transitions
@@ -38,10 +39,12 @@ def source_of(organisation: str) -> str:
 class Follower:
     """Use it from one thread at a time."""
 
-    def __init__(self, store: Store, reader: SiteReader, transitions: Transitions, tasks: Tasks, book: Book) -> None:
+    def __init__(
+        self, store: Store, reader: SiteReader, transitions: Transitions, lots: Lots, tasks: Tasks, book: Book
+    ) -> None:
         """CustodyError where custody.db followed another log than this one."""
         self._store, self._reader, self._transitions, self._tasks = store, reader, transitions, tasks
-        self._book = book
+        self._lots, self._book = lots, book
         self.labels: Labels | None = None  # told by whoever makes it
         self.unread = 0  # events whose payload does not open here
         self._require_same_history()
@@ -113,7 +116,10 @@ class Follower:
             row = db.execute("SELECT leaf FROM seen WHERE hash = ?", (event.hash,)).fetchone()
         if row is None:
             return
-        _, taken = self._tasks.void(row[0])
+        ended, taken = self._tasks.void(row[0])
+        for task in ended:
+            if task.name == COMMISSION:
+                self._lots.reopen(task.detail[0])
         if taken:
             said = f"record {row[0]} is declared erroneous, but the ledger was told already; correct it by events"
             things = [thing.uri for thing in event.things]

@@ -71,16 +71,24 @@ class Lots:
         Raises:
             CustodyError: there is nothing in it: no pack and no amount.
         """
-        lot = self._units.numbered(lot.number)
-        if lot.state != LotState.OPEN or lot.origin:
-            return False
-        facts = self.facts(lot)
-        if not facts.declared and not self._units.count_packs(lot):
-            raise CustodyError(f"{lot.uri} has no packs and no amount: nothing to close; capture them first")
-        things = [lot.uri, *(uri for uri, _ in facts.inputs)]
-        self._units.set_state(lot, LotState.CLOSED)
-        self._tasks.add(lot.leaf or 0, COMMISSION, things, [lot.number])
+        with self._store.transaction():
+            lot = self._units.numbered(lot.number)
+            if lot.state != LotState.OPEN or lot.origin:
+                return False
+            facts = self.facts(lot)
+            if not facts.declared and not self._units.count_packs(lot):
+                raise CustodyError(f"{lot.uri} has no packs and no amount: nothing to close; capture them first")
+            things = [lot.uri, *(uri for uri, _ in facts.inputs)]
+            self._units.set_state(lot, LotState.CLOSED)
+            self._tasks.add(lot.leaf or 0, COMMISSION, things, [lot.number])
         return True
+
+    def reopen(self, number: int) -> None:
+        """The event that made it what it is was declared erroneous before the ledger was told: others may say more."""
+        with self._store.transaction():
+            lot = self._units.numbered(number)
+            self._units.set_state(lot, LotState.OPEN)
+            self._tasks.hold(lot.uri, f"{lot.uri} is not closed yet")
 
     def close_as_amount(self, lot: Unit) -> bool:
         """Something of it moves as an amount, without serials: that is what it is, if it has no packs."""

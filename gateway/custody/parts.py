@@ -95,7 +95,7 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
         store, units, containers, lots, sealing, tasks, partners, data_wait_s=config.custody.data_wait_s
     )
     coming, arguments = Coming(store, units, containers, tasks, book), Arguments(units, containers, lots, trees, places)
-    follower = Follower(store, reader, transitions, tasks, book)
+    follower = Follower(store, reader, transitions, lots, tasks, book)
     keeping = Keeping(ground, store, units, lots, sealing, tasks, coming, follower, arguments)
 
     async def alert(kind: str, source: str, *texts: str) -> None:

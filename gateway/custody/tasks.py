@@ -113,6 +113,13 @@ class Tasks:
             tx.execute(query, (int(TaskState.PENDING), cbor.encode([list(about), detail]), task.id))
             tx.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", [(one, task.id) for one in about])
 
+    def hold(self, uri: str, reason: str) -> None:
+        """What is about this and was not submitted waits for it."""
+        with self._store.transaction() as tx:
+            query = """UPDATE task SET state = ?, waits = ?, reason = ?
+                WHERE state = ? AND sent = 0 AND id IN (SELECT task FROM about WHERE uri = ?)"""
+            tx.execute(query, (int(TaskState.WAITING), uri, reason, int(TaskState.PENDING), uri))
+
     def release(self, waits: str) -> int:
         """What waited for this is to be done; how many."""
         with self._store.transaction() as tx:
@@ -135,18 +142,18 @@ class Tasks:
             tx.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", [(uri, number) for uri in found.things])
         return True
 
-    def void(self, leaf: int) -> tuple[int, int]:
-        """The event of this record is declared erroneous: its tasks that were not submitted are not done. How many
-        those were, and how many the ledger has, or may have, taken."""
+    def void(self, leaf: int) -> tuple[list[Task], int]:
+        """The event of this record is declared erroneous: its tasks that were not submitted are not done. These, and
+        how many the ledger has, or may have, taken."""
         with self._store.transaction() as tx:
             open_states = (int(TaskState.PENDING), int(TaskState.WAITING))
-            query = "SELECT id FROM task WHERE leaf = ? AND sent = 0 AND state IN (?, ?)"
-            numbers = [row[0] for row in tx.execute(query, (leaf, *open_states))]
-            for number in numbers:
-                self.end(number, TaskState.VOID, reason="its event was declared erroneous")
+            query = f"SELECT {_COLUMNS} FROM task WHERE leaf = ? AND sent = 0 AND state IN (?, ?)"
+            ended = self._all(query, leaf, *open_states)
+            for task in ended:
+                self.end(task.id, TaskState.VOID, reason="its event was declared erroneous")
             query = "SELECT COUNT(*) FROM task WHERE leaf = ? AND (state = ? OR (sent = 1 AND state IN (?, ?)))"
             taken = tx.execute(query, (leaf, int(TaskState.DONE), *open_states)).fetchone()[0]
-        return len(numbers), int(taken)
+        return ended, int(taken)
 
     def ready(self, limit: int) -> list[Task]:
         """The first that can be done now: nothing earlier about the same thing is open, but for what waits for it."""

@@ -21,6 +21,7 @@ from gateway.custody.names import gtin_of, is_container, is_lot, is_pack
 from gateway.custody.partners import Partner, Partners
 from gateway.custody.schema import LotState, UnitKind, UnitState
 from gateway.custody.sealing import Sealing
+from gateway.custody.senders import named
 from gateway.custody.tasks import DATA, TAKE, Tasks, now_us
 from gateway.custody.units import Unit, Units
 from gateway.epcis import ilmd
@@ -39,7 +40,6 @@ _FATES = {
     "damaged": "damaged", "expired": "expired", "recalled": "recalled", "stolen": "stolen", "destroyed": "destroyed",
     "sampling": "sampled", "destroying": "destroyed", "unavailable": "lost", "unknown": "lost",
 }  # fmt: skip
-_PARTIES = ("possessing_party", "owning_party", "location")
 
 
 class Transitions:
@@ -301,24 +301,26 @@ class Transitions:
                 self._lots.close(lot)
 
     def _recipient(self, event: Event) -> Partner:
-        """Who is to have it: by custody first, then by ownership, then by place."""
-        named = {party.type: party.uri for party in reversed(event.destinations)}
-        if not named:
+        if not event.destinations:
             raise CustodyError("it is shipped to nobody; name the recipient in destinationList (possessing_party)")
-        for kind in (*_PARTIES, *(kind for kind in named if kind not in _PARTIES)):
-            if kind in named and (partner := self._partners.at(named[kind])):
-                return partner
-        raise CustodyError(f"{next(iter(named.values()))} is nobody's of the partners; add its GLN to [[partners]]")
+        partner = named(self._partners, event.destinations)
+        if partner is None:
+            uri = event.destinations[0].uri
+            raise CustodyError(f"{uri} is nobody's of the partners; add its GLN to [[partners]]")
+        return partner
 
     def _receive(self, event: Event, leaf: int) -> None:
         self.noted(event, leaf)
+        sender = named(self._partners, event.sources)
         for thing in self._outermost(event):
             amount: int | None = None
             if is_lot(thing.uri) and thing.quantity:
                 amount = amounts.whole(thing.quantity, thing.uom)
             elif not (is_pack(thing.uri) or is_container(thing.uri)):
                 continue
-            self._wait(leaf, RECEIVE, thing.uri, [amount, event.biz_step == "accepting", None])
+            self._wait(
+                leaf, RECEIVE, thing.uri, [amount, event.biz_step == "accepting", None, sender and sender.organisation]
+            )
 
     def _outermost(self, event: Event) -> Iterator[Thing]:
         """The things of an event that are not inside of others of it. Of an aggregation the parent stands for all."""
@@ -326,10 +328,10 @@ class Transitions:
             things = [thing for thing in event.things if thing.role == "parent"]
         else:
             things = list(event.things)
-        named = {thing.uri for thing in things}
+        uris = {thing.uri for thing in things}
         for thing in things:
             if is_pack(thing.uri) or is_container(thing.uri):
-                if not any(unit.uri in named for unit in self._containers.above(thing.uri)):
+                if not any(unit.uri in uris for unit in self._containers.above(thing.uri)):
                     yield thing
             elif is_lot(thing.uri):
                 yield thing

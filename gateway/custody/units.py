@@ -99,21 +99,43 @@ class Units:
 
     def take(self, uri: str, kind: UnitKind, secret: bytes, origin: str) -> Unit:
         """Keep a secret that a partner handed over: it is on its way to us. A unit that was here before, and whose
-        secret is another one, was opened and packed again; a lot has one secret for ever.
+        secret is another one, was opened and packed again; a lot has one secret for ever. Nobody's word takes the name
+        of a unit that is here or on its way from another.
 
         Raises:
-            CustodyError: it is no secret, or another one of this lot is known.
+            CustodyError: it is no secret, or not theirs to hand over.
         """
         if len(secret) != UNIT_SECRET_BYTES:
             raise CustodyError(f"the secret of {uri} has {len(secret)} bytes, expected {UNIT_SECRET_BYTES}")
-        for known in self.generations(uri):
-            if known.secret == secret:
-                return known
-            if known.is_lot:
-                said = f"was handed over by {known.origin}" if known.origin else "was made here"
-                raise CustodyError(f"{origin} hands over another secret of {uri} than the one that {said}")
+        known = list(self.generations(uri))
+        for one in known:
+            if one.secret == secret:
+                return one
+        if known:
+            self._require_over(known[0], origin)
         state = int(LotState.KNOWN if kind is UnitKind.LOT else UnitState.COMING)
         return self._add(uri, kind, secret, origin, state, None)
+
+    def _require_over(self, known: Unit, origin: str) -> None:
+        """Another unit may have this URI now."""
+        where = f"was handed over by {known.origin}" if known.origin else "was made here"
+        if known.is_lot:
+            raise CustodyError(f"{origin} hands over another secret of {known.uri} than the one that {where}")
+        here = known.state == UnitState.SEALED and self._outermost(known).state != UnitState.SHIPPED
+        if here or (known.state == UnitState.OPEN and self._has_contents(known)):
+            raise CustodyError(f"{origin} hands over another {known.uri} than the one that {where} and is here")
+        if known.state == UnitState.COMING and known.origin != origin:
+            raise CustodyError(f"{origin} hands over another {known.uri} than the one on its way from {known.origin}")
+
+    def _outermost(self, unit: Unit) -> Unit:
+        while unit.parent is not None:
+            unit = self.numbered(unit.parent)
+        return unit
+
+    def _has_contents(self, unit: Unit) -> bool:
+        parts = (f"EXISTS (SELECT 1 FROM {table} WHERE parent = ?1)" for table in ("pack", "unit", "amount"))
+        with self._store.reading() as db:
+            return bool(db.execute(f"SELECT {' OR '.join(parts)}", (unit.number,)).fetchone()[0])
 
     def set_state(self, unit: Unit, state: int) -> None:
         with self._store.transaction() as tx:

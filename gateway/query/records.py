@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from chain.record import Authentication
 from chain.site import SiteReader
 from chain.store.segment import Fields
-from crypto.errors import DecryptionError
 from gateway.index.schema import BLOCK_BITS, kind_bit
 from gateway.index.terms import TERM_NAMES, terms_of
 from gateway.query.cursor import decode_cursor, encode_cursor
@@ -109,11 +108,8 @@ def anchored_size(site: SiteReader) -> int:
 
 def stored_fields(site: SiteReader, leaf: int) -> Fields | None:
     """The normalised fields of a leaf; None where it has no payload or its subject was erased."""
-    try:
-        segment = site.payloads.segment_of(leaf)
-    except DecryptionError:
-        return None
-    return segment.events[leaf - segment.first_leaf].fields if segment else None
+    stored = site.stored(leaf)
+    return stored.fields if stored else None
 
 
 def _select(view: View, wanted: RecordFilter, behind: int | None, limit: int) -> list[tuple[int, ...]]:

@@ -133,12 +133,11 @@ class Labels:
         if leaf is None:
             return None
         with closing(SiteReader.open(self._folder)) as reader:
-            segment = reader.payloads.segment_of(leaf)
-            if segment is None:
-                return None
-            stored = LoggedEvent.decode(segment.events[leaf - segment.first_leaf].event)
+            stored = reader.stored(leaf)
+        if stored is None:
+            return None  # it was erased: then nothing is known to compare
         try:
-            return ilmd.expiry_day(read_event(stored.payload))
+            return ilmd.expiry_day(read_event(LoggedEvent.decode(stored.event).payload))
         except EpcisError:
             return None  # the partner's own gateway refuses that
 

@@ -57,17 +57,22 @@ def test_a_shipment_of_too_many_readings_keeps_none_however_often_it_is_tried(
 
 
 def test_all_shipments_share_the_room(reader: SiteReader) -> None:
-    room = Room(READINGS * 3 // 2)
-    first, second = _collector(room), _collector(room)
+    room = Room(READINGS * 5 // 2)
+    first, second, small = _collector(room), _collector(room), _collector(room)
     assert len(first.collect(reader, _size(reader))) == READINGS
     for _ in range(3):
         with pytest.raises(ShipmentError, match="fill their room"):
             second.collect(reader, _size(reader))
-    assert room.free == READINGS // 2
+    assert room.free == READINGS * 3 // 2
+    # A small one finds room beside the large ones.
+    assert len(small.collect(reader, READINGS // 2)) == READINGS // 2
+    small.drop()
     first.drop()
     assert len(second.collect(reader, _size(reader))) == READINGS  # each once
     assert len(second._sorter.samples[0]) == READINGS
     assert second.collect(reader, _size(reader)) == []
+    second.drop()
+    assert room.free == READINGS * 5 // 2
 
 
 def test_a_fault_while_reading_leaves_no_reading_twice(reader: SiteReader, monkeypatch: pytest.MonkeyPatch) -> None:

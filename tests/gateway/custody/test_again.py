@@ -1,13 +1,17 @@
 """What was captured before its hand-over came is done once it is here; what was refused is tried again."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from chain.store.database import Database
+from gateway.custody.follower import source_of
 from gateway.custody.schema import TaskState
+from gateway.custody.senders import SenderOf
 from gateway.custody.tasks import Task
 from tests.gateway.custody.goods import Company, Goods, amount, companies, kept, states
 
@@ -128,6 +132,17 @@ def test_a_pack_that_nobody_handed_over_is_refused_at_once(trade: Trade, goods: 
     assert "no lot of" in task.reason
 
 
+def lose(company: Company, subject: str, gone: str) -> None:
+    """All payloads of a source are gone."""
+    if gone == "erased":
+        company.run(company.gateway.erase(subject, "dpo", "asked for"))
+        return
+    db = Database(company.gateway.folder.database)
+    query = "UPDATE segment SET body = zeroblob(100) WHERE subject = (SELECT id FROM subject WHERE name = ?)"
+    assert db.connection.execute(query, (subject,)).rowcount > 0
+    db.close()
+
+
 def retried(company: Company, task: Task) -> int:
     return company.request("POST", f"/v1/custody/{task.id}/retry").status_code
 
@@ -214,3 +229,27 @@ def test_a_fault_that_nobody_foresaw_halts_nothing_else(
         assert (found.state, found.code) == (TaskState.REFUSED, "fault")
     assert states(maker, leaf) == [("commission", "done", "")]
     assert "TypeError" in caplog.text
+
+
+@pytest.mark.parametrize("gone", ["damaged", "erased"])
+def test_events_that_do_not_open_any_more_halt_nothing(trade: Trade, goods: Goods, gone: str) -> None:
+    """What a partner handed over, and then our own events: goods are received and scanned all the same. The last test:
+    nothing is captured by these sources any more."""
+    maker, pharmacy = trade
+    maker.commissioned(goods.packs(0, 2), goods.lot)
+    maker.packed(goods.sscc(1), goods.packs(0, 2))
+    maker.shipped(pharmacy, [goods.sscc(1)])
+    kept(pharmacy, goods.sscc(1))
+    lose(pharmacy, source_of(maker.organisation), gone)
+    said = {"cbvmda:lotNumber": goods.lot, "cbvmda:itemExpirationDate": "2029-12-31"}
+    leaf = pharmacy.received(maker, [goods.sscc(1)], **said)
+    scan = {"gtin": goods.pack(0)[22:36], "serial": goods.pack(0)[40:], "lot": goods.lot, "expiry": "281231"}
+    pharmacy.run(
+        pharmacy.gateway.supply.ground.own_log("scanner", "production").append_all([json.dumps(scan).encode()])
+    )
+    pharmacy.settle()
+    assert states(pharmacy, leaf) == [("receive", "done", "")]
+    sender = SenderOf(pharmacy.gateway.folder, pharmacy.custody.partners)
+    assert sender(leaf) == maker.organisation
+    lose(pharmacy, "epcis-capture", gone)
+    assert sender(leaf) == ""

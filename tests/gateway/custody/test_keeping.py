@@ -11,7 +11,7 @@ from chain.ledger.interface import Submitted
 from gateway.custody import parts
 from gateway.custody.amounts import whole
 from gateway.custody.errors import CustodyError
-from gateway.custody.schema import TaskState
+from gateway.custody.schema import LotState, TaskState
 from tests.gateway.custody.goods import Company, Goods, amount, between, sscc, states
 
 Trade = list[Company]
@@ -149,6 +149,59 @@ def test_what_was_declared_erroneous_in_time_is_not_told(maker: Company, goods: 
     leaf = maker.capture_all([late[1]])[0]
     maker.settle()
     assert states(maker, leaf) == [("declare", "refused", "declared-too-late")]
+
+
+def test_a_commissioning_that_was_declared_erroneous_is_corrected(
+    maker: Company, goods: Goods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lot is open again: its true amount is told, and what waited for it goes on."""
+    ledger = maker.gateway.ledger
+    submit = ledger.submit
+
+    async def away(function: str, *args: bytes) -> Submitted:
+        raise LedgerError("the ledger is away")
+
+    maker.commissioned(goods.packs(0, 3), goods.lot)
+    maker.settle()
+    monkeypatch.setattr(ledger, "submit", away)
+    said = {"declarationTime": "2026-11-24T00:00:00Z", "reason": "incorrect_data"}
+    members = {"quantityList": [amount(goods.lot_uri, 4)], "ilmd": {"cbvmda:lotNumber": goods.lot}}
+    wrong = json.loads(maker.event("ObjectEvent", "commissioning", "ADD", epcList=[goods.pack(3)], **members))
+    (leaf,) = maker.capture_all([json.dumps(wrong).encode()])
+    maker.packed(goods.sscc(1), goods.packs(0, 3))
+    shipped = maker.ended([goods.pack(0)])
+    maker.wait(lambda: impatient(maker) and states(maker, shipped) == [("dispense", "pending", "")])
+    maker.capture_all([json.dumps(wrong | {"errorDeclaration": said}).encode()])
+    maker.wait(lambda: impatient(maker) and states(maker, leaf) == [("commission", "void", "")])
+    maker.amount_made(goods.lot_uri, 4)
+    monkeypatch.setattr(ledger, "submit", submit)
+    maker.wait(lambda: impatient(maker) and states(maker, shipped) == [("dispense", "done", "")])
+    assert maker.lot(goods.lot_uri).count == 4
+    maker.wait(lambda: not maker.custody.keeping.problem)
+
+
+def test_a_lot_is_closed_with_its_task_or_not_at_all(maker: Company, goods: Goods,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """The gateway ends between the two."""
+    maker.commissioned(goods.packs(0, 1), goods.lot)
+    maker.settle()
+    lots, lot = maker.custody.lots, maker.custody.units.of(goods.lot_uri)
+
+    class Killed(BaseException):
+        """The end."""
+
+    def ends(*args: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lots._tasks, "add", ends)
+        with pytest.raises(Killed):
+            lots.close(lot)
+    assert maker.custody.units.of(goods.lot_uri).state == LotState.OPEN
+    assert lots.close(lot)
+    maker.custody.keeping.wake()
+    maker.settle()
+    assert maker.lot(goods.lot_uri).count == 1
 
 
 def test_an_answer_that_was_lost_is_asked_for_again(maker: Company, goods: Goods, trade: Trade,
