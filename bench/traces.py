@@ -1,4 +1,5 @@
-"""How long a trace takes in an index of 100,000, a million and ten million EPCIS events.
+"""How long a trace takes in an index of 100,000, a million and ten million EPCIS events, and how long a recall takes to
+count who has which packs of a lot.
 
 The large indexes are made of events straight by the index's own writer, in batches of the follower's size, without log
 and payloads: a trace reads neither. That this gives the rows that the real way gives is checked at a small size: the
@@ -19,6 +20,7 @@ from chain.site import Folder
 from chain.store.database import Database
 from gateway.events.follower import EventIndex
 from gateway.events.rows import write_events
+from gateway.recall.holdings import holdings
 from gateway.trace.answer import Answer
 from gateway.trace.store import EventStore
 from gateway.trace.tracing import Question, walked
@@ -47,7 +49,10 @@ def traces(settings: Settings) -> dict[str, Any]:
     settings.say(f"a lot of {WIDE:,} packs")
     path = settings.folder / "wide.db"
     fill(path, islice(trade(WIDE), int(WIDE * 1.66)))
-    found[f"lot of {WIDE}"] = {"ms": _rounded(_times(path, [Question.of(lot_of(0), "down")] * 5))}
+    found[f"lot of {WIDE}"] = {"ms": {
+        "down": _rounded(_times(path, [Question.of(lot_of(0), "down")] * 5)),
+        f"recall, lot of {WIDE:,} packs": _rounded(_counted(path, [lot_of(0)] * 3, WIDE)),
+    }}  # fmt: skip
     return found
 
 
@@ -77,7 +82,22 @@ def _asked(path: Path, lots: int, count: int) -> dict[str, Any]:
         "lot of 2,000 packs, down": lambda: Question.of(lot_of(lot()), "down"),
         "material of 6,000 packs, down": lambda: Question.of(material(lot() // 3, 1), "down", limit=10_000),
     }
-    return {name: _rounded(_times(path, [make() for _ in range(count)])) for name, make in kinds.items()}
+    found = {name: _rounded(_times(path, [make() for _ in range(count)])) for name, make in kinds.items()}
+    recalled = _counted(path, [lot_of(lot()) for _ in range(count)], PACKS)
+    return found | {f"recall, lot of {PACKS:,} packs": _rounded(recalled)}
+
+
+def _counted(path: Path, lots: list[str], packs: int) -> list[float]:
+    """Milliseconds that each of these recalls takes to count its lot, every pack of it."""
+    taken = []
+    with closing(Database(path, readonly=True)) as db:
+        for lot in lots:
+            began = time.perf_counter()
+            found = holdings(db, lot, lambda uri: uri if "/417/" in uri else None)
+            taken.append(1000 * (time.perf_counter() - began))
+            if sum(part.received for part in found.parts.values()) != packs:
+                raise RuntimeError(f"a recall of {lot} found {found.parts}, expected {packs} packs")
+    return taken
 
 
 def _times(path: Path, questions: list[Question]) -> list[float]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.epcis.event import Event, Thing
-from gateway.epcis.identifiers import lgtin_of, sgln_uri, sgtin, sscc_uri
+from gateway.epcis.event import Event, Thing, Typed
+from gateway.epcis.identifiers import ROOT, lgtin_of, sgln_uri, sgtin, sscc_uri
 from gateway.events.rows import Logged
 from gateway.preprocess.gs1 import check_digit
 
@@ -35,6 +35,7 @@ class Said:
     place: str
     things: tuple[tuple[str, str, float | None], ...]
     lot: str = ""
+    to: str = ""  # the party that it is sent to
 
 
 def _keyed(body: str) -> str:
@@ -69,6 +70,10 @@ def place(number: int) -> str:
     return sgln_uri(_keyed(f"4099999{number:05d}"))
 
 
+def party(number: int) -> str:
+    return f"{ROOT}/417/{_keyed(f'4099999{number:05d}')}"
+
+
 def trade(packs: int = PACKS) -> Iterator[Said]:
     """Events without end; `packs` are in each lot."""
     lot = 0
@@ -94,14 +99,14 @@ def _packed(lot: int, packs: int) -> Iterator[Said]:
         inside = [pack(lot, p) for p in range(n * IN_CASE, min((n + 1) * IN_CASE, packs))]
         yield _into(one, inside)
     for n in range(0, len(cases), ON_PALLET):
-        number, shop = n // ON_PALLET, place(10 + (lot + n) % 500)
+        number, shop = n // ON_PALLET, 10 + (lot + n) % 500
         yield _into(pallet(lot, number), cases[n : n + ON_PALLET])
-        yield _seen(pallet(lot, number), "shipping", place(0))
+        yield _seen(pallet(lot, number), "shipping", place(0), party(1))
         yield _seen(pallet(lot, number), "receiving", place(1))
         yield _into(pallet(lot, number), cases[n : n + ON_PALLET], "DELETE", place(1))
         for one in cases[n : n + ON_PALLET]:
-            yield _seen(one, "shipping", place(1))
-            yield _seen(one, "receiving", shop)
+            yield _seen(one, "shipping", place(1), party(shop))
+            yield _seen(one, "receiving", place(shop))
     for number in range(0, packs, 2):
         yield _seen(pack(lot, number), "dispensing", place(10 + (lot + number) % 500))
 
@@ -111,8 +116,8 @@ def _into(parent: str, children: list[str], action: str = "ADD", at: str = "") -
     return Said("AggregationEvent", action, "packing" if action == "ADD" else "unpacking", at or place(0), things)
 
 
-def _seen(thing: str, step: str, at: str) -> Said:
-    return Said("ObjectEvent", "OBSERVE", step, at, (("epc", thing, None),))
+def _seen(thing: str, step: str, at: str, to: str = "") -> Said:
+    return Said("ObjectEvent", "OBSERVE", step, at, (("epc", thing, None),), to=to)
 
 
 def payload(said: Said, number: int) -> bytes:
@@ -125,6 +130,8 @@ def payload(said: Said, number: int) -> bytes:
     }  # fmt: skip
     if said.action:
         body["action"] = said.action
+    if said.to:
+        body["destinationList"] = [{"type": "owning_party", "destination": said.to}]
     if said.lot:
         body["ilmd"] = {"cbvmda:lotNumber": said.lot}
     for role, uri, quantity in said.things:
@@ -145,8 +152,9 @@ def logged(said: Said, number: int) -> Logged:
     time_us = START_US + number * STEP_US
     things = tuple(Thing(role, uri, q, None if q is None else "KGM") for role, uri, q in said.things)
     ilmd = {"cbvmda:lotNumber": said.lot} if said.lot else {}
+    to = (Typed("owning_party", said.to),) if said.to else ()
     event = Event(
         said.type, time_us, None, "+00:00", said.action, said.step, None, ((), ()), said.place, said.place, things,
-        (), (), (), None, ilmd, (), None, None, os.urandom(32), {}, _PREFIXES,
+        (), (), to, None, ilmd, (), None, None, os.urandom(32), {}, _PREFIXES,
     )  # fmt: skip
     return Logged(number, time_us, event, "capture")

@@ -62,7 +62,9 @@ class Counting:
             last = int(view.events.connection.execute("SELECT COALESCE(MAX(leaf), -1) FROM event").fetchone()[0])
             if known is not None and (known.last, known.names, known.default) == (last, names, default):
                 return known
-            return Counted(last, names, default, holdings(view, recall.lot, self._organisation_at, names, default))
+            return Counted(
+                last, names, default, holdings(view.events, recall.lot, self._organisation_at, names, default)
+            )
 
     def _default(self, lot: str, suppliers: list[Supplier]) -> str:
         """Who handed the lot over, if that one told us. Where nobody did, the first one that a person here answered."""

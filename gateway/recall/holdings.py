@@ -6,13 +6,13 @@ All packs are counted, or none: a page of which the walk could not tell everythi
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from chain.store.database import Database
 from gateway.epcis.steps import DESTROYED, SENT, SOLD
 from gateway.events.schema import PARTNER, Role
-from gateway.events.view import EventsView
 from gateway.query.errors import BusyError, NotFoundError
 from gateway.recall.statements import Counts
 from gateway.trace.latest import Latest
@@ -59,18 +59,18 @@ class Found:
 
 
 def holdings(
-    view: EventsView, lot: str, organisation_at: OrganisationAt, suppliers: Iterable[str] = (), default: str = ""
+    events: Database, lot: str, organisation_at: OrganisationAt, suppliers: Iterable[str] = (), default: str = ""
 ) -> Found:
     """By supplier; under `default` what our events tell no supplier of. Packs that went back to where they came from
     count as returned. Blocks.
 
     Raises:
-        BusyError: it took longer than the view's bound, or there is too much of a few packs to tell all of it.
+        BusyError: it took longer than COUNT_S, or there is too much of a few packs to tell all of it.
     """
     known = list(suppliers)
     found = Found({name: Holdings() for name in dict.fromkeys([*known, default])})
-    with view.events.snapshot():
-        store = EventStore(view.events)
+    with events.snapshot():
+        store = EventStore(events)
         for walk in _pages(store, lot):
             _Page(store, walk, organisation_at, known, default, found).count()
     return found
@@ -115,8 +115,9 @@ class _Page:
         self._one_only = len(found.parts) == 1
         rows = [row for rows in walk.rows.values() for row in rows]
         self._words = store.words({word for row in rows for word in (row.step, row.disposition, row.source) if word})
-        own = {row.leaf for row in rows if not self._foreign(row)}
-        self._from = self._parties(store, own, Role.SOURCE, organisation_at)
+        self._foreign = {number for number, word in self._words.items() if word.startswith(PARTNER)}
+        own = {row.leaf for row in rows if row.source not in self._foreign}
+        self._from = {} if self._one_only else self._parties(store, own, Role.SOURCE, organisation_at)
         self._to = self._parties(store, own, Role.DESTINATION, organisation_at)
         self._in: dict[int, list[tuple[int, tuple[int, int]]]] = defaultdict(list)
         for link in walk.links:
@@ -136,40 +137,32 @@ class _Page:
         return {member.leaf: name for member in members if (name := whose[member.thing])}
 
     def count(self) -> None:
-        own = Latest(self._walk, lambda row: not self._foreign(row))
-        others = Latest(self._walk, self._foreign)
+        own = Latest(self._walk, lambda row: row.source not in self._foreign)
+        others = Latest(self._walk, lambda row: row.source in self._foreign)
         packs = {link.target: None for link in self._walk.links if link.relation is Relation.LOT}
+        counted = Counter[tuple[str, str]]()
         for pack in packs:  # each once, however many events say of which lot it is
             if row := own.of(pack):
-                self._one(pack, row)
+                self._one(pack, row, counted)
             elif (row := others.of(pack)) and self._sent(row):
-                held = self._found.parts[self._supplier(pack)]
-                held.own = replace(held.own, in_transit=held.own.in_transit + 1)  # to us; else it never came here
-
-    def _foreign(self, row: Row) -> bool:
-        return self._words[row.source].startswith(PARTNER)
+                counted[self._supplier(pack), "in_transit"] += 1  # to us; else it never came here
+        for (supplier, what), count in counted.items():
+            held = self._found.parts[supplier]
+            held.own += Counts(**{what: count})
 
     def _sent(self, row: Row) -> bool:
         return self._words.get(row.step or 0) in SENT or self._words.get(row.disposition or 0) == "in_transit"
 
-    def _one(self, pack: int, row: Row) -> None:
-        step = self._words.get(row.step or 0, "")
-        sent = self._sent(row)
-        supplier = self._supplier(pack)
-        held = self._found.parts[supplier]
+    def _one(self, pack: int, row: Row, counted: Counter[tuple[str, str]]) -> None:
+        step, supplier = self._words.get(row.step or 0, ""), self._supplier(pack)
         customer = self._to.get(row.leaf)
-        if sent and customer and customer == supplier:
-            held.own = replace(held.own, returned=held.own.returned + 1)
-        elif sent and customer:
-            held.customers[customer] += 1
-        elif sent:
-            held.own = replace(held.own, in_transit=held.own.in_transit + 1)
-        elif step in SOLD:
-            held.own = replace(held.own, sold=held.own.sold + 1)
-        elif step in DESTROYED:
-            held.own = replace(held.own, destroyed=held.own.destroyed + 1)
+        if self._sent(row):
+            if customer and customer != supplier:
+                self._found.parts[supplier].customers[customer] += 1
+            else:
+                counted[supplier, "returned" if customer else "in_transit"] += 1
         else:
-            held.own = replace(held.own, quarantined=held.own.quarantined + 1)
+            counted[supplier, "sold" if step in SOLD else "destroyed" if step in DESTROYED else "quarantined"] += 1
 
     def _supplier(self, pack: int) -> str:
         """The one of them that our newest event with one of them names."""

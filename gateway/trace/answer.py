@@ -5,6 +5,8 @@ Format: docs/rest.md, "Trace". Times are microseconds since the Unix epoch.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from gateway.epcis.steps import GONE, SENT
@@ -16,6 +18,9 @@ from gateway.trace.spans import ALWAYS
 from gateway.trace.store import EventStore
 
 MAX_NAMED = 20  # things that are named where many are counted
+_IN_TIME = attrgetter("time_us", "leaf", "role", "thing")
+_TYPES = {int(one): one.name.lower() for one in Type}
+_ACTIONS = {int(one): one.name if one else None for one in Action}
 
 
 class Answer:
@@ -23,13 +28,15 @@ class Answer:
 
     def __init__(self, store: EventStore, walks: list[Walk]) -> None:
         self._store, self._walks = store, walks
-        rows = {row for walk in walks for found in walk.rows.values() for row in found}
+        rows = [row for walk in walks for found in walk.rows.values() for row in found]
+        if len(walks) > 1:  # both begin with the same thing
+            rows = list(set(rows))
         self._by_leaf: dict[int, list[Row]] = defaultdict(list)
-        for row in sorted(rows, key=lambda row: (row.time_us, row.leaf, row.role, row.thing)):
+        for row in sorted(rows, key=_IN_TIME):
             self._by_leaf[row.leaf].append(row)
         self._parties = self._parties_of(self._by_leaf)
-        self._names = store.uris(self._things())
-        self._words = store.words(self._all_words())
+        self._names: Mapping[Any, str] = store.uris(self._things())
+        self._words: Mapping[Any, str] = store.words(self._all_words())
 
     def json(self) -> dict[str, Any]:
         """Everything; who asked what is for the caller to add."""
@@ -42,12 +49,16 @@ class Answer:
     def _things(self) -> set[int]:
         found = {thing for walk in self._walks for thing in walk.things}
         found |= {uri for links in self._parties.values() for _, uri, _ in links}
-        for rows in self._by_leaf.values():
-            found |= {place for row in rows for place in (row.read_point, row.location) if place}
-        return found | {cut.last for walk in self._walks for cut in walk.cuts if cut.last}
+        found |= {cut.last for walk in self._walks for cut in walk.cuts if cut.last}
+        first = [rows[0] for rows in self._by_leaf.values()]  # places are of the event, not of each row
+        places = {row.read_point for row in first} | {row.location for row in first}
+        return found | {place for place in places if place}
 
     def _all_words(self) -> set[int]:
-        found = {w for rows in self._by_leaf.values() for r in rows for w in (r.step, r.disposition, r.uom) if w}
+        found = {row.uom for rows in self._by_leaf.values() for row in rows if row.uom}
+        first = [rows[0] for rows in self._by_leaf.values()]
+        words = {row.step for row in first} | {row.disposition for row in first}
+        found |= {word for word in words if word}
         found |= {link.uom for walk in self._walks for link in walk.links if link.uom}
         return found | {word for links in self._parties.values() for *_, word in links if word}
 
@@ -57,12 +68,6 @@ class Answer:
             for member in self._store.members(leaves, role, MAX_STEPS):
                 found[member.leaf].append((role, member.thing, member.uom))
         return found
-
-    def _word(self, number: int | None) -> str | None:
-        return self._words.get(number) if number else None
-
-    def _name(self, number: int | None) -> str | None:
-        return self._names.get(number) if number else None
 
     # -- the graph
 
@@ -88,24 +93,25 @@ class Answer:
             shown["from_us"] = link.span[0]
             shown["until_us"] = link.span[1] if link.span[1] != ALWAYS[1] else None
         if link.quantity is not None:
-            shown |= {"quantity": link.quantity, "uom": self._word(link.uom)}
+            shown |= {"quantity": link.quantity, "uom": self._words.get(link.uom)}
         return shown
 
     def _steps(self) -> list[dict[str, Any]]:
-        return [self._step(leaf, rows) for leaf, rows in list(self._by_leaf.items())[:MAX_STEPS]]
+        return [self._step(leaf, rows) for leaf, rows in islice(self._by_leaf.items(), MAX_STEPS)]
 
     def _step(self, leaf: int, rows: list[Row]) -> dict[str, Any]:
-        row, things = rows[0], dict.fromkeys(row.thing for row in rows)
+        row, names, words = rows[0], self._names, self._words
+        things = list(dict.fromkeys([row.thing for row in rows])) if len(rows) > 1 else [row.thing]
         shown: dict[str, Any] = {
-            "record": str(leaf), "time_us": row.time_us, "type": Type(row.type).name.lower(),
-            "action": Action(row.action).name if row.action else None, "step": self._word(row.step),
-            "disposition": self._word(row.disposition), "read_point": self._name(row.read_point),
-            "location": self._name(row.location), "things": [self._names[t] for t in list(things)[:MAX_NAMED]],
+            "record": str(leaf), "time_us": row.time_us, "type": _TYPES[row.type],
+            "action": _ACTIONS[row.action], "step": words.get(row.step), "disposition": words.get(row.disposition),
+            "read_point": names.get(row.read_point), "location": names.get(row.location),
+            "things": [names[thing] for thing in things[:MAX_NAMED]],
             "count": len(things), "void": bool(row.void), "declares_error": bool(row.declared),
         }  # fmt: skip
         for role, party, kind in self._parties.get(leaf, ()):
             name = "sources" if role is Role.SOURCE else "destinations"
-            shown.setdefault(name, []).append({"type": self._word(kind), "id": self._names[party]})
+            shown.setdefault(name, []).append({"type": self._words.get(kind), "id": self._names[party]})
         return shown
 
     # -- the lists
@@ -151,12 +157,15 @@ class Answer:
     def _holders(self) -> list[dict[str, Any]]:
         """Where all of it is now, by the newest event of each thing or of what it lies in."""
         held: dict[tuple[str | None, str, str | None], list[tuple[int, str]]] = defaultdict(list)
+        where: dict[int, tuple[str | None, str, str | None]] = {}  # by event
         for walk in self._walks:
             if walk.direction is Direction.DOWN:
                 latest = Latest(walk)
                 for thing in latest.goods():
                     if row := latest.of(thing):
-                        held[self._where(row)].append((row.time_us, self._names[thing]))
+                        if row.leaf not in where:
+                            where[row.leaf] = self._where(row)
+                        held[where[row.leaf]].append((row.time_us, self._names[thing]))
         rows = [
             {
                 "place": place, "label": label(place) if place else None, "state": state, "step": step,
@@ -170,12 +179,12 @@ class Answer:
     def _where(self, row: Row) -> tuple[str | None, str, str | None]:
         """A place, how things stand there, and the step. What is on the way is told by where it goes, if that is
         known, else by where it left."""
-        step, place = self._word(row.step), self._name(row.location) or self._name(row.read_point)
+        step, place = self._words.get(row.step), self._names.get(row.location) or self._names.get(row.read_point)
         if step in GONE:
             return place, "gone", step
-        if step in SENT or self._word(row.disposition) == "in_transit":
+        if step in SENT or self._words.get(row.disposition) == "in_transit":
             to = next((party for role, party, _ in self._parties.get(row.leaf, ()) if role is Role.DESTINATION), None)
-            return self._name(to) or place, "in transit", step
+            return self._names.get(to) or place, "in transit", step
         return place, "at", step
 
     def _truncated(self, walk: Walk) -> Iterable[dict[str, Any]]:
@@ -205,5 +214,5 @@ _HOW = {
 
 def _product_of(uri: str) -> str:
     for mark in ("/10/", "/21/"):
-        uri = uri.split(mark)[0]
+        uri = uri.partition(mark)[0]
     return uri

@@ -7,10 +7,13 @@ moment have no order.
 """
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import NamedTuple
 
 from gateway.events.schema import Action
 from gateway.trace.spans import ALWAYS, Span
+
+_IN_TIME = attrgetter("time_us", "leaf")
 
 
 class Said(NamedTuple):
@@ -40,9 +43,18 @@ def containment(said: Iterable[Said], emptied: Mapping[int, list[int]]) -> list[
     for one in said:
         by_thing.setdefault(one.thing, []).append(one)
     for events in by_thing.values():
-        events.sort(key=lambda one: (one.time_us, one.leaf))
-        found += _Stay(emptied).of(events)
+        if len(events) > 1:
+            events.sort(key=_IN_TIME)
+            found += _Stay(emptied).of(events)
+        elif events[0].action != Action.DELETE:  # most are packed once and say no more
+            found.append(Inside(events[0], (events[0].time_us, _when_emptied(events[0], emptied))))
     return found
+
+
+def _when_emptied(opened: Said, emptied: Mapping[int, list[int]]) -> int:
+    """When the container was next emptied after that; the end of time where it was not."""
+    times = emptied.get(opened.container, ())
+    return next((time_us for time_us in times if time_us > opened.time_us), ALWAYS[1])
 
 
 class _Stay:
@@ -70,7 +82,7 @@ class _Stay:
             for other in [known for known in self._open if known != container]:
                 self._close(other, said.time_us)
         opened = self._open.get(container)
-        if opened is not None and self._when_emptied(opened) < said.time_us:
+        if opened is not None and _when_emptied(opened, self._emptied) < said.time_us:
             self._close(container, said.time_us)
             opened = None
         if opened is None:
@@ -87,9 +99,4 @@ class _Stay:
 
     def _close(self, container: int, time_us: int) -> None:
         opened = self._open.pop(container)
-        self._found.append(Inside(opened, (opened.time_us, min(time_us, self._when_emptied(opened)))))
-
-    def _when_emptied(self, opened: Said) -> int:
-        """When the container was next emptied after that; the end of time where it was not."""
-        times = self._emptied.get(opened.container, ())
-        return next((time_us for time_us in times if time_us > opened.time_us), ALWAYS[1])
+        self._found.append(Inside(opened, (opened.time_us, min(time_us, _when_emptied(opened, self._emptied)))))

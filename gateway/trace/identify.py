@@ -1,7 +1,6 @@
 """From what people have at hand to the one URI of a thing: a Digital Link, an EPC URN, element strings as a scanner
 gives them or with brackets, a bare SSCC or GTIN, or any other URI that events use."""
 
-from functools import lru_cache
 from urllib.parse import unquote
 
 from gateway.epcis.digital_link import key_of, read_elements
@@ -37,12 +36,12 @@ def _uri_of(text: str) -> str:
     return key_of(read_elements(text)).uri
 
 
-@lru_cache(maxsize=4096)
 def label(uri: str) -> str:
     """How people call what a canonical URI names, in a word or two. Check digits were looked at before."""
     if not uri.startswith(_OWN):
         return uri
-    ai, value, *rest = (unquote(part) for part in uri[len(_OWN) :].split("/"))
+    parts = uri[len(_OWN) :].split("/")
+    ai, value, *rest = map(unquote, parts) if "%" in uri else parts
     more = dict(zip(rest[::2], rest[1::2], strict=False))
     if ai == "01" and "21" in more:
         return f"pack {value} serial {more['21']}"

@@ -25,19 +25,24 @@ class Latest:
         return self._of(thing, ALWAYS, frozenset())
 
     def _of(self, thing: int, span: Span, above: frozenset[int]) -> Row | None:
-        if (thing, span) in self._known:
-            return self._known[thing, span]
-        own = next(
-            (row for row in reversed(self._walk.rows.get(thing, ())) if _within(row, span) and self._wanted(row)), None
-        )
-        found = [own] if own else []
-        for container, inside in self._in[thing]:
+        key = thing, span
+        if key in self._known:
+            return self._known[key]
+        newest = self._own(thing, span)
+        for container, inside in self._in.get(thing, ()):
             shared = common(inside, span)
             if shared and container not in above:
-                found += [row] if (row := self._of(container, shared, above | {thing})) else []
-        newest = max(found, key=lambda row: (row.time_us, row.leaf), default=None)
-        self._known[thing, span] = newest
+                row = self._of(container, shared, above | {thing})
+                if row and (newest is None or (row.time_us, row.leaf) > (newest.time_us, newest.leaf)):
+                    newest = row
+        self._known[key] = newest
         return newest
+
+    def _own(self, thing: int, span: Span) -> Row | None:
+        for row in reversed(self._walk.rows.get(thing, ())):
+            if row.counts and span[0] <= row.time_us <= span[1] and self._wanted(row):
+                return row
+        return None
 
     def goods(self) -> Iterable[int]:
         """Things that are somewhere now for their own sake: packs, and lots that were moved as such. What became
@@ -47,12 +52,9 @@ class Latest:
         holds = {
             link.target for link in self._walk.links if link.relation is Relation.CONTAINED and link.source in goods
         }
-        return (thing for thing in sorted(goods) if self._moved(thing) or thing not in gone | holds)
+        elsewhere = gone | holds
+        return (thing for thing in sorted(goods) if thing not in elsewhere or self._moved(thing))
 
     def _moved(self, thing: int) -> bool:
         rows = self._walk.rows.get(thing, ())
         return any(row.counts and row.quantity is not None and row.role in (Role.EPC, Role.CHILD) for row in rows)
-
-
-def _within(row: Row, span: Span) -> bool:
-    return row.counts and span[0] <= row.time_us <= span[1]

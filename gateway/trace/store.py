@@ -9,11 +9,16 @@ from gateway.events.schema import Action, Role, Type
 from gateway.trace.model import Row
 from gateway.trace.spans import Span
 
-_ROWS = """SELECT p.thing, p.leaf, p.role, p.quantity, p.uom, e.type, e.action, e.time_us, e.step, e.disposition,
-e.read_point, e.location, e.declared, e.void, e.source FROM json_each(?) j
-CROSS JOIN part p ON p.thing = json_extract(j.value, '$[0]') {roles}
+_COLUMNS = """p.thing, p.leaf, p.role, p.quantity, p.uom, e.type, e.action, e.time_us, e.step, e.disposition,
+e.read_point, e.location, e.declared, e.void, e.source"""
+_ROWS = f"""SELECT {_COLUMNS} FROM json_each(?) j
+CROSS JOIN part p ON p.thing = json_extract(j.value, '$[0]') AND p.role IN ({{roles}})
 CROSS JOIN event e ON e.leaf = p.leaf AND e.time_us BETWEEN json_extract(j.value, '$[1]')
 AND json_extract(j.value, '$[2]') LIMIT ?"""
+_ALL_ROWS = f"""SELECT {_COLUMNS} FROM json_each(?) j CROSS JOIN part p ON p.thing = j.value AND p.role IN ({{roles}})
+CROSS JOIN event e ON e.leaf = p.leaf LIMIT ?"""
+_MADE = f"""SELECT {_COLUMNS} FROM json_each(?) j CROSS JOIN part p ON p.thing = j.value AND p.role = {Role.LOT:d}
+CROSS JOIN event e ON e.leaf = p.leaf AND e.type = {Type.TRANSFORMATION:d} AND e.declared = 0 AND e.void = 0 LIMIT ?"""
 _MEMBERS = """SELECT p.leaf, p.role, p.thing, p.quantity, p.uom FROM json_each(?) j
 CROSS JOIN part p ON p.leaf = j.value AND p.role = ? AND p.thing > ? ORDER BY p.leaf, p.thing LIMIT ?"""
 _COUNT = "SELECT COUNT(*) FROM json_each(?) j CROSS JOIN part p ON p.leaf = j.value AND p.role = ?"
@@ -65,13 +70,20 @@ class EventStore:
 
     def rows(self, wanted: Iterable[tuple[int, Span]], roles: Collection[Role], limit: int) -> list[Row]:
         """What events within these spans say of these things, in the given roles."""
-        query = _ROWS.format(roles=f"AND p.role IN ({', '.join(str(int(role)) for role in roles)})")
         asked = json.dumps([(thing, *span) for thing, span in wanted])
-        return [Row(*row) for row in self._run(query, (asked, limit))]
+        return list(map(Row._make, self._run(_ROWS.format(roles=_roles(roles)), (asked, limit))))
+
+    def all_rows(self, things: Iterable[int], roles: Collection[Role], limit: int) -> list[Row]:
+        """As `rows`, at any time."""
+        return list(map(Row._make, self._run(_ALL_ROWS.format(roles=_roles(roles)), (_listed(things), limit))))
+
+    def made_as(self, lots: Iterable[int], limit: int) -> list[Row]:
+        """The transformations that made instances of these lots."""
+        return list(map(Row._make, self._run(_MADE, (_listed(lots), limit))))
 
     def members(self, leaves: Iterable[int], role: Role, limit: int, after: int = 0) -> list[Member]:
         """The things in a role of these events, by event; only those whose number is above `after`."""
-        return [Member(*row) for row in self._run(_MEMBERS, (_listed(leaves), int(role), after, limit))]
+        return list(map(Member._make, self._run(_MEMBERS, (_listed(leaves), int(role), after, limit))))
 
     def count(self, leaves: Iterable[int], role: Role) -> int:
         return int(self._run(_COUNT, (_listed(leaves), int(role))).fetchone()[0])
@@ -110,6 +122,10 @@ class EventStore:
     def hashes(self, leaves: Iterable[int]) -> Mapping[int, bytes]:
         query = "SELECT e.leaf, e.hash FROM json_each(?) j CROSS JOIN event e ON e.leaf = j.value"
         return dict(self._run(query, (_listed(leaves),)))
+
+
+def _roles(roles: Collection[Role]) -> str:
+    return ", ".join(str(int(role)) for role in roles)
 
 
 def _listed(numbers: Iterable[int]) -> str:

@@ -9,6 +9,7 @@ goods: what these lie in has room of its own, or a page full of packs would hide
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 from gateway.events.schema import Role, Type
 from gateway.trace.containment import Inside, Said, containment
@@ -18,6 +19,7 @@ from gateway.trace.store import EventStore, Member
 
 _IN_SPAN = (Role.EPC, Role.PARENT, Role.INPUT, Role.OUTPUT)
 _PRODUCT_CHARS = len("https://id.gs1.org/01/") + 14
+_IN_TIME = attrgetter("time_us", "leaf", "role")
 _HOLDS = (Type.AGGREGATION, Type.ASSOCIATION)
 _OTHERS, _LEAST = 4, 1_000  # carriers and origins for each of the goods that there is room for; so many in any case
 
@@ -90,9 +92,13 @@ class Walker:
             if not self._room[room]:
                 return False
             self._room[room] -= 1
-            known = self.walk.things[thing] = Known(depth, mode)
+            self.walk.things[thing] = Known(depth, mode, [span])
+            self._next.append((thing, span))
+            return True
         if known.mode is not mode and mode is Mode.GOODS:  # met on the way before, and now for its own sake
             known.mode, known.spans = mode, []
+        if span in known.spans:  # as for each of the packs in one case
+            return True
         new = beyond(span, known.spans)
         known.spans = joined([*known.spans, *new])
         self._next += [(thing, part) for part in new]
@@ -101,7 +107,8 @@ class Walker:
     def _tier(self, tier: list[tuple[int, Span]], depth: int) -> None:
         rows = self._rows(tier)
         self._containers([row for row in rows if row.role == Role.CHILD], depth)
-        goods = [row for row in rows if row.counts and self._mode(row.thing) is not Mode.CARRIER]
+        carriers = {thing for thing, _ in tier if self._mode(thing) is Mode.CARRIER}
+        goods = [row for row in rows if row.thing not in carriers and row.counts]
         self._contents([row for row in goods if row.role == Role.PARENT and row.type in _HOLDS], depth)
         if self._down:
             self._made([row for row in goods if row.role == Role.INPUT], Role.OUTPUT, depth)
@@ -109,8 +116,7 @@ class Walker:
         else:
             made = [row for row in goods if row.role == Role.OUTPUT]
             named = [thing for thing, _ in tier if self._mode(thing) is not Mode.CARRIER]
-            lots = self._store.rows(((thing, ALWAYS) for thing in named), (Role.LOT,), self._room_for_rows())
-            made += [row for row in lots if row.counts and row.type == Type.TRANSFORMATION]
+            made += self._store.made_as(named, self._room_for_rows())
             self._made(made, Role.INPUT, depth)
             self._lots([row for row in goods if row.role in (Role.EPC, Role.OUTPUT) and row.quantity is None], depth)
 
@@ -123,9 +129,14 @@ class Walker:
     def _rows(self, tier: list[tuple[int, Span]]) -> list[Row]:
         """What is said of these things in their spans; and when they were in containers, at any time: what was packed
         before the span may still be packed in it."""
-        found = self._store.rows(tier, _IN_SPAN, self._room_for_rows())
-        packed = [thing for thing in dict.fromkeys(t for t, _ in tier) if self._mode(thing) is not Mode.ORIGIN]
-        found += self._store.rows(((thing, ALWAYS) for thing in packed), (Role.CHILD,), self._room_for_rows())
+        packed = [thing for thing, span in tier if span == ALWAYS and self._mode(thing) is not Mode.ORIGIN]
+        found = self._store.all_rows(packed, (*_IN_SPAN, Role.CHILD), self._room_for_rows())
+        known = set(packed)
+        others = [one for one in tier if one[0] not in known]
+        if others:
+            found += self._store.rows(others, _IN_SPAN, self._room_for_rows())
+            packed = [thing for thing in dict.fromkeys(t for t, _ in others) if self._mode(thing) is not Mode.ORIGIN]
+            found += self._store.all_rows(packed, (Role.CHILD,), self._room_for_rows())
         self._taken += len(found)
         for row in found:
             self.walk.rows.setdefault(row.thing, []).append(row)
@@ -249,5 +260,9 @@ def in_time(walk: Walk) -> None:
     """Leave only what was said of each thing in the spans in which it counts, each once, in order of time."""
     for thing, rows in walk.rows.items():
         spans = walk.things[thing].spans
-        kept = {row for row in rows if inside(row.time_us, spans)}
-        walk.rows[thing] = sorted(kept, key=lambda row: (row.time_us, row.leaf, row.role))
+        if len(rows) > 1:
+            rows = list({(row.leaf, row.role): row for row in rows}.values())
+            rows.sort(key=_IN_TIME)
+        if spans != [ALWAYS]:
+            rows = [row for row in rows if inside(row.time_us, spans)]
+        walk.rows[thing] = rows

@@ -29,7 +29,7 @@ def counted(trade: Trade, *suppliers: str, default: str = "") -> Found:
     trade.follow()
     whose = {f"https://id.gs1.org/417/{gln}": name for name, gln in GLN.items()}
     with closing(EventsView.open(trade.folder)) as view:
-        return holdings(view, LOT, whose.get, suppliers, default)
+        return holdings(view.events, LOT, whose.get, suppliers, default)
 
 
 def forty(trade: Trade) -> None:
