@@ -20,8 +20,7 @@ class Places:
         """The pack's position in its lot's tree; UnknownUnitError where neither the tree nor its proof is here."""
         tree = self._trees.get(lot.number)
         if tree is not None:
-            place = self._trees.prove(tree, lot.id_of(pack))
-            return Position(place.index, place.path)
+            return self._trees.prove(tree, lot.id_of(pack))
         with self._store.reading() as db:
             row = db.execute("SELECT proof FROM place WHERE name = ?", (pack_name(pack),)).fetchone()
         if row is None:

@@ -140,7 +140,7 @@ SCHEMA: tuple[str, ...] = (
     " handover BLOB NOT NULL, kind TEXT NOT NULL, body BLOB NOT NULL)",
     "CREATE INDEX IF NOT EXISTS say_organisation ON say (organisation, id)",
     # Exceptions, reported by us or to us. `facts`: CBOR [things, records, compared]; `ledger_id`: what the ledger calls
-    # it; `detail`: the secret that makes ids of things whose own secrets we do not have.
+    # it; `cause`: what it was opened for, once.
     "CREATE TABLE IF NOT EXISTS exception (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,"
     " state TEXT NOT NULL, owner TEXT NOT NULL, organisation TEXT NOT NULL, facts BLOB NOT NULL, leaf INTEGER NOT NULL,"
     " ledger_id BLOB UNIQUE, opened_us INTEGER NOT NULL, changed_us INTEGER NOT NULL, deadline_us INTEGER NOT NULL,"

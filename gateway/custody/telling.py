@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from chain.ledger.interface import Ledger, Submitted
 from chaincode.errors import Code, ContractError
-from chaincode.lots.items import Position, Quantity
+from chaincode.lots.items import Quantity
 from chaincode.lots.pack_records import EndAnswer, EndStatus
 from chaincode.lots.unit_records import UnitRecord, UnitState
 from crypto.merkle import EMPTY_ROOT
@@ -105,8 +105,7 @@ class Arguments:
         tree = self._trees.get(unit.number) if unit else None
         if unit is None or tree is None or not self._trees.contains(tree, one):
             return lot.id, one, in_lot.encode(), b"", b""
-        place = self._trees.prove(tree, one)
-        return lot.id, one, in_lot.encode(), unit.id, Position(place.index, place.path).encode()
+        return lot.id, one, in_lot.encode(), unit.id, self._trees.prove(tree, one).encode()
 
 
 def units_of(tasks: Sequence[Task]) -> list[int]:

@@ -10,6 +10,7 @@ from itertools import chain, islice
 
 from chain.log.proofs import ProofBuilder
 from chain.log.tiles import FULL_TILE_BYTES, TILE_WIDTH, tile_id
+from chaincode.lots.items import Position
 from crypto import bulk
 from crypto.merkle import EMPTY_ROOT, HASH_BYTES
 from gateway.custody.database import Store
@@ -26,14 +27,6 @@ class Tree:
     number: int
     size: int
     root: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an id stands in a tree, and the inclusion proof from there to the root (RFC 9162), leaf to root."""
-
-    index: int
-    path: tuple[bytes, ...]
 
 
 class Trees:
@@ -113,13 +106,13 @@ class Trees:
             after = row[0]
             yield from bulk.split(bytes(row[1]))
 
-    def prove(self, tree: Tree, one: bytes) -> Place:
+    def prove(self, tree: Tree, one: bytes) -> Position:
         """Where an id stands, with its proof: O(log size) reads. UnknownUnitError where it is not in the tree."""
         tiles = _Tiles(self._store, tree)
         index = tiles.find(one)
         if index is None:
             raise UnknownUnitError(f"the unit {one.hex()[:16]}… is not in this tree of {tree.size:,} units")
-        return Place(index, tuple(ProofBuilder(tiles, tree.size).inclusion(index)))
+        return Position(index, tuple(ProofBuilder(tiles, tree.size).inclusion(index)))
 
     def contains(self, tree: Tree, one: bytes) -> bool:
         return _Tiles(self._store, tree).find(one) is not None

@@ -122,7 +122,7 @@ def test_a_serial_tree_is_rfc_6962_over_the_sorted_ids(tmp_path_factory: pytest.
         index = data.draw(st.integers(0, size - 1))
         place = trees.prove(tree, ids[index])
         assert place.index == index
-        verify_inclusion(leaf_hash(ids[index]), index, size, place.path, tree.root)
+        verify_inclusion(leaf_hash(ids[index]), index, size, place.proof, tree.root)
     assert not trees.contains(tree, os.urandom(32))
     with pytest.raises(UnknownUnitError):
         trees.prove(tree, os.urandom(32))
@@ -137,7 +137,7 @@ def test_a_tree_of_three_levels(store: Store) -> None:
     for index in (0, 255, 256, 65_535, 65_536, 65_999):
         place = trees.prove(tree, ids[index])
         assert place.index == index
-        verify_inclusion(leaf_hash(ids[index]), index, len(ids), place.path, tree.root)
+        verify_inclusion(leaf_hash(ids[index]), index, len(ids), place.proof, tree.root)
     assert list(trees.ids(tree, 65_990)) == ids[65_990:]
     assert trees.build(7, []) == tree == trees.get(7)
 
