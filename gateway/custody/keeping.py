@@ -18,7 +18,7 @@ from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
 from gateway.custody.follower import Follower
 from gateway.custody.lots import COMMISSION, Lots
-from gateway.custody.schema import LotState, TaskState, UnitKind, UnitState
+from gateway.custody.schema import LotState, TaskState, UnitState
 from gateway.custody.sealing import Sealing
 from gateway.custody.tasks import NO_DATA, TAKE, Task, Tasks, now_us
 from gateway.custody.telling import Arguments, Refusal, refusal_in, units_of, was_taken
@@ -205,7 +205,7 @@ class Keeping(Turning):
         with self._store.transaction():
             if group[0].name == RECEIVE and state is TaskState.DONE:
                 for number in units_of(group):
-                    self._received(number, group[0].leaf)
+                    self._sealing.received(self._units.numbered(number), group[0].leaf)
             for task in group:
                 self._end(task, state, reason, code, tx_id)
 
@@ -221,17 +221,6 @@ class Keeping(Turning):
                 hear(ended)
         if state is TaskState.REFUSED:
             log.warning("%s of record %d is refused (%s): %s", task.name, task.leaf, code, reason)
-
-    def _received(self, number: int, leaf: int) -> None:
-        """It is ours. A consignment is no thing that stays: what was in it is loose."""
-        unit = self._units.numbered(number)
-        if unit.state != UnitState.COMING:
-            return
-        for inside in self._sealing.all_in(unit):
-            if inside.state == UnitState.COMING:
-                self._units.set_state(inside, UnitState.SEALED)
-        if unit.kind is UnitKind.CONSIGNMENT:
-            self._sealing.open(unit, leaf)
 
 
 async def _nobody(tasks: Sequence[Task]) -> None:

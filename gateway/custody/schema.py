@@ -72,7 +72,7 @@ SCHEMA: tuple[str, ...] = (
     # sealed under the site key. `origin` is the organisation that handed it over; empty: made here. `leaf`: the record
     # of the event that made it what it is. Of a lot `state` is a LotState.
     "CREATE TABLE IF NOT EXISTS unit (id INTEGER PRIMARY KEY, uri TEXT NOT NULL, generation INTEGER NOT NULL,"
-    " kind INTEGER NOT NULL, secret BLOB NOT NULL, origin TEXT NOT NULL, made_us INTEGER NOT NULL,"
+    " kind INTEGER NOT NULL, secret BLOB NOT NULL, origin TEXT NOT NULL,"
     " state INTEGER NOT NULL, parent INTEGER, out_of INTEGER, leaf INTEGER, UNIQUE (uri, generation))",
     "CREATE INDEX IF NOT EXISTS unit_parent ON unit (parent) WHERE parent IS NOT NULL",
     # What only lots have. `declared`: the amount that an event gave, as gateway.custody.amounts counts it. `inputs`:

@@ -65,9 +65,15 @@ class Sealing:
         self._units.set_state(unit, UnitState.OPENED)
         self._containers.empty(unit, rest)
 
-    def all_in(self, unit: Unit) -> Iterator[Unit]:
-        """The unit and all units in it."""
-        return self._containers.inside(unit)
+    def received(self, unit: Unit, leaf: int) -> None:
+        """It is ours. A consignment is no thing that stays: what was in it is loose."""
+        if unit.state != UnitState.COMING:
+            return
+        for inside in self._containers.inside(unit):
+            if inside.state == UnitState.COMING:
+                self._units.set_state(inside, UnitState.SEALED)
+        if unit.kind is UnitKind.CONSIGNMENT:
+            self.open(unit, leaf)
 
     def concerned(self, unit: Unit) -> list[str]:
         """URIs of what the ledger changes with a unit that is opened: units and lots that are directly in it."""

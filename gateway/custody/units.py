@@ -6,7 +6,6 @@ files can test guesses of serials against the ledger, and do nothing else with t
 
 import hmac
 import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -231,11 +230,10 @@ class Units:
             query = "SELECT COALESCE(MAX(generation) + 1, 0) FROM unit WHERE uri = ?"
             generation = int(tx.execute(query, (uri,)).fetchone()[0])
             row = (
-                uri, generation, int(kind), self._key.seal(secret, _place(uri)), origin, time.time_ns() // 1000, state,
-                leaf,
+                uri, generation, int(kind), self._key.seal(secret, _place(uri)), origin, state, leaf,
             )  # fmt: skip
-            columns = "uri, generation, kind, secret, origin, made_us, state, leaf"
-            tx.execute(f"INSERT INTO unit ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            columns = "uri, generation, kind, secret, origin, state, leaf"
+            tx.execute(f"INSERT INTO unit ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         return self.of(uri)
 
     def _one(self, where: str, value: object) -> Unit | None:
