@@ -85,12 +85,12 @@ class Outline:
                 yield uri
                 left += self.contents[uri].children if uri in self.contents else []
 
-    def packs_of(self, lots: set[str]) -> dict[str, set[bytes]]:
-        """The ids of all packs of these lots, by lot."""
-        found: dict[str, set[bytes]] = {lot: set() for lot in lots}
+    def packs_by_lot(self) -> dict[str, list[bytearray]]:
+        """The ids of each lot's packs, as they stand in units."""
+        found: dict[str, list[bytearray]] = {}
         for said in self.contents.values():
-            for lot in lots & said.ids.keys():
-                found[lot].update(bulk.split(bytes(said.ids[lot])))
+            for lot, ids in said.ids.items():
+                found.setdefault(lot, []).append(ids)
         return found
 
     # -- read
@@ -176,19 +176,22 @@ class Outline:
             raise HandoverError(
                 f"a hand-over is about 1 to {MAX_SHIPPED:,} units, and this one names {len(self.shipped):,}"
             )
-        with_packs = {lot for said in self.contents.values() for lot in said.ids}
-        moved = with_packs.union(*(said.amounts for said in self.contents.values()))
+        packs = self.packs_by_lot()
+        moved = packs.keys() | {lot for said in self.contents.values() for lot in said.amounts}
         for lot in self.lots:
             if lot not in moved:
                 raise HandoverError(f"{lot[:120]} is handed over, and nothing of it is in any unit")
-        if stray := self.trees.keys() - with_packs:
+        if stray := self.trees.keys() - packs.keys():
             raise HandoverError(f"ids of {min(stray)[:120]} came, and no pack of it is in any unit")
-        packs = self.packs_of((with_packs - self.trees.keys()) | self.placed.keys())
-        for lot, ids in packs.items():
-            if ids != set(bulk.split(bytes(self.placed.get(lot, b"")))):
+        for lot in (packs.keys() - self.trees.keys()) | self.placed.keys():
+            if _set_of(packs.get(lot, ())) != _set_of([self.placed.get(lot, bytearray())]):
                 raise HandoverError(
                     f"the places that came for {lot[:120]} are not those of its packs, and not all its ids came"
                 )
+
+
+def _set_of(pieces: Iterable[bytearray]) -> set[bytes]:
+    return set(chain.from_iterable(bulk.split(bytes(one)) for one in pieces))
 
 
 def _require_few(count: int) -> None:

@@ -6,9 +6,11 @@ A small one is kept whole or not at all. Of a large one each step can be done ag
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, groupby
 from typing import Any
 
 from chaincode.lots.items import Position
+from crypto import bulk
 from gateway.custody.containers import Amount, Containers
 from gateway.custody.database import Store
 from gateway.custody.errors import HandoverError
@@ -84,10 +86,10 @@ class Taking:
             for item in part.items:
                 if item[0] == form.TREE:
                     self._trees.put_ids(lots[item[1]].number, item[2], item[3])
-        packs = outline.packs_of(set(outline.trees))
+        packs = outline.packs_by_lot()
         for uri in outline.trees:
             tree = self._build_lot(lots[uri], checking)
-            if packs[uri].difference(self._trees.ids(tree)):
+            if not _all_in(self._trees.ids(tree), packs[uri]):
                 raise HandoverError(f"packs of {uri} are handed over that are not in the tree that the ledger has")
 
     def _build_units(self, outline: Outline, units: dict[str, Unit]) -> None:
@@ -170,3 +172,15 @@ def _is_fresh(unit: Unit, outline: Outline) -> bool:
     """Whether its contents are taken: it is new here, or by the ledger on its way to us, and was not opened before the
     ledger hears of its receipt. What is ours, or on its way from us, nobody else's word changes."""
     return unit.state == UnitState.COMING or (unit.uri in outline.coming and unit.state != UnitState.OPENED)
+
+
+def _all_in(tree: Iterable[bytes], packs: Iterable[bytearray]) -> bool:
+    """Whether all these ids are in a tree, whose ids ascend. A sixteenth of them is in memory as objects at a time."""
+    wanted = [bytearray() for _ in range(16)]
+    for one in chain.from_iterable(bulk.split(bytes(ids)) for ids in packs):
+        wanted[one[0] >> 4] += one
+    for n, ids in groupby(tree, lambda one: one[0] >> 4):
+        if set(bulk.split(bytes(wanted[n]))).difference(ids):
+            return False
+        wanted[n].clear()
+    return not any(wanted)

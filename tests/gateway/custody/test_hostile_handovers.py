@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chaincode.lots.unit_records import UnitState as OnLedger
 from crypto import cbor, labels
-from crypto.units import new_unit_secret
-from gateway.custody.errors import HandoverError, NoRoomError
+from gateway.custody.errors import CustodyError, HandoverError, NoRoomError
 from gateway.custody.handover import book, outline
 from gateway.custody.handover import format as form
 from gateway.custody.handover.exchanging import COMING_US
 from gateway.custody.handover.format import Heading, Notice, Part
 from gateway.custody.handover.outline import Outline
-from gateway.custody.handover.taking import Taking
+from gateway.custody.handover.taking import Taking, _all_in
 from gateway.custody.schema import HandoverState, UnitKind, UnitState
 from gateway.custody.tasks import now_us
 from gateway.delivery.target import Bounds
@@ -119,23 +120,26 @@ def test_a_fault_of_ours_with_one_hand_over_holds_up_no_other(
     assert deliver(wholesaler, shipment, key_of(maker)) is HandoverState.KEPT
 
 
-def test_nothing_of_a_rejected_hand_over_stays(trade: Trade, goods: Goods, shipment: list[Part]) -> None:
-    """All that the ledger can say holds, and then a lot's secret is another one than is known here."""
+def test_nothing_of_a_rejected_hand_over_stays(
+    trade: Trade, goods: Goods, shipment: list[Part], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that the ledger can say holds, and the last step fails."""
     maker, wholesaler, _ = trade
-    custody = wholesaler.custody
-    which = (goods.sscc(1), goods.lot_uri)
-    with custody.store.transaction() as tx:  # as if the case had never come, and the lot came with another secret
-        rows = tx.execute("SELECT * FROM unit WHERE uri IN (?, ?)", which).fetchall()
-        tx.execute("DELETE FROM unit WHERE uri IN (?, ?)", which)
-    custody.units.take(goods.lot_uri, UnitKind.LOT, new_unit_secret(), "MakerMSP")
-    try:
-        assert deliver(wholesaler, shipment, key_of(maker)) is HandoverState.REJECTED
-        assert "another secret" in custody.book.get(shipment[0].heading.handover).reason
-        assert custody.units.get(goods.sscc(1)) is None
-    finally:
-        with custody.store.transaction() as tx:
-            tx.execute("DELETE FROM unit WHERE uri IN (?, ?)", which)
-            tx.executemany(f"INSERT INTO unit VALUES ({', '.join('?' * len(rows[0]))})", rows)
+    store, units = wholesaler.custody.store, wholesaler.custody.units
+
+    def fails(*_: Any) -> None:
+        assert units.get(goods.sscc(1))  # it is there by now
+        raise CustodyError("and then it cannot be")
+
+    with store.transaction() as tx:  # as if the case had never come
+        rows = tx.execute("SELECT * FROM unit WHERE uri = ?", (goods.sscc(1),)).fetchall()
+        tx.execute("DELETE FROM unit WHERE uri = ?", (goods.sscc(1),))
+    monkeypatch.setattr(Taking, "_build_units", fails)
+    assert deliver(wholesaler, shipment, key_of(maker)) is HandoverState.REJECTED
+    assert wholesaler.custody.book.get(shipment[0].heading.handover).reason == "and then it cannot be"
+    assert units.get(goods.sscc(1)) is None
+    with store.transaction() as tx:
+        tx.executemany(f"INSERT INTO unit VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
 
 def test_memory_is_bounded_before_lists_are_made(
@@ -248,32 +252,32 @@ def test_a_partner_whose_queue_is_full_holds_up_no_other(
     maker, wholesaler, pharmacy = trade
     sending = maker.custody.handovers.sending
     target = sending._target
-    full = {"WholesalerMSP": Bounds(nbytes=1, refuse=True)}
+    full = {"PharmacyMSP": Bounds(nbytes=1, refuse=True)}  # who comes first
     monkeypatch.setattr(
         sending, "_target", lambda p: replace(target(p), bounds=full.get(p.organisation, Bounds(refuse=True)))
     )
-    shipped(maker, wholesaler, goods, 1)
-    shipped(maker, pharmacy, goods, 2)
-    kept(pharmacy, goods.sscc(2))
+    shipped(maker, pharmacy, goods, 1)
+    shipped(maker, wholesaler, goods, 2)
+    kept(wholesaler, goods.sscc(2))
     maker.wait(lambda: "bytes" in maker.custody.handovers.problem)
     full.clear()
     maker.custody.handovers.wake()
-    kept(wholesaler, goods.sscc(1))
+    kept(pharmacy, goods.sscc(1))
     maker.wait(lambda: not maker.custody.handovers.problem)
 
 
 def test_many_that_wait_for_one_partner_hide_nobody_elses(trade: Trade, goods: Goods) -> None:
-    """The file with the token for the wholesaler is away; the pharmacy gets its own."""
-    maker, _, pharmacy = trade
-    file = maker.custody.partners.of("WholesalerMSP").token_file
+    """The file with the token for the pharmacy is away; the wholesaler gets its own."""
+    maker, wholesaler, _ = trade
+    file = maker.custody.partners.of("PharmacyMSP").token_file
     file.rename(file.with_suffix(".away"))
     try:
         with maker.custody.store.transaction():
             for _ in range(book.AT_ONCE + 1):
-                maker.custody.book.begin(os.urandom(32), "WholesalerMSP", 0, ["nowhere"])
-                maker.custody.book.put_said("WholesalerMSP", os.urandom(32), "taken", cbor.encode(None))
-        shipped(maker, pharmacy, goods, 1)
-        kept(pharmacy, goods.sscc(1))
+                maker.custody.book.begin(os.urandom(32), "PharmacyMSP", 0, ["nowhere"])
+                maker.custody.book.put_said("PharmacyMSP", os.urandom(32), "taken", cbor.encode(None))
+        shipped(maker, wholesaler, goods, 1)
+        kept(wholesaler, goods.sscc(1))
     finally:
         file.with_suffix(".away").rename(file)
     with maker.custody.store.transaction() as tx:
@@ -390,3 +394,11 @@ def test_a_receipt_finds_its_hand_over_behind_thousands_of_newer_ones(trade: Tra
         assert "PRIMARY KEY" in plan
         tx.execute("DELETE FROM handover WHERE organisation = 'DepotMSP'")
         tx.execute("DELETE FROM handed WHERE handover NOT IN (SELECT id FROM handover)")
+
+
+@given(st.lists(st.binary(min_size=32, max_size=32), unique=True, max_size=50), st.data())
+def test_ids_are_looked_for_in_a_tree_as_in_a_set(ids: list[bytes], data: st.DataObject) -> None:
+    packs = data.draw(st.lists(st.sampled_from(ids) if ids else st.nothing(), max_size=20)) if ids else []
+    packs += data.draw(st.lists(st.binary(min_size=32, max_size=32), max_size=2))
+    pieces = [bytearray(b"".join(packs[:7])), bytearray(b"".join(packs[7:]))]
+    assert _all_in(iter(sorted(ids)), pieces) is (set(packs) <= set(ids))
