@@ -7,6 +7,7 @@ The leaves of an event's fields form an RFC 9162 tree whose root stands in the l
 
 import hmac
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from crypto import cbor, labels
@@ -23,6 +24,15 @@ class EventId(NamedTuple):
     source: str
     boot: int
     seq: int
+
+
+@lru_cache(maxsize=1024)
+def _encoded(text: str) -> bytes:
+    return cbor.encode(text)
+
+
+_SALT_HEAD = bytes([0x85]) + _encoded(labels.SALT)
+_COMMITMENT_HEAD = bytes([0x86]) + _encoded(labels.COMMITMENT)
 
 
 def salt_for(seed: bytes, event: EventId, path: str) -> bytes:
@@ -47,7 +57,16 @@ def field_leaf(salt: bytes, event: EventId, path: str, value: cbor.CborValue) ->
 
 def field_leaves(seed: bytes, event: EventId, fields: Iterable[tuple[str, cbor.CborValue]]) -> list[bytes]:
     """Leaf hashes of an event's commitment tree, in the fixed order of its kind's schema."""
-    return [field_leaf(salt_for(seed, event, path), event, path, value) for path, value in fields]
+    # What `salt_for` and `commit` encode, in pieces: a list in CBOR is its head, then its items, and all but path and
+    # value are the same for each field of an event.
+    of_event = _encoded(event.source) + cbor.encode(event.boot) + cbor.encode(event.seq)
+    salting, committing = _SALT_HEAD + of_event, _COMMITMENT_HEAD + of_event
+    leaves = []
+    for path, value in fields:
+        named = _encoded(path)
+        salt = hmac.digest(seed, salting + named, "sha256")
+        leaves.append(leaf_hash(hmac.digest(salt, committing + named + cbor.encode(value), "sha256")))
+    return leaves
 
 
 def fields_root(seed: bytes, event: EventId, fields: Iterable[tuple[str, cbor.CborValue]]) -> bytes:

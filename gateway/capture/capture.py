@@ -20,6 +20,7 @@ from gateway.access import now_us
 from gateway.capture.errors import BusyCaptureError
 from gateway.capture.jobs import HASH_BYTES, Job, Jobs, Refused
 from gateway.capture.known import Candidate, Known
+from gateway.capture.sorting import records, sorted_out, spans
 
 log = logging.getLogger(__name__)
 GROUP_EVENTS = 2000
@@ -153,12 +154,12 @@ class Capture:
         self.size = max(leaves, default=self.size - 1) + 1
         self._known.add((candidates[at], leaf) for at, leaf in zip(new, leaves, strict=True))
         # 4. What came of them.
-        self._finish(group, jobs, _records(found, dict(zip(new, leaves, strict=True)), first_of))
+        self._finish(group, jobs, records(found, dict(zip(new, leaves, strict=True)), first_of))
 
     def _begin(self, group: Sequence[_Waiting], candidates: Sequence[Candidate]) -> "_Begun":
         """Steps 1 and 2."""
         found = self._known.look(candidates)
-        new, first_of = _sorted_out(candidates, found)
+        new, first_of = sorted_out(candidates, found)
         jobs, at, stored = list[Job](), 0, set(new)
         for one in group:
             own = [i for i in range(at, at + len(one.candidates)) if i in stored]
@@ -175,7 +176,7 @@ class Capture:
             at += len(own)
             stored = [leaf for leaf, known in own if not known]
             done = replace(job, finished_us=now_us(), stored=len(stored), duplicates=len(own) - len(stored),
-                           spans=_spans(stored), pending=b"")  # fmt: skip
+                           spans=spans(stored), pending=b"")  # fmt: skip
             captured.append(Captured(done, own))
         self.jobs.finish_later([one.job for one in captured])
         for one, told in zip(group, captured, strict=True):
@@ -209,54 +210,12 @@ class Capture:
             missing = any_time.count(None)
             settled = replace(
                 job, finished_us=now_us(), stored=len(leaves),
-                duplicates=job.duplicates + len(hashes) - missing - len(leaves), spans=_spans(leaves), pending=b"",
+                duplicates=job.duplicates + len(hashes) - missing - len(leaves), spans=spans(leaves), pending=b"",
             )  # fmt: skip
             said = f"the gateway ended while it stored this; {missing} events are not in the log: capture it again"
             done.append(_failed(settled, said) if missing else settled)
         if done:
             self.jobs.finish(done)
-
-
-def _sorted_out(candidates: Sequence[Candidate], found: Sequence[int | None]) -> tuple[list[int], dict[int, int]]:
-    """The places of what is to be stored; and of what is in the group before, where that stands."""
-    first: dict[tuple[bytes, str | None], int] = {}
-    new, again = list[int](), dict[int, int]()
-    for at, candidate in enumerate(candidates):
-        if found[at] is not None:
-            continue
-        before = first.get((candidate.key, candidate.own_id))
-        if before is None and candidate.own_id is None:
-            before = first.get((candidate.key, ""))
-        if before is not None:
-            again[at] = before
-            continue
-        first[candidate.key, candidate.own_id] = at
-        first.setdefault((candidate.key, ""), at)  # of any eventID
-        new.append(at)
-    return new, again
-
-
-def _records(found: Sequence[int | None], stored: Mapping[int, int], first_of: Mapping[int, int]
-             ) -> list[tuple[int, bool]]:  # fmt: skip
-    """For each its record, and whether it was known: before, or by what stands before it in the group."""
-    records: list[tuple[int, bool]] = []
-    for at, known in enumerate(found):
-        if known is not None:
-            records.append((known, True))
-        else:
-            records.append((stored[at], False) if at in stored else (stored[first_of[at]], True))
-    return records
-
-
-def _spans(leaves: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """(first, count) of ascending numbers."""
-    spans: list[tuple[int, int]] = []
-    for leaf in leaves:
-        if spans and sum(spans[-1]) == leaf:
-            spans[-1] = spans[-1][0], spans[-1][1] + 1
-        else:
-            spans.append((leaf, 1))
-    return tuple(spans)
 
 
 def _failed(job: Job, reason: str) -> Job:

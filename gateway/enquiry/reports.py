@@ -9,7 +9,6 @@ A receiver that is away for days finds everything waiting: the first reports in 
 """
 
 import asyncio
-import hmac
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,13 +20,13 @@ from gateway.delivery.errors import DeliveryError
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.settings import DeliveryConfig
 from gateway.delivery.target import Target
-from gateway.enquiry.clauses import Filter
+from gateway.enquiry.destinations import signed
 from gateway.enquiry.errors import EnquiryError
 from gateway.enquiry.named import query_of
 from gateway.enquiry.places import Place, Places
 from gateway.enquiry.query import Query
 from gateway.enquiry.schedule import parsed_schedule
-from gateway.enquiry.search import STRETCH, Page, between, first_since
+from gateway.enquiry.search import STRETCH, Page, between, first_since, since
 from gateway.enquiry.standing import Standing, Subscription
 from gateway.epcis.document import query_document
 from gateway.events.times import rfc3339
@@ -105,6 +104,9 @@ class Reports:
         if not pairs:
             await self._changed.wait()
         self._changed.clear()
+        for told in (self._said, self._problems):
+            for gone in told.keys() - {one.id for one, _ in pairs} - {""}:
+                del told[gone]
         indexed, self._waiting = await self._indexed(), None
         turns = [await self._look_after(one, place, indexed) for one, place in pairs if not place.rests]
         if reached := self._places.unwritten():
@@ -139,8 +141,11 @@ class Reports:
             now = now_us()
             if parsed_schedule(subscription.schedule).next(subscription.executed_us) > now:
                 return False
-            place.begin(indexed, now)
+            place.begin(max(indexed, place.planned or 0), now)
         goal = indexed if place.goal is None else place.goal
+        # After a power cut the index may be behind what a report was made of: the same one is made again, or none.
+        if max(goal, place.planned or 0) > indexed:
+            return False
         if place.from_leaf < goal:
             return await self._turn(subscription, place, goal)
         if place.goal is not None:
@@ -152,8 +157,7 @@ class Reports:
 
     async def _turn(self, subscription: Subscription, place: Place, goal: int) -> bool:
         """The next stretch; whether it came on."""
-        # After a power cut the index may be behind what a report was made of: the same one is made again, or none.
-        if (place.planned or 0) > goal or await self._full(subscription):
+        if await self._full(subscription):
             return False
         definition = (await asyncio.to_thread(self._standing.query, subscription.query)).definition
         query = since(query_of(definition), subscription.initial_us)
@@ -214,24 +218,3 @@ class Reports:
             return question(view)
         finally:
             self._views.give_back(view)
-
-
-def since(query: Query, initial_us: int | None) -> Query:
-    """Only what was recorded since then."""
-    if initial_us is None:
-        return query
-    return replace(query, clauses=(*query.clauses, Filter("+e.record_us >= ?", (initial_us,))))
-
-
-def signed(secret: bytes, body: bytes) -> dict[str, str]:
-    """The header GS1-Signature: HMAC-SHA256 of the body under the subscriber's token (EPCIS 2.0 section 12.8 leaves the
-    scheme open). It is the same in every try; the outbox adds its own, with time and id."""
-    if not secret:
-        return {}
-    return {"GS1-Signature": "sha256=" + hmac.digest(secret, body, "sha256").hex()}
-
-
-def require_prefix(dest: str, prefixes: list[str]) -> None:
-    """EnquiryError where the operator's list of destinations does not hold it. A prefix ends at a / or is all of it."""
-    if prefixes and not any(dest == p or dest.startswith(p if p.endswith("/") else p + "/") for p in prefixes):
-        raise EnquiryError(f"{dest!r:.200} is not among epcis.subscriber_prefixes")

@@ -62,6 +62,13 @@ def between(
     return page(view, stretch, nbytes)
 
 
+def since(query: Query, initial_us: int | None) -> Query:
+    """Only what was recorded since then."""
+    if initial_us is None:
+        return query
+    return replace(query, clauses=(*query.clauses, Filter("+e.record_us >= ?", (initial_us,))))
+
+
 def first_since(view: EventsView, initial_us: int, stop: int) -> int:
     """The first record before `stop` that was received at this time or later; `stop` where there is none. Raises as
     `page` does."""

@@ -116,3 +116,15 @@ def test_salts_of_another_length_are_refused(length: int) -> None:
     """HMAC pads short keys with zeros, so salts of several lengths could mean the same."""
     with pytest.raises(CommitmentError, match="salts are 32 bytes"):
         field_leaf(bytes(length), EVENT, "lot", "A1")
+
+
+@given(
+    st.text(max_size=40), st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1),
+    st.dictionaries(st.text(max_size=30), st.none() | st.text() | st.integers(-9, 2**63) | st.floats(), max_size=5),
+)  # fmt: skip
+def test_all_leaves_at_once_are_those_of_each_field(
+    source: str, boot: int, seq: int, fields: dict[str, cbor.CborValue]
+) -> None:
+    event, seed = EventId(source, boot, seq), b"s" * 32
+    one_by_one = [field_leaf(salt_for(seed, event, path), event, path, value) for path, value in fields.items()]
+    assert field_leaves(seed, event, fields.items()) == one_by_one

@@ -25,9 +25,9 @@ from gateway.api.services import Services
 from gateway.enquiry.errors import EnquiryError, ParameterError, ScheduleError
 from gateway.enquiry.named import query_of
 from gateway.enquiry.query import Query
-from gateway.enquiry.reports import MAX_EVENTS, since
+from gateway.enquiry.reports import MAX_EVENTS
 from gateway.enquiry.schedule import FIELDS, Schedule, parsed_schedule
-from gateway.enquiry.search import STRETCH, Found, Page, between, first_since
+from gateway.enquiry.search import STRETCH, Found, Page, between, first_since, since
 from gateway.enquiry.values import from_query_string, moment, truth
 from gateway.epcis.document import query_document
 from gateway.events.times import rfc3339

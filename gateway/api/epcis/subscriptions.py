@@ -16,8 +16,8 @@ from gateway.api.problems import documented
 from gateway.api.services import Here
 from gateway.delivery.errors import DeliveryError
 from gateway.delivery.outbox import QueueState
+from gateway.enquiry.destinations import require_prefix
 from gateway.enquiry.errors import DestinationError, EnquiryError, ScheduleError
-from gateway.enquiry.reports import require_prefix
 from gateway.enquiry.schedule import parsed_schedule
 from gateway.enquiry.standing import Subscription
 from gateway.enquiry.values import moment

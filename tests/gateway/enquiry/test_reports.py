@@ -32,9 +32,9 @@ def site(root: Path) -> Iterator[Trade]:
 
 
 def subscribed(trade: Trade, receiver: Receiver, **more: Any) -> str:
-    wanted = {"initial_us": None, "from_leaf": 0} | more
+    wanted = {"schedule": {}, "initial_us": None, "from_leaf": 0} | more
     enquiries = trade.gateway.supply.enquiries
-    made = enquiries.standing.subscribe(Subscription("out", receiver.url, b"", {}, False, **wanted))
+    made = enquiries.standing.subscribe(Subscription("out", receiver.url, b"", report_if_empty=False, **wanted))
     enquiries.reports.changed()
     return made.id
 
@@ -201,16 +201,20 @@ def test_nothing_is_written_while_nothing_matches(
         trade.wait(lambda: len(receiver.taken) == 3)
 
 
+@pytest.mark.parametrize("schedule", [{}, {"second": "0/1"}], ids=["stream", "schedule"])
 def test_an_index_that_lost_power_makes_no_other_report_of_the_same_events(
-    tmp_path: Path, rounds: Callable[[Trade, int], None]
+    tmp_path: Path, rounds: Callable[[Trade, int], None], schedule: dict[str, str]
 ) -> None:  # fmt: skip
     """The end of a report was noted, then the power went: the index is behind, and what it has is not all of it."""
     with receiving() as receiver, site(tmp_path / "site") as trade:
         trade.capture(*shipped(6))
         with closing(EventIndex(trade.folder)) as index, closing(SiteReader.open(trade.folder)) as reader:
             index.follow(reader, 3)
-        one = subscribed(trade, receiver)
+        one = subscribed(trade, receiver, schedule=schedule)
         trade.gateway.supply.enquiries.standing.plan(one, 0, 6)
+        rounds(trade, 3)
+        places = trade.gateway.supply.enquiries.reports._places
+        trade.wait(lambda: not schedule or places._of[one].goal is not None)  # it is time for the report
         rounds(trade, 3)
         assert queue(trade, one) is None
         trade.follow()
