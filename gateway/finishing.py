@@ -15,4 +15,6 @@ async def finished(work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         return await asyncio.shield(thread)
     except asyncio.CancelledError:
         await asyncio.wait([thread])
+        if not thread.cancelled():
+            thread.exception()  # it is nobody's any more, and asyncio shall not miss it
         raise

@@ -1,6 +1,7 @@
 """Finds the unit on its way to us that an event is about: itself, or around what the event names."""
 
 from collections.abc import Callable
+from threading import Event
 
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
@@ -17,17 +18,30 @@ class Coming:
 
     def __init__(self, store: Store, units: Units, containers: Containers, tasks: Tasks, book: Book) -> None:
         self._store, self._units, self._containers, self._tasks, self._book = store, units, containers, tasks, book
+        self._came, self._after = Event(), 0  # up to where tasks were looked at
+        self._came.set()
 
     def resolve(self) -> int:
-        """Let go on what waited for a hand-over that is here; how many. Blocks."""
-        count, after = 0, 0
-        while page := self._tasks.waiting_for_data(after):
-            count += sum(self._go_on(task) for task in page)
-            after = page[-1].id
+        """Let go on what waited for a hand-over that is here; how many. Blocks. Looked at is what is new, and all after
+        a hand-over was taken."""
+        count, after, last = 0, self._after, self._tasks.last()
+        if self._came.is_set():
+            self._came.clear()
+            after = 0
+        try:
+            while page := self._tasks.waiting_for_data(after):
+                count += sum(self._go_on(task) for task in page)
+                after = page[-1].id
+        except BaseException:
+            self._came.set()
+            raise
+        self._after = last
         return count
 
     def revive(self, came: Callable[[Task], None]) -> None:
-        """What was given up, and whose hand-over is here now, goes on; `came` hears of each. Blocks."""
+        """What was given up, and whose hand-over is here now, goes on; `came` hears of each. Blocks. Call it when
+        a hand-over was taken."""
+        self._came.set()
         for task in self._tasks.without_data():
             with self._store.transaction():
                 if self._go_on(task):

@@ -65,8 +65,12 @@ class Keeping(Turning):
         await self.begin()
         while await finished(self._take):
             pass
+        some = False
         while await self._tell_ready():
             self.told()
+            some = True
+        if some:
+            await finished(self._tasks.trim)
         while refused := await finished(self._tasks.not_told):
             await self.alert(refused)
             await finished(self._tasks.were_told, refused)

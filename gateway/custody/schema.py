@@ -97,14 +97,18 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE IF NOT EXISTS tile (tree INTEGER NOT NULL, id INTEGER NOT NULL, hashes BLOB NOT NULL,"
     " PRIMARY KEY (tree, id))",
     # Transitions for the ledger, in order. `work`: CBOR, by `name`. `waits`: the URI of a lot or thing it waits for.
+    # `behind`: an earlier open task about the same thing; when that ends, it is looked whether there is another.
     # `until_us`: when it is given up. `sent`: it was submitted, and may have been taken though no answer came.
     "CREATE TABLE IF NOT EXISTS task (id INTEGER PRIMARY KEY AUTOINCREMENT, leaf INTEGER NOT NULL, name TEXT NOT NULL,"
     " work BLOB NOT NULL, state INTEGER NOT NULL, waits TEXT, until_us INTEGER, sent INTEGER NOT NULL DEFAULT 0,"
     " made_us INTEGER NOT NULL, ended_us INTEGER, reason TEXT NOT NULL DEFAULT '', code TEXT NOT NULL DEFAULT '',"
-    " tx_id TEXT NOT NULL DEFAULT '', told INTEGER NOT NULL DEFAULT 0)",
+    " tx_id TEXT NOT NULL DEFAULT '', told INTEGER NOT NULL DEFAULT 0, behind INTEGER)",
     "CREATE INDEX IF NOT EXISTS task_state ON task (state, id)",
     "CREATE INDEX IF NOT EXISTS task_waits ON task (waits, id) WHERE state = 1",
     "CREATE INDEX IF NOT EXISTS task_leaf ON task (leaf)",
+    "CREATE INDEX IF NOT EXISTS task_free ON task (id) WHERE state = 0 AND behind IS NULL",
+    "CREATE INDEX IF NOT EXISTS task_behind ON task (behind) WHERE behind IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS task_given_up ON task (id) WHERE state = 3 AND code = 'no-data'",
     # What a task is about: two tasks about one thing are done in their order.
     "CREATE TABLE IF NOT EXISTS about (uri TEXT NOT NULL, task INTEGER NOT NULL, PRIMARY KEY (uri, task))"
     " WITHOUT ROWID",

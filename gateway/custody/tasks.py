@@ -12,12 +12,14 @@ from typing import Any
 from crypto import cbor
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
+from gateway.custody.names import PRODUCT
 from gateway.custody.schema import TaskState
 
 MAX_WORK_BYTES = 64 * 1024
 MAX_PAGE = 500
 MAX_SHOWN, MAX_SHOWN_BYTES = 16, 1000  # things of what was refused at once
-KEPT = 1_000_000  # ended tasks; then the oldest go
+KEPT, TRIMMED_AT_ONCE = 1_000_000, 1000  # ended tasks; then the oldest go
+REVIVED = 10_000  # the newest that were given up: of these a hand-over that comes late is looked for
 TAKE = "take"  # the name of a task whose event, or a part of it, is to be taken again: `Task.detail` says which
 # Codes: of what waited for a hand-over that did not come in time, and of what was declared erroneous too late.
 NO_DATA, TOO_LATE = "no-data", "declared-too-late"
@@ -25,6 +27,17 @@ _FINAL = frozenset({NO_DATA, TOO_LATE})  # trying again changes nothing: the for
 DATA = "data "  # how `waits` begins where a task waits for a hand-over
 _DATA_END = DATA + "\x7f"
 _COLUMNS = "id, leaf, name, work, state, waits, until_us, sent, made_us, ended_us, reason, code, tx_id"
+
+# Whether what one waits for is a unit, a lot or a pack that is known here. A pack's name stands behind DATA and the
+# beginning of all products' URIs.
+_KNOWN = f"""(EXISTS (SELECT 1 FROM unit WHERE unit.uri = substr(task.waits, {len(DATA) + 1}))
+    OR EXISTS (SELECT 1 FROM pack WHERE pack.name = substr(task.waits, {len(DATA + PRODUCT) + 1})))"""
+# The last open task before one about the same thing, that does not wait for just that.
+_IN_THE_WAY = """(SELECT MAX((
+    SELECT other.task FROM about other JOIN task earlier ON earlier.id = other.task
+    WHERE other.uri = mine.uri AND other.task < mine.task AND (earlier.state = 0 OR earlier.waits <> mine.uri)
+    ORDER BY other.task DESC LIMIT 1
+)) FROM about mine WHERE mine.task = task.id)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +107,12 @@ class Tasks:
         """It is done, refused or void; what waited for it goes on."""
         with self._store.transaction() as tx:
             query = (
-                "UPDATE task SET state = ?, ended_us = ?, reason = ?, code = ?, tx_id = ?, waits = NULL WHERE id = ?"
+                "UPDATE task SET state = ?, ended_us = ?, reason = ?, code = ?, tx_id = ?, behind = NULL,"
+                " waits = CASE WHEN ? THEN waits END WHERE id = ?"  # what was given up still says for what it waited
             )
-            tx.execute(query, (int(state), now_us(), reason[:1000], code, tx_id, number))
+            tx.execute(query, (int(state), now_us(), reason[:1000], code, tx_id, code == NO_DATA, number))
             tx.execute("DELETE FROM about WHERE task = ?", (number,))
+            tx.execute("UPDATE task SET behind = NULL WHERE behind = ?", (number,))
 
     def sending(self, numbers: Sequence[int]) -> None:
         """They are being submitted: from now on the ledger may have taken them."""
@@ -136,7 +151,7 @@ class Tasks:
         if type(detail) is dict:
             name, detail = TAKE, [None, found.name, None, detail["place"]]
         with self._store.transaction() as tx:
-            changes = "name = ?, work = ?, state = ?, ended_us = NULL, reason = '', code = '', told = 0"
+            changes = "name = ?, work = ?, state = ?, ended_us = NULL, reason = '', code = '', told = 0, behind = NULL"
             row = (name, cbor.encode([list(found.things), detail]), int(TaskState.PENDING), number)
             tx.execute(f"UPDATE task SET {changes} WHERE id = ?", row)
             tx.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", [(uri, number) for uri in found.things])
@@ -156,13 +171,24 @@ class Tasks:
         return ended, int(taken)
 
     def ready(self, limit: int) -> list[Task]:
-        """The first that can be done now: nothing earlier about the same thing is open, but for what waits for it."""
-        query = f"""SELECT {_COLUMNS} FROM task WHERE state = 0 AND NOT EXISTS (
-            SELECT 1 FROM about mine JOIN about other ON other.uri = mine.uri AND other.task < mine.task
-            JOIN task earlier ON earlier.id = other.task
-            WHERE mine.task = task.id AND (earlier.state = 0 OR earlier.waits <> mine.uri)
-            ) ORDER BY id LIMIT ?"""
-        return self._all(query, limit)
+        """The first that can be done now: nothing earlier about the same thing is open, but for what waits for it. One
+        that is behind another is looked at again when that ends, so a long row of them costs its length."""
+        query = f"SELECT id, {_IN_THE_WAY} FROM task WHERE state = 0 AND behind IS NULL ORDER BY id"
+        free, held = list[int](), list[tuple[int, int]]()
+        with self._store.reading() as db:
+            for number, before in db.execute(query):
+                if before is None:
+                    free.append(number)
+                else:
+                    held.append((before, number))
+                if len(free) == limit:
+                    break
+        if held:
+            with self._store.transaction() as tx:  # not where it ended meanwhile
+                query = """UPDATE task SET behind = ?1 WHERE id = ?2
+                    AND EXISTS (SELECT 1 FROM task before WHERE before.id = ?1 AND before.state IN (0, 1))"""
+                tx.executemany(query, held)
+        return [task for number in free if (task := self.get(number)) and task.state is TaskState.PENDING]
 
     def overdue(self, at_us: int, limit: int = 100) -> list[Task]:
         """Those that have waited for as long as they may."""
@@ -170,9 +196,10 @@ class Tasks:
         return self._all(query, at_us, limit)
 
     def waiting_for_data(self, after: int, limit: int = 100) -> list[Task]:
-        """Those that wait for a hand-over, in order behind the number `after`."""
+        """Those that wait for a hand-over, in order behind the number `after`, and whose thing is known by now."""
         query = (
-            f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND waits >= ? AND waits < ? AND id > ? ORDER BY id LIMIT ?"
+            f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND waits >= ? AND waits < ? AND id > ? AND {_KNOWN}"
+            " ORDER BY id LIMIT ?"
         )
         return self._all(query, DATA, _DATA_END, after, limit)
 
@@ -184,9 +211,15 @@ class Tasks:
         with self._store.transaction() as tx:
             tx.executemany("UPDATE task SET told = 1 WHERE id = ?", [(task.id,) for task in tasks])
 
+    def last(self) -> int:
+        """The greatest number that one has; 0 where there is none."""
+        with self._store.reading() as db:
+            return int(db.execute("SELECT COALESCE(MAX(id), 0) FROM task").fetchone()[0])
+
     def without_data(self) -> list[Task]:
-        """Receipts that were given up because no hand-over came."""
-        return self._all(f"SELECT {_COLUMNS} FROM task WHERE state = 3 AND code = ? ORDER BY id", NO_DATA)
+        """The newest of what was given up because no hand-over came, in order, as far as its thing is known by now."""
+        last = "SELECT id FROM task WHERE state = 3 AND code = 'no-data' ORDER BY id DESC LIMIT ?"
+        return self._all(f"SELECT {_COLUMNS} FROM task WHERE id IN ({last}) AND {_KNOWN} ORDER BY id", REVIVED)
 
     def expects(self, name: str) -> bool:
         """Whether one of this name waits for a hand-over."""
@@ -217,10 +250,13 @@ class Tasks:
         return {state.name.lower(): int(rows.get(int(state), 0)) for state in TaskState}
 
     def trim(self) -> None:
-        """Forget the oldest that are done or void beyond the bound. Refused ones stay until a person has seen them."""
-        with self._store.transaction() as tx:
-            query = "DELETE FROM task WHERE state IN (2, 4) AND id <= (SELECT MAX(id) FROM task) - ?"
-            tx.execute(query, (KEPT,))
+        """Forget the oldest that are done or void beyond the bound, some at a time. Refused ones stay: a person sees
+        them."""
+        for state in (TaskState.DONE, TaskState.VOID):
+            query = """DELETE FROM task WHERE id IN (SELECT id FROM task
+                WHERE state = ? AND id <= (SELECT MAX(id) FROM task) - ? ORDER BY id LIMIT ?)"""
+            with self._store.transaction() as tx:
+                tx.execute(query, (int(state), KEPT, TRIMMED_AT_ONCE))
 
     def _all(self, query: str, *values: object) -> list[Task]:
         with self._store.reading() as db:

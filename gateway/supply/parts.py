@@ -53,6 +53,10 @@ class Supply:
         yield from self.alarms.problems()
         if self.events.problem:
             yield f"events of the ledger wait: {self.events.problem}"
+        if self.custody.keeping.problem:
+            yield f"custody waits: {self.custody.keeping.problem}"
+        if self.custody.handovers.problem:
+            yield f"hand-overs wait: {self.custody.handovers.problem}"
         if self.custody.hearing.problem:
             yield f"exceptions wait: {self.custody.hearing.problem}"
         if self.recalls.problem:

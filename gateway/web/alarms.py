@@ -39,8 +39,8 @@ async def alarms(
     listed = [
         (alarm, WORDS[alarm.what], alarm.what in GRAVE, link) for alarm, link in zip(found, links, strict=True)
     ]  # fmt: skip
-    return render(
-        request, "alarms.html", who, alarms=listed, tabs=tabs, asked=show, dropped=dropped,
+    return await run_in_threadpool(
+        render, request, "alarms.html", who, alarms=listed, tabs=tabs, asked=show, dropped=dropped,
         onward=found[-1].id if len(found) == PAGE_SIZE else None, first=before == MAX_NUMBER,
     )  # fmt: skip
 

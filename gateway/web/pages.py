@@ -52,7 +52,7 @@ _templates.globals |= {
 
 
 def render(request: Request, name: str, who: Caller, code: int = 200, **values: Any) -> HTMLResponse:
-    """A page from its template."""
+    """A page from its template. Blocks where the caller sees payloads: use it in a thread then."""
     here: Services = request.app.state.services
     page = _templates.get_template(name).render(
         path=request.url.path, who=who, origin=here.folder.origin, company=here.live.supply.ground.config.company,
@@ -128,7 +128,7 @@ async def source(request: Request, name: SourcePath, who: Reader, here: Here, vi
                  until: ToTime = None) -> Response:  # fmt: skip
     keys = await source_keys(here, name)
     values = await run_in_threadpool(_source, here, view, who, name, since, until)
-    return render(request, "source.html", who, keys=keys, **values)
+    return await run_in_threadpool(render, request, "source.html", who, keys=keys, **values)
 
 
 def _source(here: Services, view: View, who: Caller, name: str, since: int | None, until: int | None) -> dict[str, Any]:

@@ -63,8 +63,8 @@ def parts_of(state: dict[str, Any]) -> tuple[Part, ...]:
 async def recalls(request: Request, who: PayloadReader, here: Here) -> Response:
     """The newest first; drills are marked."""
     found = await asyncio.to_thread(here.live.supply.recalls.book.all)
-    return render(
-        request, "recalls.html", who, recalls=found[:SHOWN], left=len(found) - SHOWN, label=label,
+    return await asyncio.to_thread(
+        render, request, "recalls.html", who, recalls=found[:SHOWN], left=len(found) - SHOWN, label=label,
         now_us=time.time_ns() // 1000,
     )  # fmt: skip
 
@@ -78,9 +78,9 @@ async def recall(request: Request, named: RecallId, who: PayloadReader, here: He
     except UnknownRecallError as e:
         raise HTTPException(404, str(e)) from e
     state = state_of(one, suppliers, customers, counted, now_us)
-    return render(
-        request, "recall.html", who, recall=one, state=state, parts=parts_of(state), label=label, page_of=page_of,
-        now_us=now_us, customers=state["customers"][:MAX_CUSTOMERS], verdict=verdict(state),
+    return await asyncio.to_thread(
+        render, request, "recall.html", who, recall=one, state=state, parts=parts_of(state), label=label,
+        page_of=page_of, now_us=now_us, customers=state["customers"][:MAX_CUSTOMERS], verdict=verdict(state),
         waits=[supplier for supplier in suppliers if not supplier.confirmed],
     )  # fmt: skip
 

@@ -51,9 +51,9 @@ async def shipments(
         listed = await _listed(here, ids)
     except SealtrailError as e:
         raise refused_shipment(e) from e
-    return render(
-        request, "shipments.html", who, shipments=listed, asked=state, states=STATES, onward=onward and onward.hex(),
-        left=len(ids) - len(listed), first=after is None,
+    return await run_in_threadpool(
+        render, request, "shipments.html", who, shipments=listed, asked=state, states=STATES,
+        onward=onward and onward.hex(), left=len(ids) - len(listed), first=after is None,
     )  # fmt: skip
 
 
@@ -89,4 +89,4 @@ async def shipment(request: Request, named: ShipmentId, who: PayloadReader, here
     async with viewing(here) as view:
         page = await run_in_threadpool(gathered, view, here.folder.origin, told)
     problem = here.live.supply.cold.problems().get(shipment_id, "")
-    return render(request, "shipment.html", who, page=page, problem=problem, words=words)
+    return await run_in_threadpool(render, request, "shipment.html", who, page=page, problem=problem, words=words)
