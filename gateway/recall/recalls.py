@@ -116,13 +116,14 @@ class Recalls(Turning):
     async def answer(self, recall_id: str, counts: Mapping[str, int] | None = None) -> None:
         """A person answers for this company: what is here is in quarantine, or as `counts` says (names of Counts; they
         take the place of what the events say, of all suppliers together). RecallError where that is not possible."""
-        recall = await asyncio.to_thread(self.book.get, recall_id)
-        if not await asyncio.to_thread(self.book.suppliers, recall.id):
-            raise RecallError("this recall began here; there is nobody to answer to")
         unknown = set(counts or {}) - set(asdict(Counts()))
         if unknown or any(type(n) is not int or n < 0 for n in (counts or {}).values()):
             raise RecallError(f"counts are numbers from 0 of {', '.join(asdict(Counts()))}")
-        await asyncio.to_thread(self.book.confirm, recall_id, json.dumps(dict(counts)) if counts else None)
+        async with self._one:  # a notice that is being taken may be known already, and who sent it not yet
+            recall = await asyncio.to_thread(self.book.get, recall_id)
+            if not await asyncio.to_thread(self.book.suppliers, recall.id):
+                raise RecallError("this recall began here; there is nobody to answer to")
+            await asyncio.to_thread(self.book.confirm, recall_id, json.dumps(dict(counts)) if counts else None)
         self.wake()
 
     # -- what follows by itself

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,13 @@ from tests.gateway.api.epcis.asking import captured, listed
 from tests.support.captures import Trade
 from tests.support.served import Served
 from tests.support.trade import objects, pack
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.01)
 
 
 async def take(captures: Captures, payload: bytes) -> Captured:
@@ -63,9 +71,7 @@ def test_what_ends_by_a_fault_shows_in_the_status(tmp_path: Path, caplog: pytest
     with Served(tmp_path / "data") as site:
         site.run(_begin(site, broken))
         auditor = site.client(Scope.AUDITOR)
-        while not (said := [p for p in site.gateway.status().problems if "the disk is gone" in p]):
-            pass
-        assert "broken has ended" in said[0]
+        until(lambda: any("broken has ended: the disk is gone" in said for said in site.gateway.status().problems))
         assert "has ended" in caplog.text
         assert auditor.get("/epcis/capture").status_code == 200
         assert captured(site.client(Scope.CAPTURE), objects(0, "shipping", pack(1, 1)))["stored"] == 1
@@ -130,8 +136,7 @@ def test_captures_that_wait_for_the_disk_keep_nobody_from_being_read(tmp_path: P
             threads = [threading.Thread(target=bring, args=(n,)) for n in range(MAX_BODIES + 4)]
             for thread in threads:
                 thread.start()
-            while len(capture._waiting) < MAX_BODIES + 1:
-                time.sleep(0.01)
+            until(lambda: len(capture._waiting) > MAX_BODIES)
             away.connection.execute("ROLLBACK")
         for thread in threads:
             thread.join()

@@ -88,6 +88,7 @@ def drill(root: Path) -> None:
             await hidden(all_of, recall.id)
             await forged(all_of, recall.id)
             await curious(all_of)
+            await at_once(all_of)
             await flooding(all_of)
             await invented(all_of)
 
@@ -190,6 +191,19 @@ def _same(all_of: Companies, sender: str, recall: str) -> bytes:
     heading = Heading(gateway.folder.origin, "Wholesaler", recall, True, LOT)
     said = Notice(heading, 1, "made up", known.deadline_us, recalls_now(), 1, 1)
     return signed(said, gateway.folder.gateway_key())
+
+
+async def at_once(all_of: Companies) -> None:
+    """A person answers as soon as the recall is known, while its notice is still being taken."""
+    wholesaler = all_of["Wholesaler"]
+    known = {one.id for one in wholesaler.book.all()}
+    taking = asyncio.create_task(
+        wholesaler.take_notice("Maker", _drill(all_of, "Maker", recalls_now() + HOUR_US, lot=lot(9, "Y")))
+    )
+    while not (new := {one.id for one in wholesaler.book.all()} - known):
+        await asyncio.sleep(0)
+    await wholesaler.answer(new.pop())
+    await taking
 
 
 async def flooding(all_of: Companies) -> None:

@@ -199,8 +199,10 @@ def test_the_file_holds_no_event_and_is_the_owners(gateway: Served, maker: httpx
     path = gateway.gateway.folder.captures
     assert path.stat().st_mode & 0o777 == 0o600
     jobs = Database(path, readonly=True).connection
+    end = time.monotonic() + 20
     while any(pending for (pending,) in jobs.execute("SELECT pending FROM job").fetchall()):
-        time.sleep(0.01)  # what came of a capture is noted a moment after it is told
+        assert time.monotonic() < end  # what came of a capture is noted a moment after it is told
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("path", ["/epcis/capture/" + "0" * 32, "/epcis/nonsense", "/epcis/bizSteps/flying"])
