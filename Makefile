@@ -43,7 +43,7 @@ lint: $(STAMP)
 
 # Most of the time tests wait for programs that they started: three files at a time, on two cores and more.
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(TEST)
+	$(BIN)/python -m pytest -n 3 $(TEST)
 
 torture: $(STAMP)
 	SEALTRAIL_TORTURE=long $(BIN)/python -m pytest tests/torture --timeout 0 -s $(TEST)

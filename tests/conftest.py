@@ -1,16 +1,34 @@
-"""Fixtures for all rooms: data that others wrote, and Hypothesis without a clock (no timed tests)."""
+"""For all rooms: data that others wrote, Hypothesis without a clock (no timed tests), and which tests go together."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 settings.register_profile("sealtrail", deadline=None)
 settings.load_profile("sealtrail")
 for _name in ("SEALTRAIL_PASSPHRASE", "CREDENTIALS_DIRECTORY", "SEALTRAIL_PROVIDER"):
     os.environ.pop(_name, None)  # of whoever runs the tests: they would lock every folder, or choose who computes
+
+# Tests of these folders share a network of processes, which ends with the last of them.
+SHARED_NETWORKS = ("tests/chain/ledger/fabric", "tests/contract_suite", "tests/gateway/fabric")
+
+
+class _Scheduling(LoadFileScheduling):  # type: ignore[misc]  # it has no types
+    """Files go to workers whole, and these folders too: one network of each, for no longer than it is needed."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return next((folder for folder in SHARED_NETWORKS if file.startswith(f"{folder}/")), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    return _Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

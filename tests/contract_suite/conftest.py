@@ -43,7 +43,7 @@ def embedded(folder: Path) -> Iterator[Worlds]:
         runner.run(ledger.close())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fabric_worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
     need_fabric()
     from tests.contract_suite.fabric_worlds import channel

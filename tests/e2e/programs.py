@@ -52,7 +52,11 @@ class Up:
         )  # fmt: skip
         self.where: dict[str, Any] = {}
         if wait:
-            self.ready()
+            try:
+                self.ready()
+            except BaseException:
+                self.process.kill()
+                raise
 
     def ready(self) -> None:
         if self.where:

@@ -13,7 +13,7 @@ from tests.network.networks import RunningNetwork, running, topology
 DEPOT, MAKER = "DepotMSP", "MakerMSP"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNetwork]:
     """Five organisations, four BFT orderers, the contract. An organisation has one first gateway, so a module that
     begins with one takes an organisation of its own; that of the depot is `depot`, which admits others."""
@@ -23,7 +23,7 @@ def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNetwork
         yield network
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def depot(channel: RunningNetwork) -> Actor:
     """The depot's first gateway."""
     pytest.importorskip("grpc", reason="needs the extra 'fabric'")

@@ -1,4 +1,4 @@
-"""One small Fabric network for all live tests of a worker."""
+"""One small Fabric network for all live tests here."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from tests.chain.ledger.fabric.small_network import SmallNetwork, require_programs, small_network
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallNetwork]:
     """Four BFT orderers and two organisations with the chaincode of small_chaincode.py."""
     require_programs()
