@@ -6,6 +6,9 @@
 #   make test [TEST="-k receipt"]               sets everything up and passes the tests
 #   make torture [TEST="-k kill"]               the long form of the tests that try to break each promise: hours;
 #                                              SEALTRAIL_TORTURE_PART=0.1 makes it a tenth of that
+# Each program that a test starts would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +21,7 @@ env: $(STAMP)
 $(STAMP): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there; set PYTHON=, 3.11 or newer is needed"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --editable '.[dev]'
 	@touch $@
 
 demo: $(STAMP)

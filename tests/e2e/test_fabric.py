@@ -21,6 +21,7 @@ from chaincode.log_records import AnchoredCheckpoint
 from crypto import cbor
 from tests.e2e.programs import Up, run, until, up, write_config
 from tests.network.networks import PARTNERS, need_fabric, running, topology
+from tests.torture.scale import long_only
 
 pytestmark = pytest.mark.fabric
 
@@ -73,6 +74,7 @@ async def _anchored_sizes(profile: Path, origin: str) -> list[int]:
     return sizes
 
 
+@long_only
 def test_kill_9_of_a_gateway_loses_and_doubles_nothing(tmp_path: Path) -> None:
     with running(topology(tmp_path)) as network:
         profile = network.profiles[PARTNERS[0]]

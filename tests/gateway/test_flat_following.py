@@ -1,6 +1,5 @@
 """Indexes follow in steps whose memory does not grow with how far they are behind, whatever an event has in it."""
 
-import json
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -72,13 +71,6 @@ def test_large_events_are_indexed_as_the_log_says_whatever_the_steps(tmp_path: P
                     pass
         assert check_index(site.folder, dict) == check_events(site.folder) == 4
         assert site.rows("SELECT COUNT(*) FROM thing WHERE uri LIKE '%/21/%'") == [(2 * PACKS,)]
-
-
-def test_a_name_with_a_zero_byte_does_not_stop_the_event_index(tmp_path: Path) -> None:
-    with Trade(tmp_path) as site:
-        for n in range(2):
-            site.captured(json.dumps(json.loads(commissioned(n, 1, "L1", pack(1, n))) | {"https:\0a": 1}).encode())
-        assert site.rows("SELECT COUNT(*) FROM event") == [(2,)]
 
 
 def _segment(first_leaf: int, size: int) -> Segment:

@@ -16,5 +16,5 @@ def scaled(short: int, long: int) -> int:
     return max(short, round(long * PART)) if LONG else short
 
 
-# What takes half a minute and more, most of it waiting for a network.
+# What takes half a minute and more, most of it waiting for starts or a network.
 long_only = pytest.mark.skipif(not LONG, reason="takes long: SEALTRAIL_TORTURE=long runs it")

@@ -48,7 +48,7 @@ from tests.e2e.programs import run, up, write_config
 from tests.support.site import Site
 from tests.support.source import START_US, Source, message
 from tests.support.trade import objects, pack, place
-from tests.torture.scale import LONG, scaled
+from tests.torture.scale import LONG, long_only, scaled
 
 SEED = "short"
 PACK = [{"bt": START_US / 1e6, "n": "a", "u": "Cel", "v": 9.5}, {"n": "b", "u": "%RH", "v": 40}]
@@ -221,6 +221,7 @@ def test_a_site_that_is_not_whole_is_refused_before_anything_is_altered(site: Fo
     )
 
 
+@long_only
 def test_a_drill_beside_a_running_gateway_leaves_it_alone(tmp_path: Path) -> None:
     with up(write_config(tmp_path)) as gateway:
         found = drill(gateway.data, "--only", "ledger/ledger.db state", "--scratch", str(tmp_path))

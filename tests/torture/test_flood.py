@@ -16,7 +16,7 @@ from tests.e2e.programs import Up, until
 from tests.gateway.ingest.mqtt_support import DISCONNECT, Raw, publish
 from tests.support.source import Source
 from tests.torture.doors import Device, enrolled, metrics, plain, unshaken
-from tests.torture.scale import scaled
+from tests.torture.scale import long_only, scaled
 
 THREADS = 4
 BURST = 3000  # messages in one connection
@@ -49,6 +49,7 @@ def _commits(data: Path, polite: str) -> tuple[int, int, int]:
     return len(mine), len(between), len({record.logged_us for record in between})
 
 
+@long_only
 def test_a_flood_delays_nobody_else(tmp_path: Path) -> None:
     stop = threading.Event()
     with unshaken(tmp_path, f"[pipeline]\nqueue_bytes = {QUEUE_BYTES}") as gateway:

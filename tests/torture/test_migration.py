@@ -31,7 +31,7 @@ from tests.support.source import message
 from tests.torture.moments import wait
 from tests.torture.publisher import Publisher, sending
 from tests.torture.rig import Site
-from tests.torture.scale import LONG, scaled
+from tests.torture.scale import LONG, long_only, scaled
 from tests.torture.verdict import require_whole
 
 pytestmark = pytest.mark.timeout(0 if LONG else 600)
@@ -198,6 +198,7 @@ def test_a_lost_answer_to_a_devices_change_is_asked_for_again(tmp_path: Path, mo
         require_whole(site.folder, [], [device])
 
 
+@long_only
 def test_killed_at_random_points_of_a_change(tmp_path: Path) -> None:
     """It goes on at the next start, or is as if it had never begun; nothing acknowledged is lost either way."""
     seed = random.randrange(2**32)

@@ -21,7 +21,7 @@ from chain.ledger.store import FILE
 from chain.site import SiteReader
 from chain.store.database import Database
 from tests.torture.rig import Site
-from tests.torture.scale import LONG, scaled
+from tests.torture.scale import LONG, long_only, scaled
 from tests.torture.soak_writer import EVENTS
 
 MIB = 2**20
@@ -51,6 +51,7 @@ Part = Sequence[Sample]
 Of = Callable[[Sample], int]
 
 
+@long_only
 def test_nothing_grows_but_the_log(tmp_path: Path) -> None:
     with Site(tmp_path, extra="[log]\n") as site:
         site.start()

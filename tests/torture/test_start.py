@@ -20,7 +20,7 @@ from tests.support.site import Site as InProcess
 from tests.support.source import Source, message
 from tests.torture.publisher import sending
 from tests.torture.rig import Site
-from tests.torture.scale import scaled
+from tests.torture.scale import long_only, scaled
 from tests.torture.verdict import require_whole
 
 EVENTS = 4  # of a message
@@ -81,6 +81,7 @@ def test_what_a_start_reads_grows_with_the_logarithm_of_the_log(
     assert many < few + few // 2  # one step a message, seal or anchor would more than double it
 
 
+@long_only
 @pytest.mark.skipif(not MOSQUITTO, reason="mosquitto is not installed (Debian package mosquitto)")
 def test_a_backlog_waits_for_the_gateway_and_not_the_gateway_for_it(tmp_path: Path) -> None:
     """On a full disk nothing of a backlog can be stored: the gateway is up all the same. With room it takes all."""

@@ -24,7 +24,7 @@ from tests.simulator.witness import SimulatedWitness, serving
 from tests.support.site import receipts
 from tests.support.source import Source
 from tests.torture.load import Load, Logger, invited, require_anchored, require_exactly_once, status
-from tests.torture.scale import scaled
+from tests.torture.scale import long_only, scaled
 from tests.torture.world import Health, Shim, require_each_told_once
 
 ORIGIN = "plant.example/line-1"
@@ -97,6 +97,7 @@ def _require_proved(gateway: Up, record: int) -> None:
     assert report.outcome == "valid", report.steps
 
 
+@long_only
 def test_a_start_under_a_wrong_clock(tmp_path: Path, config: Path) -> None:
     """What is stored, signed and witnessed was made at other times than the clock shows; that stops no start."""
     shim = Shim(tmp_path)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.e2e.programs import PROGRAM, Up, until, up, write_config
 from tests.torture.load import Load, Logger, invitation, require_anchored, require_exactly_once
-from tests.torture.scale import scaled
+from tests.torture.scale import long_only, scaled
 from tests.torture.world import Health, Shim, log_of, mounted, require_each_told_once
 
 FULL = r"disk has|no room"
@@ -78,6 +78,7 @@ def _fill(path: Path) -> None:
     assert shutil.disk_usage(path.parent).free < 64 * 1024
 
 
+@long_only
 def test_a_disk_that_refuses_writes_for_a_while(tmp_path: Path) -> None:
     """No room, then read-only, then failing, also where nobody may mount a disk."""
     shim = Shim(tmp_path)
@@ -95,6 +96,7 @@ def test_a_disk_that_refuses_writes_for_a_while(tmp_path: Path) -> None:
     assert code == 0
 
 
+@long_only
 def test_a_start_on_a_disk_that_refuses_writes_says_so_and_a_later_start_goes_on(tmp_path: Path) -> None:
     shim, config = Shim(tmp_path), write_config(tmp_path)
     command = [*shim.before, *PROGRAM, "up", "--config", str(config)]

@@ -14,7 +14,7 @@ from tests.e2e.programs import Up, until, up, write_config
 from tests.network.namespace import namespace
 from tests.support.mosquitto import MOSQUITTO, Broker
 from tests.torture.load import Load, Logger, require_exactly_once, status
-from tests.torture.scale import scaled
+from tests.torture.scale import long_only, scaled
 from tests.torture.world import Health, Shim, require_each_told_once
 
 HOUR = 3600
@@ -69,6 +69,7 @@ def _all_confirmed(logger: Logger) -> None:
     until(lambda: logger.device.status().acknowledged >= recorded, 30)
 
 
+@long_only
 def test_a_peer_that_vanishes_without_a_word(tmp_path: Path) -> None:
     """The cable is cut: no FIN, no RST, no will. The gateway shows the source as connected for one and a half
     keep-alives and no longer; others do not notice; the sources come back with everything."""

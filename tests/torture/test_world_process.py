@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from tests.e2e.programs import Up, write_config
 from tests.torture.load import Load, Logger, require_exactly_once
-from tests.torture.scale import scaled
+from tests.torture.scale import long_only, scaled
 from tests.torture.world import Health, Shim, require_each_told_once
 
 DESCRIPTORS = 256
@@ -116,6 +116,7 @@ def _knocking(*ports: int) -> Iterator[None]:
         yield
 
 
+@long_only
 def test_sigterm_in_the_middle_of_a_batch(tmp_path: Path) -> None:
     """Again and again, on a disk so slow that a batch is always being written, or so full that none can be; each time
     with exit code 0, and the truth until it is gone. What was not acknowledged comes to the next start."""

@@ -44,6 +44,7 @@ from tests.e2e.programs import run
 from tests.network.networks import PARTNERS, RunningNetwork, running, topology
 from tests.support.site import Site, receipts
 from tests.support.source import Source, message
+from tests.torture.scale import long_only
 
 pytestmark = pytest.mark.fabric
 PLANT, CARRIER, PHARMACY = PARTNERS
@@ -215,6 +216,7 @@ def test_a_second_gateway_of_an_organisation_is_admitted_by_the_first(channel: R
             assert _outcomes(second) == {Outcome.VALID}
 
 
+@long_only
 def test_the_channel_is_away_events_go_on_and_one_anchor_catches_up(tmp_path: Path) -> None:
     """Down while the gateway runs, still down at its next start, then up again."""
     wanted = topology(tmp_path, partners=1, consensus=Consensus.RAFT, orderers=1)

@@ -200,8 +200,8 @@ def test_questions_that_wait_for_the_index_hold_no_thread(gateway: Served, audit
             await asyncio.to_thread(int)
             waited += time.monotonic()
             assert not any(one.done() for one in asked)
-            capture.size = size
             assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+        capture.size = size
         assert time.monotonic() - began >= FRESH_WITHIN_S - 0.1  # none was answered before the index had it
         return waited
 
