@@ -149,14 +149,14 @@ def test_the_arguments_are_good_before_they_are_spoilt(function: str) -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@settings(max_examples=scaled(20, 400))
+@settings(max_examples=scaled(10, 400))
 @given(args=st.lists(st.binary(max_size=5000), max_size=8))
 def test_arbitrary_bytes(function: str, args: list[bytes]) -> None:
     answers(lambda: ledger_once().call(GATEWAY.key.public, function, *args))
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@settings(max_examples=scaled(30, 2_000))
+@settings(max_examples=scaled(15, 2_000))
 @given(data=st.data())
 def test_valid_calls_with_spoilt_arguments(function: str, data: st.DataObject) -> None:
     args = list(VALID[function])

@@ -44,13 +44,9 @@ def at_once(*series: Callable[[], None]) -> None:
 
 def test_the_first_start_killed_at_random_points(tmp_path: Path) -> None:
     """However far it came with keys, tables, ledger and first token, the next start makes it whole."""
-    at_once(*(partial(_first_starts, tmp_path / name, scaled(2, 150)) for name in ("one", "two")))
-
-
-def _first_starts(root: Path, kills: int) -> None:
     rng, died = draws(), Counter[int]()
-    for number in range(kills):
-        with Site(root / str(number)) as site:
+    for number in range(scaled(2, 300)):
+        with Site(tmp_path / str(number)) as site:
             site.begin()
             files = rng.randint(1, 25)  # about so many there are when it is up
             when_made(site.gateway, files, rng)

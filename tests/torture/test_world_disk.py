@@ -167,6 +167,7 @@ def _fault(mount: Path) -> None:
     trigger.write_text("1")
 
 
+@long_only
 def test_a_slow_disk_and_one_that_hangs(tmp_path: Path) -> None:
     """Slow is no trouble: events are acknowledged later. A commit that hangs is one, and is told while it hangs; logins
     and questions do not wait for it."""

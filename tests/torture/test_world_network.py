@@ -29,6 +29,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
         yield running
 
 
+@long_only
 @pytest.mark.skipif(not MOSQUITTO, reason="mosquitto is not installed (Debian package mosquitto)")
 def test_the_broker_is_away_for_an_hour(tmp_path: Path, broker: Broker) -> None:
     """An hour by the gateway's clock, seconds by ours. What the device kept meanwhile comes late, and says so; those

@@ -39,6 +39,7 @@ def _crowd(port: int) -> Iterator[None]:
         yield
 
 
+@long_only
 def test_a_crowd_that_takes_every_descriptor_and_leaves(tmp_path: Path) -> None:
     """Each door keeps strangers within its own bound, so that files, sources and the other door have theirs."""
     gateway = Up(write_config(tmp_path), FEW)

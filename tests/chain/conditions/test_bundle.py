@@ -62,8 +62,8 @@ def but(data: bytes, **changes: object) -> Bundle:
 
 def test_the_file_is_read_back_and_holds(given: Given) -> None:
     bundle = parse_bundle(given.data)
-    whole = "no number is missing between the 6 records shown; whether more followed is not shown behind truck-1"
-    assert given.opened(bundle) == (Outcome.VALID, f"{whole}, boot 1, number 5")
+    whole = "no number is missing between the 6 records shown; whether more followed is not shown behind"
+    assert given.opened(bundle) == (Outcome.VALID, f"{whole} {given.one.truck.name}, boot 1, number 5")
     assert len(bundle.header.reports) == 2
     assert encode_bundle(bundle.header, tuple(given.data[-n:] for n in bundle.header.disclosures)) == given.data
 

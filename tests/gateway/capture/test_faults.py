@@ -126,14 +126,17 @@ def test_captures_that_wait_for_the_disk_keep_nobody_from_being_read(tmp_path: P
         token = site.token(Scope.CAPTURE)
         stored = list[int]()
 
+        headers = {"Authorization": f"Bearer {token}"}
+        clients = [httpx.Client(base_url=site.url, headers=headers, timeout=30) for _ in range(MAX_BODIES + 4)]
+
         def bring(number: int) -> None:
-            with httpx.Client(base_url=site.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+            with clients[number] as client:
                 stored.append(captured(client, objects(number, "shipping", pack(1, number)))["stored"])
 
         capture = site.gateway.supply.capture.capture
         with closing(Database(site.gateway.folder.captures)) as away:
             away.connection.execute("BEGIN IMMEDIATE")
-            threads = [threading.Thread(target=bring, args=(n,)) for n in range(MAX_BODIES + 4)]
+            threads = [threading.Thread(target=bring, args=(n,)) for n in range(len(clients))]
             for thread in threads:
                 thread.start()
             until(lambda: len(capture._waiting) > MAX_BODIES)

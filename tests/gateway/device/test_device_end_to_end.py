@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from device_support import (
+    DEADLINE_S,
     QUICK,
     Judge,
     Mosquitto,
@@ -44,7 +45,7 @@ def test_all_events_arrive_sealed_and_the_buffer_empties(tmp_path: Path, algorit
 
 
 def test_every_event_signed_travels_with_its_seal(tmp_path: Path) -> None:
-    options = DeviceOptions(seal_events=1, ack_timeout=QUICK.ack_timeout)
+    options = DeviceOptions(seal_events=1, ack_timeout=DEADLINE_S)
     with Mosquitto(tmp_path / "broker") as broker:
         folder = enrolled(tmp_path / "device", broker.port, Algorithm.ML_DSA_44)
         with Subscriber(broker.port, Judge(device_key(folder, Algorithm.ML_DSA_44))) as gateway:

@@ -17,7 +17,7 @@ from gateway.ingest.mqtt.primitives import write_binary, write_text, write_varin
 from gateway.ingest.mqtt.properties import Prop, Properties, write_properties
 
 T = TypeVar("T")
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 
 
 def wait_until(condition: Callable[[], bool], what: str = "the condition") -> None:

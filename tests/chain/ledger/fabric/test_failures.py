@@ -33,7 +33,7 @@ from tests.network.namespace import Namespace, namespace
 from tests.network.networks import PARTNERS, RunningNetwork, need_fabric, running, topology
 from tests.torture.scale import long_only
 
-pytestmark = pytest.mark.fabric
+pytestmark = [pytest.mark.fabric, long_only]
 PLANT, CARRIER, PHARMACY = PARTNERS
 EACH = 3  # anchorers for each partner
 HOUR_US = 3_600_000_000
@@ -143,7 +143,6 @@ def test_the_leading_orderer_is_killed_and_comes_back(network: RunningNetwork, p
     _run(network, act())
 
 
-@long_only
 def test_a_partners_only_peer_is_killed_and_comes_back(network: RunningNetwork, partners: Partners) -> None:
     async def act() -> None:
         async with partners.anchoring(EACH) as load:
@@ -193,7 +192,6 @@ def test_a_chaincode_server_is_killed_and_comes_back(network: RunningNetwork, pa
     _run(network, act())
 
 
-@long_only
 def test_nodes_that_freeze(network: RunningNetwork, partners: Partners, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway peer that takes calls and never answers, a partner's peer, and the leading orderer."""
     for name in ("EVALUATE_S", "ENDORSE_S", "SUBMIT_S", "ASK_S"):
@@ -212,7 +210,6 @@ def test_nodes_that_freeze(network: RunningNetwork, partners: Partners, monkeypa
     _run(network, act())
 
 
-@long_only
 def test_a_partner_is_cut_off(network: RunningNetwork, partners: Partners, apart: Namespace | None) -> None:
     """Its peer, its orderer and its chaincode server see each other and nobody else."""
     if apart is None:
@@ -234,7 +231,6 @@ def test_a_partner_is_cut_off(network: RunningNetwork, partners: Partners, apart
     _run(network, act())
 
 
-@long_only
 def test_clocks_that_are_wrong(network: RunningNetwork, partners: Partners) -> None:
     """An hour behind, and stopped some time ago: all peers refuse, and the error says so until the clock is right."""
     clocks = [now_us]
@@ -267,7 +263,6 @@ def test_clocks_that_are_wrong(network: RunningNetwork, partners: Partners) -> N
     asyncio.run(act())
 
 
-@long_only
 def test_an_orderer_is_lost_for_good(network: RunningNetwork, partners: Partners) -> None:
     async def act() -> None:
         async with partners.anchoring(EACH) as load:
