@@ -9,7 +9,9 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-settings.register_profile("sealtrail", deadline=None)
+from tests.torture.scale import scaled
+
+settings.register_profile("sealtrail", deadline=None, max_examples=scaled(50, 300))  # where a test says no number
 settings.load_profile("sealtrail")
 for _name in ("SEALTRAIL_PASSPHRASE", "CREDENTIALS_DIRECTORY", "SEALTRAIL_PROVIDER"):
     os.environ.pop(_name, None)  # of whoever runs the tests: they would lock every folder, or choose who computes

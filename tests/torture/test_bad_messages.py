@@ -18,7 +18,7 @@ from tests.torture.bad_messages import ANY, STORED, Maker
 from tests.torture.doors import Device, enrolled, metrics, plain, resident_bytes, revoke, unshaken
 from tests.torture.scale import scaled
 
-CASES = scaled(2_000, 1_000_000)
+CASES = scaled(1_000, 1_000_000)
 IN_A_BATCH = 150
 SIDE_CASES = scaled(300, 20_000)
 GROWTH_BYTES = 32 << 20  # in the last quarter: by then the cache of 262,144 hashes of unsealed events is full

@@ -23,7 +23,7 @@ CROWD = 2 * DESCRIPTORS
 NO_LOGIN = r"^front door: \d+ connections wait for their login"
 NO_DESCRIPTOR = "^no new connection can be accepted: Too many open files; raise LimitNOFILE"
 NO_HTTP = r"^HTTP: all \d+ connections are taken"
-BESIDE = ("^reading: ", "^anchoring: ", "^the record index waits: ", "^alarms wait: ")
+BESIDE = ("^reading: ", "^anchoring: ", r"^[a-z -]+ waits?: ")
 ROUNDS = scaled(1, 15)
 STOPS = scaled(2, 100)
 
