@@ -143,14 +143,6 @@ class Containers:
             rows = db.execute(query, (unit.number,)).fetchall()
         return [(self._units.numbered(lot), count) for lot, count in rows]
 
-    def has_contents(self, unit: Unit) -> bool:
-        query = (
-            "SELECT EXISTS (SELECT 1 FROM pack WHERE parent = ?1) OR EXISTS (SELECT 1 FROM unit WHERE parent = ?1)"
-            " OR EXISTS (SELECT 1 FROM amount WHERE parent = ?1)"
-        )
-        with self._store.reading() as db:
-            return bool(db.execute(query, (unit.number,)).fetchone()[0])
-
     def inside(self, unit: Unit) -> Iterator[Unit]:
         """The unit and all units in it, each before what is in it."""
         yield unit

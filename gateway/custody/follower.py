@@ -62,20 +62,20 @@ class Follower:
         if start == stop:
             return 0
         leaves, scans = [], list[int]()
-        watched = self.labels if self.labels and self.labels.wanted else None
         for leaf, entry in enumerate(self._reader.entries.entries(start, stop), start):
             source, (kind, *_) = parts(entry)
             if kind == EPCIS_KIND and not source.startswith(PARTNER):
                 leaves.append(leaf)
-            elif kind == PRODUCTION_KIND and watched:
+            elif kind == PRODUCTION_KIND and self.labels:
                 scans.append(leaf)
+        watched = self.labels if scans and self.labels and self.labels.wanted else None
         with self._store.transaction() as tx:
             opened = 0
             for leaf, stored in stored_events(self._reader, leaves):
                 opened += 1
                 self._take(leaf, cbor.unpack(stored.event)[9])
-            for leaf, stored in stored_events(self._reader, scans):
-                if watched:
+            if watched:
+                for leaf, stored in stored_events(self._reader, scans):
                     watched.scanned(stored.event, leaf)
             root = root_at(self._reader.entries, stop)
             tx.execute("INSERT OR REPLACE INTO position VALUES (0, ?, ?)", (stop, root))

@@ -76,7 +76,7 @@ class Lots:
             if lot.state != LotState.OPEN or lot.origin:
                 return False
             facts = self.facts(lot)
-            if not facts.declared and not self._units.count_packs(lot):
+            if not facts.declared and not self._units.has_packs(lot):
                 raise CustodyError(f"{lot.uri} has no packs and no amount: nothing to close; capture them first")
             things = [lot.uri, *(uri for uri, _ in facts.inputs)]
             self._units.set_state(lot, LotState.CLOSED)
@@ -92,7 +92,7 @@ class Lots:
 
     def close_as_amount(self, lot: Unit) -> bool:
         """Something of it moves as an amount, without serials: that is what it is, if it has no packs."""
-        return not self._units.count_packs(lot) and self.facts(lot).declared is not None and self.close(lot)
+        return not self._units.has_packs(lot) and self.facts(lot).declared is not None and self.close(lot)
 
     def settled(self, lot: Unit, state: LotState) -> None:
         """The ledger has it, or the contract refused it: what waited for that goes on."""

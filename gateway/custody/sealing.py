@@ -90,7 +90,7 @@ class Sealing:
             counts[amount.lot.number] = bounded(counts.get(amount.lot.number, 0) + amount.count)
         if len(counts) > MAX_LOTS:
             raise CustodyError(f"{unit.uri} has goods of {len(counts)} lots in it, and the ledger takes {MAX_LOTS}")
-        mixed = any(self._units.count_packs(amount.lot) for amount in amounts)  # packs that no event lists
+        mixed = any(self._units.has_packs(amount.lot) for amount in amounts)  # packs that no event lists
         self._trees.build(unit.number, () if mixed else sorted(self._ids(unit)))
         inside = [lot for lot, _ in lots] + [amount.lot for amount in amounts]
         contents: cbor.CborValue = [[number, count] for number, count in counts.items()]

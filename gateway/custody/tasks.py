@@ -32,6 +32,10 @@ _COLUMNS = "id, leaf, name, work, state, waits, until_us, sent, made_us, ended_u
 # beginning of all products' URIs.
 _KNOWN = f"""(EXISTS (SELECT 1 FROM unit WHERE unit.uri = substr(task.waits, {len(DATA) + 1}))
     OR EXISTS (SELECT 1 FROM pack WHERE pack.name = substr(task.waits, {len(DATA + PRODUCT) + 1})))"""
+# Left to itself SQLite takes the index of all tasks by state, and goes through those that are none of this kind.
+_FREE, _WAITS, _UNTIL, _UNTOLD, _GIVEN_UP = (
+    f"task INDEXED BY task_{name}" for name in ("free", "waits", "until", "untold", "given_up")
+)
 # The last open task before one about the same thing, that does not wait for just that.
 _IN_THE_WAY = """(SELECT MAX((
     SELECT other.task FROM about other JOIN task earlier ON earlier.id = other.task
@@ -173,7 +177,7 @@ class Tasks:
     def ready(self, limit: int) -> list[Task]:
         """The first that can be done now: nothing earlier about the same thing is open, but for what waits for it. One
         that is behind another is looked at again when that ends, so a long row of them costs its length."""
-        query = f"SELECT id, {_IN_THE_WAY} FROM task WHERE state = 0 AND behind IS NULL ORDER BY id"
+        query = f"SELECT id, {_IN_THE_WAY} FROM {_FREE} WHERE state = 0 AND behind IS NULL ORDER BY id"
         free, held = list[int](), list[tuple[int, int]]()
         with self._store.reading() as db:
             for number, before in db.execute(query):
@@ -192,7 +196,7 @@ class Tasks:
 
     def overdue(self, at_us: int, limit: int = 100) -> list[Task]:
         """Those that have waited for as long as they may."""
-        query = f"SELECT {_COLUMNS} FROM task WHERE state = 1 AND until_us <= ? ORDER BY id LIMIT ?"
+        query = f"SELECT {_COLUMNS} FROM {_UNTIL} WHERE state = 1 AND until_us <= ? ORDER BY id LIMIT ?"
         return self._all(query, at_us, limit)
 
     def waiting_for_data(self, after: int, limit: int = 100) -> list[Task]:
@@ -205,7 +209,7 @@ class Tasks:
 
     def not_told(self, limit: int = 100) -> list[Task]:
         """Refused ones that people were not told of."""
-        return self._all(f"SELECT {_COLUMNS} FROM task WHERE state = 3 AND told = 0 ORDER BY id LIMIT ?", limit)
+        return self._all(f"SELECT {_COLUMNS} FROM {_UNTOLD} WHERE state = 3 AND told = 0 ORDER BY id LIMIT ?", limit)
 
     def were_told(self, tasks: Iterable[Task]) -> None:
         with self._store.transaction() as tx:
@@ -218,12 +222,12 @@ class Tasks:
 
     def without_data(self) -> list[Task]:
         """The newest of what was given up because no hand-over came, in order, as far as its thing is known by now."""
-        last = "SELECT id FROM task WHERE state = 3 AND code = 'no-data' ORDER BY id DESC LIMIT ?"
+        last = f"SELECT id FROM {_GIVEN_UP} WHERE state = 3 AND code = 'no-data' ORDER BY id DESC LIMIT ?"
         return self._all(f"SELECT {_COLUMNS} FROM task WHERE id IN ({last}) AND {_KNOWN} ORDER BY id", REVIVED)
 
     def expects(self, name: str) -> bool:
         """Whether one of this name waits for a hand-over."""
-        query = "SELECT EXISTS (SELECT 1 FROM task WHERE state = 1 AND waits >= ? AND waits < ? AND name = ?)"
+        query = f"SELECT EXISTS (SELECT 1 FROM {_WAITS} WHERE state = 1 AND waits >= ? AND waits < ? AND name = ?)"
         with self._store.reading() as db:
             return bool(db.execute(query, (DATA, _DATA_END, name)).fetchone()[0])
 

@@ -358,7 +358,7 @@ class Transitions:
 
     def _destroy(self, unit: Unit, fate: str, leaf: int) -> None:
         """A unit with all that is in it; one that was empty just is no more."""
-        if unit.state == UnitState.OPEN and not self._containers.has_contents(unit):
+        if unit.state == UnitState.OPEN and not self._units.has_contents(unit):
             self._units.set_state(unit, UnitState.OPENED)
             return
         self._sealing.loosen(unit.uri, leaf)

@@ -120,18 +120,19 @@ class Units:
         where = f"was handed over by {known.origin}" if known.origin else "was made here"
         if known.is_lot:
             raise CustodyError(f"{origin} hands over another secret of {known.uri} than the one that {where}")
-        here = known.state == UnitState.SEALED and self._outermost(known).state != UnitState.SHIPPED
-        if here or (known.state == UnitState.OPEN and self._has_contents(known)):
+        here = known.state == UnitState.SEALED and self.outermost(known).state != UnitState.SHIPPED
+        if here or (known.state == UnitState.OPEN and self.has_contents(known)):
             raise CustodyError(f"{origin} hands over another {known.uri} than the one that {where} and is here")
         if known.state == UnitState.COMING and known.origin != origin:
             raise CustodyError(f"{origin} hands over another {known.uri} than the one on its way from {known.origin}")
 
-    def _outermost(self, unit: Unit) -> Unit:
+    def outermost(self, unit: Unit) -> Unit:
+        """The one around it that is in nothing."""
         while unit.parent is not None:
             unit = self.numbered(unit.parent)
         return unit
 
-    def _has_contents(self, unit: Unit) -> bool:
+    def has_contents(self, unit: Unit) -> bool:
         parts = (f"EXISTS (SELECT 1 FROM {table} WHERE parent = ?1)" for table in ("pack", "unit", "amount"))
         with self._store.reading() as db:
             return bool(db.execute(f"SELECT {' OR '.join(parts)}", (unit.number,)).fetchone()[0])
@@ -199,6 +200,10 @@ class Units:
         with self._store.reading() as db:
             row = db.execute("SELECT leaf FROM pack WHERE name = ?", (pack_name(pack),)).fetchone()
         return None if row is None else row[0]
+
+    def has_packs(self, lot: Unit) -> bool:
+        with self._store.reading() as db:
+            return bool(db.execute("SELECT EXISTS (SELECT 1 FROM pack WHERE lot = ?)", (lot.number,)).fetchone()[0])
 
     def count_packs(self, lot: Unit) -> int:
         with self._store.reading() as db:

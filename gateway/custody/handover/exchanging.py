@@ -96,8 +96,9 @@ class Handovers(Turning):
         for number in units_of([task]):
             unit = self._units.numbered(number)
             for handover in self._book.of_unit(unit.uri, unit.origin):
-                left = [uri for uri in handover.units if self._units.of(uri).state == UnitState.COMING]
-                if not left and handover.state is HandoverState.KEPT:
+                if handover.state is HandoverState.KEPT and not any(
+                    self._units.of(uri).state == UnitState.COMING for uri in handover.units
+                ):
                     self._book.change(handover.id, HandoverState.RECEIVED)
                     self.complete(handover.id)
                 self.say(handover.organisation, handover.id, "received", [[unit.uri], task.leaf])

@@ -144,19 +144,12 @@ class Taking:
             if parent == unit.number:
                 continue
             if parent not in sent:
-                sent[parent] = self._was_sent(parent)
+                sent[parent] = self._units.outermost(self._units.numbered(parent)).state == UnitState.SHIPPED
             if known_lot == lot.number and sent[parent]:
                 tx.execute("UPDATE pack SET parent = ?, out_of = NULL WHERE name = ?", (unit.number, name))
             else:
                 duplicates.append((PRODUCT + name, unit.uri, unit.origin))
         return duplicates
-
-    def _was_sent(self, number: int) -> bool:
-        """Whether the outermost unit around what is in this one was shipped from here."""
-        unit = self._units.numbered(number)
-        while unit.parent is not None:
-            unit = self._units.numbered(unit.parent)
-        return unit.state == UnitState.SHIPPED
 
     def _build_lot(self, lot: Unit, checking: Checking) -> Tree:
         """The tree of a lot that came whole, compared with the ledger."""
