@@ -1,5 +1,6 @@
 """Shipments under a cold chain policy, over REST. What stands in the answers is the ledger's word."""
 
+from collections.abc import Awaitable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query
@@ -97,29 +98,29 @@ async def explain(named: HexId, body: ExplainIn, who: Operator, here: Here) -> E
 @router.post("/{id}/release", summary="Release held units", responses=documented(400, 401, 403, 404, 409))
 async def release(named: HexId, body: ReleaseIn, who: Operator, here: Here) -> dict[str, Any]:
     """As another organisation than the one that reported."""
-    try:
-        await here.live.supply.cold.release(bytes.fromhex(named), body.reason, who.label)
-        return await _shown(here, bytes.fromhex(named))
-    except SealtrailError as e:
-        raise refused_shipment(e) from e
+    shipment_id = bytes.fromhex(named)
+    return await _shown_after(here.live.supply.cold.release(shipment_id, body.reason, who.label), here, shipment_id)
 
 
 @router.post("/{id}/accept", summary="Report a shipment", responses=documented(401, 403, 404))
 async def accept(named: HexId, who: Operator, here: Here) -> dict[str, Any]:
     """As who reports: somebody opened it whose shipments this gateway does not report by itself."""
-    try:
-        await here.live.supply.cold.accept(bytes.fromhex(named), who.label)
-        return await _shown(here, bytes.fromhex(named))
-    except SealtrailError as e:
-        raise refused_shipment(e) from e
+    shipment_id = bytes.fromhex(named)
+    return await _shown_after(here.live.supply.cold.accept(shipment_id, who.label), here, shipment_id)
 
 
 @router.post("/{id}/close", summary="Close a shipment", responses=documented(401, 403, 404, 409))
 async def close(named: HexId, who: Operator, here: Here) -> dict[str, Any]:
     """As the recipient: the goods are here."""
+    shipment_id = bytes.fromhex(named)
+    return await _shown_after(here.live.supply.cold.close(shipment_id, who.label), here, shipment_id)
+
+
+async def _shown_after(change: Awaitable[object], here: Services, shipment_id: bytes) -> dict[str, Any]:
+    """The shipment as it is once that was done."""
     try:
-        await here.live.supply.cold.close(bytes.fromhex(named), who.label)
-        return await _shown(here, bytes.fromhex(named))
+        await change
+        return await _shown(here, shipment_id)
     except SealtrailError as e:
         raise refused_shipment(e) from e
 
