@@ -55,13 +55,17 @@ class Sorter:
     def wants(self, record: Record) -> bool:
         return record.kind == READING_KIND and record.source in self.sources
 
-    def add(self, leaf: int, record: Record, rows: Any) -> None:
-        """The rows of one record's field `reading`; ConditionsError where they are none."""
+    def add(self, leaf: int, record: Record, rows: Any) -> int:
+        """The rows of one record's field `reading`, and how many of them are samples; ConditionsError where they are
+        none."""
+        added = 0
         for row, (series, time_us, milli) in enumerate(_rows(leaf, rows)):
             place = self._places.get((record.source, series))
             if place is not None and milli is not None:
                 sample = Sample(leaf, row, time_us, milli, record.boot, record.seq, record.received_us)
                 self.samples[place].append(sample)
+                added += 1
+        return added
 
 
 def _rows(leaf: int, rows: Any) -> Iterator[tuple[str, int, int | None]]:

@@ -99,15 +99,14 @@ class Collector:
             if self._sorter.wants(record):
                 rows = _rows(reader, leaf)
                 if rows is not None:
-                    self._sorter.add(leaf, record, rows)
-                    self._count()
+                    self._count(self._sorter.add(leaf, record, rows))
 
-    def _count(self) -> None:
-        held = sum(map(len, self._sorter.samples))
+    def _count(self, added: int) -> None:
+        held = self._held + added
         try:
             if held > MAX_SAMPLES:
                 raise ShipmentError(f"the shipment has over {MAX_SAMPLES:,} readings; close it and open another one")
-            self._room.grow(self._held, held - self._held)
+            self._room.grow(self._held, added)
         except ShipmentError:
             self._wanted = held
             raise

@@ -40,7 +40,7 @@ class ColdChain:
         self._ground, self._store, self._units = ground, store, units
         self.view = LedgerView(ground.ledger, ground.folder.origin)
         self._log, self._prover = ground.own_log(SOURCE, "shipment"), Prover(ground)
-        self._watching = Watching(ground, self.view, store, self._note)
+        self._watching = Watching(ground, self.view, store, self._note, self._prover)
         self._consent, self._asked = Consent.of(ground.config), dict[str, float]()
 
     # -- what people do

@@ -43,10 +43,12 @@ class _Watched:
 class Watching:
     """On the event loop."""
 
-    def __init__(self, ground: Ground, view: LedgerView, store: ShipmentStore, watch: Watch) -> None:
+    def __init__(
+        self, ground: Ground, view: LedgerView, store: ShipmentStore, watch: Watch, prover: Prover
+    ) -> None:  # fmt: skip
         """`watch(shipment id, act)` makes a record of the gateway's own and returns its index."""
         self._ground, self._view, self._store, self._watch = ground, view, store, watch
-        self._prover, self._room = Prover(ground), Room()
+        self._prover, self._room = prover, Room()
         self._watched: dict[bytes, _Watched] = {}
         self._by_source: dict[str, set[bytes]] = defaultdict(set)
 

@@ -79,11 +79,11 @@ def test_a_fault_while_reading_leaves_no_reading_twice(reader: SiteReader, monke
     one, size = _collector(Room()), _size(reader)
     add, left = one._sorter.add, [READINGS // 2]
 
-    def failing(*given: object) -> None:
+    def failing(*given: object) -> int:
         left[0] -= 1
         if not left[0]:
             raise OSError("a disk that fails once")
-        add(*given)  # type: ignore[arg-type]
+        return add(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(one._sorter, "add", failing)
     with pytest.raises(OSError, match="fails once"):
