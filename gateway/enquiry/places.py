@@ -6,7 +6,7 @@ file knows it.
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gateway.enquiry.standing import Subscription
 
@@ -23,6 +23,7 @@ class Place:
     written: int  # the record that the file has
     goal: int | None = None
     began_us: int = 0
+    due_us: int | None = None  # when the next execution begins; None: the schedule is to be asked
     sent: bool = False  # in this execution
     skipped: bool = False  # it does not stand before initialRecordTime
     rests_until: float = 0.0
@@ -30,10 +31,10 @@ class Place:
 
     def begin(self, goal: int, now_us: int) -> None:
         """An execution of a schedule."""
-        self.goal, self.began_us, self.sent = goal, now_us, False
+        self.goal, self.began_us, self.sent, self.due_us = goal, now_us, False, None
 
     def rest(self) -> None:
-        """Its receiver's queue is full: look again later, each time twice as long."""
+        """It cannot go on now: look again later, each time twice as long."""
         least, most = BACK_OFF_S
         self.rest_s = min(max(2 * self.rest_s, least), most)
         self.rests_until = time.monotonic() + self.rest_s
@@ -57,7 +58,7 @@ class Places:
         """Each with its place; what there is no more is forgotten."""
         pairs = [(one, self._of.get(one.id) or Place(one.from_leaf, one.planned, one.from_leaf)) for one in standing]
         self._of = {one.id: place for one, place in pairs}
-        return [(replace(one, from_leaf=place.from_leaf, planned=place.planned), place) for one, place in pairs]
+        return pairs
 
     def unwritten(self) -> dict[str, int]:
         """Those whose place the file shall know now; empty in between."""
@@ -68,5 +69,4 @@ class Places:
 
     def wrote(self, those: dict[str, int]) -> None:
         for name, leaf in those.items():
-            if name in self._of:
-                self._of[name].written = leaf
+            self._of[name].written = leaf

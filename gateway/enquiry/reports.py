@@ -139,7 +139,9 @@ class Reports:
         """One turn: one report at most, so that nobody waits for whoever has much. Whether there is more to do."""
         if subscription.schedule and place.goal is None:
             now = now_us()
-            if parsed_schedule(subscription.schedule).next(subscription.executed_us) > now:
+            if place.due_us is None:
+                place.due_us = parsed_schedule(subscription.schedule).next(subscription.executed_us)
+            if place.due_us > now:
                 return False
             place.begin(max(indexed, place.planned or 0), now)
         goal = indexed if place.goal is None else place.goal
