@@ -60,10 +60,10 @@ def traces(settings: Settings) -> dict[str, Any]:
 @contextmanager
 def _collecting_as_a_gateway() -> Iterator[None]:
     """Python looks for garbage as seldom as in a gateway that runs (gateway.server)."""
+    from gateway.server import collect_less_often
+
     before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    collect_less_often()
     try:
         yield
     finally:

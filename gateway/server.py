@@ -60,7 +60,7 @@ async def running(config: Config) -> AsyncIterator[Running]:
             )
             serving = asyncio.create_task(server.serve([listening]))
             asyncio.get_running_loop().set_exception_handler(gateway.shortage.on_loop_fault)
-            _collect_less_often()
+            collect_less_often()
             followers = Followers(gateway)
             gateway.eraser.forget_in_indexes = followers.forgot
             following = asyncio.create_task(followers.run())
@@ -74,7 +74,7 @@ async def running(config: Config) -> AsyncIterator[Running]:
                 await asyncio.gather(serving, following, return_exceptions=True)
 
 
-def _collect_less_often() -> None:
+def collect_less_often() -> None:
     """A batch makes many objects that all live until its commit. Looking for garbage among them every 700
     objects, as Python does by default, costs about a quarter of the throughput and finds none."""
     if gc.isenabled():  # else it is off since the program began, and what was made since then stays

@@ -25,7 +25,6 @@ SCHEMA = (
     " bringer INTEGER NOT NULL, created_us INTEGER NOT NULL, finished_us INTEGER, proceed INTEGER NOT NULL,"
     " events INTEGER NOT NULL, stored INTEGER NOT NULL, duplicates INTEGER NOT NULL, errors TEXT NOT NULL,"
     " pending BLOB, since INTEGER NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS job_bringer ON job (bringer, number)",
     "CREATE INDEX IF NOT EXISTS job_running ON job (number) WHERE finished_us IS NULL",
     "CREATE TABLE IF NOT EXISTS brought (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, job INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS brought_job ON brought (job)",

@@ -12,7 +12,6 @@ from typing import Any
 from chain.log.proofs import ProofBuilder
 from chain.site import Folder, SiteReader
 from crypto import cbor
-from crypto.errors import DecryptionError
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
 from gateway.custody.handover import format as form
@@ -150,18 +149,14 @@ class Builder:
         """An event with its proof; None for one whose payload was erased or does not open here."""
         if leaf >= size:
             return None
-        try:
-            segment = reader.payloads.segment_of(leaf)
-        except DecryptionError:
+        stored = reader.stored(leaf)
+        if stored is None:
             return None
-        if segment is None:
-            return None
-        event = segment.events[leaf - segment.first_leaf].event
-        theirs = self._book.shared(leaf, cbor.unpack(event)[9])
+        theirs = self._book.shared(leaf, cbor.unpack(stored.event)[9])
         if theirs is not None:
             return theirs
         entry = reader.entries.entry(leaf)
-        return SharedEvent(self._folder.origin, leaf, size, entry, event, tuple(builder.inclusion(leaf)))
+        return SharedEvent(self._folder.origin, leaf, size, entry, stored.event, tuple(builder.inclusion(leaf)))
 
     def is_about(self, event: Event, units: Sequence[str]) -> bool:
         """Whether an event names one of these units, or something that is in one."""
