@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made
 
-.PHONY: env demo demo-fabric demo-pharma bench bench-fabric test torture lint clean
+.PHONY: env demo demo-fabric demo-pharma bench bench-fabric test pytest torture lint clean
 
 env: $(STAMP)
 
@@ -44,8 +44,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Most of the time tests wait for programs that they started: three files at a time, on two cores and more.
-test: lint
+# Lint runs beside the tests. These wait most of the time for programs that they started: three files at a time.
+test: $(STAMP)
+	@$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: $(STAMP)
 	$(BIN)/python -m pytest -n 3 $(TEST)
 
 torture: $(STAMP)

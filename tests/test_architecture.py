@@ -54,51 +54,54 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield (node.module or "").partition(".")[0]
 
 
-IMPORTS = {name: set(_imports(tree)) for name, tree in _modules()}
+@pytest.fixture(scope="module")
+def imports() -> dict[str, set[str]]:
+    """Of every module. Not made while tests are collected, which each worker does."""
+    return {name: set(_imports(tree)) for name, tree in _modules()}
 
 
 def _room(name: str) -> str:
     return name.partition("/")[0]
 
 
-def test_every_room_is_read() -> None:
-    assert {_room(name) for name in IMPORTS} == {*BELOW, "sealtrail.py"}
-    assert len(IMPORTS) > 100
+def test_every_room_is_read(imports: dict[str, set[str]]) -> None:
+    assert {_room(name) for name in imports} == {*BELOW, "sealtrail.py"}
+    assert len(imports) > 100
 
 
-def test_imports_go_one_way() -> None:
+def test_imports_go_one_way(imports: dict[str, set[str]]) -> None:
     rooms = set(BELOW) - {"network", "bench"}
     wrong = {
         name: found - BELOW[_room(name)] - {_room(name)}
-        for name, imported in IMPORTS.items()
+        for name, imported in imports.items()
         if _room(name) in BELOW and (found := imported & rooms)
     }
     assert {name: found for name, found in wrong.items() if found} == {}
 
 
-def test_the_network_is_met_through_a_file_only() -> None:
-    allowed = {name for name in IMPORTS if _room(name) in ("network", "bench")}
-    assert {name for name, imported in IMPORTS.items() if "network" in imported} <= allowed
+def test_the_network_is_met_through_a_file_only(imports: dict[str, set[str]]) -> None:
+    allowed = {name for name in imports if _room(name) in ("network", "bench")}
+    assert {name for name, imported in imports.items() if "network" in imported} <= allowed
 
 
-def test_nobody_imports_the_benchmark() -> None:
-    users = {name for name, imported in IMPORTS.items() if "bench" in imported and _room(name) != "bench"}
+def test_nobody_imports_the_benchmark(imports: dict[str, set[str]]) -> None:
+    users = {name for name, imported in imports.items() if "bench" in imported and _room(name) != "bench"}
     assert not users
 
 
-def test_nobody_imports_the_tests() -> None:
-    assert {name for name, imported in IMPORTS.items() if "tests" in imported} == BENCH_ON_FABRIC
+def test_nobody_imports_the_tests(imports: dict[str, set[str]]) -> None:
+    assert {name for name, imported in imports.items() if "tests" in imported} == BENCH_ON_FABRIC
 
 
-def test_only_crypto_imports_cryptography() -> None:
+def test_only_crypto_imports_cryptography(imports: dict[str, set[str]]) -> None:
     """And the benchmark's peers, which are programs of their own."""
     libraries = {"cryptography", "nacl", "pqcrypto", "kyber_py", "dilithium_py", "OpenSSL"}
-    users = {name for name, imported in IMPORTS.items() if imported & libraries}
+    users = {name for name, imported in imports.items() if imported & libraries}
     assert {_room(name) for name in users if not name.startswith("bench/peers/")} == {"crypto"}
 
 
-def test_web_frameworks_stay_at_the_edge() -> None:
-    users = {name for name, imported in IMPORTS.items() if imported & EDGE_ONLY}
+def test_web_frameworks_stay_at_the_edge(imports: dict[str, set[str]]) -> None:
+    users = {name for name, imported in imports.items() if imported & EDGE_ONLY}
     assert {_room(name) for name in users} == {"gateway"}
 
 
@@ -112,10 +115,10 @@ def test_verifying_loads_nothing_heavy(module: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
 
 
-def test_routes_are_at_the_edge() -> None:
+def test_routes_are_at_the_edge(imports: dict[str, set[str]]) -> None:
     """Only the edge knows of requests: what it serves knows nothing of the edge."""
     edge = ("gateway/api/", "gateway/web/", "gateway/server.py", "gateway/sockets.py")
-    users = {name for name, imported in IMPORTS.items() if imported & {"fastapi", "starlette", "uvicorn"}}
+    users = {name for name, imported in imports.items() if imported & {"fastapi", "starlette", "uvicorn"}}
     assert {name for name in users if not name.startswith(edge)} == set()
 
 

@@ -31,7 +31,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     beside = Path(sys.executable).parent
     program = shutil.which("moto_server", path=f"{beside}{os.pathsep}{os.environ['PATH']}")
     if program is None:
-        pytest.skip("moto_server is not installed (pip install 'moto[s3,server]')")
+        pytest.skip("moto_server is not installed (pip install 'moto[s3]' flask flask-cors)")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(

@@ -41,8 +41,8 @@ class Summary:
 
 
 async def summarise(systems: Mapping[str, Desk], told: Told, ledger: str) -> Summary:
-    """Ask every gateway, and compute the excursion anew."""
-    status = [await desk.ask("GET", "/v1/status") for desk in systems.values()]
+    """Ask every gateway once all that it logged is anchored, and compute the excursion anew."""
+    status = [await desk.until("the last anchor", "/v1/status", _anchored) for desk in systems.values()]
     counts = [(await desk.ask("GET", "/v1/custody"))["counts"] for desk in systems.values()]
     states = {state for one in counts for state in one}
     shipments = [await systems[MAKER.name].ask("GET", f"/v1/shipments/{one}") for one in told.shipments.values()]
@@ -53,6 +53,10 @@ async def summarise(systems: Mapping[str, Desk], told: Told, ledger: str) -> Sum
         sum(bool(one["alarms"]) for one in shipments), await _recomputed(systems[CARRIER.name], told.excursion),
         told.refusals, told.labels, told.rejected, told.duplicates, told.recall, told.seconds, told,
     )  # fmt: skip
+
+
+def _anchored(status: dict[str, Any]) -> bool:
+    return bool(status["anchored_size"] == status["log_size"])
 
 
 async def _recomputed(carrier: Desk, shipment: str) -> bool:
