@@ -12,9 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.options import JsonOption, UrlOption, token_option
+from gateway.options import DataOption, JsonOption, UrlOption, token_option
 
-DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
 KindOption = Annotated[list[str] | None, typer.Option(help="A kind it may report; may be repeated. Default: all.")]
 LowOption = Annotated[float | None, typer.Option(help="Lowest allowed reading.")]
 HighOption = Annotated[float | None, typer.Option(help="Highest allowed reading.")]

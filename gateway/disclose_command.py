@@ -5,9 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.options import JsonOption
+from gateway.options import DataOption, JsonOption
 
-DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
 Moment = Annotated[str | None, typer.Option(help="Time with offset, like 2026-11-23T06:00:00Z.")]
 
 

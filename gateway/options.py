@@ -1,6 +1,7 @@
-"""What all commands have in common that ask a running gateway: where it is, who asks, and how the answer is shown."""
+"""What commands have in common: where the gateway or its data is, who asks, and how the answer is shown."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +9,7 @@ import typer
 UrlOption = Annotated[
     str, typer.Option("--url", help="URL of the running gateway.", envvar="SEALTRAIL_URL", show_default=False)
 ]
+DataOption = Annotated[Path, typer.Option("--data", help="Data directory of a gateway.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 
 

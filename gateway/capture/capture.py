@@ -21,6 +21,7 @@ from gateway.capture.errors import BusyCaptureError
 from gateway.capture.jobs import HASH_BYTES, Job, Jobs, Refused
 from gateway.capture.known import Candidate, Known
 from gateway.capture.sorting import records, sorted_out, spans
+from gateway.device.backoff import Backoff
 
 log = logging.getLogger(__name__)
 GROUP_EVENTS = 2000
@@ -185,7 +186,7 @@ class Capture:
 
     async def _recover(self) -> None:
         """Finish what a killed gateway left running, as soon as the disk and the index allow."""
-        pause = _RECOVERY_PAUSE_S
+        pause = Backoff(_RECOVERY_PAUSE_S, MAX_RECOVERY_PAUSE_S)
         while True:
             try:
                 await asyncio.to_thread(self._settle)
@@ -198,8 +199,7 @@ class Capture:
                     log.warning("captures wait: %s", e, exc_info=not isinstance(e, SealtrailError))
                 self.problem = str(e) or repr(e)
                 self._not_yet = f"nothing is captured before what was cut short is settled: {self.problem}"
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, MAX_RECOVERY_PAUSE_S)
+            await asyncio.sleep(pause.next())
 
     def _settle(self) -> None:
         done = []

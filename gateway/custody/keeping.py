@@ -13,6 +13,7 @@ from itertools import groupby
 from chain.errors import LedgerError, LogError, StoreError
 from chain.ledger.interface import Submitted
 from chaincode.errors import Code, ContractError
+from gateway.custody.calls import Arguments, Refusal, refusal_in, units_of, was_taken
 from gateway.custody.coming import Coming
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError
@@ -21,7 +22,6 @@ from gateway.custody.lots import COMMISSION, Lots
 from gateway.custody.schema import LotState, TaskState, UnitState
 from gateway.custody.sealing import Sealing
 from gateway.custody.tasks import NO_DATA, TAKE, Task, Tasks, now_us
-from gateway.custody.telling import Arguments, Refusal, refusal_in, units_of, was_taken
 from gateway.custody.transitions import RECEIVE, SHIP
 from gateway.custody.units import Units
 from gateway.finishing import finished

@@ -7,6 +7,7 @@ from functools import partial
 
 from chain.site import SiteReader
 from chaincode.lots.exception_records import Kind
+from gateway.custody.calls import Arguments
 from gateway.custody.coming import Coming
 from gateway.custody.containers import Containers
 from gateway.custody.database import Store
@@ -28,7 +29,6 @@ from gateway.custody.places import Places
 from gateway.custody.sealing import Sealing
 from gateway.custody.senders import SenderOf
 from gateway.custody.tasks import Task, Tasks
-from gateway.custody.telling import Arguments
 from gateway.custody.transitions import Transitions
 from gateway.custody.trees import Trees
 from gateway.custody.units import Units

@@ -11,6 +11,7 @@ from typing import Any
 
 from chain.ledger.interface import Submitted
 from chaincode.lots.exception_records import MAX_ABOUT, ExceptionRecord, Resolution
+from gateway.custody.calls import Refusal
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, UnknownUnitError
 from gateway.custody.exceptions.found import REPORT
@@ -27,7 +28,6 @@ from gateway.custody.exceptions.register import (
 )  # fmt: skip
 from gateway.custody.schema import TaskState
 from gateway.custody.tasks import Task, Tasks
-from gateway.custody.telling import Refusal
 from gateway.custody.units import Units
 from gateway.supply.ourselves import OwnOrganisation
 

@@ -17,6 +17,7 @@ from chain.event import Event
 from chaincode.errors import ContractError
 from crypto import cbor, labels
 from crypto.errors import SealtrailError
+from gateway.custody.calls import units_of
 from gateway.custody.database import Store
 from gateway.custody.errors import CustodyError, HandoverError
 from gateway.custody.handover import format as form
@@ -30,7 +31,6 @@ from gateway.custody.handover.taking import Duplicate, Taking
 from gateway.custody.partners import Partners
 from gateway.custody.schema import HandoverState, TaskState, UnitState
 from gateway.custody.tasks import Task, now_us
-from gateway.custody.telling import units_of
 from gateway.custody.transitions import RECEIVE, RECEIVING, SHIP
 from gateway.custody.units import Units
 from gateway.delivery.outbox import Outbox

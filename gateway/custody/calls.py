@@ -1,4 +1,4 @@
-"""Tells the ledger of one task: its arguments from what is known here, and what the contract's answer means.
+"""A task as a call of the contract: its arguments from what is known here, and what the answer means.
 
 Trust boundary: what the contract answers is believed. A refusal is an answer: it ends the task with its code.
 """
