@@ -118,7 +118,7 @@ TABLES: tuple[Table, ...] = (
     Table(LEDGER_DB, "history", ("key", "leaf"), says="history"),
     Table(LEDGER_DB, "ledger_head", ("id", "note"), says="ledger"),
     Table(
-        KEPT_DB, "kept", ("key", "value", "evidence"), says="kept proof|identity|ledger|checkpoint|seal",
+        KEPT_DB, "kept", ("key", "value", "evidence"), says="kept proof|state key|identity|ledger|checkpoint|seal",
         acts=(ONE_BYTE, SWAPPED, INSERTED), open=f"rows that are gone and that no seal or mark asks for: {_CHANNEL}",
     ),
     Table(KEPT_DB, "followed", open=_CHANNEL),
