@@ -2,7 +2,7 @@
 #   make demo [DEMO="--once --json out.json"]   sets everything up and runs the main job
 #   make demo-fabric [DEMO=...]                 the same on a network of three companies (needs Fabric's programs)
 #   make demo-pharma [DEMO=...]                 a medicine from raw material to patient, played by five companies
-#   make bench [BENCH="--quick --json out.json"]   measures it beside its peers: 20 minutes, --quick two
+#   make bench [BENCH="--quick --json out.json"]   measures it beside its peers: an hour, --quick two minutes
 #   make test [TEST="-k receipt"]               sets everything up and passes the tests
 #   make torture [TEST="-k kill"]               the long form of the tests that try to break each promise: hours;
 #                                              SEALTRAIL_TORTURE_PART=0.1 makes it a tenth of that
