@@ -69,7 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Folder:
         a, b = running.enrol("alpha"), running.enrol("beta")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ranges, "MOST_NEW", 0)  # so that both tables of the index of ranges have rows
-            for _ in range(scaled(1, 5)):
+            for _ in range(5 if LONG else 1):
                 send(running, a, message(a.batch(300), a.seal()))
             running.drain()
             send(running, b, message(b.batch(200)))
@@ -85,7 +85,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Folder:
             running.plain(name)
             assert running.send(name, b'[{"n":"t","v":1}]', plain="reading") is Verdict.STORED
             running.run(running.gateway.erase(name, "tester", "a test"))
-        for n in range(scaled(2, 260)):
+        for n in range(260 if LONG else 2):  # a tile's worth of transactions, whatever part of the long form runs
             running.enrol(f"other-{n}")
         goods = [objects(n, "shipping", pack(1, n), at=place(n), eventID=f"urn:uuid:{n}") for n in range(3)]
         running.run(running.gateway._own_log("capture", "epcis").append_all(goods))
