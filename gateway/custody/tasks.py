@@ -133,9 +133,10 @@ class Tasks:
             tx.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", [(one, task.id) for one in about])
 
     def hold(self, uri: str, reason: str) -> None:
-        """What is about this and was not submitted waits for it."""
+        """What is about this and was not submitted waits for it. Once it goes on, what it was behind may wait itself,
+        for just that, and so be in nobody's way."""
         with self._store.transaction() as tx:
-            query = """UPDATE task SET state = ?, waits = ?, reason = ?
+            query = """UPDATE task SET state = ?, waits = ?, reason = ?, behind = NULL
                 WHERE state = ? AND sent = 0 AND id IN (SELECT task FROM about WHERE uri = ?)"""
             tx.execute(query, (int(TaskState.WAITING), uri, reason, int(TaskState.PENDING), uri))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.custody import tasks as queue
@@ -49,6 +49,8 @@ def undone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @settings(max_examples=60, deadline=None)
 @given(steps)
+@example([("add", ["a"], 0), ("add", ["a"], 0), ("hold", ["a"], 0), ("found", ["a"], 1)])
+@example([("add", ["a"], 0), ("add", ["a", "b"], 0), ("hold", ["b"], 0), ("hold", ["a"], 0), ("release", ["b"], 0)])
 def test_what_can_be_done_now_is_what_nothing_earlier_is_in_the_way_of(
     undone: Store, steps: list[tuple[str, list[str], int]]
 ) -> None:
