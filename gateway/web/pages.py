@@ -12,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 
 from gateway.access import AccessError
 from gateway.api.auth import MAX_TOKEN_CHARS, Caller, Reader, WhoeverCalls
-from gateway.api.guards import COOKIE
 from gateway.api.parameters import FromTime, RecordId, SourcePath, ToTime
 from gateway.api.routes.sources import source_keys
 from gateway.api.services import AView, Here, Services
@@ -178,9 +177,9 @@ async def login_form(request: Request, here: Here) -> Response:
 
 
 @router.post("/logout")
-def logout() -> Response:
+def logout(here: Here) -> Response:
     answer = RedirectResponse("/", 303)
-    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    answer.delete_cookie(here.cookie, path="/", httponly=True, samesite="strict")
     return answer
 
 
@@ -195,7 +194,7 @@ def _logged_in(request: Request, here: Services, token: str, next_path: str) -> 
         return render(request, "login.html", Caller(), 401, problem=problem, next_path=own_page(next_path))
     answer = RedirectResponse(own_page(next_path), 303)
     secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, token, path="/", httponly=True, samesite="strict", secure=secure)
+    answer.set_cookie(here.cookie, token, path="/", httponly=True, samesite="strict", secure=secure)
     return answer
 
 

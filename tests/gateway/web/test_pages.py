@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from gateway.access import Scope
+from gateway.api.guards import cookie_name
 from gateway.query.readings import Bucket, Curve
 from gateway.web import text
 from gateway.web.chart import chart, unbroken
@@ -196,7 +197,21 @@ def test_login_puts_the_token_into_a_cookie_that_no_script_reads(anybody: httpx.
         assert "unknown or was revoked" in page(answer, 401).text
         assert "set-cookie" not in answer.headers
     gone = anybody.post("/logout")
-    assert 'sealtrail_token=""' in gone.headers["set-cookie"]
+    assert f'{cookie_name(busy.folder.origin)}=""' in gone.headers["set-cookie"]
+
+
+def test_gateways_on_one_machine_keep_their_logins_apart(tmp_path: Path, server: Server, busy: Site) -> None:
+    """A browser sends a cookie to every port of a host: one is in at both, and then out of one alone."""
+    there = Site(tmp_path, origin="plant-8.example/line-1")
+    there.follow()
+    with Server(there) as other, httpx.Client() as person:
+        for site, url in ((busy, server.url), (there, other.url)):
+            assert person.post(f"{url}/login", data={"token": site.token(Scope.AUDITOR)}).status_code == 303
+        assert len(person.cookies) == 2
+        assert [person.get(f"{url}/records").status_code for url in (server.url, other.url)] == [200, 200]
+        person.post(f"{other.url}/logout")
+        assert [person.get(f"{url}/records").status_code for url in (server.url, other.url)] == [200, 401]
+    there.close()
 
 
 @pytest.mark.parametrize(
