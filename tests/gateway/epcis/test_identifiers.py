@@ -104,6 +104,37 @@ def test_what_is_misread_is_refused(uri: str) -> None:
         canonical(uri)
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *(f"https://id.gs1.org/01/09506000134352/21/{end}" for end in (
+            "%", "%zz", "1%2", 'a"b', "<b>", '1?a b<>"', "1?%g0", "1#\n", "1\n", "1?" + "x" * 5_000,
+            "1?" + "x" * (2_049 - 42), "1#a#b", "1?é",
+        )),
+        *(f"{start}/01/09506000134352/21/1" for start in (
+            "https://exämple.com", "https://ex<am>ple.com", "https://user:pw@@x", "https://x:port", "https://[::1",
+            "https://a[b]", 'https://id.gs1.org/a"b', "https://example.com/%q0", "HTTPS://ex|ample.com",
+        )),
+    ],
+)  # fmt: skip
+def test_a_digital_link_is_a_uri(uri: str) -> None:
+    with pytest.raises(EpcisError):
+        canonical(uri)
+    with pytest.raises(EpcisError):
+        Gs1Key.parse(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://id.gs1.org/01/09506000134352/21/1?" + "x" * (2_048 - 42), "https://[2001:db8::1]:8080/01/09506000134352/21/1",
+        "https://user:pw@example.com:8443/01/09506000134352/21/1?a=b&c=%20#d?e", "http://xn--exmple-cua.com/01/9506000134352/21/1",
+    ],
+)  # fmt: skip
+def test_all_that_a_uri_may_have(uri: str) -> None:
+    assert canonical(uri) == LINK + "01/09506000134352/21/1"
+
+
 def test_a_key_says_what_it_identifies() -> None:
     key = Gs1Key.parse("https://id.gs1.org/01/09780345418913/10/L%2F1/21/S1")
     assert key is not None
