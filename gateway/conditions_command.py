@@ -21,19 +21,15 @@ def export(
     from hashlib import sha256
 
     from chain.conditions.cli import shipment_of
-    from chain.conditions.exporting import export_bundle
+    from chain.conditions.exporting import exported
     from chain.conditions.samples import FIELD
     from chain.disclosing import Purpose
-    from chain.ledger.reading import open_reader
-    from chain.site import Folder, SiteReader
+    from chain.site import Folder
     from crypto.files import write_durably
     from gateway.access import Access, MadeDisclosure, now_us
 
     folder = Folder.existing(data)
-    with closing(SiteReader.open(folder)) as reader, closing(open_reader(folder)) as ledger:
-        content, made, leaves = export_bundle(
-            reader, ledger, shipment_of(shipment), Purpose(to, reason), folder.gateway_key()
-        )
+    content, made, leaves = exported(folder, shipment_of(shipment), Purpose(to, reason))
     with closing(Access(folder)) as access:
         for one in made:
             digest = sha256(one).digest()

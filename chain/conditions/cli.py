@@ -39,6 +39,7 @@ def recompute(
     from chain.conditions.opened import open_bundle
     from chain.conditions.recompute import recompute as run
     from chain.policy import parse_policy
+    from chain.verify import Outcome
 
     if (data is None) == (file is None):
         raise typer.BadParameter("give either --data or --from")
@@ -48,7 +49,8 @@ def recompute(
     trust = parse_policy(_read(policy)) if policy else None
     bundle, own = _from_file(file, shipment_id) if file else _from_site(data or Path(), shipment_id)
     opened = open_bundle(bundle, trust or own)
-    found = run(opened.case) if opened.case else None
+    # Of readings that are not all here nothing follows: neither figures nor alarms are judged.
+    found = run(opened.case) if opened.case and opened.outcome is not Outcome.INCOMPLETE else None
     code, result = verdict(opened, found)
     if as_json:
         print(json.dumps(printed.as_json(opened, found, result), indent=2, ensure_ascii=False))
@@ -93,18 +95,14 @@ def _from_file(file: Path, shipment_id: bytes) -> "tuple[Bundle, Policy]":
 
 def _from_site(data: Path, shipment_id: bytes) -> "tuple[Bundle, Policy]":
     """The same file, made and read in memory: a site checks itself as others check it."""
-    from contextlib import closing
-
     from chain.conditions.bundle import parse_bundle
-    from chain.conditions.exporting import export_bundle
+    from chain.conditions.exporting import exported
     from chain.disclosing import Purpose
-    from chain.ledger.reading import open_reader
     from chain.policies import site_policy
-    from chain.site import Folder, SiteReader
+    from chain.site import Folder
 
-    folder, purpose = Folder.existing(data), Purpose("this site itself", "recomputed")
-    with closing(SiteReader.open(folder)) as reader, closing(open_reader(folder)) as ledger:
-        content, _, _ = export_bundle(reader, ledger, shipment_id, purpose, folder.gateway_key())
+    folder = Folder.existing(data)
+    content, _, _ = exported(folder, shipment_id, Purpose("this site itself", "recomputed"))
     return parse_bundle(content), site_policy(folder)
 
 

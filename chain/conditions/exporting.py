@@ -3,27 +3,43 @@
 Reads only; what it builds is as true as what is stored, and whoever receives it verifies it (chain.conditions.opened).
 """
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 from chain.conditions.bundle import FORMAT, Header, encode_bundle
 from chain.conditions.errors import ConditionsError
 from chain.conditions.samples import FIELD, READING_KIND, Sorter
 from chain.disclosing import Purpose, build_disclosure
 from chain.disclosure import MAX_RECORDS
-from chain.ledger.reading import LedgerReader
+from chain.ledger.reading import LedgerReader, open_reader
 from chain.receipt import LedgerPart
 from chain.record import LOGS_OWN, Record, parts
-from chain.site import SiteReader
+from chain.site import Folder, SiteReader
 from chaincode.coldchain.records import Logger, ReportRecord, Shipment
 from chaincode.coldchain.report import Report
 from chaincode.coldchain.state import policy_key, progress_key, report_key, shipment_key
 from crypto.checkpoint import Checkpoint
-from crypto.keys import PrivateKey
 from crypto.note import parse_note
 
 
+def exported(folder: Folder, shipment_id: bytes, purpose: Purpose) -> tuple[bytes, list[bytes], list[int]]:
+    """What `export_bundle` makes of a data directory.
+
+    Raises:
+        ConditionsError: as there; or a database in the folder was damaged or altered so that it cannot be read.
+    """
+    try:
+        with closing(SiteReader.open(folder)) as reader, closing(open_reader(folder)) as ledger:
+            return export_bundle(folder, reader, ledger, shipment_id, purpose)
+    except (sqlite3.Error, TypeError, ValueError) as e:  # a damaged file, or a column of another type
+        raise ConditionsError(
+            f"the store in {folder.root} cannot be read: {e}; `sealtrail fsck --data {folder.root}` says where"
+        ) from e
+
+
 def export_bundle(
-    reader: SiteReader, ledger: LedgerReader, shipment_id: bytes, purpose: Purpose, key: PrivateKey
+    folder: Folder, reader: SiteReader, ledger: LedgerReader, shipment_id: bytes, purpose: Purpose
 ) -> tuple[bytes, list[bytes], list[int]]:
     """The file, the disclosures in it, and the places of the records that they show.
 
@@ -32,9 +48,15 @@ def export_bundle(
         ReceiptError: a record is not anchored yet.
     """
     shipment = Shipment.decode(_value(ledger, shipment_key(shipment_id), shipment_id))
+    if shipment.reporter_origin != folder.origin:
+        raise ConditionsError(
+            f"shipment {shipment_id.hex()[:16]}… is reported by {shipment.reporter_origin}; this folder is "
+            f"{folder.origin}'s. Use the data directory of the gateway that reports, or a file that it exports"
+        )
     prefix = report_key(shipment_id, 0)[:-20]
     taken = [ReportRecord.decode(value).report for _, value in ledger.values(prefix, prefix + ":")]
     reports = [Report.decode(one) for one in taken]
+    key = folder.gateway_key()
     readings, others = _leaves(reader, shipment, reports)
     disclosures = [
         build_disclosure(reader, ledger, shipment.reporter_origin, leaves, fields, purpose, key)[0]

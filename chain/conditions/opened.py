@@ -5,7 +5,8 @@ Everything in the file is untrusted; only the keys in the policy are trusted. In
  1. ledger: one ledger of the policy opened the shipment, took each report, and changed it last as the file says
  2. policy: the cold chain policy is the one that the shipment names by its hash
  3. records: each disclosure was made by the gateway of the log that reports, and each record in it stands in that log
- 4. numbers: none of the sources' numbers is missing between those shown, and the content of every reading is there
+ 4. numbers: none of the sources' numbers is missing between those shown, the content of every reading is there, and the
+    reports on the ledger are of no others
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 from chain.conditions.bundle import Bundle
 from chain.conditions.case import Case, Reported, Shown
+from chain.conditions.completeness import not_shown
 from chain.conditions.errors import ConditionsError
 from chain.conditions.samples import FIELD
 from chain.disclosed import verify_disclosure
@@ -60,7 +62,10 @@ def open_bundle(bundle: Bundle, trust: TrustPolicy) -> Opened:
     if any(step.state is State.FALSE for step in steps):
         return Opened(tuple(steps), None)
     case = Case(ledger.shipment, policy, ledger.progress, ledger.reports, records)
-    return Opened((*steps, *_numbers(case)), case)
+    try:
+        return Opened((*steps, *_numbers(case)), case)
+    except ConditionsError as e:  # rows that are none
+        return Opened((*steps, Step(4, "numbers", State.FALSE, str(e))), None)
 
 
 class _Ledger:
@@ -143,11 +148,14 @@ def _counts(step: Step) -> bool:
 
 def _numbers(case: Case) -> Iterator[Step]:
     holes, gone = case.holes(), case.unreadable()
+    stripped = [] if holes or gone else list(not_shown(case))
     if holes:
         yield Step(4, "numbers", State.MISSING, f"records are missing: {'; '.join(holes[:MAX_TOLD])}")
     if gone:
         yield Step(4, "numbers", State.MISSING, f"{len(gone)} readings show no content, first record {gone[0]}")
-    if not holes and not gone:
+    if stripped:
+        yield Step(4, "numbers", State.MISSING, f"readings are missing: {'; '.join(stripped[:MAX_TOLD])}")
+    if not holes and not gone and not stripped:
         text = f"no number is missing between the {len(case.records):,} records shown"
         if ends := case.ends():
             text += f"; whether more followed is not shown behind {'; '.join(ends[:MAX_TOLD])}"

@@ -86,7 +86,8 @@ async def overdue_report(tx: Transaction, args: Sequence[bytes]) -> bytes:
 
 async def explain(tx: Transaction, args: Sequence[bytes]) -> bytes:
     """explain(shipment id, alarm, code, text digest, evidence): who reports, or who shipped, says how an alarm came
-    about. Returns the Explanation; there is one for each alarm, and another once that has grown."""
+    about. Returns the Explanation. An organisation explains an alarm once, and again once it has grown; one by another
+    organisation takes its place, so that no release waits for who cannot explain any more."""
     gateway = await require_gateway(tx)
     shipment, progress = await known_shipment(tx, arguments.digest(args[0], "shipment id"))
     number, code = arguments.index(args[1], "alarm"), arguments.name(args[2], "code")
@@ -97,8 +98,10 @@ async def explain(tx: Transaction, args: Sequence[bytes]) -> bytes:
         raise ContractError(Code.UNKNOWN_ALARM, f"the shipment has {len(progress.alarms)} alarms, numbered from 0")
     key, figure = explanation_key(shipment.shipment_id, number), progress.alarms[number].finding.figure
     known = await read(tx, key, Explanation)
-    if known is not None and known.figure >= figure:
-        raise ContractError(Code.EXPLANATION_EXISTS, f"alarm {number} was explained already, as it stands")
+    if known is not None and known.organisation == gateway.organisation and known.figure >= figure:
+        raise ContractError(
+            Code.EXPLANATION_EXISTS, f"{gateway.organisation} explained alarm {number} already, as it stands"
+        )
     evidence = await require_evidence(tx, args[4], gateway)
     record = Explanation(
         number, gateway.organisation, code, text_digest, evidence, tx.timestamp_us, tx.id, figure

@@ -11,7 +11,7 @@ from chain.policy import Policy
 from chain.site import Folder
 from gateway.access import Access
 from gateway.api.epcis import binding
-from gateway.api.guards import Guards
+from gateway.api.guards import Guards, cookie_name
 from gateway.api.parameters import strict_query
 from gateway.api.problems import Problem, handle_problems
 from gateway.api.ratelimit import RateLimits
@@ -75,7 +75,8 @@ def create_app(
     binding.mount(app)
     handle_problems(app, pages.problem_page)
     _describe(app)
-    app.add_middleware(Guards, limits=limits or RateLimits(), large=_large_bodies(live))
+    cookie = cookie_name(folder.origin)
+    app.add_middleware(Guards, limits=limits or RateLimits(), cookie=cookie, large=_large_bodies(live))
     return app
 
 

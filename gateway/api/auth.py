@@ -52,7 +52,7 @@ class Caller:
 
 def caller(request: Request, here: Here) -> Caller:
     """The caller of this request. 401 for a token that is not known, on public routes too."""
-    token = presented_token(request.headers, cookies=request.method == "GET")
+    token = presented_token(request.headers, here.cookie if request.method == "GET" else None)
     if token is None:
         return Caller()
     try:

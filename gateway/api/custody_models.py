@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from gateway.api.models import Out
 from gateway.custody.exceptions.register import ExceptionCase
 from gateway.custody.handover.book import Handover
+from gateway.custody.standing import Standing
 from gateway.custody.tasks import Task
 
 ResolutionName = Literal[
@@ -22,24 +23,29 @@ class TransitionOut(Out):
     name: str = Field(examples=["ship"])
     state: str = Field(examples=["done"], description="pending, waiting, done, refused or void")
     things: list[str] = Field(examples=[["https://id.gs1.org/00/095200020000000018"]])
-    reason: str = Field(examples=[""], description="why it waits or is refused")
+    reason: str = Field(examples=[""], description="why it waits, what it is behind, or why it is refused")
+    behind: str | None = Field(
+        description="id of the open one about the same thing at the head of the row that it stands in"
+    )
     code: str = Field(examples=["not-custodian"], description="the contract's code, where it refused")
     transaction: str = Field(examples=["14"], description="on the ledger, empty while there is none")
     made_us: int
     ended_us: int | None
+    until_us: int | None = Field(description="when it is given up, where it waits for a hand-over")
 
     @classmethod
-    def of(cls, task: Task) -> Self:
+    def of(cls, task: Task, standing: Standing) -> Self:
+        behind = None if standing.behind is None else str(standing.behind)
         return cls(
             id=str(task.id), record=str(task.leaf), name=task.name, state=task.state.name.lower(),
-            things=list(task.things), reason=task.reason, code=task.code, transaction=task.tx_id,
-            made_us=task.made_us, ended_us=task.ended_us,
+            things=list(task.things), reason=standing.reason, behind=behind, code=task.code, transaction=task.tx_id,
+            made_us=task.made_us, ended_us=task.ended_us, until_us=task.until_us,
         )  # fmt: skip
 
 
 class TransitionsOut(Out):
     """A page of them. `counts` is of all, by state; `problem` is why the ledger cannot be told now; `idle`: all that is
-    logged was taken, and all that can be told now was told."""
+    logged was taken, nothing is left to be told now, and none stands behind another."""
 
     transitions: list[TransitionOut]
     after: str | None = Field(description="go on behind this id; null at the end")

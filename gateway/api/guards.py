@@ -20,7 +20,6 @@ from gateway.api.ratelimit import Buckets, RateLimits, address_key
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_TARGET_BYTES = 8 * 1024
-COOKIE = "sealtrail_token"
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -38,10 +37,11 @@ class Guards:
     """The outermost of the application's own layers."""
 
     def __init__(
-        self, app: ASGIApp, limits: RateLimits, large: Mapping[tuple[str, str], int] = MappingProxyType({})
+        self, app: ASGIApp, limits: RateLimits, cookie: str, large: Mapping[tuple[str, str], int] = MappingProxyType({})
     ) -> None:
-        """`large`: method and path of the requests whose bodies may be larger, and how large."""
-        self._app, self._large = app, large
+        """`cookie`: the name of the pages' one. `large`: method and path of the requests whose bodies may be larger,
+        and how large."""
+        self._app, self._cookie, self._large = app, cookie, large
         self._buckets = Buckets(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,21 +112,27 @@ class Guards:
     def _wait(self, scope: Scope, headers: Headers) -> float:
         client = scope.get("client")
         wait = self._buckets.take("address " + address_key(client[0] if client else ""))
-        token = presented_token(headers)
+        token = presented_token(headers, self._cookie)
         if token and not wait:
             wait = self._buckets.take("token " + sha256(token.encode()).hexdigest())
         return wait
 
 
-def presented_token(headers: Headers, *, cookies: bool = True) -> str | None:
-    """The bearer token of a request, from its Authorization header or, where allowed, the pages' cookie."""
+def cookie_name(origin: str) -> str:
+    """What the cookie of a gateway's pages is called. Browsers send cookies to all ports of a host: two gateways of one
+    machine would take each other's."""
+    return "sealtrail_token_" + sha256(origin.encode()).hexdigest()[:12]
+
+
+def presented_token(headers: Headers, cookie: str | None) -> str | None:
+    """The bearer token of a request, from its Authorization header or, where it may, the pages' cookie of this name."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme:
         return token.strip() if scheme.lower() == "bearer" else ""
-    if not cookies or "cookie" not in headers:
+    if cookie is None or "cookie" not in headers:
         return None
     try:
-        found = SimpleCookie(headers["cookie"]).get(COOKIE)
+        found = SimpleCookie(headers["cookie"]).get(cookie)
     except CookieError:
         return None
     return found.value if found else None

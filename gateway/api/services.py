@@ -16,6 +16,7 @@ from chain.receipt import Receipt
 from chain.receipts import ReceiptBuilder
 from chain.site import Folder, SiteReader
 from gateway.access import Access
+from gateway.api.guards import cookie_name
 from gateway.events.view import EventsView, EventsViews
 from gateway.live import Live
 from gateway.query.doubts import marked
@@ -47,6 +48,11 @@ class Services:
     def policy(self) -> Policy:
         """As it is now: a ledger elsewhere gets new configurations."""
         return self.site_policy()
+
+    @property
+    def cookie(self) -> str:
+        """The name of the pages' cookie."""
+        return cookie_name(self.folder.origin)
 
     def receipt(self, view: View, leaf: int, disclose: tuple[str, ...] | None = None) -> Receipt:
         """Build a receipt; one at a time, because the ledger's reading connection is shared."""

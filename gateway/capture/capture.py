@@ -205,9 +205,8 @@ class Capture:
         done = []
         for job in self.jobs.running():
             hashes = [job.pending[at : at + HASH_BYTES] for at in range(0, len(job.pending), HASH_BYTES)]
-            new, any_time = self._known.stored_since(hashes, job.since), self._known.stored_since(hashes, 0)
-            leaves = sorted({leaf for leaf in new if leaf is not None})
-            missing = any_time.count(None)
+            leaves = self._known.stored_since(hashes, job.since)
+            missing = len(hashes) - len(self._known.stored_since(hashes, 0))
             settled = replace(
                 job, finished_us=now_us(), stored=len(leaves),
                 duplicates=job.duplicates + len(hashes) - missing - len(leaves), spans=spans(leaves), pending=b"",

@@ -2,14 +2,16 @@
 
 The event index answers for what it holds. It follows the log by moments, so what was captured here since is remembered
 beside it. What the index held once it must hold: after a start, or while it is built again, nothing is captured until
-it does. Two events are the same where their hashes are (CBV 2.0 section 8.9) and the later one brings no eventID that
-the earlier one has not. A declaration that an event was an error has that event's hash, and is the same as one with the
-same declaration.
+it does. Two events are the same where their hashes are (CBV 2.0 section 8.9), they say the same (different events may
+have one hash: gateway.epcis.meaning), and the later one brings no eventID that the earlier one has not. A declaration
+that an event was an error has that event's hash, and is the same as one with the same declaration. What a stored event
+said is not known once it was erased, or where it is sealed; then the hash alone tells.
 """
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,6 +22,7 @@ import msgspec
 from gateway.capture.errors import BusyCaptureError
 from gateway.epcis.event import Event
 from gateway.epcis.event_hash import hash_id
+from gateway.epcis.meaning import meaning
 from gateway.epcis.opened import OPENED
 from gateway.events.view import EventsView, EventsViews
 from gateway.query.errors import NotFoundError, NotIndexedError
@@ -51,8 +54,13 @@ class Candidate:
 
     @property
     def key(self) -> bytes:
-        """Equal for events that differ by eventID at most."""
+        """Equal for events that differ by eventID at most, and for others that have one hash."""
         return self.hash + self.declared
+
+    @property
+    def exact(self) -> bytes:
+        """Equal for events that differ by eventID at most."""
+        return self.key + meaning(self.payload)
 
 
 class Known:
@@ -61,31 +69,31 @@ class Known:
     def __init__(self, views: EventsViews, start_size: int) -> None:
         """`start_size`: entries of the log when the gateway started."""
         self._views, self._least = views, start_size  # what the index must hold before anything is said of it
-        self._recent: dict[bytes, dict[str | None, int]] = {}
+        self._recent: dict[bytes, list[tuple[int, str | None]]] = {}  # records and their own eventIDs, by key
         self._order: list[tuple[int, bytes]] = []  # leaves of what is in _recent, ascending
         self._indexed = 0
 
     def look(self, candidates: Sequence[Candidate]) -> list[int | None]:
         """For each its record, where it is stored; blocking. BusyCaptureError while that cannot be known."""
-        declarations: dict[int, bytes] = {}  # by leaf: each is opened once, however many ask for it
         with self._view() as view:
-            return [self._found(view, candidate, declarations) for candidate in candidates]
+            stored = _Stored(view)
+            return [self._found(stored, candidate) for candidate in candidates]
 
-    def stored_since(self, hashes: Iterable[bytes], since: int) -> list[int | None]:
-        """For each hash its first record from `since` on; like `look`."""
-        query = "SELECT MIN(leaf) FROM event WHERE hash = ? AND leaf >= ?"
+    def stored_since(self, hashes: Iterable[bytes], since: int) -> list[int]:
+        """Records from `since` on with one of these hashes, as many at most as it stands there; like `look`."""
+        query = "SELECT leaf FROM event WHERE hash = ? AND leaf >= ? ORDER BY leaf LIMIT ?"
         with self._view() as view:
             run = view.events.connection.execute
-            return [run(query, (hashed, since)).fetchone()[0] for hashed in hashes]
+            return sorted(leaf for one, times in Counter(hashes).items() for (leaf,) in run(query, (one, since, times)))
 
     def add(self, stored: Iterable[tuple[Candidate, int]]) -> None:
         """What is in the log now, by ascending record. Forgets what the index holds meanwhile."""
         for candidate, leaf in stored:
-            self._recent.setdefault(candidate.key, {})[candidate.own_id] = leaf
+            self._recent.setdefault(candidate.key, []).append((leaf, candidate.own_id))
             self._order.append((leaf, candidate.key))
         held = next((at for at, (leaf, _) in enumerate(self._order) if leaf >= self._indexed), len(self._order))
         for leaf, key in self._order[:held]:
-            left = {own_id: at for own_id, at in self._recent.get(key, {}).items() if at != leaf}
+            left = [one for one in self._recent.get(key, ()) if one[0] != leaf]
             if left:
                 self._recent[key] = left
             else:
@@ -121,36 +129,62 @@ class Known:
         self._least = indexed
         return indexed
 
-    def _found(self, view: EventsView, candidate: Candidate, declarations: dict[int, bytes]) -> int | None:
-        recent = self._recent.get(candidate.key)
-        if recent and candidate.own_id is None:
-            return min(recent.values())
-        if recent and candidate.own_id in recent:
-            return recent[candidate.own_id]
+    def _found(self, stored: "_Stored", candidate: Candidate) -> int | None:
+        for leaf, own_id in self._recent.get(candidate.key, ())[:_MAX_ALIKE]:
+            if candidate.own_id in (None, own_id) and stored.says(leaf, candidate):
+                return leaf
+        return next((leaf for leaf in stored.alike(candidate) if stored.says(leaf, candidate)), None)
+
+
+class _Stored:
+    """Events in the log, each opened once however many ask for it."""
+
+    def __init__(self, view: EventsView) -> None:
+        self._view = view
+        self._said: dict[int, tuple[bytes, bytes] | None] = {}  # by record: digests of payload and declaration
+        self._meanings: dict[bytes, bytes] = {}  # by digest of the payload
+
+    def alike(self, candidate: Candidate) -> Iterator[int]:
+        """Records in the index that have the hash and, where the candidate has one, its eventID."""
         query = "SELECT leaf FROM event WHERE hash = ? AND declared = ? ORDER BY leaf LIMIT ?"
         values = candidate.hash, bool(candidate.declared), _MAX_ALIKE
-        for (leaf,) in view.events.connection.execute(query, values).fetchall():
-            if _same_id(view, leaf, candidate) and _same_declaration(view, leaf, candidate, declarations):
-                return int(leaf)
-        return None
+        for (leaf,) in self._view.events.connection.execute(query, values).fetchall():
+            if candidate.own_id is None or self._is_named(leaf, candidate.own_id):
+                yield int(leaf)
 
-
-def _same_id(view: EventsView, leaf: int, candidate: Candidate) -> bool:
-    if candidate.own_id is None:
-        return True
-    query = "SELECT 1 FROM named WHERE id = ? AND leaf = ?"
-    return view.events.connection.execute(query, (candidate.own_id, leaf)).fetchone() is not None
-
-
-def _same_declaration(view: EventsView, leaf: int, candidate: Candidate, declarations: dict[int, bytes]) -> bool:
-    if not candidate.declared:
-        return True
-    if leaf not in declarations:
+    def says(self, leaf: int, candidate: Candidate) -> bool:
+        """Whether this record, alike by its hash, says what the candidate does, and declares what it declares."""
         try:
-            declarations[leaf] = _digest(_DECLARING.decode(view.payload(leaf)).error_declaration)
+            said = self._of(leaf)
+            own = sha256(candidate.payload).digest()
+            return said[1] == candidate.declared and (
+                said[0] == own
+                or self._meaning(said[0], lambda: self._view.payload(leaf))
+                == self._meaning(own, lambda: candidate.payload)
+            )
         except NotFoundError:  # erased since, or sealed to others
-            declarations[leaf] = b""
-    return declarations[leaf] == candidate.declared
+            return not candidate.declared
+
+    def _is_named(self, leaf: int, event_id: str) -> bool:
+        query = "SELECT 1 FROM named WHERE id = ? AND leaf = ?"
+        return self._view.events.connection.execute(query, (event_id, leaf)).fetchone() is not None
+
+    def _of(self, leaf: int) -> tuple[bytes, bytes]:
+        if leaf not in self._said:
+            try:
+                payload = self._view.payload(leaf)
+                declared = _digest(_DECLARING.decode(payload).error_declaration)
+                self._said[leaf] = sha256(payload).digest(), declared
+            except NotFoundError:
+                self._said[leaf] = None
+        if (said := self._said[leaf]) is None:
+            raise NotFoundError(f"the event of record {leaf} does not open any more")
+        return said
+
+    def _meaning(self, digest: bytes, payload: Callable[[], bytes]) -> bytes:
+        if digest not in self._meanings:
+            self._meanings[digest] = meaning(payload())
+        return self._meanings[digest]
 
 
 class _Declaring(msgspec.Struct, rename="camel"):

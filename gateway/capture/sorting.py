@@ -1,5 +1,6 @@
 """What of a group of events is to be stored, and what came of each."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from gateway.capture.known import Candidate
@@ -9,17 +10,19 @@ def sorted_out(candidates: Sequence[Candidate], found: Sequence[int | None]) -> 
     """The places of what is to be stored; and of what is in the group before, where that stands."""
     first: dict[tuple[bytes, str | None], int] = {}
     new, again = list[int](), dict[int, int]()
+    times = Counter(candidate.key for candidate in candidates)
     for at, candidate in enumerate(candidates):
         if found[at] is not None:
             continue
-        before = first.get((candidate.key, candidate.own_id))
+        key = candidate.key if times[candidate.key] == 1 else candidate.exact
+        before = first.get((key, candidate.own_id))
         if before is None and candidate.own_id is None:
-            before = first.get((candidate.key, ""))
+            before = first.get((key, ""))
         if before is not None:
             again[at] = before
             continue
-        first[candidate.key, candidate.own_id] = at
-        first.setdefault((candidate.key, ""), at)  # of any eventID
+        first[key, candidate.own_id] = at
+        first.setdefault((key, ""), at)  # of any eventID
         new.append(at)
     return new, again
 

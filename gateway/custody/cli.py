@@ -74,7 +74,7 @@ def list_transitions(
     state: Annotated[str, typer.Option(help="pending, waiting, done, refused or void; empty: all.")] = "",
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """List transitions, in the order of the events; those that wait or were refused say why."""
+    """List transitions, in the order of the events; those that wait, are behind others or were refused say why."""
     found = _pages(url, token, "/v1/custody", "transitions", {"state": state} if state else {})
     lines = [
         f"{one['id']:>8}  {one['name']:<13} {one['state']:<8} record {one['record']:<8}"

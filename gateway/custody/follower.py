@@ -5,6 +5,7 @@ Events that partners handed over are in the log too, under sources of their own;
 
 import logging
 from contextlib import suppress
+from hashlib import sha256
 
 from chain.errors import LogError
 from chain.log.proofs import root_at
@@ -21,6 +22,7 @@ from gateway.custody.names import is_container, is_lot
 from gateway.custody.tasks import TOO_LATE, Task, Tasks
 from gateway.custody.transitions import Transitions
 from gateway.epcis.event import Event, read_event
+from gateway.epcis.meaning import meaning, says_the_same
 from gateway.events.follower import EPCIS_KIND
 from gateway.events.schema import PARTNER
 from gateway.index.following import stored_events
@@ -99,29 +101,46 @@ class Follower:
         except Exception as e:  # it was checked before it was logged: by another version, or not by this program
             self._tasks.refuse_at_once(leaf, READ, (), f"the event cannot be read: {e!r}", "malformed")
             return
+        before = self._record_of(event, payload)
         if event.error is not None:
-            self._declared(event, leaf)
-        elif self._is_new(event, leaf):
+            self._declared(event, leaf, before)
+        elif before is None:
             named = [thing.uri for thing in event.things if is_container(thing.uri) or is_lot(thing.uri)]
+            self._see(event, payload, leaf)
             self._book.mention([*named, event.hash_id], leaf)
             self._transitions.take(event, leaf)
 
-    def _is_new(self, event: Event, leaf: int) -> bool:
-        with self._store.transaction() as tx:
-            return tx.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (event.hash, leaf)).rowcount == 1
+    def _record_of(self, event: Event, payload: bytes) -> int | None:
+        """The record that says what this event does; None where none does. Of an erased one the hash alone tells."""
+        first = self._seen(event.hash)
+        if first is None:
+            return None
+        stored = self._reader.stored(first)
+        if stored is None or says_the_same(cbor.unpack(stored.event)[9], payload):
+            return first
+        return self._seen(_exact(event, payload))
 
-    def _declared(self, event: Event, leaf: int) -> None:
-        """An event is declared erroneous: what the ledger was not told is not done, and the rest is told to people."""
+    def _seen(self, key: bytes) -> int | None:
         with self._store.reading() as db:
-            row = db.execute("SELECT leaf FROM seen WHERE hash = ?", (event.hash,)).fetchone()
-        if row is None:
+            row = db.execute("SELECT leaf FROM seen WHERE hash = ?", (key,)).fetchone()
+        return row and int(row[0])
+
+    def _see(self, event: Event, payload: bytes, leaf: int) -> None:
+        """By its hash or, where another event has that, by what it says too."""
+        with self._store.transaction() as tx:
+            if not tx.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (event.hash, leaf)).rowcount:
+                tx.execute("INSERT INTO seen VALUES (?, ?)", (_exact(event, payload), leaf))
+
+    def _declared(self, event: Event, leaf: int, before: int | None) -> None:
+        """An event is declared erroneous: what the ledger was not told is not done, and the rest is told to people."""
+        if before is None:
             return
-        ended, taken = self._tasks.void(row[0])
+        ended, taken = self._tasks.void(before)
         for task in ended:
             if task.name == COMMISSION:
                 self._lots.reopen(task.detail[0])
         if taken:
-            said = f"record {row[0]} is declared erroneous, but the ledger was told already; correct it by events"
+            said = f"record {before} is declared erroneous, but the ledger was told already; correct it by events"
             things = [thing.uri for thing in event.things]
             self._tasks.refuse_at_once(leaf, "declare", things, said, TOO_LATE)
 
@@ -137,3 +156,7 @@ class Follower:
             f"custody.db followed another log than this one, or this one further than it goes now ({row[0]:,} records);"
             " restore both from one backup"
         )
+
+
+def _exact(event: Event, payload: bytes) -> bytes:
+    return sha256(event.hash + meaning(payload)).digest()

@@ -66,6 +66,7 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE IF NOT EXISTS position (id INTEGER PRIMARY KEY CHECK (id = 0), next_leaf INTEGER NOT NULL,"
     " root BLOB NOT NULL)",
     # Hashes of events that were taken: the same event captured twice is one event.
+    # By the event hash, or of a later event that has the hash of another one by the SHA-256 of hash and meaning.
     "CREATE TABLE IF NOT EXISTS seen (hash BLOB PRIMARY KEY, leaf INTEGER NOT NULL) WITHOUT ROWID",
     # A thing that has a secret of its own: a lot (its LGTIN) or a logistic unit (its SSCC), by canonical URI. A unit
     # that was opened and packed again is another one for the ledger: a new generation with a new secret. `secret` is

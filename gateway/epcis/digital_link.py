@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote
 
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.gs1_parts import checked
-from gateway.epcis.identifiers import MAX_URI_CHARS, ROOT, Gs1Key
+from gateway.epcis.identifiers import ROOT, Gs1Key
+from gateway.epcis.uris import MAX_URI_CHARS
 
 GS = "\x1d"  # what a scanner sends for FNC1
 MAX_ELEMENT_CHARS = 512

@@ -18,10 +18,10 @@ from urllib.parse import quote, unquote
 from gateway.epcis import digital_link_path, epc_urn
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.gs1_parts import checked
+from gateway.epcis.uris import require_uri
 from gateway.preprocess.gs1 import check_digit
 
 ROOT = "https://id.gs1.org"
-MAX_URI_CHARS = 2_048
 _PRODUCT = (f"{ROOT}/01/", f"{ROOT}/8006/")
 _UNRESERVED = "';="  # of character set 82, beside letters, digits, - . and _: all others are percent-encoded
 _NAMES = {
@@ -32,16 +32,9 @@ _NAMES = {
     ("8017", ""): "gsrnp", ("8018", ""): "gsrn", ("8017", "8019"): "gsrnp", ("8018", "8019"): "gsrn",
 }  # fmt: skip
 _DROPPED_BESIDE = {"22": {"10", "21", "235"}, "10": {"21", "235"}}  # coarser qualifiers, where a finer one is there
-# RFC 3986: scheme and what may follow it; brackets only around an IPv6 address.
-_URI = re.compile(
-    r"[A-Za-z][A-Za-z0-9+.\-]*:(?://(?:[\w.~!$&'()*+,;=:@%\-]*|(?:[\w.~!$&'()*+,;=:%\-]*@)?\[[0-9A-Fa-f:.]+\](?::\d*)?)(?=[/?#]|\Z))?"
-    r"[\w.~!$&'()*+,;=:@%/\-]*(?:\?[\w.~!$&'()*+,;=:@%/?\-]*)?(?:#[\w.~!$&'()*+,;=:@%/?\-]*)?",
-    re.ASCII,
-).fullmatch
 # By far the most: a product, lot or pack in its canonical form already, of letters and digits.
 _PLAIN = re.compile(r"https://id\.gs1\.org/01/(\d{14})(?:/(?:10|21)/[0-9A-Za-z]{1,20})?", re.ASCII).fullmatch
 _ANY_CASE = re.compile("urn:epc:|https?://", re.IGNORECASE).match
-_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})").search
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +121,20 @@ def canonical(uri: str) -> str:
     found = _parts(uri)
     if found is not None:
         return _link(*found)
-    if len(uri) > MAX_URI_CHARS or not _URI(uri) or ("%" in uri and _BAD_ESCAPE(uri)):
-        raise EpcisError(f"expected a URI (RFC 3986) of at most {MAX_URI_CHARS:,} characters, got {uri!r:.80}")
+    require_uri(uri)
     return uri
+
+
+def sought(uri: str) -> str:
+    """The canonical form of what somebody asks for: as `canonical`, but whatever that gave is taken. It gives assets
+    and documents of other domains, whose check digits are not verified there, at GS1's own."""
+    try:
+        return canonical(uri)
+    except EpcisError:
+        found = digital_link_path.read(uri, digits=False) if uri.startswith(f"{ROOT}/") else None
+        if found is None or _link(*found) != uri:
+            raise
+        return uri
 
 
 def lgtin_of(gtin: str, lot: str) -> str:
@@ -171,7 +175,10 @@ def _parts(uri: str) -> tuple[str, str, tuple[tuple[str, str], ...]] | None:
     if uri.startswith("urn:epc:"):
         return epc_urn.read(uri)
     if uri.startswith("http"):
-        return digital_link_path.read(uri)
+        found = digital_link_path.read(uri)
+        if found is not None:
+            require_uri(uri)  # the path alone was read: not host, query and fragment, and any character was taken
+        return found
     start = _ANY_CASE(uri)  # of schemes, and of the name behind urn, RFC 3986 and RFC 8141 ignore the case
     return None if start is None or start[0].islower() else _parts(start[0].lower() + uri[start.end() :])
 

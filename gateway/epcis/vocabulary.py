@@ -16,18 +16,22 @@ from gateway.epcis.identifiers import canonical
 CBV = "https://ref.gs1.org/cbv/"
 WEB_VOCABULARY = "https://gs1.org/voc/"
 _FOREIGN = {"urn:epcglobal:cbv": "bare words of CBV 2.0", "http://ns.gs1.org/cbv/": "bare words",
-            "https://ns.gs1.org/cbv/": "bare words"}  # fmt: skip
+            "https://ns.gs1.org/cbv/": "bare words", "http://ref.gs1.org/cbv/": "bare words"}  # fmt: skip
+_GS1 = (CBV, WEB_VOCABULARY)
+_LISTS = ("BizStep-", "Disp-", "BTT-", "SDT-", "ER-", "Comp-")
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """One list of words. `root` before a word is its URI. `open_words`: a bare word that is not listed is taken too,
-    where it is spelt like those of GS1's web vocabulary, which grows without EPCIS."""
+    where it is spelt like those of GS1's web vocabulary, which grows without EPCIS. `loose`: names in CBV's namespace
+    that look like a word of none of its lists are taken too, as a published example has one (`cbv:my_own_party`)."""
 
     name: str
     root: str
     words: frozenset[str]
     open_words: bool = False
+    loose: bool = False
 
     def read(self, value: object, prefixes: Mapping[str, str]) -> str:
         """The bare word where it is GS1's, else the full URI. Raises EpcisError."""
@@ -46,18 +50,21 @@ class Vocabulary:
             )
         canonical(value)
         full = written_out(value, prefixes)
+        low = full[:32].lower()  # scheme and host in any case, as RFC 3986 has them
         for start, mend in _FOREIGN.items():
-            if full.startswith(start):
+            if low.startswith(start):
                 raise EpcisError(f"expected {mend} in JSON, got {value!r:.80}; write the last part alone")
-        return self._of_gs1(full)
+        return self._of_gs1(full) if low.startswith(_GS1) else full
 
     def _of_gs1(self, full: str) -> str:
+        """A name in GS1's namespaces is a word of this list, or nobody's."""
         word = full.removeprefix(self.root) if full.startswith(self.root) else ""
         if word in self.words:
             return word
-        if word and not self.open_words:
-            raise EpcisError(f"{full!r:.80} is no {self.name} of CBV 2.0; use one of its words")
-        return full
+        own = self.loose and full.startswith(CBV) and not full.startswith(_LISTS, len(CBV)) and len(full) > len(CBV)
+        if own or (word and self.open_words):
+            return full
+        raise EpcisError(f"{full!r:.80} is no {self.name} of CBV 2.0; use one of its words, or a URI of your own")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -80,7 +87,9 @@ DISPOSITION = Vocabulary("disposition", CBV + "Disp-", _words(
 TRANSACTION = Vocabulary("business transaction type", CBV + "BTT-", _words(
     "bol cert desadv inv pedigree po poc prodorder recadv rma testprd testres upevt"
 ))  # fmt: skip
-PARTY = Vocabulary("source or destination type", CBV + "SDT-", _words("location owning_party possessing_party"))
+PARTY = Vocabulary(
+    "source or destination type", CBV + "SDT-", _words("location owning_party possessing_party"), loose=True
+)
 ERROR_REASON = Vocabulary("error reason", CBV + "ER-", _words("did_not_occur incorrect_data"))
 COMPONENT = Vocabulary("component", CBV + "Comp-", _words(
     "altitude axial_distance azimuth easting elevation_angle height latitude longitude northing polar_angle "

@@ -12,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 
 from gateway.access import AccessError
 from gateway.api.auth import MAX_TOKEN_CHARS, Caller, Reader, WhoeverCalls
-from gateway.api.guards import COOKIE
 from gateway.api.parameters import FromTime, RecordId, SourcePath, ToTime
 from gateway.api.routes.sources import source_keys
 from gateway.api.services import AView, Here, Services
@@ -37,7 +36,12 @@ FILES = {"app.css": "text/css", "app.js": "text/javascript", "icon.svg": "image/
 PAGE_SIZE = 50
 SOURCE_SERIES = 6
 MAX_FORM_BYTES = 4096
-OWN_PAGE = re.compile(r"/((records|sources|shipments|exceptions|recalls)(/[a-z0-9][a-z0-9._-]{0,63})?|goods|alarms)?")
+MAX_NEXT_CHARS = 1000  # as the form sends it, each may be three bytes; the token has to fit beside it
+# A page of our own and what it is asked, in characters that browsers read as no more: no backslash, no control.
+OWN_PAGE = re.compile(
+    r"/((records|sources|shipments|exceptions|recalls)(/[a-z0-9][a-z0-9._-]{0,63})?|goods|alarms)?"
+    r"(\?[A-Za-z0-9._~%&=+:/?@!$'()*,;-]*)?"
+)
 
 _templates = Environment(
     loader=PackageLoader("gateway.web"),
@@ -153,11 +157,11 @@ def _source(here: Services, view: View, who: Caller, name: str, since: int | Non
 @router.get("/login")
 def login(
     request: Request, here: Here, token: Annotated[str | None, Query(max_length=MAX_TOKEN_CHARS)] = None,
-    next_path: Annotated[str, Query(alias="next", max_length=200)] = "/",
+    next_path: Annotated[str, Query(alias="next", max_length=MAX_NEXT_CHARS)] = "/",
 ) -> Response:  # fmt: skip
     """The form; with a token, the same as sending the form."""
     if token is None:
-        return render(request, "login.html", Caller(), problem="", next_path=next_path)
+        return render(request, "login.html", Caller(), problem="", next_path=own_page(next_path))
     return _logged_in(request, here, token, next_path)
 
 
@@ -173,9 +177,9 @@ async def login_form(request: Request, here: Here) -> Response:
 
 
 @router.post("/logout")
-def logout() -> Response:
+def logout(here: Here) -> Response:
     answer = RedirectResponse("/", 303)
-    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    answer.delete_cookie(here.cookie, path="/", httponly=True, samesite="strict")
     return answer
 
 
@@ -187,12 +191,16 @@ def _logged_in(request: Request, here: Services, token: str, next_path: str) -> 
         here.access.token(token)
     except AccessError:
         problem = "This token is unknown or was revoked. Ask your operator for another one."
-        return render(request, "login.html", Caller(), 401, problem=problem, next_path=next_path)
-    # Only to pages of our own: a login must not be a way to send people elsewhere.
-    answer = RedirectResponse(next_path if OWN_PAGE.fullmatch(next_path) else "/", 303)
+        return render(request, "login.html", Caller(), 401, problem=problem, next_path=own_page(next_path))
+    answer = RedirectResponse(own_page(next_path), 303)
     secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, token, path="/", httponly=True, samesite="strict", secure=secure)
+    answer.set_cookie(here.cookie, token, path="/", httponly=True, samesite="strict", secure=secure)
     return answer
+
+
+def own_page(asked: str) -> str:
+    """Where a log-in leads: to a page of our own, else the first. It must not be a way to send people elsewhere."""
+    return asked if len(asked) <= MAX_NEXT_CHARS and OWN_PAGE.fullmatch(asked) else "/"
 
 
 @router.get("/static/{name}")
@@ -209,7 +217,6 @@ def problem_page(request: Request, status: int, detail: str) -> Response | None:
     if not wants_page or request.url.path.startswith(("/v1", "/log/", "/schemas", "/static")):
         return None
     if status == 401:
-        return render(
-            request, "login.html", Caller(), 401, problem="This page needs a token.", next_path=request.url.path
-        )
+        asked = own_page(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+        return render(request, "login.html", Caller(), 401, problem="This page needs a token.", next_path=asked)
     return render(request, "problem.html", Caller(), status, status=status, detail=detail)

@@ -11,7 +11,7 @@ import pytest
 
 from chain.conditions.samples import Sample
 from chaincode.coldchain.quarantine import Quarantine
-from chaincode.coldchain.records import DisputeRecord, Progress, ReportRecord, Shipment
+from chaincode.coldchain.records import DisputeRecord, Explanation, Progress, ReportRecord, Shipment
 from chaincode.errors import Code
 from crypto import cbor
 from tests.chain.conditions.readings import MINUTE_US, POLICY, course
@@ -20,7 +20,7 @@ from tests.contract_suite.companies import Company, Lot, case, companies
 from tests.contract_suite.shipments import Trip, logger_of
 from tests.contract_suite.world import World
 
-REPORT, RELEASE, CLOSE = "coldchain.report", "coldchain.release", "coldchain.close"
+REPORT, RELEASE, CLOSE, EXPLAIN = (f"coldchain.{name}" for name in ("report", "release", "close", "explain"))
 Three = tuple[Company, Company, Company]
 
 
@@ -125,6 +125,29 @@ def test_a_report_that_never_came(three: Three) -> None:
     world.refused(Code.NOT_OVERDUE, maker.actor, "coldchain.overdue", trip.shipment_id)
     world.refused(Code.UNEXPLAINED, maker.actor, RELEASE, *trip.releasing(maker))
     carrier.submit("coldchain.explain", *trip.explaining(0, carrier))
+    maker.submit(RELEASE, *trip.releasing(maker))
+    assert not get(world, trip)[1].held
+
+
+def test_an_explanation_by_who_has_to_release_is_replaced_by_anothers(three: Three) -> None:
+    """The maker sends to itself, so that nobody else can release, and explains the missing report first."""
+    maker, carrier, _ = three
+    world, hasty = maker.world, replace(POLICY, interval_s=1)
+    maker.submit("coldchain.policy", hasty.encode())
+    from_us = now_us() - 40 * MINUTE_US
+    loggers = (logger_of(carrier, calibrated=from_us // (1440 * MINUTE_US)),)
+    trip = Trip(carrier, policy=hasty, recipient=maker.organisation, from_us=from_us, loggers=loggers)
+    trip = trip.but(units=(bytes(32),))
+    maker.submit("coldchain.open", *trip.opening(maker))
+    time.sleep(1.1)
+    maker.submit("coldchain.overdue", trip.shipment_id)
+    maker.submit(EXPLAIN, *trip.explaining(0, maker))
+    world.refused(Code.EXPLANATION_EXISTS, maker.actor, EXPLAIN, *trip.explaining(0, maker))
+    world.refused(Code.UNEXPLAINED, maker.actor, RELEASE, *trip.releasing(maker))
+    world.refused(Code.FORBIDDEN, carrier.actor, RELEASE, *trip.releasing(carrier))
+    carrier.submit(EXPLAIN, *trip.explaining(0, carrier))
+    (kept,) = cbor.decode(world.evaluate("coldchain.explanations", trip.shipment_id), 2**20)
+    assert Explanation.decode(kept).organisation == carrier.organisation
     maker.submit(RELEASE, *trip.releasing(maker))
     assert not get(world, trip)[1].held
 

@@ -64,8 +64,8 @@ async def capture(request: Request, who: Capturer, here: Here, behaviour: Behavi
              responses={200: {"description": "it was captured before"}, **documented(400, 401, 403, 406, 415)},
              openapi_extra=_EVENT_BODY)  # fmt: skip
 async def capture_event(request: Request, who: Capturer, here: Here) -> Response:
-    """One event. 201 when it is on disk and in the log; 200 when it was there already. The body is the event as it is
-    stored, `Location` its address, `Sealtrail-Record` its place in the log."""
+    """One event. 201 when it is on disk and in the log; 200 when it was there already. The body is the event as it was
+    brought, `Location` its address, `Sealtrail-Record` its place in the log."""
     captures = here.live.supply.capture
     found = await _intake(request, captures, proceed=False)
     if found.kind not in TYPES:

@@ -58,7 +58,7 @@ async def stream(socket: WebSocket) -> None:
 
 
 def _require_reader(socket: WebSocket, here: Services) -> None:
-    token = presented_token(socket.headers, cookies=False)
+    token = presented_token(socket.headers, None)
     try:
         if token is None or not 0 < len(token) <= MAX_TOKEN_CHARS or not token.isascii():
             raise AccessError("send Authorization: Bearer <token>")

@@ -61,7 +61,7 @@ async def stream(
     alarms = here.live.supply.alarms
     start = min(int(last), MAX_NUMBER) if last else after
     begin = await alarms.newest() if start is None else start
-    token = presented_token(request.headers, cookies=True) or ""
+    token = presented_token(request.headers, here.cookie) or ""
     events = _events(alarms, begin, lambda: _may_read(here.access, token))
     return AlarmStream(events, media_type=EVENTS, headers={"Cache-Control": "no-store"})
 

@@ -13,6 +13,7 @@ from gateway.api.problems import documented, refused_input
 from gateway.api.services import Here
 from gateway.custody.errors import CustodyError, UnknownUnitError
 from gateway.custody.schema import TaskState
+from gateway.custody.standing import Standings
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.identifiers import lgtin_of
 
@@ -27,16 +28,17 @@ async def listing(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     after: Annotated[str, Query(pattern="^[0-9]{1,18}$", description="go on behind this id")] = "0",
 ) -> TransitionsOut:  # fmt: skip
-    """Transitions in the order of the events. Those that wait or were refused say why; a refused one holds up no other
-    and stays here until it is tried again."""
+    """Transitions in the order of the events. Those that wait, stand behind another about the same thing or were
+    refused say why; a refused one holds up no other and stays here until it is tried again."""
     custody = here.live.supply.custody
     wanted, idle = TaskState[state.upper()] if state else None, custody.keeping.idle  # before the counts it is about
     found = await run_in_threadpool(custody.tasks.page, wanted, int(after), limit)
     counts = await run_in_threadpool(custody.tasks.counts)
+    standings = await run_in_threadpool(Standings(custody.store, custody.tasks).of, found)
     last = str(found[-1].id) if len(found) == limit else None
     return TransitionsOut(
-        transitions=[TransitionOut.of(task) for task in found], after=last, counts=counts,
-        problem=custody.problem, idle=idle,
+        transitions=[TransitionOut.of(*one) for one in zip(found, standings, strict=True)], after=last, counts=counts,
+        problem=custody.problem, idle=idle and not counts["pending"],
     )  # fmt: skip
 
 

@@ -2,17 +2,14 @@
 
 import secrets
 from collections.abc import Sequence
-from contextlib import closing
 from itertools import count
 
-from chain.conditions.exporting import export_bundle, rows_of
+from chain.conditions.exporting import exported, rows_of
 from chain.conditions.report import build_report
 from chain.conditions.samples import Sample, Sorter
 from chain.disclosing import Purpose
-from chain.ledger.reading import open_reader
 from chain.log.proofs import ProofBuilder
 from chain.record import Record
-from chain.site import SiteReader
 from chaincode.coldchain.policy import Policy
 from chaincode.coldchain.records import Logger, Progress
 from chaincode.coldchain.report import Report
@@ -128,10 +125,8 @@ class Carrier:
         return sorter.samples
 
     def bundle(self) -> bytes:
-        folder = self.site.folder
         purpose = Purpose("the pharmacy", "what became of our vaccines")
-        with closing(SiteReader.open(folder)) as reader, closing(open_reader(folder)) as ledger:
-            return export_bundle(reader, ledger, self.shipment, purpose, folder.gateway_key())[0]
+        return exported(self.site.folder, self.shipment, purpose)[0]
 
 
 def series(source: Source) -> str:

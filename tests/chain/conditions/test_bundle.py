@@ -1,6 +1,8 @@
 """The file that somebody was given: no part of it can be exchanged, cut, or come from somewhere else."""
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,16 +15,20 @@ from typer.testing import CliRunner
 from chain.conditions import cli
 from chain.conditions.bundle import Bundle, encode_bundle, parse_bundle
 from chain.conditions.errors import ConditionsError
+from chain.conditions.exporting import exported
 from chain.conditions.opened import open_bundle
+from chain.conditions.samples import FIELD, Sorter
 from chain.disclosing import Purpose, build_disclosure
 from chain.ledger.reading import open_reader
 from chain.policy import Policy
 from chain.site import SiteReader
 from chain.verify import Outcome
+from crypto.errors import SealtrailError
 from gateway.access import Access
 from gateway.conditions_command import export
 from tests.chain.conditions.carrier import Carrier
 from tests.chain.conditions.readings import POLICY
+from tests.gateway.test_shared_ledger import LEDGER
 from tests.support.site import Site
 
 
@@ -119,6 +125,38 @@ def test_records_of_another_shipment_prove_nothing_here(given: Given) -> None:
     found = open_bundle(bundle, given.site.policy)
     assert found.case is not None
     assert [len(one) for one in found.case.samples()] == [0]
+    assert found.outcome is Outcome.INCOMPLETE
+
+
+def test_a_file_without_its_readings_proves_no_alarm_false(given: Given) -> None:
+    """The reports on the ledger count readings: a file that shows none of them, or the half, is not whole."""
+    header, folder = parse_bundle(given.data).header, given.site.folder
+    outcome, text = given.opened(parse_bundle(encode_bundle(header, ())))
+    assert outcome is Outcome.INCOMPLETE
+    assert "report 1 is of 4 readings of logger 0" in text
+    leaves = [line.index for line in parse_bundle(given.data).disclosures[0].lines]
+    for part in (leaves[:2], leaves[4:], leaves[:-1], leaves[1:]):
+        with closing(SiteReader.open(folder)) as reader, closing(open_reader(folder)) as ledger:
+            made, _ = build_disclosure(
+                reader, ledger, folder.origin, part, [FIELD], Purpose("a", "b"), folder.gateway_key()
+            )
+        stripped = parse_bundle(encode_bundle(header, (made,)))
+        outcome, text = given.opened(stripped)
+        assert (outcome, text[:21]) == (Outcome.INCOMPLETE, "readings are missing:"), part
+
+
+def test_a_file_of_many_disclosures_without_some_of_them(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chain.conditions.exporting.MAX_RECORDS", 1)
+    data = given.one.bundle()
+    lengths = parse_bundle(data).header.disclosures
+    assert len(lengths) == 6
+    parts, at = [], len(data) - sum(lengths)
+    for length in lengths:
+        parts.append(data[at : at + length])
+        at += length
+    for kept in (parts[::2], parts[:3], parts[3:]):
+        stripped = encode_bundle(parse_bundle(data).header, tuple(kept))
+        assert given.opened(parse_bundle(stripped))[0] is Outcome.INCOMPLETE
 
 
 def test_records_that_show_no_content(given: Given) -> None:
@@ -131,9 +169,85 @@ def test_records_that_show_no_content(given: Given) -> None:
     assert (outcome, text[:32]) == (Outcome.INCOMPLETE, "6 readings show no content, firs")
 
 
+def test_a_shipment_that_another_log_reports(tmp_path: Path) -> None:
+    """The wholesaler reports; the carrier's folder has none of the readings, and says so instead of proving nothing.
+    That its log is shorter than the wholesaler's says nothing else."""
+    shared = LEDGER | {"folder": tmp_path / "ledger"}
+    with (
+        Site(
+            tmp_path / "wholesaler", origin="wholesaler.example/gw", shared_ledger=shared | {"organisation": "W"}
+        ) as ours,
+        Site(tmp_path / "carrier", origin="carrier.example/gw", shared_ledger=shared | {"organisation": "C"}) as other,
+    ):
+        one = Carrier(ours)
+        one.measure(one.truck, *[5] * 6)
+        one.open()
+        one.submit(one.report(1, 30))
+        said = "is reported by wholesaler.example/gw; this folder is carrier.example/gw's"
+        folder = other.folder
+        with pytest.raises(ConditionsError, match=said):
+            exported(folder, one.shipment, Purpose("a", "b"))
+        file = tmp_path / "shipment.jsonl"
+        with pytest.raises(ConditionsError, match=said):
+            export(one.shipment.hex(), file, folder.root)
+        assert not file.exists()
+        words = ["recompute", one.shipment.hex(), "--data", str(folder.root)]
+        done = CliRunner().invoke(cli.app, words)
+        assert (done.exit_code, type(done.exception)) == (1, ConditionsError)
+
+
 def test_a_policy_that_trusts_somebody_else(given: Given, tmp_path: Path) -> None:
     with Site(tmp_path / "other", origin="plant-9.example/line-1") as other:
         assert given.opened(parse_bundle(given.data), other.policy)[0] is Outcome.UNTRUSTED
+
+
+@pytest.mark.parametrize(
+    ("file", "statement"),
+    [
+        ("site.db", "UPDATE log_checkpoint SET note = CAST(x'ff41' AS TEXT)"),
+        ("site.db", "UPDATE segment SET body = substr(body, 1, 20) || x'00' || substr(body, 22)"),
+        ("site.db", "UPDATE segment SET body = 'abc'"),
+        ("site.db", "DROP TABLE segment"),
+        ("ledger/ledger.db", "UPDATE ledger_head SET note = CAST(x'ff41' AS TEXT)"),
+        ("ledger/ledger.db", "DROP TABLE state"),
+        ("site.db", ""),
+    ],
+)
+def test_a_store_that_was_tampered_with_is_told_in_one_line(
+    given: Given, tmp_path: Path, file: str, statement: str
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(given.site.folder.root, root)
+    with closing(sqlite3.connect(root / file)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if statement:
+            db.execute(statement)
+            db.commit()
+    if not statement:
+        data = (root / file).read_bytes()
+        (root / file).write_bytes(data[:8192] + bytes(len(data) - 8192))
+    done = CliRunner().invoke(cli.app, ["recompute", given.one.shipment.hex(), "--data", str(root)])
+    assert isinstance(done.exception, SealtrailError), done.exception
+    with pytest.raises(SealtrailError) as caught:
+        export(given.one.shipment.hex(), tmp_path / "out", root)
+    assert str(caught.value) == str(done.exception)
+    if isinstance(caught.value, ConditionsError):
+        assert f"cannot be read: {caught.value.__cause__}; `sealtrail fsck --data {root}` says where" in str(
+            caught.value
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_that_are_none(given: Given) -> None:
+    """A gateway that commits to nonsense: the file is false, and nothing breaks."""
+    sorter_add = Sorter.add
+    Sorter.add = lambda self, leaf, record, rows: sorter_add(self, leaf, record, [1])  # type: ignore[method-assign]
+    try:
+        outcome, text = given.opened(parse_bundle(given.data))
+    finally:
+        Sorter.add = sorter_add  # type: ignore[method-assign]
+    assert outcome is Outcome.INVALID
+    assert "a row is" in text
 
 
 def test_the_commands(given: Given, tmp_path: Path) -> None:
@@ -150,6 +264,9 @@ def test_the_commands(given: Given, tmp_path: Path) -> None:
     assert [report["agrees"] for report in found["reports"]] == [True, True]
     site = ["recompute", given.one.shipment.hex(), "--data", str(given.site.folder.root)]
     assert runner.invoke(cli.app, site).exit_code == 0
+    file.write_bytes(encode_bundle(parse_bundle(given.data).header, ()))
+    stripped = runner.invoke(cli.app, [*words, "--json"])
+    assert (stripped.exit_code, json.loads(stripped.output).keys()) == (5, {"result", "proof"})
     for wrong in (
         [*words, "--data", "."], words[:2], words[:4], ["recompute", "xyz", *words[2:]],
         ["recompute", "00" * 32, *words[2:]], ["recompute", "00" * 32, *site[2:]],

@@ -24,7 +24,7 @@ from chaincode.coldchain.records import Progress
 from chaincode.coldchain.report import Report
 from chaincode.errors import Code, ContractError
 from tests.chain.conditions.carrier import Carrier
-from tests.chain.conditions.readings import START_US
+from tests.chain.conditions.readings import MINUTE_US, START_US
 from tests.support.site import Site
 
 DAY_MINUTES = 1440
@@ -294,6 +294,28 @@ def test_a_false_alarm(carrier: Carrier) -> None:
     assert result == "differs"
     assert {judgement for _, _, judgement in judged(found)} == {Judgement.FALSE}
     assert numbers(found)["most"] == (16_000, 5_000)
+
+
+def test_readings_that_were_invented(carrier: Carrier) -> None:
+    """A gap is filled with readings of no entry. That they are not left out of the file, only a record behind the
+    report's entries shows; without one the file is not whole, and proves nothing."""
+    carrier.measure(carrier.truck, *[5] * 6)
+    carrier.measure(carrier.truck, *[5] * 3, start=45)
+    carrier.open()
+    true = carrier.samples()[0]
+    times = [true[5].time_us + n * 5 * MINUTE_US for n in range(1, 4)]
+    filled = [true[5]._replace(row=n, time_us=us, received_us=us) for n, us in enumerate(times, 1)]
+    lie = carrier.report(1, 60, [[*true, *filled]])
+    assert not carrier.submit(lie).held
+    result, _, opened = checked(carrier)
+    assert result == "incomplete"
+    assert "report 1 is of 12 readings of logger 0" in opened.steps[-1].text
+    carrier.measure(carrier.truck, 5, start=60)
+    carrier.site.drain()
+    result, found, _ = checked(carrier)
+    assert result == "differs"
+    assert numbers(found)["count"] == (12, 9)
+    assert (Cause.GAP, 0, Judgement.SUPPRESSED) in judged(found)
 
 
 def test_a_report_that_is_suppressed(carrier: Carrier) -> None:

@@ -114,7 +114,7 @@ def test_missing_data_is_an_excursion_until_it_is_explained(world: ColdWorld) ->
     world.refused(Code.UNKNOWN_ALARM, world.carrier, EXPLAIN, *trip.explaining(1, world.carrier))
     world.submit(world.carrier, EXPLAIN, *trip.explaining(0, world.carrier))
     assert world.event == ("coldchain.explained", [trip.shipment_id, world.carrier.origin, 0, CARRIER, "battery"])
-    world.refused(Code.EXPLANATION_EXISTS, world.maker, EXPLAIN, *trip.explaining(0, world.maker))
+    world.refused(Code.EXPLANATION_EXISTS, world.carrier, EXPLAIN, *trip.explaining(0, world.carrier))
     assert world.held(trip) == [True] * 3  # an explanation alone lets nothing go
     world.submit(world.wholesaler, RELEASE, *trip.releasing(world.wholesaler))
     (said,) = world.explanations(trip)
@@ -128,6 +128,24 @@ def test_nobody_explains_and_releases(world: ColdWorld) -> None:
     world.submit(world.maker, EXPLAIN, *trip.explaining(0, world.maker))
     world.refused(Code.UNEXPLAINED, world.maker, RELEASE, *trip.releasing(world.maker))
     world.submit(world.wholesaler, RELEASE, *trip.releasing(world.wholesaler))
+
+
+def test_an_explanation_by_who_has_to_release_is_replaced_by_anothers(world: ColdWorld) -> None:
+    """Who opened a shipment to itself is the only one that can release it, and explained its gap too early."""
+    trip = world.trip(recipient=MAKER)
+    world.submit(world.maker, "coldchain.open", *trip.opening(world.maker))
+    to_us = world.at(40)
+    world.submit(world.carrier, REPORT, *trip.reporting(trip.report(1, to_us, course(5, 5))))
+    world.submit(world.maker, EXPLAIN, *trip.explaining(0, world.maker))
+    world.refused(Code.EXPLANATION_EXISTS, world.maker, EXPLAIN, *trip.explaining(0, world.maker))
+    world.refused(Code.UNEXPLAINED, world.maker, RELEASE, *trip.releasing(world.maker))
+    for other in (world.carrier, world.wholesaler):
+        world.refused(Code.FORBIDDEN, other, RELEASE, *trip.releasing(other))
+    world.submit(world.carrier, EXPLAIN, *trip.explaining(0, world.carrier))
+    (said,) = world.explanations(trip)
+    assert said.organisation == CARRIER
+    world.submit(world.maker, RELEASE, *trip.releasing(world.maker))
+    assert world.held(trip) == [False] * 3
 
 
 def test_a_suppressed_report_is_overdue_and_who_waits_for_it_says_so(world: ColdWorld) -> None:
@@ -328,7 +346,7 @@ def test_an_explanation_does_not_cover_what_came_thereafter(world: ColdWorld) ->
     assert [alarm.finding.figure for alarm in world.progress(trip).alarms] == [4500]
     world.refused(Code.UNEXPLAINED, world.wholesaler, RELEASE, *trip.releasing(world.wholesaler))
     world.submit(world.carrier, EXPLAIN, *trip.explaining(0, world.carrier))
-    world.refused(Code.EXPLANATION_EXISTS, world.maker, EXPLAIN, *trip.explaining(0, world.maker))
+    world.refused(Code.EXPLANATION_EXISTS, world.carrier, EXPLAIN, *trip.explaining(0, world.carrier))
     world.submit(world.wholesaler, RELEASE, *trip.releasing(world.wholesaler))
     assert [said.figure for said in world.explanations(trip)] == [4500]
 

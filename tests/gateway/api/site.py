@@ -114,8 +114,8 @@ class Device:
 class Site:
     """The gateway's parts around one folder, and the Live that the REST interface asks."""
 
-    def __init__(self, root: Path) -> None:
-        self.folder = Folder.create(root, ORIGIN)
+    def __init__(self, root: Path, origin: str = ORIGIN) -> None:
+        self.folder = Folder.create(root, origin)
         self.signers = self.folder.log_signers(create=True)
         key = self.folder.gateway_key(create=True)
         ledger_signers = self.folder.ledger_signers(create=True)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.access import Scope
 from gateway.api import RateLimits
 from gateway.api.auth import Requires
-from gateway.api.guards import MAX_BODY_BYTES
+from gateway.api.guards import MAX_BODY_BYTES, cookie_name
 from gateway.api.ratelimit import Buckets, address_key
 from tests.gateway.api.server import Server, app_of
 from tests.gateway.api.site import Site
@@ -94,7 +94,7 @@ def test_tokens(anybody: httpx.Client, busy: Site) -> None:
 def test_a_cookie_reads_but_changes_nothing(anybody: httpx.Client, busy: Site) -> None:
     """The attack: another site makes the browser of a device administrator post a form."""
     token = busy.token(Scope.DEVICE_ADMIN, Scope.AUDITOR)
-    cookie = {"Cookie": f"sealtrail_token={token}"}
+    cookie = {"Cookie": f"{cookie_name(busy.folder.origin)}={token}"}
     assert anybody.get("/v1/records", headers=cookie).status_code == 200
     assert anybody.post("/v1/sources", json={"source": "evil"}, headers=cookie).status_code == 401
 

@@ -12,6 +12,7 @@ from gateway.custody import parts
 from gateway.custody.amounts import whole
 from gateway.custody.errors import CustodyError
 from gateway.custody.schema import LotState, TaskState
+from gateway.epcis.event import read_event
 from tests.gateway.custody.goods import Company, Goods, amount, between, sscc, states
 
 Trade = list[Company]
@@ -126,6 +127,25 @@ def test_an_event_that_was_captured_twice_counts_once(maker: Company, goods: Goo
     assert states(maker, first) == [("commission", "done", "")]
     assert states(maker, second) == []
     assert maker.balance(goods.lot_uri).count == 7_000_000
+
+
+def test_different_events_of_one_hash_are_each_taken(maker: Company, goods: Goods) -> None:
+    """Also again, and when one of them is declared erroneous."""
+    body = json.loads(
+        maker.event("ObjectEvent", "commissioning", "ADD", quantityList=[amount(goods.lot_uri, 7, "KGM")])
+    )
+    one, other = ({"ilmd": {"cbvmda:lotNumber": name}} | body for name in ("7", "007"))
+    said = {"errorDeclaration": {"declarationTime": "2026-11-24T00:00:00Z", "reason": "incorrect_data"}}
+    payloads = [json.dumps(event).encode() for event in (one, other, other, other | said, one | said)]
+    assert len({read_event(payload).hash for payload in payloads}) == 1
+    leaves = maker.capture_all(payloads[:2])
+    maker.settle()
+    leaves += maker.capture_all(payloads[2:])
+    maker.settle()
+    assert [states(maker, leaf) for leaf in leaves] == [
+        [("commission", "done", "")], [("commission", "refused", "not-possible")], [], [],
+        [("declare", "refused", "declared-too-late")],
+    ]  # fmt: skip
 
 
 def test_what_was_declared_erroneous_in_time_is_not_told(maker: Company, goods: Goods) -> None:

@@ -11,6 +11,7 @@ from gateway.epcis.identifiers import (
     pgln_uri,
     sgln_uri,
     sgtin,
+    sought,
     sscc_uri,
 )
 
@@ -102,6 +103,58 @@ def test_other_uris_stay(uri: str) -> None:
 def test_what_is_misread_is_refused(uri: str) -> None:
     with pytest.raises(EpcisError):
         canonical(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *(f"https://id.gs1.org/01/09506000134352/21/{end}" for end in (
+            "%", "%zz", "1%2", 'a"b', "<b>", '1?a b<>"', "1?%g0", "1#\n", "1\n", "1?" + "x" * 5_000,
+            "1?" + "x" * (2_049 - 42), "1#a#b", "1?é",
+        )),
+        *(f"{start}/01/09506000134352/21/1" for start in (
+            "https://exämple.com", "https://ex<am>ple.com", "https://user:pw@@x", "https://x:port", "https://[::1",
+            "https://a[b]", 'https://id.gs1.org/a"b', "https://example.com/%q0", "HTTPS://ex|ample.com",
+        )),
+    ],
+)  # fmt: skip
+def test_a_digital_link_is_a_uri(uri: str) -> None:
+    with pytest.raises(EpcisError):
+        canonical(uri)
+    with pytest.raises(EpcisError):
+        Gs1Key.parse(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://id.gs1.org/01/09506000134352/21/1?" + "x" * (2_048 - 42), "https://[2001:db8::1]:8080/01/09506000134352/21/1",
+        "https://user:pw@example.com:8443/01/09506000134352/21/1?a=b&c=%20#d?e", "http://xn--exmple-cua.com/01/9506000134352/21/1",
+    ],
+)  # fmt: skip
+def test_all_that_a_uri_may_have(uri: str) -> None:
+    assert canonical(uri) == LINK + "01/09506000134352/21/1"
+
+
+@pytest.mark.parametrize(
+    "path", ["8003/030013450007718765", "8003/952012200000001004", "253/4012345000091PO%2F7", "255/401234599999144"]
+)
+def test_what_another_domain_made_canonical_is_found(path: str) -> None:
+    """Nobody verifies those check digits there, so the canonical form is taken where it is asked for."""
+    made = canonical(f"https://id.example.com/{path}")
+    assert made == LINK + path
+    assert sought(made) == made
+    with pytest.raises(EpcisError, match="check digit"):
+        canonical(made)
+    with pytest.raises(EpcisError, match="check digit"):
+        sought(f"{made}?")
+
+
+@pytest.mark.parametrize("path", ["01/09780345418914", "00/040123450000003330", "414/4012345000055", "253/40123"])
+def test_what_nobody_makes_canonical_is_not_asked_for(path: str) -> None:
+    with pytest.raises(EpcisError):
+        sought(LINK + path)
+    assert sought("urn:epc:id:sgtin:4012345.011111.9876") == LINK + "01/04012345111118/21/9876"
 
 
 def test_a_key_says_what_it_identifies() -> None:

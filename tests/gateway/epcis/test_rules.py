@@ -92,6 +92,23 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("ObjectEvent", {"bizStep": "https://ref.gs1.org/cbv/BizStep-nonsense"}, "/bizStep", "business step"),
     ("ObjectEvent", {"bizStep": "cbv:BizStep-nonsense"}, "/bizStep", "business step"),
     ("ObjectEvent", {"bizStep": "a step: of mine"}, "/bizStep", "URI"),
+    *(
+        ("ObjectEvent", {"bizStep": wrong}, "/bizStep", "business step")
+        for wrong in (
+            "https://ref.gs1.org/cbv/Disp-active", "cbv:Disp-active", "https://ref.gs1.org/cbv/BTT-po",
+            "https://ref.gs1.org/cbv/anything", "https://ref.gs1.org/cbv/", "https://ref.gs1.org/cbv/BizStep-",
+            "HTTPS://REF.gs1.org/cbv/BizStep-foo", "https://ref.gs1.org/cbv/bizstep-shipping", "gs1:Temperature",
+        )
+    ),
+    ("ObjectEvent", {"bizStep": "http://ref.gs1.org/cbv/BizStep-foo"}, "/bizStep", "last part"),
+    ("ObjectEvent", {"@context": {"a": "https://ref.gs1.org/"}, "bizStep": "a:cbv/Disp-active"}, "/bizStep", "step"),
+    ("ObjectEvent", {"disposition": "cbv:BizStep-shipping"}, "/disposition", "disposition"),
+    ("ObjectEvent", {"sourceList": [{"type": "cbv:SDT-owner", "source": "urn:x:1"}]}, "/sourceList/0/type", "source"),
+    ("ObjectEvent", {"sourceList": [{"type": "cbv:Disp-active", "source": "urn:x:1"}]}, "/sourceList/0/type", "source"),
+    ("ObjectEvent", {"bizTransactionList": [{"type": "cbv:Disp-active", "bizTransaction": "urn:x:1"}]},
+     "/bizTransactionList/0/type", "transaction type"),
+    ("ObjectEvent", sensor(type="cbv:Disp-active"), f"{SENSORS}/type", "measurement type"),
+    ("ObjectEvent", sensor(component="gs1:Temperature"), f"{SENSORS}/component", "component"),
     ("ObjectEvent", {"disposition": "in_transport"}, "/disposition", "disposition"),
     ("ObjectEvent", {"persistentDisposition": {}}, "/persistentDisposition", "neither"),
     ("ObjectEvent", {"persistentDisposition": {"set": []}}, "/persistentDisposition/set", "list of 1"),
@@ -148,7 +165,9 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
 ]  # fmt: skip
 TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("ObjectEvent", {"bizStep": "https://example.com/steps/blessing", "disposition": "urn:own:blessed"}),
-    ("ObjectEvent", {"bizStep": "https://ref.gs1.org/cbv/BizStep-shipping"}),
+    ("ObjectEvent", {"bizStep": "https://ref.gs1.org/cbv/BizStep-shipping", "disposition": "cbv:Disp-active"}),
+    ("ObjectEvent", {"sourceList": [{"type": "cbv:my_own_party", "source": "urn:x:1"}]}),
+    ("ObjectEvent", sensor(type="gs1:Flavour", component="cbv:Comp-x")),
     ("ObjectEvent", {"epcList": [], "quantityList": [{"epcClass": "urn:x:1"}]}),
     ("ObjectEvent", {"epcList": None, "readPoint": {"id": "geo:1,2"}} | sensor(value=5.5, uom="CEL")),
     ("ObjectEvent", sensor(value=1, uom="A unit of ours")),

@@ -1,6 +1,7 @@
 """The pages: what they say, to whom, and that they are well-formed, escaped and readable."""
 
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from gateway.access import Scope
+from gateway.api.guards import cookie_name
 from gateway.query.readings import Bucket, Curve
 from gateway.web import text
 from gateway.web.chart import chart, unbroken
@@ -190,16 +192,67 @@ def test_login_puts_the_token_into_a_cookie_that_no_script_reads(anybody: httpx.
         assert "HttpOnly" in cookie
         assert "SameSite=strict" in cookie
         anybody.cookies.clear()
-    for elsewhere in ("https://evil.example", "//evil.example", "/\\evil", "/v1/records", "javascript:alert(1)"):
-        answer = anybody.get("/login", params={"token": token, "next": elsewhere})
-        assert answer.headers["location"] == "/"
-        anybody.cookies.clear()
     for wrong in ("wrong", "\x00", "é", "a;b"):
         answer = anybody.post("/login", data={"token": wrong})
         assert "unknown or was revoked" in page(answer, 401).text
         assert "set-cookie" not in answer.headers
     gone = anybody.post("/logout")
-    assert 'sealtrail_token=""' in gone.headers["set-cookie"]
+    assert f'{cookie_name(busy.folder.origin)}=""' in gone.headers["set-cookie"]
+
+
+def test_gateways_on_one_machine_keep_their_logins_apart(tmp_path: Path, server: Server, busy: Site) -> None:
+    """A browser sends a cookie to every port of a host: one is in at both, and then out of one alone."""
+    there = Site(tmp_path, origin="plant-8.example/line-1")
+    there.follow()
+    with Server(there) as other, httpx.Client() as person:
+        for site, url in ((busy, server.url), (there, other.url)):
+            assert person.post(f"{url}/login", data={"token": site.token(Scope.AUDITOR)}).status_code == 303
+        assert len(person.cookies) == 2
+        assert [person.get(f"{url}/records").status_code for url in (server.url, other.url)] == [200, 200]
+        person.post(f"{other.url}/logout")
+        assert [person.get(f"{url}/records").status_code for url in (server.url, other.url)] == [200, 401]
+    there.close()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["/goods?id=https%3A%2F%2Fid.gs1.org%2F01%2F09520002000019%2F21%2FA%2526B", "/records?kind=epcis&cursor=", "/?a=1"],
+)
+def test_a_login_leads_to_what_was_asked_for(anybody: httpx.Client, busy: Site, asked: str) -> None:
+    form = anybody.get(asked, headers={"Accept": "text/html"})
+    if form.status_code == 401:
+        assert re.findall('name="next" value="([^"]*)"', form.text) == [escape(asked)]
+    else:  # the first page needs no token
+        assert asked.startswith("/?")
+    for answer in (
+        anybody.get("/login", params={"token": busy.token(Scope.AUDITOR), "next": asked}),
+        anybody.post("/login", data={"token": busy.token(Scope.AUDITOR), "next": asked}),
+    ):
+        assert (answer.status_code, answer.headers["location"]) == (303, asked)
+        anybody.cookies.clear()
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "https://evil.example", "//evil.example", "//evil.example/goods?id=1", "/\\evil.example", "\\\\evil.example",
+        "///evil.example", "/goods?id=1\r\nSet-Cookie: a=b", "/goods\n", "/goods?id=1\n", "/goods?\\",
+        "/\t/evil.example", "javascript:alert(1)", "data:text/html,1", "?id=1", "evil.example", " /goods",
+        "/goods/../login", "/records/../x",
+        "/goods@evil.example", "/.evil.example", "/v1/records", "/logout", "/login?next=/", "/goods#a", "/goods?é", "",
+        "/goods?id=" + "a" * 1000,
+    ],
+)  # fmt: skip
+def test_a_login_leads_nowhere_else(anybody: httpx.Client, busy: Site, elsewhere: str) -> None:
+    answer = anybody.post("/login", data={"token": busy.token(Scope.AUDITOR), "next": elsewhere})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert "a=b" not in answer.headers["set-cookie"]
+    anybody.cookies.clear()
+    answer = anybody.get("/login", params={"token": busy.token(Scope.AUDITOR), "next": elsewhere})
+    assert answer.status_code == 422 or answer.headers["location"] == "/"
+    anybody.cookies.clear()
+    wrong = anybody.post("/login", data={"token": "wrong", "next": elsewhere})
+    assert (wrong.status_code, 'name="next" value="/"' in wrong.text) == (401, True)
 
 
 def test_static_files(anybody: httpx.Client) -> None:

@@ -19,7 +19,7 @@ from gateway.ingest.inbound import Verdict
 from tests.gateway.api.epcis.asking import JSON, bodies, capture, captured, events_in, listed, refused
 from tests.gateway.ingest.mqtt_support import Raw, connect, publish
 from tests.support.served import Served
-from tests.support.trade import declared_false, objects, pack
+from tests.support.trade import CONTEXT, commissioned, declared_false, objects, pack
 
 WRONG = objects(1, "flying", pack(9, 1))
 
@@ -47,6 +47,12 @@ def test_a_lone_event_gets_an_address(maker: httpx.Client, auditor: httpx.Client
     refused(maker.post("/epcis/events", content=document, headers=JSON), 400, "ValidationException", "/epcis/capture")
 
 
+def test_an_event_is_found_whatever_it_holds(maker: httpx.Client, auditor: httpx.Client) -> None:
+    event = objects(1, "shipping", pack(11, 2), **{"@context": [*CONTEXT, {"ex": "urn:x:"}], "ex:a": {"eventList": []}})
+    answer = maker.post("/epcis/events", content=event, headers=JSON)
+    assert events_in(auditor.get(answer.headers["location"])) == bodies(event)
+
+
 def test_the_same_event_is_stored_once_however_it_is_written(maker: httpx.Client, auditor: httpx.Client) -> None:
     urn, link = "urn:epc:id:sgtin:4012345.012345.77", "https://id.gs1.org/01/04012345123456/21/77"
     first, second = objects(2, "shipping", urn), objects(2, "shipping", link)
@@ -56,6 +62,26 @@ def test_the_same_event_is_stored_once_however_it_is_written(maker: httpx.Client
     for named in (urn, link):
         found = events_in(auditor.get("/epcis/events", params={"MATCH_epc": named, "EQ_bizStep": "shipping"}))
         assert found == bodies(first)
+
+
+def test_different_events_of_one_hash_are_each_stored(maker: httpx.Client, auditor: httpx.Client) -> None:
+    """The attack: what has the hash of another event is there first, and that one is taken for it."""
+    made = [commissioned(5, 13, name, pack(13, 1)) for name in ("007", "7", "7E0")]
+    split, joined = objects(6, "shipping", "urn:x:a", "urn:x:b"), objects(6, "shipping", "urn:x:aepc=urn:x:b")
+    assert len({open_event(one).hash for one in made}) == len({open_event(one).hash for one in (split, joined)}) == 1
+    stored = [maker.post("/epcis/events", content=one, headers=JSON) for one in (joined, split, *made[:2])]
+    assert [one.status_code for one in stored] == [201] * 4
+    both = captured(maker, listed(made[2], made[1], split, made[2]))  # one is new, and stands there twice
+    assert (both["stored"], both["duplicates"], both["errors"]) == (1, 3, [])
+    for name, event in zip(("007", "7", "7E0"), made, strict=True):
+        found = events_in(auditor.get("/epcis/events", params={"EQ_ILMD_cbvmda:lotNumber": name}))
+        assert found == bodies(event)
+    assert events_in(auditor.get("/epcis/events", params={"MATCH_epc": "urn:x:b"})) == bodies(split)
+    again = captured(maker, listed(*made, joined, split))
+    records = [int(one.headers["sealtrail-record"]) for one in stored]
+    assert again["verdicts"] == [
+        [leaf, True] for leaf in (*records[2:], both["verdicts"][0][0], *records[:2])
+    ]  # by the index too
 
 
 def test_another_event_id_makes_another_event(maker: httpx.Client) -> None:

@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as open_socket
 
 from gateway.access import Scope
+from gateway.api.guards import cookie_name
 from gateway.delivery.signing import verify
 from gateway.enquiry.standing import Standing
 from tests.gateway.api.epcis.asking import bodies, captured, events_in, listed, refused, without_context
@@ -229,7 +230,7 @@ def test_the_operator_says_where_webhooks_may_go(tmp_path: Path) -> None:
 def socket(gateway: Served, query: str, scope: Scope | None = Scope.AUDITOR, cookie: bool = False) -> ClientConnection:
     headers = {} if scope is None else {"Authorization": f"Bearer {gateway.token(scope)}"}
     if cookie:
-        headers = {"Cookie": f"sealtrail_token={gateway.token(Scope.AUDITOR)}"}
+        headers = {"Cookie": f"{cookie_name(gateway.config.origin)}={gateway.token(Scope.AUDITOR)}"}
     return open_socket(f"{gateway.url.replace('http', 'ws')}/epcis/queries/{query}", additional_headers=headers)
 
 
