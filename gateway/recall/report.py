@@ -19,7 +19,8 @@ US_A_MINUTE = 60_000_000
 def state_of(
     recall: Recall, suppliers: list[Supplier], customers: list[Customer], found: Mapping[str, Holdings], now_us: int
 ) -> dict[str, Any]:
-    """JSON values. `reach` is the share of packs of which somebody said what became of them, in percent."""
+    """JSON values. `reach` is the share of packs of which somebody said what became of them, in percent; what customers
+    returned counts where it came back."""
     heard = [Heard(one.organisation, one.salt, one.answer) for one in customers if one.answer is not None]
     waiting = [one for one in customers if one.answer is None]
     over = now_us > recall.deadline_us
@@ -28,7 +29,7 @@ def state_of(
     beyond = passed_on(heard)
     unanswered = added([*(one.packs for one in waiting), *(one.answer.unanswered for one in heard)])
     packs = sum(part.received for part in found.values())
-    accounted = own.accounted + beyond.accounted
+    accounted = own.accounted + beyond.accounted - beyond.returned  # to us, or to who speaks of it as its own
     last_us = max((one.first_us for one in customers), default=0)
     rows = tiers(len(customers), len(waiting) if over else 0, last_us, heard)
     return {

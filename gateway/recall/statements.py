@@ -108,8 +108,9 @@ class Answer:
 
     @property
     def claimed(self) -> int:
-        """Packs of which it speaks."""
-        return min(max(self.received, self.own.total + self.passed_on.total + self.unanswered), MAX_NUMBER)
+        """Packs of which it speaks. What customers returned is among its own once it has it."""
+        beyond = self.passed_on.total - self.passed_on.returned
+        return min(max(self.received, self.own.total + beyond + self.unanswered), MAX_NUMBER)
 
 
 Statement = Notice | Answer

@@ -89,6 +89,7 @@ def drill(root: Path) -> None:
             await by_the_ledger(all_of)
             await hidden(all_of, recall.id)
             await forged(all_of, recall.id)
+            await returned(all_of, recall.id)
             await curious(all_of)
             await at_once(all_of)
             await flooding(all_of)
@@ -163,6 +164,19 @@ async def by_the_ledger(all_of: Companies) -> None:
     assert await maker.ledger.received(LOT, "Wholesaler", range(10_001)) is None
 
 
+async def returned(all_of: Companies, recall: str) -> None:
+    """The kiosk sends its case back. It is counted once: nobody speaks of more than it got, and a pack that is missing
+    elsewhere is not hidden by it."""
+    await all_of.capture("Kiosk", shipped(10, case(3), "Kiosk", "Wholesaler"))
+    await all_of.until(lambda: _last(all_of, recall).passed_on.returned == 10)
+    assert (await state_now(all_of["Maker"], recall))["reach"] == 83.3
+    await all_of.capture("Wholesaler", received(11, case(3), "Kiosk", 2))
+    await all_of.until(lambda: _last(all_of, recall).own.quarantined == 30)
+    state = await state_now(all_of["Maker"], recall)
+    assert (state["reach"], state["flagged"], state["passed_on"]["returned"]) == (100.0, 0, 10)
+    assert excess(all_of["Maker"].book.customers(recall)[0]) is None
+
+
 def _drill(all_of: Companies, sender: str, deadline_us: int, *, lot: str = LOT, to: str = "Wholesaler") -> bytes:
     """A drill that a company makes up."""
     gateway = all_of.served[sender].gateway
@@ -172,11 +186,11 @@ def _drill(all_of: Companies, sender: str, deadline_us: int, *, lot: str = LOT, 
 
 async def curious(all_of: Companies) -> None:
     """A customer makes up a drill of a lot that came from the maker: it is not answered, and told to nobody."""
-    wholesaler, kiosk = all_of["Wholesaler"], all_of["Kiosk"]
-    before = len(kiosk.book.all())
+    wholesaler, shop = all_of["Wholesaler"], all_of["Shop"]
+    before = len(shop.book.all())
     asked = await wholesaler.take_notice("Shop", _drill(all_of, "Shop", recalls_now() + HOUR_US))
     true = await wholesaler.take_notice("Maker", _drill(all_of, "Maker", recalls_now() + HOUR_US))
-    await all_of.until(lambda: wholesaler.book.said(true, "Maker") and len(kiosk.book.all()) > before)
+    await all_of.until(lambda: wholesaler.book.said(true, "Maker") and len(shop.book.all()) > before)
     await wholesaler.turn()
     assert (wholesaler.book.said(asked, "Shop"), wholesaler.book.customers(asked)) == (None, [])
     # A person who answers the supplier says nothing of its goods to the other one who told us.
