@@ -3,7 +3,8 @@
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, WebSocketRoute
+from starlette.routing import Match, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 
 from gateway.api.auth import JobReader, PayloadReader
 from gateway.api.epcis import capture, events, queries, socket, subscriptions
@@ -14,7 +15,6 @@ from gateway.enquiry.collections import Collection
 
 __all__ = ["mount"]
 _METHODS = ("GET", "POST", "DELETE")
-_OTHERS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE"]
 router = APIRouter(prefix="/epcis", tags=["EPCIS"])
 
 
@@ -30,7 +30,7 @@ async def forget_token(token: str, who: PayloadReader) -> Response:
 async def discover(request: Request, who: JobReader, here: Here) -> Response:
     """Versions, formats and bounds of a resource. 404 for a path that is none; nothing is looked up."""
     headers = {
-        "Allow": _allowed(request), "GS1-EPCIS-Min": VERSION, "GS1-EPCIS-Max": VERSION,
+        "Allow": _allowed(request.scope), "GS1-EPCIS-Min": VERSION, "GS1-EPCIS-Max": VERSION,
         "GS1-CBV-Min": VERSION, "GS1-CBV-Max": VERSION, "GS1-EPC-Format": "Never_Translates",
         "GS1-Extensions": "sealtrail=urn:sealtrail:epcis:",
     }  # fmt: skip
@@ -44,24 +44,23 @@ async def discover(request: Request, who: JobReader, here: Here) -> Response:
     return answer(status=204, headers=headers)
 
 
-@router.api_route("", methods=_OTHERS, include_in_schema=False)
-@router.api_route("/{path:path}", methods=_OTHERS, include_in_schema=False)
-async def refuse(request: Request, who: JobReader) -> Response:
-    """What no route before took: 405 with all that the path allows, or 404."""
-    raise HTTPException(405, headers={"Allow": _allowed(request)})
+class _Refuse:
+    """What no route before took: 405 with all that the path allows, or 404. No function, so that it gets any method."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(405, headers={"Allow": _allowed(scope)})
 
 
-def _allowed(request: Request) -> str:
+def _allowed(scope: Scope) -> str:
     """The methods of a path, for the header Allow. HTTPException 404 where it has none."""
-    found = [method for method in _METHODS if _is_route(request, method)]
+    found = [method for method in _METHODS if _is_route({**scope, "method": method})]
     if not found:
         raise HTTPException(404, "there is nothing of this path")
     return ", ".join(["OPTIONS", *found])
 
 
-def _is_route(request: Request, method: str) -> bool:
+def _is_route(scope: Scope) -> bool:
     """Whether a route takes it; those of collections take any name, and refuse what is none themselves."""
-    scope = {**request.scope, "method": method}
     for route in _ROUTES:
         match, found = route.matches(scope)
         if match is Match.FULL:
@@ -79,3 +78,4 @@ def mount(app: FastAPI) -> None:
     for part in _PARTS:
         app.include_router(part.router)
     app.include_router(router)
+    app.router.routes.append(Route("/epcis{path:path}", _Refuse()))
