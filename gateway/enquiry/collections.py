@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from gateway.enquiry.clauses import Selection
 from gateway.enquiry.errors import TooComplexError
-from gateway.enquiry.fixed import TYPES
+from gateway.enquiry.fixed import TYPES, instance
 from gateway.enquiry.query import parsed
 from gateway.enquiry.tokens import Place, decode, encode
 from gateway.epcis.context import GS1_PREFIXES
@@ -34,10 +34,10 @@ _PARAMETERS = {
     Collection.BIZ_LOCATIONS: "EQ_bizLocation", Collection.READ_POINTS: "EQ_readPoint",
     Collection.DISPOSITIONS: "EQ_disposition",
 }  # fmt: skip
-_ROLES = ", ".join(str(int(role)) for role in STATED)
+# What MATCH_anyEPC finds. It takes a pattern for what it stands for, so one that stands in an event is no member.
 _EPCS = (
-    f"SELECT id, uri FROM thing t WHERE id > ? AND EXISTS (SELECT 1 FROM part p WHERE p.thing = t.id AND p.role IN"
-    f" ({_ROLES}) AND p.quantity IS NULL) ORDER BY id LIMIT ?"
+    "SELECT id, uri FROM thing t WHERE id > ? AND uri NOT GLOB 'urn:epc:idpat:*' AND EXISTS"
+    f" (SELECT 1 FROM part x WHERE x.thing = t.id AND {instance(*STATED)}) ORDER BY id LIMIT ?"
 )
 # The next value of a column, by its index, whatever the number of events.
 _STEPS = (

@@ -19,6 +19,11 @@ TYPES = {
 }  # fmt: skip
 _OF_WORD = "SELECT id FROM word WHERE text"
 _OWN_EPCS = (Role.EPC, Role.CHILD)
+_INSTANCE = (
+    f"x.role IN ({{}}) AND x.quantity IS NULL AND NOT EXISTS (SELECT 1 FROM fact f WHERE f.leaf = x.leaf AND f.name IN"
+    f" ({_OF_WORD} IN ('class:epc', 'class:input', 'class:output'))"
+    " AND f.value = (SELECT uri FROM thing WHERE id = x.thing))"
+)
 
 
 def fact(name: str, where: str, *values: object) -> Member:
@@ -85,17 +90,16 @@ def _place(column: str, *, within: bool) -> Maker:
     return make
 
 
-def _epcs(*roles: Role) -> Maker:
-    """Instances. A class that an event lists with a quantity is none, though it has the same role."""
+def instance(*roles: Role) -> str:
+    """The condition that a row x of the table part is of an instance in one of these roles. A class is none, though
+    it has the same role, whether the event lists it with a quantity or without."""
+    return _INSTANCE.format(", ".join(str(int(role)) for role in roles))
 
+
+def _epcs(*roles: Role) -> Maker:
     def make(name: str, values: Sequence[str], _: Prefixes) -> Clause:
         query, given = things(values, name)
-        classed = (
-            f"EXISTS (SELECT 1 FROM fact f WHERE f.leaf = x.leaf AND f.name IN ({_OF_WORD} IN"
-            " ('class:epc', 'class:input', 'class:output')) AND f.value = (SELECT uri FROM thing WHERE id = x.thing))"
-        )
-        where = f"x.thing IN ({query}) AND x.role IN ({', '.join(str(int(r)) for r in roles)})"
-        return Member("part", f"{where} AND x.quantity IS NULL AND NOT {classed}", given)
+        return Member("part", f"x.thing IN ({query}) AND {instance(*roles)}", given)
 
     return make
 

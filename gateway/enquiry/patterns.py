@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from gateway.enquiry.clauses import marks
 from gateway.enquiry.errors import ParameterError
 from gateway.epcis.errors import EpcisError
-from gateway.epcis.identifiers import ROOT, canonical
+from gateway.epcis.identifiers import ROOT, sought
 
 _PATTERN = re.compile(r"urn:epc:idpat:([a-z]+):([^/?#]+)")
 _SERIAL = {"sgtin": "21", "itip": "21", "upui": "235", "cpi": "8011", "sgln": "254"}
@@ -54,7 +54,7 @@ def _told_apart(values: Sequence[str], name: str) -> tuple[list[str], list[str]]
 def uri(value: str, name: str) -> str:
     """The canonical form. ParameterError for what is no URI."""
     try:
-        return canonical(value)
+        return sought(value)
     except EpcisError as e:
         raise ParameterError(f"{name}: {e}") from e
 

@@ -3,7 +3,8 @@
 Trust boundary: takes untrusted text. Any company may serve Digital Links at its own domain, so a path that looks like
 one is taken for one. Where only a wrong check digit speaks against it: a GTIN, an SSCC or a GLN is refused anywhere;
 asset and document types (8003, 253, 255), whose check digit stands amid the value, only at GS1's own resolver, since
-paths of other services look alike.
+paths of other services look alike; and there too only where it is captured, since what came from another domain is
+asked for by its canonical form.
 """
 
 import re
@@ -29,8 +30,11 @@ _OWN = "id.gs1.org"
 Parts = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
-def read(uri: str) -> Parts | None:
-    """(AI, value, qualifiers), or None where the URI is no Digital Link. Raises EpcisError."""
+def read(uri: str, digits: bool = True) -> Parts | None:
+    """(AI, value, qualifiers), or None where the URI is no Digital Link. Raises EpcisError.
+
+    digits: verify those of asset and document types at GS1's own resolver.
+    """
     web = _WEB(uri)
     if not web:
         return None
@@ -40,14 +44,14 @@ def read(uri: str) -> Parts | None:
         segments.pop()
     for i, segment in enumerate(segments):
         ai = _name(segment)
-        if ai in _QUALIFIERS and (found := _key(ai, segments[i + 1 :], own)):
+        if ai in _QUALIFIERS and (found := _key(ai, segments[i + 1 :], own, digits)):
             return found
     if own:
         raise EpcisError(f"expected a GS1 Digital Link at {_OWN}, got {uri!r:.100}; write its AIs and values as a path")
     return None
 
 
-def _key(ai: str, rest: list[str], own: bool) -> Parts | None:
+def _key(ai: str, rest: list[str], own: bool, digits: bool) -> Parts | None:
     """The key whose AI stands before `rest`; None where that is no identifier after all."""
     if len(rest) % 2 == 0:
         return None
@@ -57,7 +61,7 @@ def _key(ai: str, rest: list[str], own: bool) -> Parts | None:
     if not _LIKE(value) or any(name not in allowed for name in names):
         return None
     try:
-        value = checked(ai, value, digit=own or ai in _SURE)
+        value = checked(ai, value, digit=(own and digits) or ai in _SURE)
     except EpcisError as e:
         if own or "check digit" in e.reason:
             raise

@@ -16,6 +16,7 @@ from typing import Self
 from urllib.parse import quote, unquote
 
 from gateway.epcis import digital_link_path, epc_urn
+from gateway.epcis.errors import EpcisError
 from gateway.epcis.gs1_parts import checked
 from gateway.epcis.uris import require_uri
 from gateway.preprocess.gs1 import check_digit
@@ -122,6 +123,18 @@ def canonical(uri: str) -> str:
         return _link(*found)
     require_uri(uri)
     return uri
+
+
+def sought(uri: str) -> str:
+    """The canonical form of what somebody asks for: as `canonical`, but whatever that gave is taken. It gives assets
+    and documents of other domains, whose check digits are not verified there, at GS1's own."""
+    try:
+        return canonical(uri)
+    except EpcisError:
+        found = digital_link_path.read(uri, digits=False) if uri.startswith(f"{ROOT}/") else None
+        if found is None or _link(*found) != uri:
+            raise
+        return uri
 
 
 def lgtin_of(gtin: str, lot: str) -> str:

@@ -22,6 +22,7 @@ Names of extension fields are full, namespace and local name, whatever prefix a 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from gateway.epcis.context import identifier
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import Event
 from gateway.epcis.identifiers import canonical
@@ -55,7 +56,7 @@ def _all(event: Event) -> Iterator[Fact]:
     for name, words in zip(("set", "unset"), event.persistent, strict=True):
         for word in words:
             yield name, word, None
-    yield from _classes(event.body)
+    yield from _classes(event.body, event.prefixes)
     if event.error is not None:
         yield "error:time", None, event.error.time_us
         if event.error.reason is not None:
@@ -67,11 +68,11 @@ def _all(event: Event) -> Iterator[Fact]:
     yield from _extensions(event)
 
 
-def _classes(body: Mapping[str, Any]) -> Iterator[Fact]:
+def _classes(body: Mapping[str, Any], prefixes: Mapping[str, str]) -> Iterator[Fact]:
     for field, role in _QUANTITIES:
         for one in body.get(field) or ():
             quantity, uom = one.get("quantity"), one.get("uom")
-            yield f"class:{role}", canonical(one["epcClass"]), quantity
+            yield f"class:{role}", identifier(one["epcClass"], prefixes), quantity
             if quantity is not None:
                 yield "quantity", None, quantity
                 if uom is not None:

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from gateway.index.following import POSITION
 
-VERSION = 4
+VERSION = 5
 PARTNER = "partner."  # how names of sources begin that hold what partners handed over
 
 

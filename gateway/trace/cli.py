@@ -10,7 +10,8 @@ from gateway.options import JsonOption, token_option
 
 def trace_command(
     identifier: Annotated[str, typer.Argument(
-        metavar="ID", help="Digital Link, EPC URN, element strings, SSCC or GTIN.", show_default=False)],
+        metavar="ID", help="Digital Link, EPC URN, element strings or SSCC of a pack, lot or unit. A GTIN alone"
+        " finds only what events name by product: for packs give a lot, (01)GTIN(10)LOT.", show_default=False)],
     up: Annotated[bool, typer.Option("--up", help="Only what it was made of and where it came from.")] = False,
     down: Annotated[bool, typer.Option("--down", help="Only where it went and what was made of it.")] = False,
     data: Annotated[Path | None, typer.Option(help="Data directory of a gateway.", show_default=False)] = None,

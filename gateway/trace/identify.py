@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 from gateway.epcis.digital_link import key_of, read_elements
 from gateway.epcis.errors import EpcisError
-from gateway.epcis.identifiers import ROOT, canonical, gtin_uri, sscc_uri
+from gateway.epcis.identifiers import ROOT, gtin_uri, sought, sscc_uri
 from gateway.trace.errors import TraceError
 
 MAX_CHARS = 2_048
@@ -32,7 +32,7 @@ def _uri_of(text: str) -> str:
     if text.isascii() and text.isdigit() and len(text) in _GTIN_DIGITS:
         return gtin_uri(text)
     if ":" in text and not text.startswith(("(", "]")):
-        return canonical(text)
+        return sought(text)
     return key_of(read_elements(text)).uri
 
 

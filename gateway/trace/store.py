@@ -68,6 +68,11 @@ class EventStore:
         row = self._run("SELECT id FROM thing WHERE uri = ?", (uri,)).fetchone()
         return int(row[0]) if row else None
 
+    def lots_of(self, product: str, limit: int) -> list[str]:
+        """The first lots of a product, by URI."""
+        query = "SELECT uri FROM thing WHERE uri > ? AND uri < ? ORDER BY uri LIMIT ?"
+        return [row[0] for row in self._run(query, (f"{product}/10/", f"{product}/100", limit))]
+
     def rows(self, wanted: Iterable[tuple[int, Span]], roles: Collection[Role], limit: int) -> list[Row]:
         """What events within these spans say of these things, in the given roles."""
         asked = json.dumps([(thing, *span) for thing, span in wanted])

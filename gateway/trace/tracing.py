@@ -1,9 +1,11 @@
 """One trace: from an identifier to the answer, over one snapshot of the event index."""
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.epcis.identifiers import ROOT
 from gateway.events.view import EventsView
 from gateway.query.errors import NotFoundError
 from gateway.trace.answer import Answer
@@ -14,6 +16,8 @@ from gateway.trace.store import EventStore
 from gateway.trace.walk import Walker, in_time
 
 WALK_S = 4.0
+_PRODUCT = re.compile(f"{re.escape(ROOT)}/01/[0-9]{{14}}")
+LOTS_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def walked(store: EventStore, question: Question, end: float | None = None) -> l
     from the start of each where there is none."""
     root = store.id_of(question.uri)
     if root is None:
-        raise NotFoundError(f"no event here names {question.uri}; was it captured, and is it spelt so?")
+        raise NotFoundError(_unknown(store, question.uri))
     after = store.id_of(question.after) if question.after else 0
     if after is None:
         raise TraceError(f"no event here names {question.after}, after which it should go on")
@@ -71,3 +75,17 @@ def walked(store: EventStore, question: Question, end: float | None = None) -> l
         in_time(walk)
         walks.append(walk)
     return walks
+
+
+def _unknown(store: EventStore, uri: str) -> str:
+    """A bare GTIN is the name of a class; packs and lots of it have names of their own."""
+    said = f"no event here names {uri}"
+    if not _PRODUCT.fullmatch(uri):
+        return f"{said}; was it captured, and is it spelt so?"
+    lots = store.lots_of(uri, LOTS_NAMED + 1)
+    more = ", …" if len(lots) > LOTS_NAMED else ""
+    known = f"; lots of it here are {', '.join(lots[:LOTS_NAMED])}{more}" if lots else ""
+    return (
+        f"{said} itself: a GTIN alone stands for what events name by product, without lot or serial; trace a lot of it,"
+        f" {uri}/10/LOT, or a pack, {uri}/21/SERIAL{known}"
+    )

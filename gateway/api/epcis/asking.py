@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
 from gateway.access import now_us
 from gateway.api.epcis.answers import answer, prefixes
@@ -99,10 +100,14 @@ async def asked_at_once(here: Services, question: Callable[[EventsView], T]) -> 
         raise refused(e) from e
 
 
-async def events_answer(request: Request, here: Services, query: Query, name: str = "SimpleEventQuery") -> Response:
-    """A page of events as an EPCISQueryDocument."""
+async def events_answer(
+    request: Request, here: Services, query: Query, name: str = "SimpleEventQuery", missing: str = ""
+) -> Response:  # fmt: skip
+    """A page of events as an EPCISQueryDocument. Where none are found and `missing` says what is missing, 404."""
     wanted = RECORDED in (part.strip() for part in request.headers.get("prefer", "").split(","))
     found: Page = await asked_of_index(here, lambda view: page(view, query))
+    if missing and not found.events:
+        raise HTTPException(404, missing)
     headers = {"Preference-Applied": RECORDED} if wanted else {}
     if found.token is not None:
         headers["Link"] = next_link(request, found.token)

@@ -65,10 +65,7 @@ async def event(
         query = of_clause(event_ids("eventID", [event_id]))
     except EnquiryError as e:
         raise EpcisProblem(404, "NoSuchNameException", str(e)) from e
-    found = await events_answer(request, here, query)
-    if b'"eventList":[]' in found.body:
-        raise HTTPException(404, f"no event {event_id!r:.120} is recorded here")
-    return found
+    return await events_answer(request, here, query, missing=f"no event {event_id!r:.120} is recorded here")
 
 
 @router.get("/{collection}", summary="What the repository knows of", response_class=Response,

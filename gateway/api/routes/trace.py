@@ -36,7 +36,8 @@ Identifier = Annotated[
 async def trace_it(
     who: PayloadReader, here: Here, view: AnEventsView,
     identifier: Annotated[Identifier, Query(
-        alias="id", description="Digital Link, EPC URN, element strings, SSCC, GTIN, or the URI of an event's thing",
+        alias="id", description="Digital Link, EPC URN, element strings, SSCC, or the URI of an event's thing; a GTIN"
+        " alone finds only what events name by product",
         examples=["(01)09506000134352(21)1"])],
     direction: Annotated[Literal["up", "down", "both"], Query()] = "both",
     limit: Annotated[int, Query(ge=1, le=MAX_THINGS, description="things in each direction")] = DEFAULT_THINGS,

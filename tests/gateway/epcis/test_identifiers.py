@@ -11,6 +11,7 @@ from gateway.epcis.identifiers import (
     pgln_uri,
     sgln_uri,
     sgtin,
+    sought,
     sscc_uri,
 )
 
@@ -133,6 +134,27 @@ def test_a_digital_link_is_a_uri(uri: str) -> None:
 )  # fmt: skip
 def test_all_that_a_uri_may_have(uri: str) -> None:
     assert canonical(uri) == LINK + "01/09506000134352/21/1"
+
+
+@pytest.mark.parametrize(
+    "path", ["8003/030013450007718765", "8003/952012200000001004", "253/4012345000091PO%2F7", "255/401234599999144"]
+)
+def test_what_another_domain_made_canonical_is_found(path: str) -> None:
+    """Nobody verifies those check digits there, so the canonical form is taken where it is asked for."""
+    made = canonical(f"https://id.example.com/{path}")
+    assert made == LINK + path
+    assert sought(made) == made
+    with pytest.raises(EpcisError, match="check digit"):
+        canonical(made)
+    with pytest.raises(EpcisError, match="check digit"):
+        sought(f"{made}?")
+
+
+@pytest.mark.parametrize("path", ["01/09780345418914", "00/040123450000003330", "414/4012345000055", "253/40123"])
+def test_what_nobody_makes_canonical_is_not_asked_for(path: str) -> None:
+    with pytest.raises(EpcisError):
+        sought(LINK + path)
+    assert sought("urn:epc:id:sgtin:4012345.011111.9876") == LINK + "01/04012345111118/21/9876"
 
 
 def test_a_key_says_what_it_identifies() -> None:

@@ -218,9 +218,26 @@ def test_what_is_no_identifier_is_refused(text: str) -> None:
         identified(text)
 
 
+def test_a_product_that_events_name_by_pack_and_lot_leads_to_its_lots(trade: Trade) -> None:
+    product = f"https://id.gs1.org/01/{gtin(DRUG)}"
+    trade.capture(commissioned(0, BULK, "B1", pack(BULK, 1)))
+    said = "a GTIN alone stands for what events name by product"
+    with pytest.raises(NotFoundError, match=said) as none:
+        asked(trade, gtin(DRUG))
+    assert "lots of it here" not in str(none.value)
+    trade.capture(*(commissioned(n, DRUG, f"L{n}", pack(DRUG, n)) for n in range(1, 8)))
+    with pytest.raises(NotFoundError, match=said) as found:
+        asked(trade, gtin(DRUG))
+    named = str(found.value).partition("lots of it here are ")[2].split(", ")
+    assert named == [*(f"{product}/10/L{n}" for n in range(1, 6)), "…"]
+    assert pack(DRUG, 1) in [thing["id"] for thing in asked(trade, named[0])["things"]]
+
+
 def test_an_unknown_thing_and_a_bad_question(trade: Trade) -> None:
     trade.captured(objects(0, "storing", pack(DRUG, 1)))
     with pytest.raises(NotFoundError, match="no event here names"):
+        asked(trade, pack(DRUG, 2))
+    with pytest.raises(NotFoundError, match="spelt so"):
         asked(trade, pack(DRUG, 2))
     for options in ({"direction": "sideways"}, {"limit": 0}, {"limit": 10**9}):
         with pytest.raises(TraceError):

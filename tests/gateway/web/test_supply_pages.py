@@ -1,5 +1,6 @@
 """The pages of exceptions, recalls and alarms on a real gateway: what a person needs, escaped, for those who may."""
 
+import re
 import time
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 
 from gateway.access import Scope
 from gateway.alarms.alarm import Alarm, What
+from gateway.web.pages import STATIC
 from tests.gateway.recall.test_recall import LOT, party, shipped
+from tests.gateway.web.browser import Browser, chromium
 from tests.support.paged import ServedSite
 from tests.support.trade import case, commissioned, pack, packed, place
 
@@ -161,3 +164,23 @@ def test_others_see_nothing(pages: dict[str, httpx.Response]) -> None:
     others = {name: page for name, page in pages.items() if name.startswith("admin ") and name != "admin "}
     assert {page.status_code for page in others.values()} == {403}
     assert 'href="/exceptions"' not in pages["admin "].text
+
+
+_INSIDE = """[...document.querySelectorAll('.record')].map(row => {
+    const end = row.getBoundingClientRect().right - parseFloat(getComputedStyle(row).paddingRight)
+    return end - row.querySelector('.proof.state b').getBoundingClientRect().right
+})"""
+
+
+def test_how_long_is_left_stays_inside_its_row(pages: dict[str, httpx.Response], tmp_path: Path) -> None:
+    program = chromium()
+    if program is None:
+        pytest.skip("no chromium here")
+    html = pages["recalls"].text.replace("/static/app.css", (STATIC / "app.css").as_uri())
+    html, times = re.subn(r"(<time[^>]*>)[^<]*(</time></b>)", r"\1over since 59 min 16 s\2", html)
+    assert times
+    (tmp_path / "recalls.html").write_text(html)
+    with Browser(program, tmp_path / "profile") as browser:
+        for width in (390, 700, 1000, 1300):
+            browser.open((tmp_path / "recalls.html").as_uri(), width)
+            assert min(browser.evaluate(_INSIDE)) >= 0, width

@@ -19,7 +19,7 @@ from gateway.ingest.inbound import Verdict
 from tests.gateway.api.epcis.asking import JSON, bodies, capture, captured, events_in, listed, refused
 from tests.gateway.ingest.mqtt_support import Raw, connect, publish
 from tests.support.served import Served
-from tests.support.trade import commissioned, declared_false, objects, pack
+from tests.support.trade import CONTEXT, commissioned, declared_false, objects, pack
 
 WRONG = objects(1, "flying", pack(9, 1))
 
@@ -45,6 +45,12 @@ def test_a_lone_event_gets_an_address(maker: httpx.Client, auditor: httpx.Client
     assert again.headers["sealtrail-record"] == answer.headers["sealtrail-record"]
     document = epcis_document([event], "2026-11-23T06:00:00Z")
     refused(maker.post("/epcis/events", content=document, headers=JSON), 400, "ValidationException", "/epcis/capture")
+
+
+def test_an_event_is_found_whatever_it_holds(maker: httpx.Client, auditor: httpx.Client) -> None:
+    event = objects(1, "shipping", pack(11, 2), **{"@context": [*CONTEXT, {"ex": "urn:x:"}], "ex:a": {"eventList": []}})
+    answer = maker.post("/epcis/events", content=event, headers=JSON)
+    assert events_in(auditor.get(answer.headers["location"])) == bodies(event)
 
 
 def test_the_same_event_is_stored_once_however_it_is_written(maker: httpx.Client, auditor: httpx.Client) -> None:
