@@ -46,9 +46,9 @@ async def _is_return(tx: Transaction, unit: UnitRecord, recipient: str) -> bool:
     recalled = [lot for lot in await lots_of(tx, unit.contents) if lot.recalled]
     for lot in recalled:
         if recipient not in (lot.maker, unit.supplier):
+            back = " or ".join(dict.fromkeys([lot.maker, unit.supplier or lot.maker]))
             raise ContractError(
-                Code.RECALLED, f"the lot {lot.lot_id.hex()[:16]}… is recalled; it goes back only, to {lot.maker}"
-                f"{f' or {unit.supplier}' if unit.supplier else ''}"
+                Code.RECALLED, f"the lot {lot.lot_id.hex()[:16]}… is recalled; it goes back only, to {back}"
             )  # fmt: skip
     return bool(recalled)
 

@@ -102,6 +102,9 @@ class ExceptionOut(Out):
     answer: str
     resolution: str
     remark: str
+    trouble: str = Field(
+        examples=[""], description="why the ledger refused the report, the answer or the resolution; empty: it did not"
+    )
 
     @classmethod
     def of(cls, case: ExceptionCase, us: str) -> Self:
@@ -110,7 +113,7 @@ class ExceptionOut(Out):
             ours=case.owner == us, things=list(case.things), records=[str(leaf) for leaf in case.records],
             compared=case.compared, ledger_id=case.ledger_id.hex() if case.ledger_id else None,
             opened_us=case.opened_us, changed_us=case.changed_us, deadline_us=case.deadline_us, answer=case.answer,
-            resolution=case.resolution, remark=case.remark,
+            resolution=case.resolution, remark=case.remark, trouble=case.trouble,
         )  # fmt: skip
 
 

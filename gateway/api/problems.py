@@ -21,6 +21,7 @@ from chaincode.errors import Code, ContractError
 from crypto.errors import FormatError, KeyMaterialError, SealtrailError, SignatureError
 from gateway.access import AccessError
 from gateway.api.epcis.exceptions import problem_type
+from gateway.custody.errors import UnknownUnitError
 from gateway.keychange.errors import MigrationError
 from gateway.query.errors import BusyError, NotFoundError, NotIndexedError, QueryError
 from gateway.recall.errors import RecallError, UnknownRecallError
@@ -143,7 +144,7 @@ def status_of(error: Exception) -> int:
     if isinstance(error, ContractError):
         return 409 if error.code in _CONFLICTS else 404 if error.code is Code.UNKNOWN_IDENTITY else 422
     table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
-        ((NotFoundError, LogError, ErasureError, UnknownRecallError), 404),
+        ((NotFoundError, LogError, ErasureError, UnknownRecallError, UnknownUnitError), 404),
         ((QueryError, RecallError), 422),
         (AccessError, 403),
         ((ReceiptError, MigrationError), 409),

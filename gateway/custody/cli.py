@@ -62,7 +62,10 @@ def resolve(
 ) -> None:  # fmt: skip
     """End an exception of your own."""
     _remote(url, token).ask("POST", f"/v1/exceptions/{number}/resolve", json={"resolution": how, "remark": remark})
-    print(f"exception {number} is resolved as {how}; the ledger and the other company are being told")
+    print(
+        f"exception {number} is resolved as {how}; the ledger and the other company are being told. Where the ledger"
+        " refuses it is open again, and says why"
+    )
 
 
 @custody.command("list")
@@ -105,7 +108,8 @@ def close(
 
 def _line(one: dict[str, Any]) -> str:
     who = "ours" if one["ours"] else f"asked by {one['owner']}"
-    return f"{one['id']:>6}  {one['state']:<9} {one['kind']:<21} {who:<24} {one['things'][0] if one['things'] else ''}"
+    thing, trouble = one["things"][0] if one["things"] else "", f"  ! {one['trouble']}" if one["trouble"] else ""
+    return f"{one['id']:>6}  {one['state']:<9} {one['kind']:<21} {who:<24} {thing}{trouble}"
 
 
 def _whole(one: dict[str, Any]) -> str:

@@ -109,7 +109,15 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
     register = Register(store)
     us = handovers.organisation
     workflow = Workflow(
-        store, register, units, tasks, us, say=handovers.say, wake=keeping.wake, log_size=ground.log_size
+        store,
+        register,
+        units,
+        tasks,
+        us,
+        ground.ledger,
+        say=handovers.say,
+        wake=keeping.wake,
+        log_size=ground.log_size,
     )
     found = Found(
         store, register, units, tasks, book, us, partner_of=SenderOf(folder, partners), resolve=workflow.resolve,

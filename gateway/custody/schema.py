@@ -148,7 +148,7 @@ SCHEMA: tuple[str, ...] = (
     " state TEXT NOT NULL, owner TEXT NOT NULL, organisation TEXT NOT NULL, facts BLOB NOT NULL, leaf INTEGER NOT NULL,"
     " ledger_id BLOB UNIQUE, opened_us INTEGER NOT NULL, changed_us INTEGER NOT NULL, deadline_us INTEGER NOT NULL,"
     " answer TEXT NOT NULL DEFAULT '', resolution TEXT NOT NULL DEFAULT '', remark TEXT NOT NULL DEFAULT '',"
-    " cause TEXT NOT NULL UNIQUE)",
+    " trouble TEXT NOT NULL DEFAULT '', cause TEXT NOT NULL UNIQUE)",
     "CREATE INDEX IF NOT EXISTS exception_state ON exception (state, id)",
     # Lot and expiry that a receiving event says, by its record: compared once its goods are here.
     "CREATE TABLE IF NOT EXISTS label (leaf INTEGER PRIMARY KEY, lot TEXT, expiry INTEGER)",

@@ -12,7 +12,7 @@ from gateway.recall.holdings import Holdings
 from gateway.recall.ledger import RecallLedger
 from gateway.recall.records import Customer, Recall, Said, Supplier
 from gateway.recall.settings import RecallConfig
-from gateway.recall.statements import Answer, Heading, open_signed, signed
+from gateway.recall.statements import Answer, Counts, Heading, open_signed, signed
 from gateway.recall.telling import Telling, now_us
 from gateway.supply.ground import Ground
 
@@ -59,8 +59,8 @@ class Answering:
         heading: Heading, recall: Recall, supplier: Supplier, here: Holdings, mine: list[Customer], heard: list[Heard]
     ) -> Answer:  # fmt: skip
         waiting = [one for one in mine if one.answer is None]
-        own = replace(here.own, **json.loads(supplier.counts)) if supplier.counts else here.own
-        last_us = max((one.answered_us for one in mine), default=0)
+        own = corrected(here.own, supplier.counts)
+        last_us = max((one.first_us for one in mine), default=0)
         silent = len(waiting) if now_us() > recall.deadline_us else 0
         return Answer(
             heading, 1, now_us(), supplier.confirmed, here.received, own, passed_on(heard),
@@ -88,6 +88,11 @@ class Answering:
         if self._settings.commit and not recall.drill:
             tx_id = await self._ledger.commit(recall.id, commitment(said.salt, said.body), said.leaf)
         await asyncio.to_thread(self._book.put_said, replace(said, tx_id=tx_id))
+
+
+def corrected(own: Counts, counts: str | None) -> Counts:
+    """Our own packs as a person counted them, where one did: `counts` of a supplier."""
+    return replace(own, **json.loads(counts)) if counts else own
 
 
 def _owner(customer: str, counted: Counted) -> str:

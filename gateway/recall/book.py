@@ -197,9 +197,11 @@ class Book:
             tx.execute(query, (customer.recall, customer.organisation))
 
     def put_answer(self, customer: Customer, number: int, body: bytes, now_us: int, *, late: bool) -> None:
+        """Its newest answer. The first one says when it answered, and whether that was late."""
         with self._changing() as tx:
             tx.execute(
-                "UPDATE customer SET answer = ?, number = ?, answered_us = ?, late = ?,"
+                "UPDATE customer SET answer = ?, number = ?, answered_us = ?,"
+                " late = CASE first_us WHEN 0 THEN ? ELSE late END,"
                 " first_us = CASE first_us WHEN 0 THEN ? ELSE first_us END WHERE recall = ? AND organisation = ?",
                 (body, number, now_us, late, now_us, customer.recall, customer.organisation),
             )

@@ -35,7 +35,8 @@ class Supplier:
 @dataclass(frozen=True, slots=True)
 class Customer:
     """A direct customer: how many packs it was sent by our events, and by the ledger (None: not known there); its
-    newest signed answer; when its first and newest one came, 0 for never. `told`: the outbox has its notice."""
+    newest signed answer; when its first and newest one came, 0 for never; whether the first was late. `told`: the
+    outbox has its notice."""
 
     recall: str
     organisation: str

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 
-from gateway.recall.answering import excess
+from gateway.recall.answering import corrected, excess
 from gateway.recall.branches import Heard, added, passed_on, tiers
 from gateway.recall.holdings import Holdings
 from gateway.recall.records import Customer, Recall, Supplier
@@ -23,12 +23,13 @@ def state_of(
     heard = [Heard(one.organisation, one.salt, one.answer) for one in customers if one.answer is not None]
     waiting = [one for one in customers if one.answer is None]
     over = now_us > recall.deadline_us
-    own = reduce(lambda total, part: total + part.own, found.values(), Counts())
+    by_events = reduce(lambda total, part: total + part.own, found.values(), Counts())
+    own = corrected(by_events, next((one.counts for one in suppliers if one.counts), None))
     beyond = passed_on(heard)
     unanswered = added([*(one.packs for one in waiting), *(one.answer.unanswered for one in heard)])
     packs = sum(part.received for part in found.values())
     accounted = own.accounted + beyond.accounted
-    last_us = max((one.answered_us for one in customers), default=0)
+    last_us = max((one.first_us for one in customers), default=0)
     rows = tiers(len(customers), len(waiting) if over else 0, last_us, heard)
     return {
         "id": recall.id, "drill": recall.drill, "maker": recall.maker, "lot": recall.lot, "class": recall.grade,
@@ -47,11 +48,14 @@ def _percent(part: int, whole: int) -> float:
 
 
 def _tier(recall: Recall, number: int, tier: Any) -> dict[str, Any]:
-    minutes = round((tier.last_us - recall.begun_us) / US_A_MINUTE, 2) if tier.last_us else None
     return {
         "tier": number, "customers": tier.customers, "answered": tier.answered, "silent": tier.silent,
-        "minutes": minutes,
+        "minutes": _minutes(recall, tier.last_us),
     }  # fmt: skip
+
+
+def _minutes(recall: Recall, time_us: int) -> float | None:
+    return round((time_us - recall.begun_us) / US_A_MINUTE, 2) if time_us else None
 
 
 def _customer(recall: Recall, one: Customer, over: bool) -> dict[str, Any]:
@@ -59,7 +63,7 @@ def _customer(recall: Recall, one: Customer, over: bool) -> dict[str, Any]:
     flag = excess(one)
     return {
         "organisation": one.organisation, "packs": one.packs, "received_by_ledger": one.ledger, "state": state,
-        "late": one.late, "minutes": round((one.first_us - recall.begun_us) / US_A_MINUTE, 2) if one.first_us else None,
+        "late": one.late, "minutes": _minutes(recall, one.first_us), "newest": _minutes(recall, one.answered_us),
         "answers": one.number, "claims": flag[0] if flag else None, "got": flag[1] if flag else None,
     }  # fmt: skip
 
@@ -85,6 +89,8 @@ def as_text(state: Mapping[str, Any]) -> str:
         lines.append(f"  tier {tier['tier']}: {said}{minutes}")
     for one in state["customers"]:
         late = " (late)" if one["late"] else ""
+        if one["newest"] != one["minutes"]:
+            late += f", newest figures after {one['newest']:g} min"
         flag = f"  ! speaks of {one['claims']:,} packs and got {one['got']:,}" if one["claims"] is not None else ""
         lines.append(f"  {one['organisation']}: {one['packs']:,} packs, {one['state']}{late}{flag}")
     if state["flagged"]:

@@ -60,9 +60,12 @@ async def answer(number: Number, body: AnswerIn, who: Operator, here: Here) -> R
              responses=documented(400, 401, 403, 404, 409))  # fmt: skip
 async def resolve(number: Number, body: ResolveIn, who: Operator, here: Here) -> Response:
     """End an exception of our own. While the other company has not answered, only `withdrawn` is possible, and
-    `unanswered` behind the deadline: the contract holds to that."""
+    `unanswered` behind the deadline: the contract holds to that. Where it refuses later, the exception is open again,
+    and `trouble` says why."""
+    workflow = here.live.supply.custody.workflow
     try:
-        await run_in_threadpool(here.live.supply.custody.workflow.resolve, int(number), body.resolution, body.remark)
+        await workflow.require_answered(int(number), body.resolution)
+        await run_in_threadpool(workflow.resolve, int(number), body.resolution, body.remark)
     except SealtrailError as e:
         raise _refused(e) from e
     return Response(status_code=204)

@@ -68,7 +68,7 @@ class RecallState(BaseModel):
     reach: float = Field(description="percent of packs of which somebody said what became of them")
 
 
-@router.post("", status_code=201, summary="Begin a recall or a drill", responses=documented(400, 401, 403, 409))
+@router.post("", status_code=201, summary="Begin a recall or a drill", responses=documented(400, 401, 403, 404, 409))
 async def begin(body: RecallIn, who: Operator, here: Here) -> dict[str, str]:
     """The maker stops a lot: on the ledger, and at its customers, tier by tier. A drill tells everybody the same way,
     marked as a drill, and stops nothing."""

@@ -104,8 +104,9 @@ class Hearing:
             raise HandoverError(f"an answer is a list of the exception's id and words, {MAX_TEXT:,} characters at most")
         if party is None or party.answer is None or party.answer.detail != sha256(body[1].encode()).digest():
             raise HandoverError("the words of this answer are not those whose hash the ledger has")
-        if case.state == OPEN:
-            await finished(self._register.change, case.id, ANSWERED, answer=body[1][:MAX_TEXT])
+        if case.state == OPEN or not case.answer:  # what we said of it meanwhile may be refused: the words are kept
+            state = ANSWERED if case.state == OPEN else case.state
+            await finished(self._register.change, case.id, state, answer=body[1][:MAX_TEXT])
             await self._alert("exception", organisation, f"{organisation} answers exception {case.id}: {body[1]}")
 
     async def _got_end(self, organisation: str, record: ExceptionRecord, body: list[Any]) -> None:

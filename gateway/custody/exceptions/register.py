@@ -31,7 +31,7 @@ class Alert(Protocol):
 
 _COLUMNS = (
     "id, kind, state, owner, organisation, facts, leaf, ledger_id, opened_us, changed_us, deadline_us, answer,"
-    " resolution, remark, cause"
+    " resolution, remark, trouble, cause"
 )
 
 
@@ -39,7 +39,8 @@ _COLUMNS = (
 class ExceptionCase:
     """`kind` as on the ledger. `owner`: the organisation that resolves it; `organisation`: the other one, empty where
     there is none. `things`: what it is about, by URI; `records`: events in this log; `compared`: what was expected and
-    what was found. `leaf`: the record that evidences it. Times are microseconds since 1970."""
+    what was found. `leaf`: the record that evidences it. `trouble`: why the ledger refused what was said last, empty
+    where it did not. Times are microseconds since 1970."""
 
     id: int
     kind: str
@@ -57,6 +58,7 @@ class ExceptionCase:
     answer: str
     resolution: str
     remark: str
+    trouble: str
     cause: str
 
 
@@ -103,7 +105,7 @@ class Register:
             tx.execute("UPDATE exception SET facts = ?, leaf = ? WHERE id = ?", (facts, leaf, number))
 
     def change(self, number: int, state: str, **columns: str) -> None:
-        """Set the state and any of answer, resolution, remark."""
+        """Set the state and any of answer, resolution, remark, trouble."""
         sets = ", ".join(f"{name} = ?" for name in columns)
         with self._store.transaction() as tx:
             query = f"UPDATE exception SET state = ?, changed_us = ?{', ' if sets else ''}{sets} WHERE id = ?"

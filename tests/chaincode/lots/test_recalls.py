@@ -40,7 +40,10 @@ def test_a_recalled_lot_goes_back_only(trade: Trade, lot: Lot) -> None:
     assert (found.recall_id, found.grade) == (record.recall_id, 2)
     at_maker, at_wholesaler, _ = cases(lot)
     trade.refused(Code.RECALLED, maker, "lots.ship", at_maker.unit_id, wholesaler.named, maker.evidence())
-    trade.refused(Code.RECALLED, wholesaler, "lots.ship", at_wholesaler.unit_id, pharmacy.named, wholesaler.evidence())
+    said = trade.refused(
+        Code.RECALLED, wholesaler, "lots.ship", at_wholesaler.unit_id, pharmacy.named, wholesaler.evidence()
+    )
+    assert said.endswith(f"it goes back only, to {maker.organisation}")
     trade.refused(Code.RECALLED, maker, "lots.commission", *Lot(1).commission(maker.evidence(), lot.of(1)))
     other = Lot(2)
     maker.commission(other)

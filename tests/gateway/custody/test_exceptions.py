@@ -5,8 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from chaincode.lots.exception_records import ExceptionRecord, ExceptionState
+from chaincode.lots.exception_records import ExceptionRecord, ExceptionState, Kind
 from gateway.commands import application
+from gateway.custody.exceptions.found import Found
 from gateway.custody.exceptions.hearing import Hearing
 from gateway.custody.exceptions.register import ExceptionCase
 from tests.gateway.custody.goods import Company, Goods, kept, states
@@ -54,7 +55,13 @@ def test_product_without_data(trade: Trade, goods: Goods) -> None:
     assert (asked.compared, asked.owner) == (found.compared, "WholesalerMSP")
     assert f"Record {leaf} says" in json.loads(run(maker, "exceptions", "show", str(asked.id), "--json"))["compared"]
     maker.wait(lambda: any(found.compared[:80] in alert for alert in maker.alerts("exception")))
-    # The owner cannot end it as explained before it was answered.
+    # The owner cannot end it as explained before it was answered, and hears so at once.
+    path = f"/v1/exceptions/{found.id}"
+    for resolution in ("explained", "unanswered"):
+        refused = wholesaler.request("POST", f"{path}/resolve", json={"resolution": resolution})
+        assert refused.status_code == 409
+        assert "MakerMSP has not answered" in refused.json()["detail"]
+    assert wholesaler.request("GET", path).json()["state"] == "open"
     run(maker, "exceptions", "answer", str(asked.id), "--text", "shipped by mistake; a hand-over follows")
     wholesaler.wait(lambda: cases(wholesaler, goods.sscc(1))[0].answer.startswith("shipped by mistake"))
     assert on_ledger(wholesaler, found).state is ExceptionState.ANSWERED
@@ -63,6 +70,66 @@ def test_product_without_data(trade: Trade, goods: Goods) -> None:
     assert cases(maker, goods.sscc(1))[0].remark == "thank you"
     assert on_ledger(wholesaler, found).state is ExceptionState.RESOLVED
     assert "resolved" in run(wholesaler, "exceptions", "list")
+
+
+def test_what_the_ledger_refuses_is_not_resolved(trade: Trade, goods: Goods) -> None:
+    """A person resolved while the ledger was away; it says that the other company has not answered."""
+    maker, wholesaler, _ = trade
+    maker.commissioned(goods.packs(0, 1), goods.lot)
+    wholesaler.received(maker, [goods.sscc(1)])
+    found, asked = case(wholesaler, goods.sscc(1)), case(maker, goods.sscc(1))
+    wholesaler.custody.workflow.resolve(found.id, "explained", "as we thought")
+    wholesaler.wait(lambda: cases(wholesaler, goods.sscc(1))[0].trouble)
+    [now] = cases(wholesaler, goods.sscc(1))
+    assert (now.state, now.resolution, now.remark) == ("open", "", "")
+    assert "the ledger refused the resolution: a party has not answered" in now.trouble
+    assert now.trouble in run(wholesaler, "exceptions", "list")
+    # Asked again once the reason is gone, it is what was said then.
+    run(maker, "exceptions", "answer", str(asked.id), "--text", "one more is on its way")
+    wholesaler.wait(lambda: cases(wholesaler, goods.sscc(1))[0].answer)
+    again = now.trouble.split("`")[1].removeprefix("sealtrail ").split()
+    run(wholesaler, *again)
+    maker.wait(lambda: cases(maker, goods.sscc(1))[0].remark == "as we thought")
+    [now] = cases(wholesaler, goods.sscc(1))
+    assert (now.state, now.resolution, now.trouble) == ("resolved", "explained", "")
+
+
+def test_an_answer_that_the_ledger_refuses_is_none(trade: Trade, goods: Goods) -> None:
+    """The exception was over on the ledger, and nobody told us."""
+    maker, wholesaler, _ = trade
+    maker.commissioned(goods.packs(0, 1), goods.lot)
+    leaf = wholesaler.received(maker, [goods.sscc(1)])
+    found, asked = case(wholesaler, goods.sscc(1)), case(maker, goods.sscc(1))
+    prover, ledger = wholesaler.custody.keeping._prover, wholesaler.gateway.ledger
+    evidence = wholesaler.run(prover.evidence(leaf))
+    wholesaler.run(ledger.submit("lots.resolve", found.ledger_id or b"", b"withdrawn", evidence))
+    maker.custody.workflow.answer(asked.id, "it was on the other van")
+    maker.wait(lambda: cases(maker, goods.sscc(1))[0].trouble)
+    [now] = cases(maker, goods.sscc(1))
+    assert (now.state, now.answer) == ("open", "")
+    assert "the ledger refused the answer: MakerMSP answered before, or the exception is resolved" in now.trouble
+    # What the ledger has ended already is not opened again by being ended otherwise.
+    wholesaler.custody.workflow.resolve(found.id, "explained", "")
+    wholesaler.wait(lambda: cases(wholesaler, goods.sscc(1))[0].trouble)
+    [now] = cases(wholesaler, goods.sscc(1))
+    assert now.state == "resolved"
+    assert "it was resolved as withdrawn" in now.trouble
+
+
+def test_a_report_that_the_ledger_refuses_says_so_and_can_be_ended(trade: Trade, goods: Goods) -> None:
+    """It asks a company that no ledger knows."""
+    maker, _, _ = trade
+    leaf = maker.commissioned(goods.packs(0, 1), goods.lot)
+    found: Found = maker.custody.keeping.overdue.__self__  # type: ignore[attr-defined]
+    found.open(Kind.OTHER, "NobodyMSP", [goods.pack(0)], [leaf], "looked odd", leaf, goods.lot)
+    maker.custody.keeping.wake()
+    maker.wait(lambda: cases(maker, goods.pack(0))[0].trouble)
+    [now] = cases(maker, goods.pack(0))
+    assert (now.state, now.ledger_id) == ("open", None)
+    assert "the ledger refused the report: " in now.trouble
+    run(maker, "exceptions", "resolve", str(now.id), "--as", "false-alert")
+    maker.wait(lambda: cases(maker, goods.pack(0))[0].trouble.startswith("the ledger refused the resolution"))
+    assert cases(maker, goods.pack(0))[0].state == "resolved"
 
 
 def test_data_that_comes_late_ends_the_exception(trade: Trade, goods: Goods) -> None:

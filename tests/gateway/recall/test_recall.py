@@ -3,11 +3,12 @@
 import asyncio
 import secrets
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 from chaincode.errors import ContractError
@@ -15,6 +16,7 @@ from chaincode.identity_records import Doubt
 from chaincode.lots.recall_records import RecallAnswer
 from chaincode.state import identity_key
 from crypto import cbor
+from gateway.access import Scope
 from gateway.custody.schema import TaskState
 from gateway.custody.transitions import SHIP
 from gateway.recall import checking
@@ -91,6 +93,7 @@ def drill(root: Path) -> None:
             await at_once(all_of)
             await flooding(all_of)
             await invented(all_of)
+            await mistyped(all_of)
 
     asyncio.run(run())
 
@@ -178,11 +181,14 @@ async def curious(all_of: Companies) -> None:
     assert (wholesaler.book.said(asked, "Shop"), wholesaler.book.customers(asked)) == (None, [])
     # A person who answers the supplier says nothing of its goods to the other one who told us.
     await wholesaler.take_notice("Shop", _same(all_of, "Shop", true))
-    await wholesaler.answer(true, {"unknown": 7})
+    await wholesaler.answer(true, {"unknown": 7, "quarantined": 0})
     await all_of.until(lambda: wholesaler.book.said(true, "Shop"))
     said = open_signed(wholesaler.book.said(true, "Shop").body).statement
     assert (said.received, said.own, said.passed_on, said.tiers[0].customers) == (0, Counts(), Counts(), 0)
-    assert open_signed(wholesaler.book.said(true, "Maker").body).statement.own.unknown == 7
+    own = open_signed(wholesaler.book.said(true, "Maker").body).statement.own
+    assert (own.unknown, own.quarantined) == (7, 0)
+    state = await state_now(wholesaler, true)  # the company sees of itself what it said
+    assert state["own"] == asdict(own)
 
 
 def _same(all_of: Companies, sender: str, recall: str) -> bytes:
@@ -242,6 +248,18 @@ async def invented(all_of: Companies) -> None:
     assert "drill-ab" not in {one.id for one in wholesaler.book.all()}
 
 
+async def mistyped(all_of: Companies) -> None:
+    """Nobody made a lot of this name; the maker is told so, and that is no fault of its gateway."""
+    maker = all_of.served["Maker"]
+    token = maker.gateway.access.new_token("operator", frozenset({Scope.OPERATOR}))
+    body = {"lot": lot(DRUG, "NOPE"), "class": 1, "reason": "x", "deadline_s": 60}
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+        answer = await client.post(f"{maker.url}/v1/recalls", json=body)
+    assert answer.status_code == 404
+    assert "was neither made here nor handed over" in answer.json()["detail"]
+    assert all_of["Maker"].book.starting() == []
+
+
 async def _addressed(all_of: Companies, recall: str, sender: str, to: str) -> bytes:
     [known] = all_of["Maker"].book.customers(recall)
     answer = open_signed(known.answer).statement
@@ -285,6 +303,14 @@ def test_silence_lies_and_lateness_in_a_real_recall(tmp_path: Path) -> None:
             assert "Kiosk: 10 packs, silent" in as_text(state)
             await committed(all_of, recall.id)
             await branch(all_of, recall.id)
+            # What the wholesaler said first was in time, and stays so whatever it says later.
+            [known] = maker.book.customers(recall.id)
+            assert known.first_us <= recall.deadline_us < known.answered_us
+            state = await state_now(maker, recall.id)
+            [told], first = state["customers"], round((known.first_us - recall.begun_us) / 60e6, 2)
+            assert (told["late"], told["minutes"], state["tiers"][0]["minutes"]) == (False, first, first)
+            assert told["newest"] == round((known.answered_us - recall.begun_us) / 60e6, 2) != first
+            assert f"Wholesaler: 50 packs, answered, newest figures after {told['newest']:g} min" in as_text(state)
 
     asyncio.run(run())
 
