@@ -237,7 +237,9 @@ def new_token(
     data: DataOption,
     scope: Annotated[
         list[str],
-        typer.Option(help="auditor, operator, device-admin, data-protection, exchange or partner; may be repeated."),
+        typer.Option(
+            help="auditor, operator, device-admin, data-protection, exchange, partner or capture; may be repeated."
+        ),
     ],
 ) -> None:
     """Print a new bearer token. It is shown once."""

@@ -68,6 +68,7 @@ async def running(config: Config) -> AsyncIterator[Running]:
                 yield Running(gateway, url, followers)
             finally:
                 following.cancel()
+                gateway.supply.alarms.end_streams()  # else the server waits for them in vain, and then ends them hard
                 server.should_exit = True
                 if tls:
                     tls.stop()

@@ -10,6 +10,7 @@ from chain.conditions.case import Case
 from chain.conditions.opened import Opened
 from chain.conditions.recompute import Compared, Judged, Judgement, Recomputation, Seen, figures
 from chain.report import MARKS, printable
+from chaincode.coldchain.alarms import Cause
 from chaincode.coldchain.policy import Limit, Mode
 from chaincode.coldchain.report import LoggerReport
 
@@ -89,12 +90,31 @@ def _alarm(case: Case, one: Judged) -> str:
         what += f" of logger {one.logger}"
     if one.limit is not None:
         what += f" ({limit_text(case.policy.limits[one.limit])})"
-    seen = f"{_seen('reported', one.said)}, {_seen('in the readings', one.shown)}"
+    seen = f"{_seen('reported', one.cause, one.said)}, {_seen('in the readings', one.cause, one.shown)}"
     return f" {_SIGNS[one.judgement]} alarm {what}: {one.judgement}: {seen}"
 
 
-def _seen(place: str, seen: Seen | None) -> str:
-    return f"never {place}" if seen is None else f"{place} with {seen.figure:,} by report {seen.seq}"
+def _seen(place: str, cause: Cause, seen: Seen | None) -> str:
+    if seen is None:
+        return f"never {place}"
+    return f"{place} with {figure_words(cause, seen.figure)} by report {seen.seq}"
+
+
+def figure_words(cause: str, figure: int) -> str:
+    """An alarm's figure with its unit."""
+    match cause:
+        case Cause.LIMIT:
+            return f"{figure:,} s too long"
+        case Cause.GAP:
+            return f"{figure:,} s missing"
+        case Cause.MKT:
+            return f"{figure / 1000:.3f} °C"
+        case Cause.CLOCK:
+            return f"{figure:,} reading{'' if figure == 1 else 's'}"
+        case Cause.OVERDUE:
+            return f"nothing since {moment(figure * 1_000_000)}"
+        case _:
+            return f"{figure:,}"
 
 
 def as_json(opened: Opened, found: Recomputation | None, result: str) -> dict[str, Any]:

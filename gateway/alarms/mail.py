@@ -22,9 +22,15 @@ def message(alarm: Alarm, target: AlarmTarget, origin: str, url: str) -> bytes:
         f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in alarm.numbers.items()
     ]
     lines += [f"{name}: {url}{path}" for name, path in alarm.links.items()]
-    lines += ["", f"alarm {alarm.id} at {origin}; acknowledge it: sealtrail alarms acknowledge {alarm.id} --reason …"]
+    lines += ["", f"alarm {alarm.id} at {origin}; acknowledge it:", _command(alarm, url)]
     mail.set_content("\n".join(lines) + "\n")
     return mail.as_bytes()
+
+
+def _command(alarm: Alarm, url: str) -> str:
+    """What acknowledges it, with what is for a person to fill in; the token is in SEALTRAIL_TOKEN, or `--token`."""
+    where = f" --url {url}" if url else ""
+    return f'sealtrail alarms acknowledge {alarm.id} --by "your name" --reason "what you did"{where}'
 
 
 def _one_line(text: str) -> str:

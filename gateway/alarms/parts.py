@@ -103,9 +103,13 @@ class Alarms:
                 self._site_problem = str(e) or repr(e)
             await asyncio.sleep(LOOK_S)
 
-    async def end(self) -> None:
+    def end_streams(self) -> None:
+        """Who follows the stream has heard everything: the interface stops, and waits for nobody."""
         self._ended = True
         self._news.set()
+
+    async def end(self) -> None:
+        self.end_streams()
         await self.mqtt.close()
 
     def _told(self, new: list[Alarm]) -> None:

@@ -1,10 +1,11 @@
 """Bodies of the routes for alarms and shipments, strict as all bodies are, and their answers."""
 
 import datetime
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from chain.conditions.policies import READY_MADE
 from chaincode.coldchain.policy import Direction, Limit, MktLimit, Mode, Policy
@@ -14,7 +15,33 @@ from gateway.api.bodies import In
 from gateway.api.parameters import SourceName
 from gateway.coldchain.shipping_order import Opening, WantedLogger
 
-Printable = StringConstraints(min_length=1, max_length=200, pattern=r"^[\x20-\x7e]+$")
+
+def _ascii(value: str) -> str:
+    if not all(" " <= c <= "~" for c in value):
+        raise ValueError(
+            "stands on the ledger, which takes printable ASCII only: letters without accents, digits, signs"
+        )
+    return value
+
+
+def _series(value: str) -> str:
+    if not _SERIES.fullmatch(value):
+        raise ValueError(
+            "no reading is of such a series: its name has letters, digits and - : . / _ only, and begins with a letter "
+            "or digit"
+        )
+    return value
+
+
+_SERIES = re.compile("[A-Za-z0-9][-A-Za-z0-9:./_]*")
+# The pattern stands in the schema, the reason in words: a refusal goes to people.
+_IN_ASCII = Field(json_schema_extra={"pattern": r"^[\x20-\x7e]+$"})
+PolicyName = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_ascii), _IN_ASCII]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_ascii), _IN_ASCII]
+Series = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(_series),
+    Field(json_schema_extra={"pattern": f"^{_SERIES.pattern}$"}),
+]  # fmt: skip
 Words = StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")
 Hex = StringConstraints(pattern="^[0-9a-f]{64}$")
 _Milli = Annotated[int, Field(ge=-273_149, le=1_000_000)]
@@ -48,7 +75,7 @@ class MktIn(In):
 class PolicyIn(In):
     """A policy of one's own."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\x20-\x7e]+$")]
+    name: PolicyName
     limits: Annotated[list[LimitIn], Field(min_length=1, max_length=8)]
     mkt: MktIn | None = None
     gap_s: _Span = Field(3600, description="longest time without a reading")
@@ -68,7 +95,7 @@ class LoggerIn(In):
     """A source of the reporter's log, and its series."""
 
     source: SourceName = Field(examples=["truck-7"])
-    series: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(examples=["truck-7:temperature"])
+    series: Series = Field(examples=["truck-7:temperature"])
     calibrated: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = Field(
         None, description="day of its calibration; without one that is a finding where the policy asks for it"
     )
@@ -113,7 +140,7 @@ class ExplainIn(In):
 class ReleaseIn(In):
     """Why the units may go."""
 
-    reason: Annotated[str, Printable] = Field(examples=["stability data cover 24 h at 12 C"])
+    reason: Reason = Field(examples=["stability data cover 24 h at 12 C"])
 
 
 class ExplanationOut(BaseModel):

@@ -14,7 +14,7 @@ from gateway.capture.jobs import Refused
 from gateway.capture.known import Candidate
 from gateway.epcis.document import sift_document
 from gateway.epcis.errors import EpcisError
-from gateway.epcis.event import Event, open_event
+from gateway.epcis.event import MAX_EVENT_DEPTH, Event, open_event
 
 MAX_BARE_BYTES = 16 * 2**20  # of all events, each with the document's context
 _ITEMS: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
@@ -85,7 +85,10 @@ def _listed(data: bytes, most_faults: int) -> tuple[str, Numbered, Wrong]:
 def _items(data: bytes) -> Sequence[bytes]:
     try:
         return [bytes(item) for item in _ITEMS.decode(data)]
-    except (msgspec.DecodeError, RecursionError) as e:
+    except RecursionError as e:
+        told = f"JSON is nested deeper than the {MAX_EVENT_DEPTH} levels that an event may have"
+        raise EpcisError(f"{told}, or its brackets do not close; send flatter events") from e
+    except msgspec.DecodeError as e:
         raise EpcisError(f"expected a list of events as JSON: {e}") from e
 
 

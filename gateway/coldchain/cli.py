@@ -1,6 +1,5 @@
 """`sealtrail shipment`: goods under a cold chain policy, over a gateway's REST interface."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,7 +85,9 @@ def explain(
 @app.command("release")
 def release(
     name: IdArgument,
-    reason: Annotated[str, typer.Option(help="Why the units may go; stands on the ledger.", show_default=False)],
+    reason: Annotated[str, typer.Option(
+        help="Why the units may go: 1 to 200 printable ASCII characters, which stand on the ledger.",
+        show_default=False)],
     url: UrlOption, token: TokenOption, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Let held units go, as another organisation than the one that reported."""
@@ -109,10 +110,18 @@ def _policy(text: str) -> Any:
     file = Path(text)
     if file.suffix != ".json":
         return text
+    from pydantic import ValidationError
+
+    from gateway.api.alarm_models import PolicyIn
+
     try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError) as e:
-        raise typer.BadParameter(f"cannot read a policy from {file}: {e}") from e
+        return PolicyIn.model_validate_json(file.read_bytes()).model_dump()
+    except OSError as e:
+        raise typer.BadParameter(f"cannot read a policy from {file}: {e.strerror}") from e
+    except ValidationError as e:
+        first = e.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = "".join(f"{part}: " for part in first["loc"])
+        raise typer.BadParameter(f"{file} is no policy: {place}{first['msg']}") from e
 
 
 def _logger(text: str) -> dict[str, str]:
@@ -123,13 +132,29 @@ def _logger(text: str) -> dict[str, str]:
 
 
 def _limits(policy: dict[str, Any]) -> str:
-    said = [
-        f"{one['direction']} {one['threshold_milli_c'] / 1000:g} °C"
-        + (f" ({one['mode']}, {one['allowed_s']} s allowed)" if one["allowed_s"] else "")
-        for one in policy["limits"]
-    ]
+    said = [_limit(one) for one in policy["limits"]]
     mkt = [f"MKT above {policy['mkt']['most_milli_c'] / 1000:g} °C"] if policy["mkt"] else []
     return ", ".join(said + mkt)
+
+
+def _limit(one: dict[str, Any]) -> str:
+    allowed = f" ({one['mode']}, {one['allowed_s']} s allowed)" if one["allowed_s"] else ""
+    return f"{one['direction']} {one['threshold_milli_c'] / 1000:g} °C{allowed}"
+
+
+def _alarm(shown: dict[str, Any], one: dict[str, Any]) -> str:
+    """One alarm of a shipment, told apart from all others: its number is what `explain` takes."""
+    from chain.checks import moment
+    from chain.conditions.printed import figure_words
+
+    said = f"alarm {one['number']}: {one['cause']}"
+    if one["logger"] is not None:
+        logger = shown["loggers"][one["logger"]]
+        said += f" of {logger['source']} ({logger['series']})"
+    if one["limit"] is not None:
+        said += f", {_limit(shown['policy']['limits'][one['limit']])}"
+    said += f": {figure_words(one['cause'], one['figure'])}, "
+    return said + (f"by report {one['report']}, " if one["report"] else "") + f"since {moment(one['since_us'])}"
 
 
 def _print(shown: dict[str, Any], as_json: bool) -> None:
@@ -137,7 +162,7 @@ def _print(shown: dict[str, Any], as_json: bool) -> None:
     lines = [
         f"shipment {shown['id']}: {state}, {shown['policy']['name']}, {shown['opener']} to {shown['recipient']}",
         f"{shown['reports']} reports by {shown['reporter']}, {len(shown['units'])} units",
-        *(f"alarm {one['number']}: {one['cause']} {one['figure']}" for one in shown["alarms"]),
+        *(_alarm(shown, one) for one in shown["alarms"]),
         *(f"explained {one['alarm']} by {one['organisation']}: {one['code']}" for one in shown["explanations"]),
     ]
     if shown["released"]:

@@ -25,7 +25,6 @@ from typing import Any
 from gateway.epcis.context import identifier
 from gateway.epcis.errors import EpcisError
 from gateway.epcis.event import Event
-from gateway.epcis.identifiers import canonical
 from gateway.epcis.moments import time_us
 from gateway.epcis.vocabulary import MEASUREMENT
 
@@ -96,7 +95,7 @@ def _attributes(said: Mapping[str, Any], prefixes: Mapping[str, str]) -> Iterato
         if name == "type":
             yield "sensor:type", MEASUREMENT.read(value, prefixes), None
         elif name in URIS:
-            yield f"sensor:{name}", canonical(value), None
+            yield f"sensor:{name}", identifier(value, prefixes), None
         elif name in TEXTS:
             yield f"sensor:{name}", str(value)[:MAX_TEXT], None
         elif name == "booleanValue":

@@ -4,7 +4,7 @@ Format: docs/rest.md, "Trace". Times are microseconds since the Unix epoch.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -14,6 +14,7 @@ from gateway.events.schema import Action, Role, Type
 from gateway.trace.identify import label
 from gateway.trace.latest import Latest
 from gateway.trace.model import MAX_STEPS, Cut, Direction, Link, Relation, Row, Walk
+from gateway.trace.refusals import NONE, Refusal, Refusals
 from gateway.trace.spans import ALWAYS
 from gateway.trace.store import EventStore
 
@@ -24,9 +25,12 @@ _ACTIONS = {int(one): one.name if one else None for one in Action}
 
 
 class Answer:
-    """Puts texts in place of the numbers of walks, which are in order of time."""
+    """Puts texts in place of the numbers of walks, which are in order of time. `refusals` tells of records what was
+    refused."""
 
-    def __init__(self, store: EventStore, walks: list[Walk]) -> None:
+    def __init__(
+        self, store: EventStore, walks: list[Walk], refusals: Callable[[Iterable[int]], Refusals] = lambda leaves: NONE
+    ) -> None:
         self._store, self._walks = store, walks
         rows = [row for walk in walks for found in walk.rows.values() for row in found]
         if len(walks) > 1:  # both begin with the same thing
@@ -34,6 +38,7 @@ class Answer:
         self._by_leaf: dict[int, list[Row]] = defaultdict(list)
         for row in sorted(rows, key=_IN_TIME):
             self._by_leaf[row.leaf].append(row)
+        self._refusals = refusals(self._by_leaf)
         self._parties = self._parties_of(self._by_leaf)
         self._names: Mapping[Any, str] = store.uris(self._things())
         self._words: Mapping[Any, str] = store.words(self._all_words())
@@ -109,10 +114,21 @@ class Answer:
             "things": [names[thing] for thing in things[:MAX_NAMED]],
             "count": len(things), "void": bool(row.void), "declares_error": bool(row.declared),
         }  # fmt: skip
+        if leaf in self._refusals:
+            shown |= self._refused(leaf, things)
         for role, party, kind in self._parties.get(leaf, ()):
             name = "sources" if role is Role.SOURCE else "destinations"
             shown.setdefault(name, []).append({"type": self._words.get(kind), "id": self._names[party]})
         return shown
+
+    def _refused(self, leaf: int, things: Iterable[int]) -> dict[str, Any]:
+        """Why, and how many of the things."""
+        found = [refusal for thing in things if (refusal := self._refusal(leaf, thing))]
+        return {"refused": found[0].reason, "refused_count": len(found)} if found else {}
+
+    def _refusal(self, leaf: int, thing: int) -> Refusal | None:
+        known = self._refusals.get(leaf, ())
+        return next((refusal for refusal in known if refusal.is_about(self._names[thing])), None)
 
     # -- the lists
 
@@ -156,7 +172,7 @@ class Answer:
 
     def _holders(self) -> list[dict[str, Any]]:
         """Where all of it is now, by the newest event of each thing or of what it lies in."""
-        held: dict[tuple[str | None, str, str | None], list[tuple[int, str]]] = defaultdict(list)
+        held: dict[tuple[str | None, str, str | None, str | None], list[tuple[int, str]]] = defaultdict(list)
         where: dict[int, tuple[str | None, str, str | None]] = {}  # by event
         for walk in self._walks:
             if walk.direction is Direction.DOWN:
@@ -165,14 +181,17 @@ class Answer:
                     if row := latest.of(thing):
                         if row.leaf not in where:
                             where[row.leaf] = self._where(row)
-                        held[where[row.leaf]].append((row.time_us, self._names[thing]))
+                        refusal = self._refusal(row.leaf, row.thing)
+                        key = *where[row.leaf], refusal.reason if refusal else None
+                        held[key].append((row.time_us, self._names[thing]))
         rows = [
             {
                 "place": place, "label": label(place) if place else None, "state": state, "step": step,
                 "count": len(things), "things": [uri for _, uri in things[:MAX_NAMED]],
                 "last_us": max(time_us for time_us, _ in things),
             }
-            for (place, state, step), things in held.items()
+            | ({} if refused is None else {"refused": refused})
+            for (place, state, step, refused), things in held.items()
         ]  # fmt: skip
         return sorted(rows, key=lambda row: (-int(row["count"]), str(row["place"])))
 

@@ -63,6 +63,8 @@ class TraceStep(_Out):
     count: int
     void: bool = Field(description="another event declares it erroneous; it leads nowhere")
     declares_error: bool
+    refused: str | None = Field(None, description="why the ledger was not told of it, or did not take it")
+    refused_count: int | None = Field(None, description="of how many of the things that is so")
     sources: list[TraceParty] | None = None
     destinations: list[TraceParty] | None = None
     by: str | None = None
@@ -99,6 +101,7 @@ class TraceHolder(_Out):
     count: int
     things: list[str]
     last_us: int
+    refused: str | None = Field(None, description="why the ledger did not take the event that says so")
     by: str | None = None
 
 

@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gateway.epcis.identifiers import ROOT
@@ -12,6 +13,7 @@ from gateway.trace.answer import Answer
 from gateway.trace.errors import TraceError
 from gateway.trace.identify import identified, label
 from gateway.trace.model import DEFAULT_THINGS, MAX_THINGS, Direction, Walk
+from gateway.trace.refusals import refusals
 from gateway.trace.store import EventStore
 from gateway.trace.walk import Walker, in_time
 
@@ -54,7 +56,7 @@ def trace(view: EventsView, question: Question) -> dict[str, Any]:
     with view.events.snapshot():
         store = EventStore(view.events)
         walks = walked(store, question)
-        found = Answer(store, walks).json()
+        found = Answer(store, walks, partial(refusals, view.events.path.parent)).json()
     about = {"id": question.uri, "label": label(question.uri), "direction": str(question.direction)}
     return about | {"indexed": view.indexed()} | found
 

@@ -72,13 +72,17 @@ def _step(step: dict[str, Any]) -> str:
     what = label(step["things"][0]) if step["count"] == 1 and step["things"] else f"{step['count']} things"
     by = f"  by {step['by']}" if "by" in step else ""
     where = f" at {label(place)}" if place else ""
+    if step.get("refused") is not None:
+        part = f" for {step['refused_count']} of them" if (step.get("refused_count") or 0) < step["count"] else ""
+        mark += f"  REFUSED{part}: {step['refused']}"
     return f"{when}  {step['step'] or step['type']}{where}  {what}  record {step['record']}{by}{mark}"
 
 
 def _holder(holder: dict[str, Any]) -> str:
     where = f" {holder['label']}" if holder["label"] else ""
     by = f"  by {holder['by']}" if "by" in holder else ""
-    return f"{holder['count']:>8,}  {holder['state']}{where}  ({holder['step']}){by}"
+    refused = f"  as an event says that was REFUSED: {holder['refused']}" if holder.get("refused") is not None else ""
+    return f"{holder['count']:>8,}  {holder['state']}{where}  ({holder['step']}){by}{refused}"
 
 
 def _cut(cut: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ _BY_STATUS = {
     400: "ValidationException", 401: "SecurityException", 403: "SecurityException", 404: "NoSuchNameException",
     405: "ImplementationException", 406: "NotAcceptableException", 409: "ResourceAlreadyExistsException",
     413: "CaptureLimitExceededException", 414: "URITooLongException", 415: "UnsupportedMediaTypeException",
-    500: "ImplementationException", 503: "ImplementationException",
+    500: "ImplementationException", 501: "ImplementationException", 503: "ImplementationException",
 }  # fmt: skip
 
 

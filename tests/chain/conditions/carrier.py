@@ -77,6 +77,12 @@ class Carrier:
             "open", self.shipment, policy.id, self.origin.encode(), b"PharmacyOrg", str(START_US).encode(),
             cbor.encode([logger.items() for logger in self.loggers]), cbor.encode([self.shipment]), self.evidence(),
         )  # fmt: skip
+        self.site.wait(self._watched)  # its record is anchored before a report is made of the log's head
+
+    def _watched(self) -> bool:
+        """Whether the gateway has heard of the shipment, and noted in its log that it reports on it."""
+        tracked = self.site.gateway.supply.cold.concerns(self.shipment)
+        return tracked is not None and (tracked.first is None or tracked.leaf is not None)
 
     def report(
         self, seq: int, minutes: float, samples: Sequence[Sequence[Sample]] | None = None, skip: int = 0

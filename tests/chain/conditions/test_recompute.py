@@ -75,7 +75,7 @@ def test_an_honest_carrier(carrier: Carrier) -> None:
     assert result == "agrees"
     assert judged(found) == [(Cause.LIMIT, 0, Judgement.RIGHT)]
     text = as_text(opened, found, result)
-    assert "alarm limit of logger 0 (above 8 °C over 600 s): right: reported with 600 by report 2" in text
+    assert "alarm limit of logger 0 (above 8 °C over 600 s): right: reported with 600 s too long by report 2" in text
     assert text.endswith("result: agrees")
     shown = as_json(opened, found, result)
     assert shown["reports"][1]["loggers"][0]["recomputed"]["most"] == 9_000
@@ -323,8 +323,11 @@ def test_a_report_that_is_suppressed(carrier: Carrier) -> None:
     carrier.open()
     carrier.at(61)
     assert Progress.decode(carrier.call("overdue", carrier.shipment)).held
-    result, found, _ = checked(carrier)
+    result, found, opened = checked(carrier)
     assert result == "agrees"  # the ledger says that nothing was reported, and nothing was
+    assert "alarm overdue: right: reported with nothing since 2026-11-23T06:00:00+00:00" in as_text(
+        opened, found, result
+    )
     assert judged(found) == [(Cause.OVERDUE, None, Judgement.RIGHT)]
     # It comes after all: the alarm stays right.
     assert carrier.submit(carrier.report(1, 62)).seq == 1

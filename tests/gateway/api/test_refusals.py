@@ -27,7 +27,7 @@ PAGES = {"/", "/records", "/records/{id}", "/sources/{name}", "/goods", "/login"
 READS, PAYLOADS = {Scope.AUDITOR, Scope.OPERATOR, Scope.DEVICE_ADMIN}, {Scope.AUDITOR, Scope.OPERATOR}
 EXAMPLES = {"{id}": "3", "{name}": "cold-1", "{kind}": "reading", "{path:path}": "0/000.p/1", "{id:path}": "3",
             "{name:path}": "hospital", "{recipient:path}": "hospital", "{kid}": "00", "{collection}": "epcs",
-            "{value:path}": "x", "{gtin}": "09520002000019", "{lot}": "LOT-1"}  # fmt: skip
+            "{value:path}": "x", "{token}": "x", "{gtin}": "09520002000019", "{lot}": "LOT-1"}  # fmt: skip
 
 
 def routes(app: FastAPI) -> list[APIRoute]:

@@ -1,6 +1,7 @@
 """The page of goods shows what a trace says, to those who may see payloads, whatever was asked for."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import httpx
@@ -8,6 +9,8 @@ import pytest
 
 from gateway.access import Scope
 from gateway.server import running
+from gateway.web.pages import STATIC
+from tests.gateway.web.browser import Browser, chromium
 from tests.support.captures import Trade
 from tests.support.trade import case, commissioned, lot, made, objects, pack, packed, place
 
@@ -65,3 +68,25 @@ def test_others_see_nothing(pages: dict[str, httpx.Response]) -> None:
     others = [answer for name, answer in pages.items() if name.startswith(Scope.DEVICE_ADMIN)]
     assert {answer.status_code for answer in others} == {403}
     assert not any("lot L1" in answer.text for answer in others)
+
+
+_SHOWN = """[...document.querySelectorAll('.record .word')].map(word => {
+    const whole = document.createRange(), shown = word.closest('.record').getBoundingClientRect()
+    whole.selectNodeContents(word)
+    const text = whole.getBoundingClientRect(), box = word.getBoundingClientRect()
+    return text.width > 40 && text.right <= box.right + 1 && text.right < shown.right && text.left >= shown.left
+})"""
+
+
+def test_the_place_of_each_step_is_not_cut(pages: dict[str, httpx.Response], tmp_path: Path) -> None:
+    program = chromium()
+    if program is None:
+        pytest.skip("no chromium here")
+    html = pages["auditor lot"].text
+    assert re.search(r">GLN \d{13}<", html)
+    (tmp_path / "goods.html").write_text(html.replace("/static/app.css", (STATIC / "app.css").as_uri()))
+    with Browser(program, tmp_path / "profile") as browser:
+        for width in (390, 1300):
+            browser.open((tmp_path / "goods.html").as_uri(), width)
+            shown = browser.evaluate(_SHOWN)
+            assert shown == [True] * 5, width

@@ -246,7 +246,7 @@ def test_a_login_leads_to_what_was_asked_for(anybody: httpx.Client, busy: Site, 
 def test_a_login_leads_nowhere_else(anybody: httpx.Client, busy: Site, elsewhere: str) -> None:
     answer = anybody.post("/login", data={"token": busy.token(Scope.AUDITOR), "next": elsewhere})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
-    assert "a=b" not in answer.headers["set-cookie"]
+    assert len(answer.headers.get_list("set-cookie")) == 1  # no line of it became a header
     anybody.cookies.clear()
     answer = anybody.get("/login", params={"token": busy.token(Scope.AUDITOR), "next": elsewhere})
     assert answer.status_code == 422 or answer.headers["location"] == "/"

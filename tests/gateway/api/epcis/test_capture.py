@@ -127,6 +127,8 @@ def test_bounds_and_forms(gateway: Served, maker: httpx.Client) -> None:
     refused(capture(maker, b"{}", **{"GS1-EPCIS-Version": "1.2"}), 406, "NotAcceptableException")
     refused(capture(maker, b"{}", Accept="application/xml"), 406, "NotAcceptableException")
     refused(capture(maker, b"[{]"), 400, "ValidationException")
+    for deep in (b"[" * 8_000_000, b'{"a":' * 1_000_000, b'[{"a":' * 1_000_000, b"[" * 20 + b"]" * 20):
+        refused(capture(maker, deep), 400, "ValidationException", "nested deeper than")
     refused(capture(maker, b"{}", **{"GS1-Capture-Error-Behaviour": "maybe"}), 400, "ValidationException")
     options = maker.options("/epcis/capture").headers
     assert (options["gs1-epcis-capture-limit"], options["allow"]) == ("50", "OPTIONS, GET, POST")

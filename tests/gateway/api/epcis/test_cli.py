@@ -1,4 +1,4 @@
-"""`sealtrail epcis capture` against a real gateway."""
+"""`sealtrail epcis capture` against a real gateway, and the tokens for it."""
 
 import json
 import subprocess
@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import httpx
+from click import Context
+from typer.main import get_command
 
 from gateway.access import Scope
+from gateway.commands import application
 from gateway.epcis.document import epcis_document
 from tests.gateway.api.epcis.asking import bodies, events_in
 from tests.support.served import Served
@@ -48,3 +51,11 @@ def test_what_does_not_hold_shows_in_the_exit_code(gateway: Served, tmp_path: Pa
     assert parts.stdout.splitlines()[-1] == "1 stored, 0 known already, 1 refused"
     assert run(str(tmp_path / "none.json"), *where).returncode == 1
     assert run(str(file), "--url", gateway.url, "--token", "wrong", "--proceed").returncode == 1
+
+
+def test_help_of_a_new_token_names_every_scope() -> None:
+    command = get_command(application())
+    for name in ("token", "new"):
+        command = command.get_command(Context(command), name)  # type: ignore[attr-defined]
+    told = next(parameter.help for parameter in command.params if parameter.name == "scope")
+    assert [scope for scope in Scope if scope not in told] == []

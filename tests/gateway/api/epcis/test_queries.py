@@ -253,6 +253,21 @@ def test_events_of_a_member(client: httpx.Client) -> None:
     refused(client.get(f"/epcis/epcs/{pack(99, 1).replace('/', '%2F')}"), 404, "NoSuchNameException")
 
 
+def test_a_uri_by_a_prefix_is_found_by_what_it_stands_for(tmp_path: Path) -> None:
+    gtin, device = "https://id.gs1.org/01/04012345123456", "https://example.com/device/"
+    said = objects(
+        1, "inspecting", **{"@context": [*CONTEXT, {"lot": f"{gtin}/10/", "dev": device}]},
+        quantityList=[{"epcClass": "lot:A7"}],
+        sensorElementList=[{"sensorMetadata": {"deviceID": "dev:7"}, "sensorReport": [{"type": "Temperature"}]}],
+    )  # fmt: skip
+    with Served(tmp_path / "data") as site:
+        captured(site.client(Scope.CAPTURE), said)
+        client = site.client(Scope.AUDITOR)
+        for query in ({"EQ_deviceID": f"{device}7"}, {"MATCH_epcClass": f"{gtin}/10/A7"}):
+            assert len(events_in(client.get("/epcis/events", params=query))) == 1, query
+        assert client.get("/epcis/epcs").json()["member"] == []
+
+
 def test_every_fixed_parameter_is_tried(client: httpx.Client) -> None:
     """With its plainest value each is answered, so none is only known by name."""
     tried = {name for query, _ in QUERIES for name in query}
