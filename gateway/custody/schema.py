@@ -111,6 +111,8 @@ SCHEMA: tuple[str, ...] = (
     "CREATE INDEX IF NOT EXISTS task_behind ON task (behind) WHERE behind IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS task_until ON task (until_us) WHERE state = 1 AND until_us IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS task_untold ON task (id) WHERE state = 3 AND told = 0",
+    "CREATE INDEX IF NOT EXISTS task_not_ours ON task (id)"
+    " WHERE state = 3 AND name = 'ship' AND code = 'not-custodian'",
     "CREATE INDEX IF NOT EXISTS task_given_up ON task (id) WHERE state = 3 AND code = 'no-data'",
     # What a task is about: two tasks about one thing are done in their order.
     "CREATE TABLE IF NOT EXISTS about (uri TEXT NOT NULL, task INTEGER NOT NULL, PRIMARY KEY (uri, task))"

@@ -19,6 +19,7 @@ MAX_WORK_BYTES = 64 * 1024
 MAX_PAGE = 500
 MAX_SHOWN, MAX_SHOWN_BYTES = 16, 1000  # things of what was refused at once
 KEPT, TRIMMED_AT_ONCE = 1_000_000, 1000  # ended tasks; then the oldest go
+NOT_OURS = 1_000  # the newest shipments of what another company has that are looked at
 REVIVED = 10_000  # the newest that were given up: of these a hand-over that comes late is looked for
 TAKE = "take"  # the name of a task whose event, or a part of it, is to be taken again: `Task.detail` says which
 # Codes: of what waited for a hand-over that did not come in time, and of what was declared erroneous too late.
@@ -225,6 +226,14 @@ class Tasks:
         """The newest of what was given up because no hand-over came, in order, as far as its thing is known by now."""
         last = f"SELECT id FROM {_GIVEN_UP} WHERE state = 3 AND code = 'no-data' ORDER BY id DESC LIMIT ?"
         return self._all(f"SELECT {_COLUMNS} FROM task WHERE id IN ({last}) AND {_KNOWN} ORDER BY id", REVIVED)
+
+    def not_ours(self) -> frozenset[tuple[int, str]]:
+        """The newest shipments that the contract refused since another company has the unit: record and unit's URI."""
+        query = (
+            f"SELECT {_COLUMNS} FROM task INDEXED BY task_not_ours"
+            " WHERE state = 3 AND name = 'ship' AND code = 'not-custodian' ORDER BY id DESC LIMIT ?"
+        )
+        return frozenset((task.leaf, task.things[0]) for task in self._all(query, NOT_OURS))
 
     def expects(self, name: str) -> bool:
         """Whether one of this name waits for a hand-over."""

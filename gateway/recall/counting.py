@@ -17,11 +17,13 @@ MAX_KEPT = 1_000  # counts that are remembered
 @dataclass(frozen=True, slots=True)
 class Counted:
     """What was found when `last` was the newest event. `names`: who told us, in that order; `default`: from whom the
-    packs came that our events tell no supplier of."""
+    packs came that our events tell no supplier of; `not_ours`: what our events shipped though by the ledger another
+    company had it."""
 
     last: int
     names: tuple[str, ...]
     default: str
+    not_ours: frozenset[tuple[int, str]]
     found: Found
 
     def supplied(self, organisation: str) -> bool:
@@ -55,16 +57,16 @@ class Counting:
     def _count(self, recall: Recall, suppliers: list[Supplier], size: int) -> Counted:
         names = tuple(supplier.organisation for supplier in suppliers)
         default = self._default(recall.lot, suppliers)
-        known = self._known.get(recall.id)
+        known, not_ours = self._known.get(recall.id), self._custody.tasks.not_ours()
+        key = names, default, not_ours
         with closing(EventsView.open(self._ground.folder)) as view, view.bounded(COUNT_S):
             if view.indexed() < size:
                 raise NotIndexedError("the event index is behind the log; the packs are counted soon")
             last = int(view.events.connection.execute("SELECT COALESCE(MAX(leaf), -1) FROM event").fetchone()[0])
-            if known is not None and (known.last, known.names, known.default) == (last, names, default):
+            if known is not None and (known.last, known.names, known.default, known.not_ours) == (last, *key):
                 return known
-            return Counted(
-                last, names, default, holdings(view.events, recall.lot, self._organisation_at, names, default)
-            )
+            found = holdings(view.events, recall.lot, self._organisation_at, names, default, not_ours)
+            return Counted(last, *key, found)
 
     def _default(self, lot: str, suppliers: list[Supplier]) -> str:
         """Who handed the lot over, if that one told us. Where nobody did, the first one that a person here answered."""

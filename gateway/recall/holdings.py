@@ -7,7 +7,7 @@ All packs are counted, or none: a page of which the walk could not tell everythi
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from chain.store.database import Database
@@ -59,10 +59,12 @@ class Found:
 
 
 def holdings(
-    events: Database, lot: str, organisation_at: OrganisationAt, suppliers: Iterable[str] = (), default: str = ""
-) -> Found:
+    events: Database, lot: str, organisation_at: OrganisationAt, suppliers: Iterable[str] = (), default: str = "",
+    not_ours: Collection[tuple[int, str]] = (),
+) -> Found:  # fmt: skip
     """By supplier; under `default` what our events tell no supplier of. Packs that went back to where they came from
-    count as returned. Blocks.
+    count as returned. `not_ours`: records and things that they say we sent, and that by the ledger another company
+    had: where we had sent the packs to a customer before, they are there. Blocks.
 
     Raises:
         BusyError: it took longer than COUNT_S, or there is too much of a few packs to tell all of it.
@@ -71,8 +73,9 @@ def holdings(
     found = Found({name: Holdings() for name in dict.fromkeys([*known, default])})
     with events.snapshot():
         store = EventStore(events)
+        refused = {(leaf, store.id_of(uri)) for leaf, uri in not_ours}
         for walk in _pages(store, lot):
-            _Page(store, walk, organisation_at, known, default, found).count()
+            _Page(store, walk, organisation_at, known, default, found, refused).count()
     return found
 
 
@@ -109,8 +112,9 @@ class _Page:
 
     def __init__(
         self, store: EventStore, walk: Walk, organisation_at: OrganisationAt, suppliers: list[str], default: str,
-        found: Found,
+        found: Found, not_ours: set[tuple[int, int | None]],
     ) -> None:  # fmt: skip
+        self._not_ours = not_ours
         self._walk, self._suppliers, self._default, self._found = walk, suppliers, default, found
         self._one_only = len(found.parts) == 1
         rows = [row for rows in walk.rows.values() for row in rows]
@@ -138,12 +142,16 @@ class _Page:
 
     def count(self) -> None:
         own = Latest(self._walk, lambda row: row.source not in self._foreign)
+        true = Latest(
+            self._walk, lambda row: row.source not in self._foreign and (row.leaf, row.thing) not in self._not_ours
+        )
         others = Latest(self._walk, lambda row: row.source in self._foreign)
         packs = {link.target: None for link in self._walk.links if link.relation is Relation.LOT}
         counted = Counter[tuple[str, str]]()
         for pack in packs:  # each once, however many events say of which lot it is
             if row := own.of(pack):
-                self._one(pack, row, counted)
+                before = true.of(pack) if self._not_ours else None
+                self._one(pack, before if before and self._gone(before) else row, counted)
             elif (row := others.of(pack)) and self._sent(row):
                 counted[self._supplier(pack), "in_transit"] += 1  # to us; else it never came here
         for (supplier, what), count in counted.items():
@@ -152,6 +160,9 @@ class _Page:
 
     def _sent(self, row: Row) -> bool:
         return self._words.get(row.step or 0) in SENT or self._words.get(row.disposition or 0) == "in_transit"
+
+    def _gone(self, row: Row) -> bool:
+        return self._sent(row) and row.leaf in self._to
 
     def _one(self, pack: int, row: Row, counted: Counter[tuple[str, str]]) -> None:
         step, supplier = self._words.get(row.step or 0, ""), self._supplier(pack)

@@ -25,11 +25,13 @@ def trade(tmp_path: Path) -> Iterator[Trade]:
         yield site
 
 
-def counted(trade: Trade, *suppliers: str, default: str = "") -> Found:
+def counted(
+    trade: Trade, *suppliers: str, default: str = "", not_ours: frozenset[tuple[int, str]] = frozenset()
+) -> Found:  # fmt: skip
     trade.follow()
     whose = {f"https://id.gs1.org/417/{gln}": name for name, gln in GLN.items()}
     with closing(EventsView.open(trade.folder)) as view:
-        return holdings(view.events, LOT, whose.get, suppliers, default)
+        return holdings(view.events, LOT, whose.get, suppliers, default, not_ours)
 
 
 def forty(trade: Trade) -> None:
@@ -54,6 +56,15 @@ def test_packs_on_full_pages_are_where_their_cases_went(
     found = counted(trade)
     assert (found.parts[""].own, found.customers) == (Counts(quarantined=10), {"Wholesaler": 30})
     assert len(found.shipments["Wholesaler"]) == 3
+
+
+def test_what_another_company_had_did_not_leave_from_here_again(trade: Trade) -> None:
+    """Only where we had sent it off before: what nobody else can have had from us may be where the event says."""
+    forty(trade)
+    leaves = [trade.capture(shipped(30 + n, case(n), "Maker", "Kiosk")) for n in (0, 1)]
+    refused = frozenset((leaf, case(n)) for n, [leaf] in zip((0, 1), leaves, strict=True))
+    assert counted(trade).customers == {"Wholesaler": 20, "Kiosk": 20}
+    assert counted(trade, not_ours=refused).customers == {"Wholesaler": 30, "Kiosk": 10}
 
 
 @pytest.mark.parametrize("bound", ["rows", "carriers"])

@@ -89,6 +89,7 @@ def drill(root: Path) -> None:
             await by_the_ledger(all_of)
             await hidden(all_of, recall.id)
             await forged(all_of, recall.id)
+            await not_ours(all_of, recall.id)
             await returned(all_of, recall.id)
             await curious(all_of)
             await at_once(all_of)
@@ -162,6 +163,17 @@ async def by_the_ledger(all_of: Companies) -> None:
             await asyncio.sleep(0.05)
     assert await maker.ledger.received(LOT, "Shop", leaves) is None
     assert await maker.ledger.received(LOT, "Wholesaler", range(10_001)) is None
+
+
+async def not_ours(all_of: Companies, recall: str) -> None:
+    """An event says that the wholesaler sends a case to the kiosk which the shop has received. The ledger refuses that,
+    and the packs stay where they are: nobody is waited for, and nobody speaks of them twice."""
+    wholesaler, tasks = all_of["Wholesaler"], all_of.served["Wholesaler"].gateway.supply.custody.tasks
+    await all_of.capture("Wholesaler", shipped(9, case(2), "Wholesaler", "Kiosk"))
+    await wholesaler.counted(recall)  # before the ledger said so
+    await all_of.until(tasks.not_ours)
+    _, _, _, parts = await wholesaler.counted(recall)
+    assert {name: dict(part.customers) for name, part in parts.items()} == {"Maker": {"Shop": 20, "Kiosk": 10}}
 
 
 async def returned(all_of: Companies, recall: str) -> None:
