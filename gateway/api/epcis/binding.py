@@ -9,7 +9,6 @@ from starlette.types import Receive, Scope, Send
 from gateway.api.auth import JobReader, PayloadReader
 from gateway.api.epcis import capture, events, queries, socket, subscriptions
 from gateway.api.epcis.answers import VERSION, answer
-from gateway.api.problems import documented
 from gateway.api.services import Here
 from gateway.enquiry.collections import Collection
 
@@ -18,8 +17,7 @@ _METHODS = ("GET", "POST", "DELETE")
 router = APIRouter(prefix="/epcis", tags=["EPCIS"])
 
 
-@router.delete("/nextPageToken/{token}", status_code=501, summary="Give up a page token", response_class=Response,
-               responses=documented(401, 403, 501))  # fmt: skip
+@router.delete("/nextPageToken/{token}", include_in_schema=False)
 async def forget_token(token: str, who: PayloadReader) -> Response:
     """Always 501: a token holds its place by itself, so there is nothing here to give up."""
     raise HTTPException(501, "page tokens are not kept here, so there is nothing to invalidate; leave it unused")
