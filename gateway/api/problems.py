@@ -65,7 +65,6 @@ _WORDS = {
     422: "A parameter or field is not acceptable; `errors` says which.",
     429: "Too many requests for this token or address; Retry-After says when to come back.",
     500: "A fault of the gateway. Nothing was changed.",
-    501: "Of the standard, and not done here.",
     503: "The gateway cannot answer now; Retry-After says when to come back.",
 }
 
