@@ -109,16 +109,9 @@ def _made(ground: Ground, outbox: Outbox, store: Store, reader: SiteReader) -> C
     register = Register(store)
     us = handovers.organisation
     workflow = Workflow(
-        store,
-        register,
-        units,
-        tasks,
-        us,
-        ground.ledger,
-        say=handovers.say,
-        wake=keeping.wake,
+        store, register, units, tasks, us, ground.ledger, say=handovers.say, wake=keeping.wake,
         log_size=ground.log_size,
-    )
+    )  # fmt: skip
     found = Found(
         store, register, units, tasks, book, us, partner_of=SenderOf(folder, partners), resolve=workflow.resolve,
         answer_us=int(config.custody.answer_days * 86_400e6),
