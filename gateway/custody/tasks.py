@@ -34,8 +34,8 @@ _COLUMNS = "id, leaf, name, work, state, waits, until_us, sent, made_us, ended_u
 _KNOWN = f"""(EXISTS (SELECT 1 FROM unit WHERE unit.uri = substr(task.waits, {len(DATA) + 1}))
     OR EXISTS (SELECT 1 FROM pack WHERE pack.name = substr(task.waits, {len(DATA + PRODUCT) + 1})))"""
 # Left to itself SQLite takes the index of all tasks by state, and goes through those that are none of this kind.
-_FREE, _WAITS, _UNTIL, _UNTOLD, _GIVEN_UP = (
-    f"task INDEXED BY task_{name}" for name in ("free", "waits", "until", "untold", "given_up")
+_FREE, _WAITS, _UNTIL, _UNTOLD, _GIVEN_UP, _NOT_OURS = (
+    f"task INDEXED BY task_{name}" for name in ("free", "waits", "until", "untold", "given_up", "not_ours")
 )
 # The last open task before one about the same thing, that does not wait for just that.
 _IN_THE_WAY = """(SELECT MAX((
@@ -230,7 +230,7 @@ class Tasks:
     def not_ours(self) -> frozenset[tuple[int, str]]:
         """The newest shipments that the contract refused since another company has the unit: record and unit's URI."""
         query = (
-            f"SELECT {_COLUMNS} FROM task INDEXED BY task_not_ours"
+            f"SELECT {_COLUMNS} FROM {_NOT_OURS}"
             " WHERE state = 3 AND name = 'ship' AND code = 'not-custodian' ORDER BY id DESC LIMIT ?"
         )
         return frozenset((task.leaf, task.things[0]) for task in self._all(query, NOT_OURS))

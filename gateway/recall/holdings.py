@@ -142,21 +142,24 @@ class _Page:
 
     def count(self) -> None:
         own = Latest(self._walk, lambda row: row.source not in self._foreign)
-        true = Latest(
-            self._walk, lambda row: row.source not in self._foreign and (row.leaf, row.thing) not in self._not_ours
-        )
+        true = self._without_refused() if self._not_ours else None
         others = Latest(self._walk, lambda row: row.source in self._foreign)
         packs = {link.target: None for link in self._walk.links if link.relation is Relation.LOT}
         counted = Counter[tuple[str, str]]()
         for pack in packs:  # each once, however many events say of which lot it is
             if row := own.of(pack):
-                before = true.of(pack) if self._not_ours else None
+                before = true.of(pack) if true else None
                 self._one(pack, before if before and self._gone(before) else row, counted)
             elif (row := others.of(pack)) and self._sent(row):
                 counted[self._supplier(pack), "in_transit"] += 1  # to us; else it never came here
         for (supplier, what), count in counted.items():
             held = self._found.parts[supplier]
             held.own += Counts(**{what: count})
+
+    def _without_refused(self) -> Latest:
+        return Latest(
+            self._walk, lambda row: row.source not in self._foreign and (row.leaf, row.thing) not in self._not_ours
+        )
 
     def _sent(self, row: Row) -> bool:
         return self._words.get(row.step or 0) in SENT or self._words.get(row.disposition or 0) == "in_transit"
